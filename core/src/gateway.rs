@@ -1,0 +1,173 @@
+//! The facade that every front end calls. One method is one operation: it passes the same permission, policy, quota
+//! and throttle code whatever protocol asked, and leaves the same audit entry and events.
+
+mod access;
+mod inner;
+mod login;
+mod parts;
+mod trail;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::audit::Verification;
+use crate::error::{Error, Result};
+use crate::events::Operation;
+use crate::identity::{Credential, Peer, PublicKey, Session};
+use crate::namespace::{Entry, Listing, Target};
+use crate::path::{Name, VirtualPath};
+use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent};
+use crate::transfer::{Download, Upload, UploadOptions};
+
+pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
+pub(crate) use inner::{Inner, held};
+pub use parts::{Parts, Settings};
+
+/// The gateway.
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+impl Gateway {
+    // ---- life
+
+    /// Registers this process, makes the tenants' roots, and recovers what ended processes left.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>> {
+        let inner = Arc::new(Inner::new(parts));
+        inner.put_alive().await?;
+        inner.recover().await?;
+        Ok(Arc::new(Self { inner }))
+    }
+
+    /// Starts the background jobs (sequencer, webhook dispatchers, sweeper, signs of life, reaper). They end in
+    /// [`Gateway::stop`].
+    pub fn spawn_jobs(&self) {
+        self.inner.spawn_jobs();
+    }
+
+    /// Detaches what is still open, lets the jobs finish their step, and closes the ledger. Call it when every session
+    /// has ended, or may wait no longer.
+    pub async fn stop(&self) {
+        self.inner.stop().await;
+    }
+
+    /// Whether the ledger answers and has room (for `/readyz`).
+    pub async fn ready(&self) -> Result<()> {
+        self.inner.require_open()?;
+        self.inner.ledger.has_room()?;
+        self.inner.ledger.read().await?.incarnations().await.map(drop)
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    // ---- who
+
+    /// Lets a caller in, or not: `Unauthenticated` (the same answer and time for an unknown login as for a wrong
+    /// password), `Throttled`. Failures are audited here. A session of SFTP or FTPS tells `auth.succeeded` and
+    /// `session.opened`, and must be given to [`Gateway::close_session`] at its end.
+    pub async fn login(&self, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
+        self.inner.login(credential, peer).await
+    }
+
+    /// Whether a login would be let in by this key if it signed with it (SSH's query, RFC 4252 section 7). No failure
+    /// is counted.
+    pub fn accepts_key(&self, login: &str, key: &PublicKey, peer: &Peer) -> bool {
+        self.inner.accepts_key(login, key, peer)
+    }
+
+    /// Tells `session.closed`, once.
+    pub async fn close_session(&self, session: &Session) {
+        self.inner.close_session(session).await;
+    }
+
+    // ---- names
+
+    /// What a path or id is: needs `list`; for a file `download` will do.
+    pub async fn stat(&self, session: &Session, target: &Target) -> Result<Entry> {
+        self.inner.stat(session, target).await
+    }
+
+    /// Begins to list a folder, after a name: needs `list`. Audited once.
+    pub async fn list(&self, session: &Arc<Session>, path: &VirtualPath, after: Option<Name>) -> Result<Listing> {
+        self.inner.list(session, path, after).await
+    }
+
+    /// Makes a folder: needs `mkdir`.
+    pub async fn make_folder(&self, session: &Session, path: &VirtualPath, attributes: Attributes) -> Result<Entry> {
+        self.inner.make_folder(session, path, attributes).await
+    }
+
+    /// Removes an empty folder: needs `delete`. `NotEmpty`, `NotFolder`.
+    pub async fn remove_folder(&self, session: &Session, path: &VirtualPath) -> Result<()> {
+        self.inner.remove_folder(session, path).await
+    }
+
+    /// Removes a file: needs `delete`. `IsFolder`.
+    pub async fn remove_file(&self, session: &Session, target: &Target) -> Result<()> {
+        self.inner.remove_file(session, target).await
+    }
+
+    /// Renames or moves a file or folder: needs `rename` at the source, `upload` (a folder: `mkdir`) at the target, and
+    /// `overwrite` where a file is there. `AlreadyExists` where the target is there and `overwrite` is false.
+    pub async fn rename(&self, session: &Session, from: &Target, to: &VirtualPath, overwrite: bool) -> Result<Entry> {
+        self.inner.rename(session, from, to, overwrite).await
+    }
+
+    /// Sets attributes: needs `attributes`.
+    pub async fn set_attributes(&self, session: &Session, target: &Target, attributes: Attributes) -> Result<Entry> {
+        self.inner.set_attributes(session, target, attributes).await
+    }
+
+    // ---- content
+
+    /// Begins an upload: needs `upload`, or `overwrite` where a file is there.
+    pub async fn begin_upload(
+        &self,
+        session: &Arc<Session>,
+        path: &VirtualPath,
+        options: UploadOptions,
+    ) -> Result<Upload> {
+        self.inner.begin_upload(session, path, options).await
+    }
+
+    /// Begins a download: needs `download`. Its audit entry is committed when this returns.
+    pub async fn begin_download(&self, session: &Arc<Session>, target: &Target) -> Result<Download> {
+        self.inner.begin_download(session, target).await
+    }
+
+    // ---- trail
+
+    /// The tenant's events above a position that lie in the caller's view, oldest first: needs `events:read`. `after`:
+    /// an event's id; one that is unknown or has no position yet is `InvalidArgument`.
+    pub async fn events(
+        &self,
+        session: &Session,
+        after: Option<Uuid>,
+        kinds: &[String],
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>> {
+        self.inner.events(session, after, kinds, limit).await
+    }
+
+    /// The tenant's audit entries that match, oldest first: needs `audit:read`.
+    pub async fn audit(&self, session: &Session, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>> {
+        self.inner.audit(session, filter, limit).await
+    }
+
+    /// Walks the tenant's chain: needs `audit:read`.
+    pub async fn verify_audit(&self, session: &Session) -> Result<Verification> {
+        self.inner.verify_audit(session).await
+    }
+
+    /// Records a refusal that a front end itself made (a path that does not parse, an unsupported request): one audit
+    /// entry, and `policy.violated` where the kind is a refusal. `path` is what the client called it.
+    pub async fn refused(&self, session: &Session, operation: Operation, path: &str, error: &Error) {
+        let mut facts = self.inner.facts(session, operation);
+        facts.view_path = Some(path.to_owned());
+        self.inner.put_failure(facts, error).await;
+    }
+}

@@ -1,0 +1,203 @@
+//! What every part of the gateway shares: the ports, the rules, and how an operation leaves its trail.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use futures::future::BoxFuture;
+use secrecy::ExposeSecret;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::access::Place;
+use super::{Parts, Settings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Facts, Operation};
+use crate::identity::{Directory, PasswordVerifier, Session, Throttle};
+use crate::jobs::Reap;
+use crate::namespace::Target;
+use crate::ports::{BlobStore, Durability, Ledger, Tx, WebhookSender, transact};
+use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
+use crate::transfer::{Pacer, UploadCore};
+
+/// Tenant, identity and home: what the folders of a view depend on.
+pub(crate) type ViewKey = (Arc<str>, Arc<str>, String);
+
+/// The shared part of a [`super::Gateway`].
+pub(crate) struct Inner {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) storages: HashMap<String, Arc<dyn BlobStore>>,
+    pub(crate) directory: Directory,
+    pub(crate) sender: Arc<dyn WebhookSender>,
+    pub(crate) settings: Settings,
+    pub(crate) verifier: PasswordVerifier,
+    pub(crate) throttle: Throttle,
+    /// This process.
+    pub(crate) incarnation: Uuid,
+    /// Wakes the sequencer.
+    pub(crate) wake: Arc<Notify>,
+    /// Takes over what was dropped without being finished.
+    pub(crate) reaper: mpsc::UnboundedSender<Reap>,
+    /// The reaper's end, until the jobs are spawned.
+    pub(crate) reaped: Mutex<Option<mpsc::UnboundedReceiver<Reap>>>,
+    /// Uploads of this process that are under way.
+    pub(crate) uploads: Mutex<HashMap<Uuid, Weak<UploadCore>>>,
+    /// When the downloads under way began.
+    pub(crate) reads: Mutex<BTreeSet<(Micros, Uuid)>>,
+    /// Views whose folders are known to be there: tenant, identity, home.
+    pub(crate) ensured: Mutex<HashSet<ViewKey>>,
+    /// The bandwidth of each session, while it moves something.
+    pub(crate) pacers: Mutex<HashMap<Uuid, Weak<Pacer>>>,
+    /// Cancelled when the gateway stops: no new operation begins.
+    pub(crate) shutdown: CancellationToken,
+    /// Commits, and the reaper.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the last session has left its trail.
+    pub(crate) jobs_end: CancellationToken,
+    /// The other jobs.
+    pub(crate) jobs: TaskTracker,
+}
+
+/// Locks without caring for a panic elsewhere: what these locks guard stays whole after each statement.
+pub(crate) fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { ledger, storages, directory, sender, settings } = parts;
+        let (reaper, reaped) = mpsc::unbounded_channel();
+        // Argon2 takes memory and a core for some ten milliseconds: as many at once as there are cores.
+        let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Self {
+            verifier: PasswordVerifier::new(parallel, directory.sample_hash().map(ExposeSecret::expose_secret)),
+            throttle: Throttle::new(settings.throttle),
+            ledger,
+            storages,
+            directory,
+            sender,
+            settings,
+            incarnation: Uuid::now_v7(),
+            wake: Arc::new(Notify::new()),
+            reaper,
+            reaped: Mutex::new(Some(reaped)),
+            uploads: Mutex::default(),
+            reads: Mutex::default(),
+            ensured: Mutex::default(),
+            pacers: Mutex::default(),
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            jobs_end: CancellationToken::new(),
+            jobs: TaskTracker::new(),
+        }
+    }
+
+    /// Runs a transaction, and wakes the sequencer for what it left.
+    pub(crate) async fn write<T, F>(&self, durability: Durability, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut dyn Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
+    {
+        let out = transact(&*self.ledger, durability, work).await?;
+        self.wake.notify_one();
+        Ok(out)
+    }
+
+    /// The storage of this name.
+    pub(crate) fn storage(&self, name: &str) -> Result<&Arc<dyn BlobStore>> {
+        self.storages.get(name).ok_or_else(|| Error::internal(format_args!("no storage named {name}")))
+    }
+
+    /// The facts of a session's operation.
+    pub(crate) fn facts(&self, session: &Session, operation: Operation) -> Facts {
+        Facts::of_session(session, &self.settings.node, operation)
+    }
+
+    /// The same, at a place.
+    pub(crate) fn facts_at(&self, session: &Session, operation: Operation, place: &Place) -> Facts {
+        let mut facts = self.facts(session, operation);
+        facts.path = Some(place.path.as_str().to_owned());
+        facts.view_path = Some(place.view_path.as_str().to_owned());
+        facts
+    }
+
+    /// Hands a result on; a failure is put on record first. `target` is what the session named.
+    pub(crate) async fn recorded<T>(
+        &self,
+        session: &Session,
+        operation: Operation,
+        target: &Target,
+        result: Result<T>,
+    ) -> Result<T> {
+        if let Err(error) = &result {
+            let mut facts = self.facts(session, operation);
+            match target {
+                Target::Path(path) => match super::access::locate(session, path) {
+                    Ok(super::access::Located::Place(place)) => {
+                        facts.path = Some(place.path.as_str().to_owned());
+                        facts.view_path = Some(place.view_path.as_str().to_owned());
+                    }
+                    Ok(super::access::Located::Above(view_path)) => {
+                        facts.view_path = Some(view_path.as_str().to_owned());
+                    }
+                    Err(_) => facts.view_path = Some(path.as_str().to_owned()),
+                },
+                Target::Id(id) => facts.file_id = Some(*id),
+            }
+            self.put_failure(facts, error).await;
+        }
+        result
+    }
+
+    /// Puts a failure on record: a refusal durably, and with `policy.violated`; what merely went wrong is an entry.
+    pub(crate) async fn put_failure(&self, facts: Facts, error: &Error) {
+        let refusal = error.kind().is_refusal();
+        let facts = facts.failed(error);
+        let audit = facts.audit();
+        let events = if refusal { vec![facts.event("policy.violated")] } else { Vec::new() };
+        let durability = if refusal { Durability::Disk } else { Durability::Process };
+        if let Err(failure) = self.put(durability, audit, events).await {
+            tracing::error!(error = %failure, "a refused operation could not be put on record");
+        }
+    }
+
+    /// Puts an entry and events on record that go with no other change.
+    pub(crate) async fn put(&self, durability: Durability, audit: AuditRecord, events: Vec<EventRecord>) -> Result<()> {
+        self.write(durability, move |tx| {
+            let (audit, events) = (audit.clone(), events.clone());
+            Box::pin(async move {
+                tx.append_audit(&audit).await?;
+                tx.append_events(&events).await
+            })
+        })
+        .await
+    }
+
+    /// Who a session acts as, for what it makes.
+    pub(crate) fn actor(session: &Session) -> Actor {
+        Actor {
+            identity: session.identity.id.to_string(),
+            login: session.login.to_string(),
+            protocol: session.protocol.as_str().to_owned(),
+        }
+    }
+
+    /// Whether a name is announced only when it is renamed (`uploads.temporary_names`).
+    pub(crate) fn is_temporary(&self, name: &str) -> bool {
+        self.settings.temporary_names.is_match(name)
+    }
+
+    /// When the oldest download under way began; now, if there is none.
+    pub(crate) fn oldest_read(&self) -> Micros {
+        held(&self.reads).first().map_or_else(now, |(began, _)| *began)
+    }
+
+    /// Refuses new work once the gateway is stopping.
+    pub(crate) fn require_open(&self) -> Result<()> {
+        if self.shutdown.is_cancelled() {
+            return Err(Error::new(ErrorKind::Unavailable, "the gateway is shutting down; connect again in a moment"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! What a gateway is made of.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use globset::GlobSet;
+use uuid::Uuid;
+
+use crate::events::Webhook;
+use crate::identity::{Directory, ThrottleLimits};
+use crate::ports::{BlobStore, Ledger, WebhookSender};
+
+/// The rules that the configuration sets.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The node's name, in every event and audit entry.
+    pub node: String,
+    /// A random id that stays with the data folder, which only one process can lock.
+    pub installation: Uuid,
+    /// Largest file, in bytes.
+    pub max_file_size: u64,
+    /// How long a detached upload can be resumed.
+    pub incomplete_expiry: Duration,
+    /// Names that are announced only when they are renamed to one that does not match. Matched against the name alone.
+    pub temporary_names: GlobSet,
+    /// Bytes per second that one session may send; none: unlimited.
+    pub bandwidth_up: Option<u64>,
+    /// Bytes per second that one session may receive; none: unlimited.
+    pub bandwidth_down: Option<u64>,
+    /// Failed logins.
+    pub throttle: ThrottleLimits,
+    /// How long a blob without reference is kept, beyond the oldest download under way.
+    pub blob_grace: Duration,
+    /// An open upload that receives nothing for this long is detached, so that another session of its identity can resume it.
+    pub idle_detach: Duration,
+    /// Bytes between two checkpoints of an upload.
+    pub checkpoint_bytes: u64,
+    /// The webhooks of all tenants.
+    pub webhooks: Vec<Webhook>,
+    /// How often a webhook delivery is tried before it is given up.
+    pub webhook_max_attempts: u32,
+    /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.
+    pub sole_owner: bool,
+}
+
+/// What a gateway is made of.
+pub struct Parts {
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// The storages by name.
+    pub storages: HashMap<String, Arc<dyn BlobStore>>,
+    /// Who may come.
+    pub directory: Directory,
+    /// How webhooks go out.
+    pub sender: Arc<dyn WebhookSender>,
+    /// The rules.
+    pub settings: Settings,
+}

@@ -1,0 +1,217 @@
+//! Who is asking: tenants, identities, the logins and keys that are mapped onto them, and live sessions. A login is
+//! only another way to become an identity; what the identity may do is decided in [`crate::policy`].
+
+mod directory;
+mod permission;
+mod session;
+mod throttle;
+mod verify;
+mod view;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use time::OffsetDateTime;
+
+pub use directory::{Directory, DirectoryError, KeyMatch, LoginMatch};
+pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
+pub use session::{AuthMethod, Session};
+pub use throttle::{Throttle, ThrottleLimits};
+pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, generate_key, hash_key, hash_password};
+pub use view::{Resolved, View, ViewEntry};
+
+use crate::path::VirtualPath;
+
+/// The protocols of the front ends, by the names that events carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// SSH File Transfer Protocol.
+    Sftp,
+    /// The legacy copy protocol over SSH.
+    Scp,
+    /// FTP over TLS.
+    Ftps,
+    /// The REST API.
+    Api,
+    /// A background transfer of the gateway's own.
+    Transfer,
+}
+
+impl Protocol {
+    /// The name in events, audit entries and the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sftp => "sftp",
+            Self::Scp => "scp",
+            Self::Ftps => "ftps",
+            Self::Api => "api",
+            Self::Transfer => "transfer",
+        }
+    }
+
+    /// The one of this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Sftp, Self::Scp, Self::Ftps, Self::Api, Self::Transfer].into_iter().find(|p| p.as_str() == text)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where content written below `at` is placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The path in the tenant's tree.
+    pub at: VirtualPath,
+    /// The name of the storage.
+    pub storage: String,
+    /// Folder or key prefix inside the storage.
+    pub path: String,
+}
+
+/// One tenant: its own tree, its own audit chain.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// Slug from the configuration.
+    pub id: Arc<str>,
+    /// Bytes that its files may take together; none: unlimited.
+    pub quota: Option<u64>,
+    /// At least one, with one at `/`.
+    pub mounts: Vec<Mount>,
+}
+
+impl Tenant {
+    /// The mount that a path of the tenant's tree lies in: the longest `at` wins. This is the one place that asks
+    /// "which mount is this".
+    pub fn mount_of(&self, path: &VirtualPath) -> Option<&Mount> {
+        self.mounts.iter().filter(|m| path.below(&m.at).is_some()).max_by_key(|m| m.at.as_str().len())
+    }
+}
+
+/// What every protocol acts as.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Slug from the configuration.
+    pub id: Arc<str>,
+    /// What it may do at all; they bind every protocol.
+    pub scopes: ScopeSet,
+    /// Bytes that the files it created may take; none: unlimited.
+    pub quota: Option<u64>,
+    /// What it sees of the tenant's tree.
+    pub view: View,
+}
+
+/// An OpenSSH public key: the algorithm's name and the key blob of RFC 4253 section 6.6.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// The blob, which begins with the algorithm's name.
+    pub blob: Vec<u8>,
+}
+
+impl PublicKey {
+    /// Reads a line of `authorized_keys` or a `.pub` file: `algorithm base64 comment`. Options before the algorithm are
+    /// refused, as nothing here would honour them. None where the line is no key.
+    pub fn from_line(line: &str) -> Option<Self> {
+        use base64::Engine as _;
+        let mut words = line.split_ascii_whitespace();
+        let algorithm = words.next()?;
+        let blob = base64::engine::general_purpose::STANDARD.decode(words.next()?).ok()?;
+        let length = u32::from_be_bytes(blob.get(..4)?.try_into().ok()?) as usize;
+        (blob.get(4..4usize.checked_add(length)?)? == algorithm.as_bytes()).then_some(Self { blob })
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({} bytes)", self.blob.len())
+    }
+}
+
+/// A legacy login and the identity that it becomes.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// As configured; events carry it so.
+    pub username: Arc<str>,
+    /// The identity's id, in the same tenant.
+    pub identity: Arc<str>,
+    /// The protocols that it may come by.
+    pub protocols: Vec<Protocol>,
+    /// Argon2id PHC string.
+    pub password_hash: Option<SecretString>,
+    /// Keys that it may sign with.
+    pub authorized_keys: Vec<PublicKey>,
+    /// Networks that it may come from; empty: all.
+    pub allow_from: Vec<IpNet>,
+    /// Start folder and root, in the identity's view.
+    pub home: VirtualPath,
+}
+
+/// A key of the REST API.
+#[derive(Clone, Debug)]
+pub struct ApiKey {
+    /// Unique over the gateway.
+    pub id: Arc<str>,
+    /// The identity's id, in the same tenant.
+    pub identity: Arc<str>,
+    /// SHA-256 of the whole key.
+    pub key_hash: [u8; 32],
+    /// Narrows the identity's scopes; empty: all of them.
+    pub scopes: ScopeSet,
+    /// From then on it is refused.
+    pub expires: Option<OffsetDateTime>,
+    /// Networks that it may come from; empty: all.
+    pub allow_from: Vec<IpNet>,
+}
+
+/// One tenant with everybody in it, as the configuration declares it.
+#[derive(Clone, Debug)]
+pub struct TenantRecord {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Its identities.
+    pub identities: Vec<Identity>,
+    /// Its logins.
+    pub logins: Vec<Login>,
+    /// Its API keys.
+    pub api_keys: Vec<ApiKey>,
+}
+
+/// What a caller shows to be let in.
+#[derive(Debug)]
+pub enum Credential {
+    /// A login and its password.
+    Password {
+        /// `name` or `name@tenant`.
+        login: String,
+        /// In clear.
+        password: SecretString,
+    },
+    /// A login and a key whose signature the transport has verified.
+    PublicKey {
+        /// `name` or `name@tenant`.
+        login: String,
+        /// The key that signed.
+        key: PublicKey,
+    },
+    /// An API key (`cwk_…`).
+    ApiKey(SecretString),
+}
+
+/// The other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The client's address.
+    pub ip: IpAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// The version string of the client's software (SSH identification, `User-Agent`), cut to 255 characters.
+    pub client_version: Option<String>,
+    /// The cipher of the connection, as the protocol names it.
+    pub cipher: Option<String>,
+}

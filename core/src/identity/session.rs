@@ -1,0 +1,71 @@
+//! A session: an identity that is here, and how it came.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use uuid::Uuid;
+
+use super::{Identity, Protocol, ScopeSet, Tenant};
+use crate::path::VirtualPath;
+
+/// How a session was authenticated, by the names that audit entries carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// A password.
+    Password,
+    /// An SSH public key.
+    PublicKey,
+    /// An API key.
+    ApiKey,
+}
+
+impl AuthMethod {
+    /// The name in audit entries and in `GET /auth/validate`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::PublicKey => "publickey",
+            Self::ApiKey => "api_key",
+        }
+    }
+}
+
+/// An authenticated caller. Over SFTP and FTPS it lives as long as the connection; over REST one request is one
+/// session. Paths that protocols hand to core are paths below [`Session::home`].
+#[derive(Debug)]
+pub struct Session {
+    /// UUIDv7; stands in every event of the session.
+    pub id: Uuid,
+    /// The tenant.
+    pub tenant: Arc<Tenant>,
+    /// The identity that it acts as.
+    pub identity: Arc<Identity>,
+    /// The login or API key id, as configured.
+    pub login: Arc<str>,
+    /// The protocol that it came by.
+    pub protocol: Protocol,
+    /// The client's address.
+    pub client_ip: IpAddr,
+    /// The identity's scopes, narrowed by the credential.
+    pub scopes: ScopeSet,
+    /// The session's root, in the identity's view.
+    pub home: VirtualPath,
+    /// How it was authenticated.
+    pub auth_method: AuthMethod,
+    /// The connection's cipher.
+    pub cipher: Option<String>,
+    /// The client's software.
+    pub client_version: Option<String>,
+    /// When the credential ends, where it does (API keys).
+    pub expires: Option<time::OffsetDateTime>,
+    /// Whether `session.opened` was told, so that `session.closed` follows once.
+    pub(crate) opened: AtomicBool,
+}
+
+impl Session {
+    /// Takes the mark that the session was opened; true for the first caller.
+    pub(crate) fn take_opened(&self) -> bool {
+        self.opened.swap(false, Ordering::AcqRel)
+    }
+}

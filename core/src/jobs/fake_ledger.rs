@@ -1,0 +1,271 @@
+//! A ledger in memory, for the tests of the jobs: audit entries, events, deliveries and leases, and nothing else. A failed
+//! transaction leaves nothing behind.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{Durability, Ledger, Lock, Query, Tx, TxOp};
+use crate::records::{
+    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Incarnation, Micros,
+    Node, Seal, StoredEvent, UploadRow, UploadState,
+};
+
+/// What is in the ledger.
+#[derive(Clone, Default)]
+pub(crate) struct State {
+    pub entries: Vec<(Uuid, String, Vec<u8>)>,
+    pub waiting: Vec<Uuid>,
+    pub seals: Vec<Seal>,
+    pub events: Vec<EventRecord>,
+    pub positions: Vec<(Uuid, i64)>,
+    pub deliveries: Vec<Delivery>,
+    pub leases: HashMap<String, (Uuid, Micros)>,
+}
+
+/// The ledger.
+#[derive(Default)]
+pub(crate) struct FakeLedger {
+    state: Mutex<State>,
+    /// One transaction at a time.
+    writer: tokio::sync::Mutex<()>,
+    /// How many of the next transactions fail.
+    pub failures: Mutex<u32>,
+}
+
+impl FakeLedger {
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.state.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Ledger for FakeLedger {
+    async fn write(&self, _: Durability, op: Arc<dyn TxOp>) -> Result<()> {
+        let _writer = self.writer.lock().await;
+        {
+            let mut failures = self.failures.lock().unwrap();
+            if *failures > 0 {
+                *failures -= 1;
+                return Err(Error::new(ErrorKind::Unavailable, "the ledger is away"));
+            }
+        }
+        let mut state = self.look(|state| state.clone());
+        op.run(&mut state).await?;
+        self.look(|now| *now = state);
+        Ok(())
+    }
+
+    async fn read(&self) -> Result<Box<dyn Query>> {
+        Ok(Box::new(self.look(|state| state.clone())))
+    }
+
+    fn has_room(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) {}
+}
+
+fn off<T>() -> Result<T> {
+    Err(Error::new(ErrorKind::Unsupported, "not in this ledger"))
+}
+
+#[async_trait]
+impl Query for State {
+    async fn walk(&mut self, _: &str, _: &[&str]) -> Result<Vec<Node>> {
+        off()
+    }
+    async fn node(&mut self, _: Uuid) -> Result<Option<Node>> {
+        off()
+    }
+    async fn ancestry(&mut self, _: Uuid) -> Result<Vec<(Uuid, String)>> {
+        off()
+    }
+    async fn child(&mut self, _: Uuid, _: &str) -> Result<Option<Node>> {
+        off()
+    }
+    async fn children(&mut self, _: Uuid, _: Option<&str>, _: u32) -> Result<Vec<Node>> {
+        off()
+    }
+    async fn has_children(&mut self, _: Uuid) -> Result<bool> {
+        off()
+    }
+    async fn upload(&mut self, _: Uuid) -> Result<Option<UploadRow>> {
+        off()
+    }
+    async fn uploads_named(&mut self, _: Uuid, _: &str) -> Result<Vec<UploadRow>> {
+        off()
+    }
+    async fn uploads_within(&mut self, _: Uuid, _: &str, _: &str) -> Result<Vec<UploadRow>> {
+        off()
+    }
+    async fn uploads_of(&mut self, _: &str, _: &str) -> Result<Vec<UploadRow>> {
+        off()
+    }
+    async fn usage(&mut self, _: &str, _: Option<&str>) -> Result<u64> {
+        off()
+    }
+    async fn events(&mut self, _: &str, _: i64, _: &[String], _: u32) -> Result<Vec<StoredEvent>> {
+        off()
+    }
+    async fn event_position(&mut self, _: Uuid) -> Result<Option<i64>> {
+        off()
+    }
+    async fn audit(&mut self, _: &str, _: &AuditFilter, _: u32) -> Result<Vec<AuditRow>> {
+        off()
+    }
+    async fn chains(&mut self) -> Result<Vec<String>> {
+        off()
+    }
+    async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<Vec<u8>>)>> {
+        Ok(self
+            .seals
+            .iter()
+            .filter(|s| s.chain == chain && s.seq > after)
+            .take(limit as usize)
+            .map(|s| (s.clone(), self.entries.iter().find(|e| e.0 == s.entry).map(|e| e.2.clone())))
+            .collect())
+    }
+    async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)> {
+        Ok((
+            self.waiting.iter().filter(|id| self.entries.iter().any(|e| e.0 == **id && e.1 == chain)).count() as u64,
+            0,
+        ))
+    }
+    async fn pending_deliveries(&mut self, webhook: &str, limit: u32) -> Result<Vec<(Delivery, EventRecord)>> {
+        let rows = self.deliveries.iter().filter(|d| d.webhook == webhook && d.state == DeliveryState::Pending);
+        Ok(rows
+            .take(limit as usize)
+            .map(|d| (d.clone(), self.events.iter().find(|e| e.id == d.event).cloned().unwrap()))
+            .collect())
+    }
+    async fn doomed_blobs(&mut self, _: Micros, _: u32) -> Result<Vec<BlobRow>> {
+        off()
+    }
+    async fn blob(&mut self, _: Uuid) -> Result<Option<BlobRow>> {
+        off()
+    }
+    async fn expired_uploads(&mut self, _: Micros, _: u32) -> Result<Vec<UploadRow>> {
+        off()
+    }
+    async fn uploads_held_by(&mut self, _: Uuid, _: u32) -> Result<Vec<UploadRow>> {
+        off()
+    }
+    async fn incarnations(&mut self) -> Result<Vec<Incarnation>> {
+        off()
+    }
+}
+
+#[async_trait]
+impl Tx for State {
+    async fn lock(&mut self, locks: &[Lock]) -> Result<()> {
+        let _ = locks;
+        Ok(())
+    }
+    async fn hold_folder(&mut self, _: Uuid) -> Result<Option<Node>> {
+        off()
+    }
+    async fn hold_node(&mut self, _: Uuid) -> Result<Option<Node>> {
+        off()
+    }
+    async fn ensure_root(&mut self, _: &str, _: Micros) -> Result<Node> {
+        off()
+    }
+    async fn insert_node(&mut self, _: &Node) -> Result<()> {
+        off()
+    }
+    async fn update_node(&mut self, _: &Node) -> Result<()> {
+        off()
+    }
+    async fn delete_node(&mut self, _: Uuid) -> Result<()> {
+        off()
+    }
+    async fn insert_upload(&mut self, _: &UploadRow) -> Result<()> {
+        off()
+    }
+    async fn update_upload(&mut self, _: &UploadRow, _: &[UploadState], _: i64) -> Result<bool> {
+        off()
+    }
+    async fn purge_uploads(&mut self, _: Micros) -> Result<u64> {
+        off()
+    }
+    async fn add_usage(&mut self, _: &str, _: &str, _: i64) -> Result<()> {
+        off()
+    }
+    async fn insert_blob(&mut self, _: &BlobId, _: Uuid) -> Result<()> {
+        off()
+    }
+    async fn reference_blob(&mut self, _: Uuid, _: Uuid) -> Result<()> {
+        off()
+    }
+    async fn release_blobs(&mut self, _: Uuid, _: &[Uuid], _: Micros) -> Result<()> {
+        off()
+    }
+    async fn mark_deleting(&mut self, _: Uuid) -> Result<bool> {
+        off()
+    }
+    async fn delete_blob(&mut self, _: Uuid) -> Result<()> {
+        off()
+    }
+    async fn append_audit(&mut self, record: &AuditRecord) -> Result<()> {
+        self.waiting.push(record.id);
+        self.entries.push((record.id, record.chain.clone(), record.body.clone()));
+        Ok(())
+    }
+    async fn append_events(&mut self, events: &[EventRecord]) -> Result<()> {
+        self.events.extend_from_slice(events);
+        Ok(())
+    }
+    async fn unsealed(&mut self, limit: u32) -> Result<Vec<(Uuid, String, Vec<u8>)>> {
+        Ok(self.entries.iter().filter(|e| self.waiting.contains(&e.0)).take(limit as usize).cloned().collect())
+    }
+    async fn last_seal(&mut self, chain: &str) -> Result<Option<Seal>> {
+        Ok(self.seals.iter().rev().find(|s| s.chain == chain).cloned())
+    }
+    async fn insert_seals(&mut self, seals: &[Seal]) -> Result<()> {
+        self.waiting.retain(|id| !seals.iter().any(|s| s.entry == *id));
+        self.seals.extend_from_slice(seals);
+        Ok(())
+    }
+    async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>> {
+        Ok(self
+            .events
+            .iter()
+            .filter(|e| !self.positions.iter().any(|p| p.0 == e.id))
+            .take(limit as usize)
+            .cloned()
+            .collect())
+    }
+    async fn last_position(&mut self) -> Result<i64> {
+        Ok(self.positions.last().map_or(0, |p| p.1))
+    }
+    async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()> {
+        self.positions.extend_from_slice(positions);
+        self.deliveries.extend_from_slice(deliveries);
+        Ok(())
+    }
+    async fn update_delivery(&mut self, delivery: &Delivery) -> Result<()> {
+        let row = self.deliveries.iter_mut().find(|d| d.event == delivery.event && d.webhook == delivery.webhook);
+        *row.unwrap() = delivery.clone();
+        Ok(())
+    }
+    async fn take_lease(&mut self, name: &str, holder: Uuid, until: Micros, now: Micros) -> Result<bool> {
+        match self.leases.get(name) {
+            Some((other, end)) if *other != holder && *end > now => Ok(false),
+            _ => {
+                self.leases.insert(name.to_owned(), (holder, until));
+                Ok(true)
+            }
+        }
+    }
+    async fn put_incarnation(&mut self, _: &Incarnation) -> Result<()> {
+        off()
+    }
+    async fn delete_incarnation(&mut self, _: Uuid) -> Result<()> {
+        off()
+    }
+}

@@ -1,0 +1,134 @@
+//! The work in the background: the sequencer, the webhook dispatchers, signs of life, recovery, the sweeper, and the
+//! reaper of what was dropped without being finished.
+
+pub mod dispatcher;
+mod liveness;
+mod recovery;
+pub mod sequencer;
+mod sweeper;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod fake_ledger;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::events::Webhook;
+use crate::gateway::{Inner, held};
+use crate::jobs::dispatcher::Dispatcher;
+use crate::transfer::{DownloadCore, UploadCore, broken, detach};
+
+/// What was dropped without being finished.
+pub(crate) enum Reap {
+    /// An upload: to be detached.
+    Upload(Arc<UploadCore>),
+    /// A download: to be told as incomplete.
+    Download(Arc<DownloadCore>),
+}
+
+async fn reap(inner: Arc<Inner>, mut dropped: mpsc::UnboundedReceiver<Reap>) {
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = dropped.recv() => next,
+            () = inner.shutdown.cancelled() => dropped.try_recv().ok(),
+        };
+        match next {
+            Some(Reap::Upload(core)) => detach(&core, &broken()).await,
+            Some(Reap::Download(core)) => {
+                if let Err(error) = core.end(Some(&broken())).await {
+                    tracing::warn!(%error, "the end of a download could not be put on record");
+                }
+            }
+            None => return,
+        }
+    }
+}
+
+/// Runs a step again and again, with a pause between, until the token is cancelled.
+async fn every<F>(pause: Duration, end: CancellationToken, step: impl Fn() -> F)
+where
+    F: Future<Output = ()>,
+{
+    let mut ticks = tokio::time::interval(pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = end.cancelled() => return,
+            _ = ticks.tick() => step().await,
+        }
+    }
+}
+
+impl Inner {
+    /// See [`crate::Gateway::spawn_jobs`].
+    pub(crate) fn spawn_jobs(self: &Arc<Self>) {
+        let Some(dropped) = held(&self.reaped).take() else { return };
+        self.tasks.spawn(reap(self.clone(), dropped));
+        let sole = self.settings.sole_owner;
+        let webhooks: Arc<[Webhook]> = self.settings.webhooks.clone().into();
+        let (positions, seen) = watch::channel(0);
+        // What other nodes left is found by looking; what this process leaves wakes the sequencer.
+        let sequence_poll = if sole { Duration::from_secs(5) } else { Duration::from_millis(200) };
+        let deliver_poll = if sole { Duration::from_secs(15) } else { Duration::from_secs(1) };
+        self.jobs.spawn(sequencer::run(
+            self.ledger.clone(),
+            webhooks.clone(),
+            self.wake.clone(),
+            positions,
+            sequence_poll,
+            self.jobs_end.clone(),
+        ));
+        for webhook in webhooks.iter() {
+            let dispatcher = Dispatcher {
+                ledger: self.ledger.clone(),
+                sender: self.sender.clone(),
+                webhook: webhook.clone(),
+                holder: self.settings.installation,
+                max_attempts: self.settings.webhook_max_attempts,
+                poll: deliver_poll,
+            };
+            self.jobs.spawn(dispatcher::run(dispatcher, seen.clone(), self.jobs_end.clone()));
+        }
+        let inner = self.clone();
+        self.jobs.spawn(async move {
+            every(liveness::INTERVAL, inner.jobs_end.clone(), || inner.give_sign_of_life()).await;
+        });
+        let (inner, idle) = (self.clone(), self.settings.idle_detach);
+        self.jobs.spawn(async move {
+            let pause = (idle / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));
+            let idle = i64::try_from(idle.as_micros()).unwrap_or(i64::MAX);
+            every(pause, inner.jobs_end.clone(), || inner.detach_idle(idle)).await;
+        });
+        let inner = self.clone();
+        self.jobs.spawn(async move {
+            let pause = (inner.settings.blob_grace / 4).clamp(Duration::from_secs(1), Duration::from_mins(1));
+            every(pause, inner.jobs_end.clone(), || inner.sweep()).await;
+        });
+        let inner = self.clone();
+        self.jobs.spawn(async move {
+            every(Duration::from_hours(24), inner.jobs_end.clone(), || inner.sweep_orphans()).await;
+        });
+    }
+
+    /// See [`crate::Gateway::stop`].
+    pub(crate) async fn stop(&self) {
+        self.shutdown.cancel();
+        let left: Vec<_> = held(&self.uploads).values().filter_map(std::sync::Weak::upgrade).collect();
+        for core in left {
+            detach(&core, &broken()).await;
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.jobs_end.cancel();
+        self.jobs.close();
+        self.jobs.wait().await;
+        self.leave().await;
+        self.ledger.close().await;
+    }
+}

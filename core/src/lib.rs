@@ -1,0 +1,22 @@
+//! The core of causeway: identities, one namespace, transfers, events and the audit trail. It speaks no wire protocol
+//! and knows no database: front ends call [`Gateway`], and what it needs of the outside stands in [`ports`].
+
+pub mod audit;
+pub mod error;
+pub mod events;
+pub mod gateway;
+pub mod identity;
+pub mod jobs;
+pub mod namespace;
+pub mod path;
+pub mod policy;
+pub mod ports;
+pub mod records;
+pub mod transfer;
+
+pub use error::{Error, ErrorKind, Result};
+pub use gateway::{Gateway, Parts, Settings};
+pub use identity::{Credential, Peer, Protocol, Session};
+pub use namespace::{Entry, Listing};
+pub use path::{Name, VirtualPath};
+pub use transfer::{Download, Receipt, Upload, UploadOptions};

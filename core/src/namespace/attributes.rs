@@ -1,0 +1,103 @@
+//! Setting times, modes and owners. Beside a visible version, the owner's incomplete upload of that name keeps them too.
+
+use super::entries::{Viewer, find};
+use super::stat::session_path;
+use super::{Entry, Target};
+use crate::error::{Error, Result};
+use crate::events::{Facts, Operation};
+use crate::gateway::{Inner, Place, locate_place};
+use crate::identity::{Permission, Session};
+use crate::path::VirtualPath;
+use crate::policy;
+use crate::ports::{Durability, Tx};
+use crate::records::Attributes;
+
+#[derive(Clone)]
+struct Change {
+    place: Place,
+    path: VirtualPath,
+    viewer: Viewer,
+    attributes: Attributes,
+    facts: Facts,
+}
+
+impl Change {
+    async fn run(mut self, tx: &mut dyn Tx) -> Result<Entry> {
+        let found = find(&mut *tx, &self.viewer.tenant, &self.place).await?;
+        let upload = match (&found.parent, self.place.path.name()) {
+            (Some(parent), Some(name)) => self.viewer.upload(&mut *tx, parent.id, name.as_str()).await?,
+            _ => None,
+        };
+        let node = match found.node {
+            Some(node) => tx.hold_node(node.id).await?,
+            None => None,
+        };
+        let mut entry = None;
+        let mut events = Vec::new();
+        if let Some(mut node) = node {
+            if let Some(modified_at) = self.attributes.modified_at {
+                node.modified_at = modified_at;
+            }
+            node.attributes = node.attributes.merged(&Attributes { modified_at: None, ..self.attributes.clone() });
+            tx.update_node(&node).await?;
+            self.facts.file_id = Some(node.id);
+            if let Some(content) = &node.content {
+                self.facts.size = Some(content.size);
+                self.facts.hash = Some(content.sha256);
+                self.facts.content_type = Some(content.content_type.clone());
+                events.push(self.facts.event("file.attributes_changed"));
+            }
+            entry = Some(Entry::of_node(&node, self.path.clone(), self.place.mount_point));
+        }
+        if let Some(mut row) = upload {
+            let (state, generation) = (row.state, row.generation);
+            row.attributes = row.attributes.merged(&self.attributes);
+            tx.update_upload(&row, &[state], generation).await?;
+            entry = Some(Entry::of_upload(&row, entry.as_ref(), self.path.clone()));
+        }
+        let entry = entry.ok_or_else(Error::not_found)?;
+        tx.append_audit(&self.facts.audit()).await?;
+        tx.append_events(&events).await?;
+        Ok(entry)
+    }
+}
+
+impl Inner {
+    /// See [`crate::Gateway::set_attributes`].
+    pub(crate) async fn set_attributes(
+        &self,
+        session: &Session,
+        target: &Target,
+        attributes: Attributes,
+    ) -> Result<Entry> {
+        let result = self.change_attributes(session, target, attributes).await;
+        self.recorded(session, Operation::Attributes, target, result).await
+    }
+
+    async fn change_attributes(&self, session: &Session, target: &Target, attributes: Attributes) -> Result<Entry> {
+        self.require_open()?;
+        let path = {
+            let mut query = self.ledger.read().await?;
+            session_path(&mut *query, session, target).await?
+        };
+        let place = locate_place(session, &path)?;
+        policy::require(place.permissions, Permission::Attributes)?;
+        if attributes.is_empty() {
+            return self.stat(session, &Target::Path(path)).await;
+        }
+        let viewer = Viewer::of(session);
+        let held = self.hold_uploads(&viewer, &place).await?;
+        let facts = self.facts_at(session, Operation::Attributes, &place);
+        let change = Change { place, path, viewer, attributes: attributes.clone(), facts };
+        let entry = self
+            .write(Durability::Disk, move |tx| {
+                let change = change.clone();
+                Box::pin(async move { change.run(tx).await })
+            })
+            .await?;
+        for mut work in held {
+            work.row.attributes = work.row.attributes.merged(&attributes);
+        }
+        Ok(entry)
+    }
+}

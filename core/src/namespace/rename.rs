@@ -1,0 +1,326 @@
+//! Renaming and moving: O(1), whole folders too. A file that leaves a temporary name arrives by it (SEMANTICS,
+//! "Temporary names").
+
+use super::entries::{Viewer, find};
+use super::folders::require_unreserved;
+use super::remove::release_version;
+use super::stat::session_path;
+use super::{Entry, Target, content_type_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Facts, Operation};
+use crate::gateway::{Inner, Place, locate_place};
+use crate::identity::{Permission, Session};
+use crate::path::VirtualPath;
+use crate::policy;
+use crate::ports::{Durability, Lock, Tx};
+use crate::records::{EventRecord, Node, UploadRow, UploadState};
+use crate::transfer::discard_row;
+
+#[derive(Clone)]
+struct Renaming {
+    from: Place,
+    to: Place,
+    to_path: VirtualPath,
+    overwrite: bool,
+    viewer: Viewer,
+    facts: Facts,
+    from_temporary: bool,
+    to_temporary: bool,
+    same_storage: bool,
+}
+
+/// What a rename did.
+struct Renamed {
+    entry: Entry,
+    folder: bool,
+    /// Uploads that follow the name: id, new folder, new name.
+    retargeted: Vec<UploadRow>,
+}
+
+impl Renaming {
+    async fn run(mut self, tx: &mut dyn Tx) -> Result<Renamed> {
+        let tenant = self.viewer.tenant.clone();
+        let (_, from_name) = self.from.split()?;
+        let (_, to_name) = self.to.split()?;
+        let seen = find(&mut *tx, &tenant, &self.from).await.map_err(missing_source)?;
+        let target = find(&mut *tx, &tenant, &self.to).await?;
+        let (from_parent, to_parent) = match (seen.parent, target.parent) {
+            (Some(from), Some(to)) => (from.id, to.id),
+            _ => return Err(Error::not_found()),
+        };
+        let mut locks = vec![Lock::Name(from_parent, from_name.clone()), Lock::Name(to_parent, to_name.clone())];
+        if seen.node.as_ref().is_some_and(Node::is_folder) && from_parent != to_parent {
+            locks.push(Lock::Tree(tenant.to_string()));
+        }
+        tx.lock(&locks).await?;
+        // Under the locks, look again: what was seen before them may have moved.
+        let target_folder = tx.hold_folder(to_parent).await?.ok_or_else(Error::no_such_folder)?;
+        let source = match tx.child(from_parent, &from_name).await? {
+            Some(node) => tx.hold_node(node.id).await?,
+            None => None,
+        };
+        if source.as_ref().map(|n| n.id) != seen.node.as_ref().map(|n| n.id) {
+            return Err(Error::new(ErrorKind::Conflict, "the file was changed by somebody else meanwhile; try again"));
+        }
+        let existing = match tx.child(to_parent, &to_name).await? {
+            Some(node) => tx.hold_node(node.id).await?,
+            None => None,
+        };
+        let follows = self.viewer.upload(&mut *tx, from_parent, &from_name).await?;
+        policy::require(self.from.permissions, Permission::Rename)?;
+        if source.as_ref().is_some_and(Node::is_folder) {
+            policy::require(self.to.permissions, Permission::Mkdir)?;
+        } else {
+            policy::require(self.to.permissions, Permission::Upload)?;
+        }
+        let moved_onto_itself = from_parent == to_parent && from_name == to_name;
+        if let (Some(existing), false) = (&existing, moved_onto_itself) {
+            self.check_existing(source.as_ref(), existing)?;
+        }
+        require_unreserved(&mut *tx, to_parent, &to_name, follows.as_ref().map(|row| row.id)).await?;
+        match source {
+            Some(node) if moved_onto_itself => Ok(Renamed {
+                folder: node.is_folder(),
+                entry: Entry::of_node(&node, self.to_path, false),
+                retargeted: Vec::new(),
+            }),
+            Some(node) => {
+                if node.is_folder() {
+                    self.check_cycle(&mut *tx, &node, &target_folder).await?;
+                }
+                if !self.same_storage {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        "the two folders are kept in different storages; copy the file and remove the original",
+                    ));
+                }
+                let retargeted = if let Some(row) = follows {
+                    vec![self.retarget(&mut *tx, row, to_parent, &to_name, true).await?]
+                } else {
+                    self.discard_target(&mut *tx, to_parent, &to_name).await?;
+                    Vec::new()
+                };
+                let folder = node.is_folder();
+                let node = self.switch(&mut *tx, node, existing, to_parent, &to_name).await?;
+                let events = self.events(&node);
+                tx.append_audit(&self.facts.audit()).await?;
+                tx.append_events(&events).await?;
+                Ok(Renamed { entry: Entry::of_node(&node, self.to_path, false), folder, retargeted })
+            }
+            None => {
+                let row = follows.ok_or_else(Error::not_found)?;
+                if moved_onto_itself {
+                    return Ok(Renamed {
+                        entry: Entry::of_upload(&row, None, self.to_path),
+                        folder: false,
+                        retargeted: Vec::new(),
+                    });
+                }
+                let row = self.retarget(&mut *tx, row, to_parent, &to_name, existing.is_some()).await?;
+                self.facts.transfer_id = Some(row.id);
+                tx.append_audit(&self.facts.audit()).await?;
+                let visible = existing.map(|node| Entry::of_node(&node, self.to_path.clone(), false));
+                Ok(Renamed {
+                    entry: Entry::of_upload(&row, visible.as_ref(), self.to_path),
+                    folder: false,
+                    retargeted: vec![row],
+                })
+            }
+        }
+    }
+
+    fn check_existing(&self, source: Option<&Node>, existing: &Node) -> Result<()> {
+        if !self.overwrite {
+            return Err(Error::already_exists());
+        }
+        match (source.is_some_and(Node::is_folder), existing.is_folder()) {
+            (false, false) => policy::require(self.to.permissions, Permission::Overwrite),
+            (false, true) => {
+                Err(Error::new(ErrorKind::IsFolder, "a folder has that name already; choose another name"))
+            }
+            (true, false) => Err(Error::new(ErrorKind::NotFolder, "a file has that name already; choose another name")),
+            (true, true) => Err(Error::already_exists()),
+        }
+    }
+
+    async fn check_cycle(&self, tx: &mut dyn Tx, node: &Node, target_folder: &Node) -> Result<()> {
+        if tx.ancestry(target_folder.id).await?.iter().any(|(id, _)| *id == node.id) {
+            return Err(Error::new(ErrorKind::InvalidArgument, "a folder cannot be moved into itself or below itself"));
+        }
+        Ok(())
+    }
+
+    /// An upload follows its name; the owner's other one at the new name gives way.
+    async fn retarget(
+        &self,
+        tx: &mut dyn Tx,
+        mut row: UploadRow,
+        parent: uuid::Uuid,
+        name: &str,
+        exists: bool,
+    ) -> Result<UploadRow> {
+        self.discard_target(&mut *tx, parent, name).await?;
+        let (state, generation) = (row.state, row.generation);
+        row.parent = parent;
+        name.clone_into(&mut row.name);
+        if exists && row.exclusive {
+            row.exclusive = false;
+        }
+        if !tx.update_upload(&row, &[state], generation).await? {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "the upload was changed by somebody else meanwhile; try again",
+            ));
+        }
+        Ok(row)
+    }
+
+    /// Gives up the owner's detached upload at the new name: the rename replaces what it would have become.
+    async fn discard_target(&self, tx: &mut dyn Tx, parent: uuid::Uuid, name: &str) -> Result<()> {
+        for row in tx.uploads_named(parent, name).await? {
+            if self.viewer.owns(&row) && row.state == UploadState::Detached {
+                discard_row(&mut *tx, row).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The switch of names itself. Returns the node that now has the new name.
+    async fn switch(
+        &mut self,
+        tx: &mut dyn Tx,
+        mut node: Node,
+        existing: Option<Node>,
+        parent: uuid::Uuid,
+        name: &str,
+    ) -> Result<Node> {
+        if let Some(content) = &mut node.content
+            && content.content_type == content_type_of(&node.name)
+        {
+            content_type_of(name).clone_into(&mut content.content_type);
+        }
+        match existing {
+            // An arrival is an overwrite of the final name, whose id consumers know: that one stays. The id under the
+            // temporary name was never told to anybody.
+            Some(mut existing) if self.from_temporary && !self.to_temporary => {
+                release_version(&mut *tx, &existing).await?;
+                tx.delete_node(node.id).await?;
+                existing.content = node.content;
+                existing.modified_at = node.modified_at;
+                existing.attributes = node.attributes;
+                existing.created_by = node.created_by;
+                tx.update_node(&existing).await?;
+                Ok(existing)
+            }
+            other => {
+                if let Some(replaced) = other {
+                    release_version(&mut *tx, &replaced).await?;
+                    tx.delete_node(replaced.id).await?;
+                }
+                node.parent = parent;
+                name.clone_into(&mut node.name);
+                tx.update_node(&node).await?;
+                Ok(node)
+            }
+        }
+    }
+
+    fn events(&mut self, node: &Node) -> Vec<EventRecord> {
+        self.facts.file_id = Some(node.id);
+        let Some(content) = &node.content else {
+            return vec![self.facts.event("folder.renamed")];
+        };
+        self.facts.size = Some(content.size);
+        self.facts.hash = Some(content.sha256);
+        self.facts.content_type = Some(content.content_type.clone());
+        match (self.from_temporary, self.to_temporary) {
+            (true, true) => Vec::new(),
+            (true, false) => {
+                let mut arrival = self.facts.clone();
+                arrival.operation = Operation::Upload;
+                arrival.transfer_id = Some(content.version);
+                arrival.bytes = Some(content.size);
+                arrival.complete = Some(true);
+                vec![arrival.event("file.uploaded"), arrival.event("transfer.completed")]
+            }
+            (false, _) => vec![self.facts.event("file.renamed")],
+        }
+    }
+}
+
+/// A source whose folder is missing is simply not there.
+fn missing_source(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NoSuchFolder | ErrorKind::NotFolder => Error::not_found(),
+        _ => error,
+    }
+}
+
+impl Inner {
+    /// See [`crate::Gateway::rename`].
+    pub(crate) async fn rename(
+        &self,
+        session: &Session,
+        from: &Target,
+        to: &VirtualPath,
+        overwrite: bool,
+    ) -> Result<Entry> {
+        let result = self.rename_target(session, from, to, overwrite).await;
+        self.recorded(session, Operation::Rename, from, result).await
+    }
+
+    async fn rename_target(
+        &self,
+        session: &Session,
+        from: &Target,
+        to: &VirtualPath,
+        overwrite: bool,
+    ) -> Result<Entry> {
+        self.require_open()?;
+        self.ledger.has_room()?;
+        let from_path = {
+            let mut query = self.ledger.read().await?;
+            session_path(&mut *query, session, from).await?
+        };
+        let from = locate_place(session, &from_path)?;
+        let to_place = locate_place(session, to)?;
+        from.require_unpinned()?;
+        if to_place.path.is_root() || to_place.mount_point {
+            return Err(Error::already_exists());
+        }
+        let viewer = Viewer::of(session);
+        let mut facts = self.facts_at(session, Operation::Rename, &to_place);
+        facts.previous_path = Some(from.path.as_str().to_owned());
+        let temporary = |place: &Place| place.path.name().is_some_and(|name| self.is_temporary(name.as_str()));
+        let storage = |place: &Place| session.tenant.mount_of(&place.path).map(|mount| mount.storage.clone());
+        let held = self.hold_uploads(&viewer, &from).await?;
+        let renaming = Renaming {
+            from_temporary: temporary(&from),
+            to_temporary: temporary(&to_place),
+            same_storage: storage(&from) == storage(&to_place),
+            to: to_place,
+            to_path: to.clone(),
+            overwrite,
+            viewer,
+            facts,
+            from,
+        };
+        let renamed = self
+            .write(Durability::Disk, move |tx| {
+                let renaming = renaming.clone();
+                Box::pin(async move { renaming.run(tx).await })
+            })
+            .await?;
+        for mut work in held {
+            if let Some(row) = renamed.retargeted.iter().find(|row| row.id == work.row.id) {
+                work.row.parent = row.parent;
+                work.row.name.clone_from(&row.name);
+                work.row.exclusive = row.exclusive;
+            }
+        }
+        if renamed.folder {
+            self.forget_ensured();
+        }
+        Ok(renamed.entry)
+    }
+}

@@ -1,0 +1,253 @@
+//! What core needs of the outside: a ledger, blob stores, a way to deliver webhooks. Small, streaming, `dyn`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::records::{
+    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, Micros, Node, Seal,
+    StoredEvent, UploadRow, UploadState,
+};
+
+/// How durable a transaction must be before it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// Survives the end of the process, not a power cut: begins, checkpoints, audit entries of reads.
+    Process,
+    /// Survives a power cut: everything that is acknowledged to a client as done.
+    Disk,
+}
+
+/// What a transaction locks before it looks. SQLite has one writer and needs none of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lock {
+    /// The shape of a tenant's tree: taken by whatever gives a folder another parent.
+    Tree(String),
+    /// The reservations of a tenant's quota.
+    Quota(String),
+    /// A name in a folder: taken by whatever makes, replaces or removes what stands there.
+    Name(Uuid, String),
+    /// Anything else, by name.
+    Other(String),
+}
+
+/// Reading the ledger. Every method is one statement; nothing is held between them.
+#[async_trait]
+pub trait Query: Send {
+    /// The nodes on the way along these names, the tenant's root first, as far as they exist. Empty: the tenant has no root.
+    async fn walk(&mut self, tenant: &str, names: &[&str]) -> Result<Vec<Node>>;
+    /// A node by its id.
+    async fn node(&mut self, id: Uuid) -> Result<Option<Node>>;
+    /// Ids and names from the tenant's root (whose name is the tenant's id) down to this node. Empty: no such node.
+    async fn ancestry(&mut self, id: Uuid) -> Result<Vec<(Uuid, String)>>;
+    /// What a folder has under this name.
+    async fn child(&mut self, parent: Uuid, name: &str) -> Result<Option<Node>>;
+    /// Entries of a folder in the order of their names' bytes, after a name.
+    async fn children(&mut self, parent: Uuid, after: Option<&str>, limit: u32) -> Result<Vec<Node>>;
+    /// Whether a folder has any entry.
+    async fn has_children(&mut self, parent: Uuid) -> Result<bool>;
+    /// An upload by its id.
+    async fn upload(&mut self, id: Uuid) -> Result<Option<UploadRow>>;
+    /// The live uploads bound to this name, of all owners, the newest (by `updated_at`, then id) first.
+    async fn uploads_named(&mut self, parent: Uuid, name: &str) -> Result<Vec<UploadRow>>;
+    /// The live uploads of one owner bound to names in this folder.
+    async fn uploads_within(&mut self, parent: Uuid, tenant: &str, identity: &str) -> Result<Vec<UploadRow>>;
+    /// All live uploads of one owner.
+    async fn uploads_of(&mut self, tenant: &str, identity: &str) -> Result<Vec<UploadRow>>;
+    /// Bytes used and reserved, by one identity or the whole tenant (none).
+    async fn usage(&mut self, tenant: &str, identity: Option<&str>) -> Result<u64>;
+
+    /// A tenant's events above a position, oldest first; `kinds` empty: all.
+    async fn events(&mut self, tenant: &str, after: i64, kinds: &[String], limit: u32) -> Result<Vec<StoredEvent>>;
+    /// The position of an event, once it has one.
+    async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>>;
+    /// Entries of a chain that match, oldest first.
+    async fn audit(&mut self, chain: &str, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>>;
+    /// The names of all chains that have an entry or a seal.
+    async fn chains(&mut self) -> Result<Vec<String>>;
+    /// The seals of a chain above `after`, by `seq`, each with its entry's bytes, if the entry is still there.
+    async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<Vec<u8>>)>>;
+    /// Entries of a chain that wait to be sealed, and entries that neither are sealed nor wait (which nothing of the
+    /// gateway's makes: they were inserted by somebody else).
+    async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)>;
+    /// The pending deliveries of one webhook by position, each with its event.
+    async fn pending_deliveries(&mut self, webhook: &str, limit: u32) -> Result<Vec<(Delivery, EventRecord)>>;
+
+    /// Blobs doomed before this moment, or whose deletion was begun.
+    async fn doomed_blobs(&mut self, before: Micros, limit: u32) -> Result<Vec<BlobRow>>;
+    /// A blob's row.
+    async fn blob(&mut self, key: Uuid) -> Result<Option<BlobRow>>;
+    /// Detached uploads that expired before this moment.
+    async fn expired_uploads(&mut self, before: Micros, limit: u32) -> Result<Vec<UploadRow>>;
+    /// Live uploads held by this process.
+    async fn uploads_held_by(&mut self, incarnation: Uuid, limit: u32) -> Result<Vec<UploadRow>>;
+    /// All processes that are registered.
+    async fn incarnations(&mut self) -> Result<Vec<Incarnation>>;
+}
+
+/// Changing the ledger. All that one [`TxOp`] does is one transaction.
+#[async_trait]
+pub trait Tx: Query {
+    /// Takes locks, in the one order that all transactions keep (the caller need not sort), until the end of the transaction.
+    async fn lock(&mut self, locks: &[Lock]) -> Result<()>;
+    /// Reads a folder and keeps it from being removed until the end of the transaction. None: no such folder.
+    async fn hold_folder(&mut self, id: Uuid) -> Result<Option<Node>>;
+    /// Reads a node and keeps everybody else from changing it until the end of the transaction.
+    async fn hold_node(&mut self, id: Uuid) -> Result<Option<Node>>;
+    /// The tenant's root, made if missing.
+    async fn ensure_root(&mut self, tenant: &str, now: Micros) -> Result<Node>;
+    /// Adds a node. `AlreadyExists` where the name is taken.
+    async fn insert_node(&mut self, node: &Node) -> Result<()>;
+    /// Writes every field of a node that is there, found by its id. `AlreadyExists` where the new name is taken.
+    async fn update_node(&mut self, node: &Node) -> Result<()>;
+    /// Removes a node.
+    async fn delete_node(&mut self, id: Uuid) -> Result<()>;
+    /// Adds an upload. `AlreadyExists` where it is exclusive and the name is reserved by another open upload.
+    async fn insert_upload(&mut self, row: &UploadRow) -> Result<()>;
+    /// Writes every field of an upload whose row is in one of these states and has this generation; false: it is not.
+    async fn update_upload(&mut self, row: &UploadRow, states: &[UploadState], generation: i64) -> Result<bool>;
+    /// Removes rows of committed and discarded uploads that have not changed since.
+    async fn purge_uploads(&mut self, before: Micros) -> Result<u64>;
+    /// Adds to what an identity uses; may be negative.
+    async fn add_usage(&mut self, tenant: &str, identity: &str, delta: i64) -> Result<()>;
+
+    /// Adds a blob's row, live, with its first reference.
+    async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()>;
+    /// Takes one more reference, where the blob is live; `Conflict` where it is not.
+    async fn reference_blob(&mut self, key: Uuid, holder: Uuid) -> Result<()>;
+    /// Drops the references of a holder (a version or an upload), but for these blobs; blobs that lose their last one are doomed.
+    async fn release_blobs(&mut self, holder: Uuid, keep: &[Uuid], now: Micros) -> Result<()>;
+    /// Marks a doomed blob as being deleted; false where it is not doomed (or being deleted) any more.
+    async fn mark_deleting(&mut self, key: Uuid) -> Result<bool>;
+    /// Removes a blob's row.
+    async fn delete_blob(&mut self, key: Uuid) -> Result<()>;
+
+    /// Appends an audit entry; it waits for its seal.
+    async fn append_audit(&mut self, record: &AuditRecord) -> Result<()>;
+    /// Queues events, in this order.
+    async fn append_events(&mut self, events: &[EventRecord]) -> Result<()>;
+    /// Entries that wait for their seal, in the order they were appended: id, chain, bytes.
+    async fn unsealed(&mut self, limit: u32) -> Result<Vec<(Uuid, String, Vec<u8>)>>;
+    /// The last seal of a chain.
+    async fn last_seal(&mut self, chain: &str) -> Result<Option<Seal>>;
+    /// Stores seals; their entries wait no more.
+    async fn insert_seals(&mut self, seals: &[Seal]) -> Result<()>;
+    /// Events that wait for their position, in the order they were queued.
+    async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>>;
+    /// The highest position given so far, 0 if none.
+    async fn last_position(&mut self) -> Result<i64>;
+    /// Gives positions, and queues the deliveries.
+    async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()>;
+    /// Writes a delivery's state, attempts, time and result.
+    async fn update_delivery(&mut self, delivery: &Delivery) -> Result<()>;
+    /// Takes or renews a lease by name until a moment; false while another holds it.
+    async fn take_lease(&mut self, name: &str, holder: Uuid, until: Micros, now: Micros) -> Result<bool>;
+    /// Writes a process's row, new or not.
+    async fn put_incarnation(&mut self, incarnation: &Incarnation) -> Result<()>;
+    /// Forgets a process.
+    async fn delete_incarnation(&mut self, id: Uuid) -> Result<()>;
+}
+
+/// The work of one transaction. It may be run more than once, where the database asks for that (serialisation failure,
+/// deadlock): it must keep no state from a run that did not commit.
+pub trait TxOp: Send + Sync {
+    /// Does the work.
+    fn run<'t>(&'t self, tx: &'t mut dyn Tx) -> BoxFuture<'t, Result<()>>;
+}
+
+/// The ledger: SQLite or PostgreSQL behind one trait.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Runs the work in a transaction and commits it with this durability. An error of the work rolls all of it back.
+    /// An error of the commit itself is `Unavailable`: its outcome is not known.
+    async fn write(&self, durability: Durability, op: Arc<dyn TxOp>) -> Result<()>;
+    /// A connection to read by.
+    async fn read(&self) -> Result<Box<dyn Query>>;
+    /// Whether writers may go on: `NoSpace` when the ledger's disk is nearly full.
+    fn has_room(&self) -> Result<()>;
+    /// Waits for what is under way and closes.
+    async fn close(&self);
+}
+
+struct FnOp<F, T> {
+    work: F,
+    out: std::sync::Mutex<Option<T>>,
+}
+
+impl<F, T> TxOp for FnOp<F, T>
+where
+    F: for<'t> Fn(&'t mut dyn Tx) -> BoxFuture<'t, Result<T>> + Send + Sync,
+    T: Send,
+{
+    fn run<'t>(&'t self, tx: &'t mut dyn Tx) -> BoxFuture<'t, Result<()>> {
+        Box::pin(async move {
+            let value = (self.work)(tx).await?;
+            *self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(value);
+            Ok(())
+        })
+    }
+}
+
+/// Runs a closure as one transaction of the ledger and hands back what it returned.
+pub async fn transact<T, F>(ledger: &dyn Ledger, durability: Durability, work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: for<'t> Fn(&'t mut dyn Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
+{
+    let op = Arc::new(FnOp { work, out: std::sync::Mutex::new(None) });
+    ledger.write(durability, op.clone()).await?;
+    let value = op.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    value.ok_or_else(|| Error::internal("a transaction ended without its result"))
+}
+
+/// One storage for blobs. Blobs are append-only while they are written and immutable afterwards.
+#[async_trait]
+pub trait BlobStore: Send + Sync {
+    /// Begins a blob. Its row is in the ledger already.
+    async fn create(&self, id: &BlobId) -> Result<Box<dyn BlobWriter>>;
+    /// Opens a blob to read. The reader goes on working when the blob is removed meanwhile, where the storage can do that.
+    async fn open(&self, id: &BlobId) -> Result<Arc<dyn BlobReader>>;
+    /// Removes a blob; fine where it is not there.
+    async fn remove(&self, id: &BlobId) -> Result<()>;
+    /// Marks an empty storage as this gateway's, or checks that it is: `Conflict` where it is another one's.
+    async fn claim(&self, gateway: Uuid) -> Result<()>;
+    /// The prefixes and keys that are there, for the search for orphans. At most `limit`, after `after` in the order of keys.
+    async fn keys(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<BlobId>>;
+}
+
+/// A blob that is being written.
+#[async_trait]
+pub trait BlobWriter: Send + Sync {
+    /// Appends these pieces, in order.
+    async fn append(&mut self, pieces: Vec<Bytes>) -> Result<()>;
+    /// Makes durable what was appended so far, so that the blob can be found after a power cut too.
+    async fn sync(&mut self) -> Result<()>;
+}
+
+/// A blob that is being read.
+#[async_trait]
+pub trait BlobReader: Send + Sync {
+    /// Up to `len` bytes from `offset`; fewer only at the blob's end.
+    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes>;
+}
+
+/// What a webhook attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A response: its status and `Retry-After`.
+    Status(u16, Option<Duration>),
+    /// No response: why.
+    Failed(String),
+}
+
+/// Sends a webhook over HTTP.
+#[async_trait]
+pub trait WebhookSender: Send + Sync {
+    /// One POST, no redirects, within the time-out.
+    async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Answer;
+}

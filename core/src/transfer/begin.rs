@@ -1,0 +1,357 @@
+//! Beginning an upload: permission, quota, the ledger's row, the blob's row. One transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Instant;
+
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::detach::discard_row;
+use super::upload::{Upload, UploadCore};
+use super::work::{Work, quota_exceeded};
+use super::{Disposition, Pacer, UploadOptions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::events::Operation;
+use crate::gateway::{Inner, Place, held, locate_place, place_of};
+use crate::identity::{Permission, Session};
+use crate::namespace::{Entry, Target, Viewer, find, new_folder};
+use crate::path::VirtualPath;
+use crate::policy;
+use crate::ports::{Durability, Lock, Tx};
+use crate::records::{Attributes, BlobId, Node, UploadRow, UploadState, now};
+
+/// Quota that is reserved before the first byte, where it fits: small files then need no step of their own.
+const FIRST_SLAB: u64 = 256 * 1024;
+
+#[derive(Clone)]
+struct Beginning {
+    session: Arc<Session>,
+    node: Arc<str>,
+    place: Place,
+    options: UploadOptions,
+    id: Uuid,
+    incarnation: Uuid,
+    blob: BlobId,
+    expiry: i64,
+}
+
+struct Begun {
+    row: UploadRow,
+    visible: Option<Node>,
+    plain: bool,
+}
+
+impl Beginning {
+    async fn run(self, tx: &mut dyn Tx) -> Result<Begun> {
+        let viewer = Viewer::of(&self.session);
+        let (parent_path, name) = self.place.split()?;
+        let found = match find(&mut *tx, &viewer.tenant, &self.place).await {
+            Err(error) if error.kind() == ErrorKind::NoSuchFolder && self.options.make_folders => {
+                self.make_folders(&mut *tx, &parent_path).await?;
+                find(&mut *tx, &viewer.tenant, &self.place).await?
+            }
+            other => other?,
+        };
+        let parent = found.parent.ok_or_else(Error::no_such_folder)?;
+        tx.lock(&[Lock::Name(parent.id, name.clone())]).await?;
+        let visible = found.node;
+        if visible.as_ref().is_some_and(Node::is_folder) {
+            return Err(Error::new(ErrorKind::IsFolder, "a folder has that name; give a file's name"));
+        }
+        self.check_permission(visible.as_ref())?;
+        let uploads = tx.uploads_named(parent.id, &name).await?;
+        if uploads.iter().any(|row| row.exclusive && matches!(row.state, UploadState::Open | UploadState::Sealed)) {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                "the name is reserved by an upload under way; try again when it has ended",
+            ));
+        }
+        let own = uploads.into_iter().filter(|row| viewer.owns(row) && row.state == UploadState::Detached);
+        match self.options.disposition {
+            Disposition::Modify { create } => {
+                let mut own = own;
+                if let Some(row) = own.next() {
+                    return self.resume(&mut *tx, row, visible).await;
+                }
+                if visible.is_none() && !create {
+                    return Err(Error::not_found());
+                }
+                self.begin_new(&mut *tx, parent.id, name, visible.clone(), visible).await
+            }
+            Disposition::Truncate if visible.is_none() => Err(Error::not_found()),
+            Disposition::Create { .. } if visible.is_some() => Err(Error::already_exists()),
+            Disposition::Replace | Disposition::Create { .. } | Disposition::Truncate => {
+                for row in own {
+                    discard_row(&mut *tx, row).await?;
+                }
+                self.begin_new(&mut *tx, parent.id, name, None, visible).await
+            }
+        }
+    }
+
+    fn check_permission(&self, visible: Option<&Node>) -> Result<()> {
+        let needed = match (visible, self.options.disposition) {
+            (None, _) | (Some(_), Disposition::Create { .. }) => Permission::Upload,
+            (Some(_), _) => Permission::Overwrite,
+        };
+        policy::require(self.place.permissions, needed)?;
+        require_match(self.options.if_match.as_deref(), visible)
+    }
+
+    /// Makes the missing folders on the way; each needs `mkdir` where it is.
+    async fn make_folders(&self, tx: &mut dyn Tx, parent: &VirtualPath) -> Result<()> {
+        let names: Vec<&str> = parent.parts().collect();
+        let found = tx.walk(&self.session.tenant.id, &names).await?;
+        let mut at = found.last().map(|node| node.id).ok_or_else(Error::no_such_folder)?;
+        for (depth, name) in names.iter().enumerate().skip(found.len().saturating_sub(1)) {
+            let path = VirtualPath::parse(&names.get(..=depth).unwrap_or_default().join("/"))?;
+            let place = place_of(&self.session, &path).ok_or_else(Error::no_such_folder)?;
+            policy::require(place.permissions, Permission::Mkdir)?;
+            tx.lock(&[Lock::Name(at, (*name).to_owned())]).await?;
+            let folder =
+                new_folder(&self.session.tenant.id, at, name, &Inner::actor(&self.session), Attributes::default());
+            tx.insert_node(&folder).await?;
+            let mut facts = crate::events::Facts::of_session(&self.session, &self.node, Operation::Mkdir);
+            facts.path = Some(place.path.as_str().to_owned());
+            facts.view_path = Some(place.view_path.as_str().to_owned());
+            facts.file_id = Some(folder.id);
+            tx.append_audit(&facts.audit()).await?;
+            tx.append_events(&[facts.event("folder.created")]).await?;
+            at = folder.id;
+        }
+        Ok(())
+    }
+
+    /// A new upload: empty, or standing on the visible version (`base`), which is then changed in place.
+    async fn begin_new(
+        self,
+        tx: &mut dyn Tx,
+        parent: Uuid,
+        name: String,
+        base: Option<Node>,
+        visible: Option<Node>,
+    ) -> Result<Begun> {
+        let content = base.as_ref().and_then(|node| node.content.as_ref());
+        let now = now();
+        let row = UploadRow {
+            id: self.id,
+            tenant: self.session.tenant.id.to_string(),
+            identity: self.session.identity.id.to_string(),
+            login: self.session.login.to_string(),
+            protocol: self.session.protocol.as_str().to_owned(),
+            session: self.session.id,
+            parent,
+            name,
+            state: UploadState::Open,
+            generation: 1,
+            incarnation: self.incarnation,
+            exclusive: self.options.disposition == Disposition::Create { reserve: true },
+            base_version: content.map(|c| c.version),
+            compare_base: content.is_some(),
+            size: content.map_or(0, |c| c.size),
+            prefix: content.map_or(0, |c| c.size),
+            reserved: self.first_reservation(&mut *tx, content.map_or(0, |c| c.size)).await?,
+            segments: content.map(|c| c.segments.clone()).unwrap_or_default(),
+            hash_state: None,
+            hashed: 0,
+            attributes: self.options.attributes.clone(),
+            storage: self.blob.storage.to_string(),
+            prefix_path: self.blob.prefix.to_string(),
+            created_at: now,
+            updated_at: now,
+            expires_at: now.saturating_add(self.expiry),
+        };
+        tx.insert_blob(&self.blob, row.id).await?;
+        for blob in super::segments::Segments::new(row.segments.clone()).blobs() {
+            tx.reference_blob(blob.key, row.id).await?;
+        }
+        tx.insert_upload(&row).await?;
+        Ok(Begun { plain: base.is_none(), row, visible })
+    }
+
+    async fn first_reservation(&self, tx: &mut dyn Tx, base: u64) -> Result<u64> {
+        let (tenant, identity) = (self.session.tenant.quota, self.session.identity.quota);
+        if tenant.is_none() && identity.is_none() {
+            return Ok(0);
+        }
+        tx.lock(&[Lock::Quota(self.session.tenant.id.to_string())]).await?;
+        let mut room = u64::MAX;
+        if let Some(quota) = tenant {
+            room = room.min(quota.saturating_sub(tx.usage(&self.session.tenant.id, None).await?));
+        }
+        if let Some(quota) = identity {
+            let used = tx.usage(&self.session.tenant.id, Some(&self.session.identity.id)).await?;
+            room = room.min(quota.saturating_sub(used));
+        }
+        match self.options.declared_size {
+            Some(size) if size > room => Err(quota_exceeded()),
+            Some(size) => Ok(size.max(base.min(room))),
+            None => Ok(FIRST_SLAB.max(base).min(room)),
+        }
+    }
+
+    /// Goes on with the owner's detached upload: the generation is bumped, so that an old holder can write no more.
+    async fn resume(self, tx: &mut dyn Tx, mut row: UploadRow, visible: Option<Node>) -> Result<Begun> {
+        let (state, generation) = (row.state, row.generation);
+        let now = now();
+        row.state = UploadState::Open;
+        row.generation += 1;
+        row.incarnation = self.incarnation;
+        row.session = self.session.id;
+        row.exclusive = false;
+        row.attributes = row.attributes.merged(&self.options.attributes);
+        row.updated_at = now;
+        row.expires_at = now.saturating_add(self.expiry);
+        tx.insert_blob(&self.blob, row.id).await?;
+        if !tx.update_upload(&row, &[state], generation).await? {
+            return Err(super::work::taken_over());
+        }
+        Ok(Begun { row, visible, plain: false })
+    }
+}
+
+/// `PreconditionFailed` unless the visible version has one of the digests, where any are given.
+pub(crate) fn require_match(digests: Option<&[[u8; 32]]>, visible: Option<&Node>) -> Result<()> {
+    let Some(digests) = digests else { return Ok(()) };
+    let current = visible.and_then(|node| node.content.as_ref()).map(|content| content.sha256);
+    if current.is_some_and(|current| digests.contains(&current)) {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::PreconditionFailed, "the file is not the version that the condition names"))
+    }
+}
+
+impl Inner {
+    /// The bandwidth of a session, shared by all that it moves at a time.
+    pub(crate) fn pacer(&self, session: &Session) -> Arc<Pacer> {
+        let mut pacers = held(&self.pacers);
+        if let Some(pacer) = pacers.get(&session.id).and_then(std::sync::Weak::upgrade) {
+            return pacer;
+        }
+        pacers.retain(|_, pacer| pacer.strong_count() > 0);
+        let pacer = Arc::new(Pacer::new(self.settings.bandwidth_up, self.settings.bandwidth_down));
+        pacers.insert(session.id, Arc::downgrade(&pacer));
+        pacer
+    }
+
+    /// See [`crate::Gateway::begin_upload`].
+    pub(crate) async fn begin_upload(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        path: &VirtualPath,
+        options: UploadOptions,
+    ) -> Result<Upload> {
+        let result = self.begin_upload_at(session, path, options).await;
+        self.recorded(session, Operation::Upload, &Target::Path(path.clone()), result).await
+    }
+
+    async fn begin_upload_at(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        path: &VirtualPath,
+        options: UploadOptions,
+    ) -> Result<Upload> {
+        self.require_open()?;
+        let place = locate_place(session, path)?;
+        place.split()?;
+        if place.mount_point {
+            return Err(Error::new(ErrorKind::IsFolder, "a fixed folder of your view has that name"));
+        }
+        // Whoever may write nothing here at all learns no more than that.
+        policy::require_either(place.permissions, Permission::Upload, Permission::Overwrite)?;
+        self.ledger.has_room()?;
+        if options.declared_size.is_some_and(|size| size > self.settings.max_file_size) {
+            return Err(Error::new(
+                ErrorKind::FileTooLarge,
+                format!("the file is larger than the limit of {} bytes", self.settings.max_file_size),
+            ));
+        }
+        let mount =
+            session.tenant.mount_of(&place.path).ok_or_else(|| Error::internal("a tenant without a mount at /"))?;
+        let store = self.storage(&mount.storage)?.clone();
+        let blob =
+            BlobId { key: Uuid::new_v4(), storage: mount.storage.as_str().into(), prefix: mount.path.as_str().into() };
+        let beginning = Beginning {
+            session: session.clone(),
+            node: self.settings.node.as_str().into(),
+            place: place.clone(),
+            options: options.clone(),
+            id: Uuid::now_v7(),
+            incarnation: self.incarnation,
+            blob: blob.clone(),
+            expiry: i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX),
+        };
+        let Begun { row, visible, plain } = self
+            .write(Durability::Process, move |tx| {
+                let beginning = beginning.clone();
+                Box::pin(async move { beginning.run(tx).await })
+            })
+            .await?;
+        let visible = visible.map(|node| Entry::of_node(&node, path.clone(), false));
+        let id = row.id;
+        let mut work = Work::new(row, blob, store, plain);
+        work.expected = options.expected_sha256;
+        Ok(Upload::new(Arc::new(UploadCore {
+            inner: self.clone(),
+            session: session.clone(),
+            place,
+            path: path.clone(),
+            options,
+            id,
+            began: Instant::now(),
+            visible,
+            touched: AtomicI64::new(now()),
+            work: Arc::new(Mutex::new(work)),
+            pacer: self.pacer(session),
+        })))
+    }
+
+    /// Brings the row of an upload that a session of this process holds up to what was received by now.
+    pub(crate) async fn bring_up_to_date(&self, row: &mut UploadRow) {
+        if row.state != UploadState::Open {
+            return;
+        }
+        let core = held(&self.uploads).get(&row.id).and_then(std::sync::Weak::upgrade);
+        if let Some(core) = core {
+            let work = core.work.lock().await;
+            row.size = work.size;
+            row.prefix = work.size;
+            row.attributes = work.row.attributes.clone();
+        }
+    }
+
+    /// Holds the working states of the uploads, of this process, that this viewer sees at a place, so that a change of
+    /// their rows and of their holders' copies is one step.
+    pub(crate) async fn hold_uploads(
+        &self,
+        viewer: &Viewer,
+        place: &Place,
+    ) -> Result<Vec<tokio::sync::OwnedMutexGuard<Work>>> {
+        let mut cores: Vec<Arc<UploadCore>> = held(&self.uploads)
+            .values()
+            .filter_map(std::sync::Weak::upgrade)
+            .filter(|core| core.session.tenant.id == viewer.tenant && core.session.identity.id == viewer.identity)
+            .collect();
+        if cores.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = self.ledger.read().await?;
+        let (parent, name) = match (find(&mut *query, &viewer.tenant, place).await, place.split()) {
+            (Ok(found), Ok((_, name))) => match found.parent {
+                Some(parent) => (parent.id, name),
+                None => return Ok(Vec::new()),
+            },
+            _ => return Ok(Vec::new()),
+        };
+        let named = query.uploads_named(parent, &name).await?;
+        drop(query);
+        cores.retain(|core| named.iter().any(|row| row.id == core.id));
+        cores.sort_by_key(|core| core.id);
+        let mut guards = Vec::new();
+        for core in cores {
+            guards.push(core.work.clone().lock_owned().await);
+        }
+        Ok(guards)
+    }
+}

@@ -1,0 +1,336 @@
+//! The commit: sealed, blob durable, then one transaction that makes the version visible, hashed, audited and its events
+//! queued. It runs in a task that no session's end can cancel. What stays after a crash between any two steps is said
+//! in ARCHITECTURE.md's crash table.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::begin::require_match;
+use super::detach::{end_failed, put_discarded};
+use super::upload::UploadCore;
+use super::work::{Work, taken_over};
+use super::{Disposition, Receipt, UploadOptions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Facts, Operation, Status};
+use crate::gateway::{Inner, place_of};
+use crate::identity::{Permission, Session};
+use crate::namespace::{Entry, Target, content_type_of, path_of, release_version, require_unreserved};
+use crate::path::Name;
+use crate::policy;
+use crate::ports::{Durability, Lock, Tx};
+use crate::records::{Attributes, BlobId, Content, Node, UploadRow, UploadState, now};
+
+/// More runs than this, left by random writes, are copied into one blob before the commit.
+const MAX_RUNS: usize = 256;
+/// How often a commit whose outcome is not known is looked up, and how long is waited between.
+const LOOKUPS: u32 = 20;
+const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
+
+/// Ends an upload. See [`super::Upload::commit`].
+pub(crate) async fn commit(core: Arc<UploadCore>) -> Result<Receipt> {
+    let done = commit_held(&core).await;
+    core.unregister();
+    done
+}
+
+async fn commit_held(core: &UploadCore) -> Result<Receipt> {
+    let mut work = core.work.lock().await;
+    if work.row.compare_base && !work.wrote && work.failed.is_none() {
+        return close_unchanged(core, &mut work).await;
+    }
+    if let Err(error) = prepare(core, &mut work).await {
+        return Err(give_up(core, &work, UploadState::Open, error).await);
+    }
+    let sha256 = match work.digest(&core.inner).await {
+        Ok(sha256) => sha256,
+        Err(error) => return Err(give_up(core, &work, UploadState::Open, error).await),
+    };
+    if work.expected.is_some_and(|expected| expected != sha256) {
+        let error = Error::new(
+            ErrorKind::DigestMismatch,
+            "the content does not have the announced SHA-256; nothing was published, send it again",
+        );
+        put_discarded(core, &work, Status::Failed, &error).await?;
+        return Err(error);
+    }
+    if work.segments.runs().len() > MAX_RUNS
+        && let Err(error) = compact(core, &mut work).await
+    {
+        return Err(give_up(core, &work, UploadState::Open, error).await);
+    }
+    // Sealing keeps other sessions out while the content becomes durable: both at once, the transaction after both.
+    let sealed = UploadRow { state: UploadState::Sealed, ..work.checkpointed(UploadState::Sealed) };
+    let (seal, sync) = tokio::join!(seal(core, &sealed), work.sync());
+    if let Err(error) = sync {
+        put_discarded(core, &work, Status::Failed, &error).await?;
+        return Err(error);
+    }
+    if let Err(error) = seal {
+        return Err(give_up(core, &work, UploadState::Open, error).await);
+    }
+    work.row = sealed.clone();
+    publish(core, &work, sealed, sha256).await
+}
+
+/// Everything that must hold before the content is hashed: all bytes written, the announced size reached.
+async fn prepare(core: &UploadCore, work: &mut Work) -> Result<()> {
+    work.check()?;
+    work.reattach(&core.inner).await?;
+    work.flush().await?;
+    work.land().await?;
+    if core.options.declared_size.is_some_and(|size| size != work.size) {
+        return Err(Error::new(ErrorKind::Incomplete, "fewer bytes came than were announced; nothing was published"));
+    }
+    let size = work.size;
+    work.segments.fill(size);
+    Ok(())
+}
+
+async fn compact(core: &UploadCore, work: &mut Work) -> Result<()> {
+    let blob = BlobId { key: Uuid::new_v4(), ..work.blob.clone() };
+    let (row, holder) = (blob.clone(), core.id);
+    core.inner
+        .write(Durability::Process, move |tx| {
+            let row = row.clone();
+            Box::pin(async move { tx.insert_blob(&row, holder).await })
+        })
+        .await?;
+    work.compact(&core.inner, blob).await
+}
+
+async fn seal(core: &UploadCore, row: &UploadRow) -> Result<()> {
+    let row = row.clone();
+    let held = core
+        .inner
+        .write(Durability::Process, move |tx| {
+            let row = row.clone();
+            Box::pin(async move {
+                let generation = row.generation;
+                tx.update_upload(&row, &[UploadState::Open], generation).await
+            })
+        })
+        .await?;
+    if held { Ok(()) } else { Err(taken_over()) }
+}
+
+/// A file that was opened for change in place and not changed: no new version. Attributes that were set through the
+/// handle are set on the file.
+async fn close_unchanged(core: &UploadCore, work: &mut Work) -> Result<Receipt> {
+    let row = work.row.clone();
+    core.inner
+        .write(Durability::Process, move |tx| {
+            let row = row.clone();
+            Box::pin(async move { super::discard_row(tx, row).await })
+        })
+        .await?;
+    let entry = if work.row.attributes.is_empty() {
+        core.visible.clone().ok_or_else(Error::not_found)?
+    } else {
+        let target = Target::Path(core.path.clone());
+        core.inner.set_attributes(&core.session, &target, work.row.attributes.clone()).await?
+    };
+    Ok(Receipt { entry, created: false, transfer_id: core.id })
+}
+
+/// After an error: the upload is put away, and the error handed on.
+async fn give_up(core: &UploadCore, work: &Work, from: UploadState, error: Error) -> Error {
+    // One that was detached for idleness, and could not be taken up again, still is.
+    let from = if work.detached { UploadState::Detached } else { from };
+    end_failed(core, work, from, &error).await;
+    error
+}
+
+#[derive(Clone)]
+struct Publication {
+    session: Arc<Session>,
+    options: UploadOptions,
+    row: UploadRow,
+    sha256: [u8; 32],
+    plain: bool,
+    temporary: bool,
+    facts: Facts,
+}
+
+struct Published {
+    node: Node,
+    created: bool,
+}
+
+async fn publish(core: &UploadCore, work: &Work, row: UploadRow, sha256: [u8; 32]) -> Result<Receipt> {
+    let mut facts = core.inner.facts(&core.session, Operation::Upload);
+    facts.transfer_id = Some(core.id);
+    facts.size = Some(row.size);
+    facts.bytes = Some(work.received);
+    facts.complete = Some(true);
+    facts.hash = Some(sha256);
+    facts.duration_ms = u64::try_from(core.began.elapsed().as_millis()).ok();
+    let publication = Publication {
+        session: core.session.clone(),
+        options: core.options.clone(),
+        temporary: core.inner.is_temporary(&row.name),
+        plain: work.plain,
+        row,
+        sha256,
+        facts,
+    };
+    let done = core
+        .inner
+        .write(Durability::Disk, move |tx| {
+            let publication = publication.clone();
+            Box::pin(async move { publication.run(tx).await })
+        })
+        .await;
+    match done {
+        Ok(Published { node, created }) => {
+            let entry = Entry::of_node(&node, core.path.clone(), false);
+            Ok(Receipt { entry, created, transfer_id: core.id })
+        }
+        // Where COMMIT's outcome is not known, the upload's row tells. OK is never a guess.
+        Err(error) if error.kind() == ErrorKind::Unavailable => look_up(core, work, error).await,
+        Err(error) => Err(give_up(core, work, UploadState::Sealed, error).await),
+    }
+}
+
+async fn look_up(core: &UploadCore, work: &Work, error: Error) -> Result<Receipt> {
+    for _ in 0..LOOKUPS {
+        if let Ok(found) = outcome(&core.inner, core).await {
+            return match found {
+                Some(receipt) => Ok(receipt),
+                None => Err(give_up(core, work, UploadState::Sealed, error).await),
+            };
+        }
+        tokio::time::sleep(LOOKUP_PAUSE).await;
+    }
+    Err(error)
+}
+
+/// What the ledger says of a commit: its receipt, or that it did not happen.
+async fn outcome(inner: &Inner, core: &UploadCore) -> Result<Option<Receipt>> {
+    let mut query = inner.ledger.read().await?;
+    let Some(row) = query.upload(core.id).await?.filter(|row| row.state == UploadState::Committed) else {
+        return Ok(None);
+    };
+    let node = query.child(row.parent, &row.name).await?;
+    let entry = match node.filter(|node| node.content.as_ref().is_some_and(|c| c.version == core.id)) {
+        Some(node) => Entry::of_node(&node, core.path.clone(), false),
+        // Replaced or moved since: it was visible all the same.
+        None => Entry { size: row.size, ..Entry::of_upload(&row, core.visible.as_ref(), core.path.clone()) },
+    };
+    Ok(Some(Receipt { entry, created: core.visible.is_none(), transfer_id: core.id }))
+}
+
+impl Publication {
+    async fn run(mut self, tx: &mut dyn Tx) -> Result<Published> {
+        let (parent, name) = (self.row.parent, self.row.name.clone());
+        tx.lock(&[Lock::Name(parent, name.clone())]).await?;
+        tx.hold_folder(parent).await?.ok_or_else(Error::no_such_folder)?;
+        let existing = match tx.child(parent, &name).await? {
+            Some(node) => tx.hold_node(node.id).await?,
+            None => None,
+        };
+        self.check(&mut *tx, parent, &name, existing.as_ref()).await?;
+        let segments = super::segments::Segments::new(self.row.segments.clone());
+        let content = Content {
+            version: self.row.id,
+            size: self.row.size,
+            sha256: self.sha256,
+            content_type: self.options.content_type.clone().unwrap_or_else(|| content_type_of(&name).to_owned()),
+            segments: segments.runs().to_vec(),
+        };
+        // References of blobs that the map no longer names: overwritten runs, blobs of earlier holders.
+        let keep: Vec<Uuid> = segments.blobs().iter().map(|blob| blob.key).collect();
+        if !(self.plain && keep.len() == 1) {
+            tx.release_blobs(self.row.id, &keep, now()).await?;
+        }
+        let created = existing.is_none();
+        let node = self.switch(&mut *tx, existing, content).await?;
+        let generation = self.row.generation;
+        let committed = UploadRow {
+            state: UploadState::Committed,
+            reserved: 0,
+            segments: Vec::new(),
+            hash_state: None,
+            updated_at: now(),
+            ..self.row.clone()
+        };
+        if !tx.update_upload(&committed, &[UploadState::Sealed], generation).await? {
+            return Err(taken_over());
+        }
+        self.facts.file_id = Some(node.id);
+        self.facts.content_type = node.content.as_ref().map(|c| c.content_type.clone());
+        self.facts.at = now();
+        tx.append_audit(&self.facts.audit()).await?;
+        if !self.temporary {
+            let events = [self.facts.event("file.uploaded"), self.facts.event("transfer.completed")];
+            tx.append_events(&events).await?;
+        }
+        Ok(Published { node, created })
+    }
+
+    /// Permission, parent, reservation and conditions, looked at again: they may have changed since the upload began.
+    async fn check(&mut self, tx: &mut dyn Tx, parent: Uuid, name: &str, existing: Option<&Node>) -> Result<()> {
+        let folder = path_of(&mut *tx, &self.session, parent).await?.ok_or_else(Error::no_such_folder)?;
+        let path = folder.join(&Name::parse(name)?)?;
+        let place = place_of(&self.session, &path).ok_or_else(|| Error::permission_denied("upload"))?;
+        self.facts.path = Some(place.path.as_str().to_owned());
+        self.facts.view_path = Some(place.view_path.as_str().to_owned());
+        match existing {
+            Some(node) if node.is_folder() => {
+                return Err(Error::new(ErrorKind::IsFolder, "a folder was made under that name meanwhile"));
+            }
+            Some(_) => {
+                if matches!(self.options.disposition, Disposition::Create { .. }) {
+                    return Err(Error::already_exists());
+                }
+                policy::require(place.permissions, Permission::Overwrite)?;
+            }
+            None => policy::require(place.permissions, Permission::Upload)?,
+        }
+        require_match(self.options.if_match.as_deref(), existing)?;
+        let current = existing.and_then(|node| node.content.as_ref()).map(|content| content.version);
+        if self.row.compare_base && current != self.row.base_version {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "the file was replaced by somebody else since it was opened; read it again and repeat the change",
+            ));
+        }
+        require_unreserved(&mut *tx, parent, name, Some(self.row.id)).await
+    }
+
+    async fn switch(&self, tx: &mut dyn Tx, existing: Option<Node>, content: Content) -> Result<Node> {
+        let now = now();
+        let size = content.size as i64;
+        let set = &self.row.attributes;
+        let modified_at = set.modified_at.unwrap_or(now);
+        let created_by = Inner::actor(&self.session);
+        let node = if let Some(mut node) = existing {
+            release_version(&mut *tx, &node).await?;
+            node.content = Some(content);
+            node.modified_at = modified_at;
+            node.attributes = node.attributes.merged(&Attributes { modified_at: None, ..set.clone() });
+            node.created_by = created_by;
+            tx.update_node(&node).await?;
+            node
+        } else {
+            let node = Node {
+                id: Uuid::now_v7(),
+                tenant: self.row.tenant.clone(),
+                parent: self.row.parent,
+                name: self.row.name.clone(),
+                content: Some(content),
+                created_at: now,
+                modified_at,
+                attributes: Attributes { modified_at: None, ..set.clone() },
+                created_by,
+                classification: None,
+                tags: std::collections::BTreeMap::new(),
+            };
+            tx.insert_node(&node).await?;
+            node
+        };
+        tx.add_usage(&self.row.tenant, &node.created_by.identity, size).await?;
+        Ok(node)
+    }
+}

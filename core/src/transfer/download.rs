@@ -1,0 +1,205 @@
+//! Downloads: the mirror of uploads. A download keeps its version whatever happens to the name.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::Pacer;
+use super::content::Reader;
+use super::segments::Segments;
+use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Facts, Operation};
+use crate::gateway::{Inner, Place, held, locate_place};
+use crate::identity::{Permission, Session};
+use crate::jobs::Reap;
+use crate::namespace::{Entry, Target, existing, session_path};
+use crate::policy;
+use crate::ports::Durability;
+use crate::records::{Micros, now};
+
+/// What a download is.
+pub(crate) struct DownloadCore {
+    inner: Arc<Inner>,
+    session: Arc<Session>,
+    place: Place,
+    entry: Entry,
+    id: Uuid,
+    began: Instant,
+    lease: (Micros, Uuid),
+    reader: Reader,
+    pacer: Arc<Pacer>,
+    sent: Mutex<Sent>,
+}
+
+impl Drop for DownloadCore {
+    fn drop(&mut self) {
+        held(&self.inner.reads).remove(&self.lease);
+    }
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Sent {
+    bytes: u64,
+    /// Which parts of the file: the same map that uploads use.
+    parts: Segments,
+}
+
+/// A download under way. Dropping it is an incomplete download.
+pub struct Download {
+    core: Option<Arc<DownloadCore>>,
+    entry: Entry,
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.take() {
+            let reaper = core.inner.reaper.clone();
+            drop(reaper.send(Reap::Download(core)));
+        }
+    }
+}
+
+impl Inner {
+    /// See [`crate::Gateway::begin_download`].
+    pub(crate) async fn begin_download(self: &Arc<Self>, session: &Arc<Session>, target: &Target) -> Result<Download> {
+        let result = self.begin_download_of(session, target).await;
+        self.recorded(session, Operation::Download, target, result).await
+    }
+
+    async fn begin_download_of(self: &Arc<Self>, session: &Arc<Session>, target: &Target) -> Result<Download> {
+        self.require_open()?;
+        // The lease comes before the look at the ledger: the sweeper spares what was live when the oldest read began.
+        let lease = (now(), Uuid::now_v7());
+        held(&self.reads).insert(lease);
+        let opened = self.open_version(session, target).await;
+        let (place, entry, reader) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                held(&self.reads).remove(&lease);
+                return Err(error);
+            }
+        };
+        let core = Arc::new(DownloadCore {
+            inner: self.clone(),
+            session: session.clone(),
+            place,
+            entry: entry.clone(),
+            id: Uuid::now_v7(),
+            began: Instant::now(),
+            lease,
+            reader,
+            pacer: self.pacer(session),
+            sent: Mutex::default(),
+        });
+        // A read's entry is committed before its first byte.
+        self.put(Durability::Process, core.facts().audit(), Vec::new()).await?;
+        Ok(Download { core: Some(core), entry })
+    }
+
+    async fn open_version(&self, session: &Session, target: &Target) -> Result<(Place, Entry, Reader)> {
+        let mut query = self.ledger.read().await?;
+        let path = session_path(&mut *query, session, target).await?;
+        let place = locate_place(session, &path)?;
+        policy::require(place.permissions, Permission::Download)?;
+        let node = existing(&mut *query, session, &place).await?;
+        drop(query);
+        let Some(content) = &node.content else {
+            return Err(Error::new(ErrorKind::IsFolder, "this is a folder; list it instead"));
+        };
+        let reader = Reader::open(self, Segments::new(content.segments.clone())).await?;
+        Ok((place, Entry::of_node(&node, path, false), reader))
+    }
+}
+
+impl DownloadCore {
+    fn facts(&self) -> Facts {
+        let mut facts = self.inner.facts_at(&self.session, Operation::Download, &self.place);
+        facts.transfer_id = Some(self.id);
+        facts.file_id = Some(self.entry.id);
+        facts.size = Some(self.entry.size);
+        facts.hash = self.entry.sha256;
+        facts.content_type.clone_from(&self.entry.content_type);
+        facts
+    }
+
+    /// Tells how the download ended.
+    pub(crate) async fn end(&self, failure: Option<&Error>) -> Result<()> {
+        let mut facts = self.facts();
+        {
+            let sent = held(&self.sent);
+            facts.bytes = Some(sent.bytes);
+            facts.complete = Some(sent.parts.prefix() >= self.entry.size);
+        }
+        facts.duration_ms = u64::try_from(self.began.elapsed().as_millis()).ok();
+        let last = match failure {
+            Some(error) => {
+                facts = facts.failed(error);
+                // What was read for it and what it received are not the same: a download that broke off is not whole.
+                facts.complete = Some(false);
+                "transfer.failed"
+            }
+            None => "transfer.completed",
+        };
+        let events = vec![facts.event("file.downloaded"), facts.event(last)];
+        self.inner
+            .write(Durability::Process, move |tx| {
+                let events = events.clone();
+                Box::pin(async move { tx.append_events(&events).await })
+            })
+            .await
+    }
+}
+
+impl Download {
+    /// The file.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The transfer's id.
+    pub fn id(&self) -> Uuid {
+        self.core.as_ref().map_or_else(Uuid::nil, |core| core.id)
+    }
+
+    /// Up to `len` bytes from `offset` (4 MiB at most at a time); fewer only at the end of the file, none beyond it.
+    /// Waits for the bandwidth limit.
+    pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let core = self.core.as_ref().ok_or_else(|| Error::internal("a download was used after its end"))?;
+        let bytes = core.reader.read_at(offset, len).await?;
+        if !bytes.is_empty() {
+            let mut sent = held(&core.sent);
+            sent.bytes += bytes.len() as u64;
+            sent.parts.put(offset, bytes.len() as u64, None, 0);
+        }
+        core.pacer.down(bytes.len()).await;
+        Ok(bytes)
+    }
+
+    /// The reader is done: tells `file.downloaded`, with the bytes that were read and whether that was the whole file,
+    /// and `transfer.completed`.
+    pub async fn finish(mut self) -> Result<()> {
+        let Some(core) = self.core.take() else { return Ok(()) };
+        let tasks = core.inner.tasks.clone();
+        tasks
+            .spawn(async move { core.end(None).await })
+            .await
+            .map_err(|error| Error::internal(format_args!("the task of a download's end ended: {error}")))?
+    }
+
+    /// The reader broke off: tells `file.downloaded` as incomplete, and `transfer.failed`.
+    pub async fn fail(mut self, reason: Error) {
+        let Some(core) = self.core.take() else { return };
+        let tasks = core.inner.tasks.clone();
+        let ended = tasks.spawn(async move {
+            if let Err(error) = core.end(Some(&reason)).await {
+                tracing::warn!(%error, "the end of a download could not be put on record");
+            }
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "the task of a download's end ended");
+        }
+    }
+}

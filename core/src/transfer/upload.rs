@@ -1,0 +1,231 @@
+//! The handle of an upload under way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::commit::commit;
+use super::detach::{detach, discard};
+use super::pace::Pacer;
+use super::work::Work;
+use super::{Receipt, UploadOptions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gateway::{Inner, Place, held};
+use crate::identity::Session;
+use crate::jobs::Reap;
+use crate::namespace::Entry;
+use crate::path::VirtualPath;
+use crate::records::{Attributes, now};
+
+/// The largest offset that a file can have (2^63 - 1): files are described by signed 64-bit numbers.
+const MAX_OFFSET: u64 = i64::MAX as u64;
+
+/// What an upload is, apart from its working state.
+pub(crate) struct UploadCore {
+    pub inner: Arc<Inner>,
+    pub session: Arc<Session>,
+    pub place: Place,
+    /// Below the session's root.
+    pub path: VirtualPath,
+    pub options: UploadOptions,
+    pub id: Uuid,
+    pub began: Instant,
+    /// The visible version when it began.
+    pub visible: Option<Entry>,
+    /// When it last received something.
+    pub touched: AtomicI64,
+    pub work: Arc<Mutex<Work>>,
+    pub pacer: Arc<Pacer>,
+}
+
+impl UploadCore {
+    /// Takes it off the list of uploads under way.
+    pub(crate) fn unregister(&self) {
+        held(&self.inner.uploads).remove(&self.id);
+    }
+
+    fn check_range(&self, offset: u64, len: u64) -> Result<u64> {
+        let end = offset.checked_add(len).filter(|end| *end <= MAX_OFFSET).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidArgument, "the offset is beyond what a file can hold (2^63 - 1 bytes)")
+        })?;
+        if end > self.inner.settings.max_file_size {
+            return Err(Error::new(
+                ErrorKind::FileTooLarge,
+                format!("the file is larger than the limit of {} bytes", self.inner.settings.max_file_size),
+            ));
+        }
+        if self.options.declared_size.is_some_and(|size| end > size) {
+            return Err(Error::new(ErrorKind::InvalidArgument, "more bytes were sent than were announced"));
+        }
+        Ok(end)
+    }
+
+    async fn reserve(&self, work: &mut Work, end: u64) -> Result<()> {
+        work.reserve(&self.inner, end, self.session.tenant.quota, self.session.identity.quota).await
+    }
+}
+
+/// An upload under way. Dropping it detaches it: its own identity can resume it, nobody else sees it.
+pub struct Upload {
+    core: Option<Arc<UploadCore>>,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.take() {
+            // Nothing can be awaited here: the reaper takes over, and recovery stands behind it.
+            let reaper = core.inner.reaper.clone();
+            drop(reaper.send(Reap::Upload(core)));
+        }
+    }
+}
+
+impl Upload {
+    pub(crate) fn new(core: Arc<UploadCore>) -> Self {
+        held(&core.inner.uploads).insert(core.id, Arc::downgrade(&core));
+        Self { core: Some(core) }
+    }
+
+    fn core(&self) -> Result<&Arc<UploadCore>> {
+        self.core.as_ref().ok_or_else(|| Error::internal("an upload was used after its end"))
+    }
+
+    /// The upload's id, which is its transfer's id too.
+    pub fn id(&self) -> Uuid {
+        self.core.as_ref().map_or_else(Uuid::nil, |core| core.id)
+    }
+
+    /// Writes bytes at an offset. Returns when they are taken over, not when they are durable; an error that writing
+    /// behind met is told at the next call. In order is the fast path, any order is allowed. After an error nothing of
+    /// this upload will be published.
+    pub async fn write_at(&self, offset: u64, data: Bytes) -> Result<()> {
+        self.write(Some(offset), data).await
+    }
+
+    /// Writes bytes at the end (SFTP's APPEND, FTP's APPE, HTTP bodies).
+    pub async fn append(&self, data: Bytes) -> Result<()> {
+        self.write(None, data).await
+    }
+
+    async fn write(&self, offset: Option<u64>, data: Bytes) -> Result<()> {
+        let core = self.core()?;
+        core.pacer.up(data.len()).await;
+        let mut work = core.work.lock().await;
+        work.check()?;
+        let offset = offset.unwrap_or(work.size);
+        let end = match core.check_range(offset, data.len() as u64) {
+            Ok(end) => end,
+            Err(error) => return work.fail(error),
+        };
+        core.touched.store(now(), Ordering::Relaxed);
+        work.reattach(&core.inner).await?;
+        core.reserve(&mut work, end).await?;
+        work.write(offset, data).await?;
+        if work.checkpoint_due(core.inner.settings.checkpoint_bytes) {
+            work.checkpoint(&core.inner).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what was written so far (handles that read and write). Fewer bytes only at the end.
+    pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let core = self.core()?;
+        let mut work = core.work.lock().await;
+        work.check()?;
+        let bytes = work.read(&core.inner, offset, len).await?;
+        drop(work);
+        core.pacer.down(bytes.len()).await;
+        Ok(bytes)
+    }
+
+    /// Sets the size (FSETSTAT): cuts, or extends with zeros.
+    pub async fn set_size(&self, size: u64) -> Result<()> {
+        let core = self.core()?;
+        let mut work = core.work.lock().await;
+        work.check()?;
+        if let Err(error) = core.check_range(size, 0) {
+            return work.fail(error);
+        }
+        core.touched.store(now(), Ordering::Relaxed);
+        work.reattach(&core.inner).await?;
+        core.reserve(&mut work, size).await?;
+        work.set_size(size).await
+    }
+
+    /// Attributes for the version to come. They need no permission of their own.
+    pub async fn set_attributes(&self, attributes: Attributes) -> Result<()> {
+        let core = self.core()?;
+        let mut work = core.work.lock().await;
+        work.check()?;
+        work.row.attributes = work.row.attributes.merged(&attributes);
+        Ok(())
+    }
+
+    /// The digest that the content must have, where the client tells it only now (a form field or trailer behind the
+    /// content): `DigestMismatch` at commit, and nothing is published.
+    pub async fn expect_sha256(&self, digest: [u8; 32]) -> Result<()> {
+        self.core()?.work.lock().await.expected = Some(digest);
+        Ok(())
+    }
+
+    /// The file as it would be if it were committed now.
+    pub async fn stat(&self) -> Result<Entry> {
+        let core = self.core()?;
+        let work = core.work.lock().await;
+        let mut entry = Entry::of_upload(&work.row, core.visible.as_ref(), core.path.clone());
+        entry.size = work.size;
+        entry.attributes = entry.attributes.merged(&Attributes { modified_at: None, ..work.row.attributes.clone() });
+        if let Some(modified_at) = work.row.attributes.modified_at {
+            entry.modified_at = modified_at;
+        }
+        Ok(entry)
+    }
+
+    /// Makes durable what was written so far (fsync@openssh.com), and takes a checkpoint.
+    pub async fn sync(&self) -> Result<()> {
+        let core = self.core()?;
+        let mut work = core.work.lock().await;
+        work.check()?;
+        work.reattach(&core.inner).await?;
+        work.checkpoint(&core.inner).await
+    }
+
+    /// Ends the upload: when this returns `Ok` the content is durable, visible, hashed, audited and its events are
+    /// queued. It runs on in a task of its own if the caller goes away. On an error nothing is published, and what was
+    /// received stays as a detached upload where it can be of use.
+    pub async fn commit(mut self) -> Result<Receipt> {
+        let core = self.core.take().ok_or_else(|| Error::internal("an upload was used after its end"))?;
+        let tasks = core.inner.tasks.clone();
+        tasks
+            .spawn(commit(core))
+            .await
+            .map_err(|error| Error::internal(format_args!("the task of a commit ended: {error}")))?
+    }
+
+    /// Gives the upload up and removes what was written. It runs on in a task of its own if the caller goes away.
+    pub async fn discard(mut self) -> Result<()> {
+        let core = self.core.take().ok_or_else(|| Error::internal("an upload was used after its end"))?;
+        let cancelled = Error::new(ErrorKind::Incomplete, "the upload was given up");
+        let tasks = core.inner.tasks.clone();
+        tasks
+            .spawn(async move { discard(&core, crate::events::Status::Cancelled, &cancelled).await })
+            .await
+            .map_err(|error| Error::internal(format_args!("the task of a discard ended: {error}")))?
+    }
+
+    /// Leaves the upload to be resumed; `reason` stands in `upload.incomplete`. It runs on in a task of its own if the
+    /// caller goes away: a request whose client has reset it is dropped while it waits here.
+    pub async fn detach(mut self, reason: Error) {
+        if let Some(core) = self.core.take() {
+            let tasks = core.inner.tasks.clone();
+            let done = tasks.spawn(async move { detach(&core, &reason).await }).await;
+            if let Err(error) = done {
+                tracing::error!(%error, "the task of a detach ended");
+            }
+        }
+    }
+}
