@@ -1,0 +1,140 @@
+//! What every ledger must do: one suite of tests. Each takes a new, empty ledger and panics where it does not hold; a
+//! backend runs them all through [`for_each_case!`](crate::ledger_cases).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod blobs;
+mod life;
+mod races;
+mod trail;
+mod tree;
+mod uploads;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use causeway_core::ports::Ledger;
+use causeway_core::records::{Actor, Attributes, BlobId, Content, Node, Segment, UploadRow, UploadState};
+use uuid::Uuid;
+
+pub use blobs::*;
+pub use life::*;
+pub use races::*;
+pub use trail::*;
+pub use tree::*;
+pub use uploads::*;
+
+/// A ledger to test.
+pub type Subject = Arc<dyn Ledger>;
+
+/// A moment to count from.
+pub(super) const T0: i64 = 1_764_000_000_000_000;
+
+/// Calls a macro with the names of all cases of the suite: `$with! { ($($extra)*) case, case, … }`.
+#[macro_export]
+macro_rules! ledger_cases {
+    ($with:path, $($extra:tt)*) => {
+        $with! { ($($extra)*)
+            walks_along_names, finds_nodes_and_children, names_are_unique, lists_by_bytes, tells_ancestors,
+            updates_every_field, changing_what_is_not_there, makes_a_root_once,
+            uploads_keep_every_field, upload_updates_are_conditional, exclusive_uploads_reserve, lists_live_uploads,
+            uploads_expire_and_are_purged, usage_counts_reservations,
+            blobs_are_doomed_with_their_last_reference, doomed_blobs_take_no_reference, keeps_some_blobs,
+            audit_entries_are_sealed_in_order, audit_filters, foreign_entries_are_counted, events_get_positions,
+            deliveries_wait_in_order, leases_have_one_holder, incarnations_come_and_go,
+            failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,
+            work_goes_on_without_its_caller, closes_after_what_is_under_way,
+            one_of_two_reserves, one_of_two_makes_a_name, no_orphan_in_a_removed_folder, references_race_with_release,
+            last_references_race, counters_lose_nothing, moves_make_no_cycle
+        }
+    };
+}
+
+/// Runs work as a transaction at `Durability::Disk`; the names in brackets are cloned for each run.
+macro_rules! write {
+    ($ledger:expr, [$($captured:ident),*], |$tx:ident| $body:expr) => {{
+        $(let $captured = $captured.clone();)*
+        causeway_core::ports::transact($ledger.as_ref(), causeway_core::ports::Durability::Disk, move |$tx| {
+            $(let $captured = $captured.clone();)*
+            Box::pin(async move { $body })
+        })
+        .await
+    }};
+}
+use write;
+
+/// A folder.
+pub(super) fn folder(parent: Uuid, name: &str) -> Node {
+    Node {
+        id: Uuid::now_v7(),
+        tenant: "acme".into(),
+        parent,
+        name: name.into(),
+        content: None,
+        created_at: T0,
+        modified_at: T0,
+        attributes: Attributes::default(),
+        created_by: Actor { identity: "i".into(), login: "l".into(), protocol: "sftp".into() },
+        classification: None,
+        tags: BTreeMap::new(),
+    }
+}
+
+/// A file with one segment.
+pub(super) fn file(parent: Uuid, name: &str) -> Node {
+    let content = Content {
+        version: Uuid::now_v7(),
+        size: 5,
+        sha256: [7; 32],
+        content_type: "text/plain".into(),
+        segments: vec![Segment { start: 0, len: 5, blob: Some(blob()), offset: 0 }],
+    };
+    Node { content: Some(content), ..folder(parent, name) }
+}
+
+/// A new blob's id.
+pub(super) fn blob() -> BlobId {
+    BlobId { key: Uuid::new_v4(), storage: "local".into(), prefix: "acme".into() }
+}
+
+/// An open upload.
+pub(super) fn upload(parent: Uuid, name: &str) -> UploadRow {
+    UploadRow {
+        id: Uuid::now_v7(),
+        tenant: "acme".into(),
+        identity: "i".into(),
+        login: "l".into(),
+        protocol: "sftp".into(),
+        session: Uuid::now_v7(),
+        parent,
+        name: name.into(),
+        state: UploadState::Open,
+        generation: 1,
+        incarnation: Uuid::now_v7(),
+        exclusive: false,
+        base_version: None,
+        compare_base: false,
+        size: 0,
+        prefix: 0,
+        reserved: 0,
+        segments: Vec::new(),
+        hash_state: None,
+        hashed: 0,
+        attributes: Attributes::default(),
+        storage: "local".into(),
+        prefix_path: "acme".into(),
+        created_at: T0,
+        updated_at: T0,
+        expires_at: T0 + 1000,
+    }
+}
+
+/// Makes the root of `acme`.
+pub(super) async fn root(ledger: &Subject) -> Node {
+    write!(ledger, [], |tx| tx.ensure_root("acme", T0).await).unwrap()
+}
+
+/// Adds a node.
+pub(super) async fn insert(ledger: &Subject, node: &Node) {
+    write!(ledger, [node], |tx| tx.insert_node(&node).await).unwrap();
+}

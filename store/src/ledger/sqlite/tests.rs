@@ -1,0 +1,291 @@
+use std::time::Instant;
+
+use causeway_core::ports::transact;
+use causeway_core::records::UploadRow;
+use sqlx::Connection;
+use uuid::Uuid;
+
+use super::*;
+use crate::ledger::contract;
+
+macro_rules! run {
+    (() $($case:ident),*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let folder = tempfile::tempdir().unwrap();
+                let ledger = SqliteLedger::open(&folder.path().join("causeway.db"), 0).await.unwrap();
+                let ledger: contract::Subject = Arc::new(ledger);
+                contract::$case(ledger.clone()).await;
+                ledger.close().await;
+            }
+        )*
+    };
+}
+
+crate::ledger_cases!(run,);
+
+async fn raw(path: &Path) -> SqliteConnection {
+    SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path)).await.unwrap()
+}
+
+async fn use_some(ledger: &SqliteLedger, durability: Durability) -> Result<()> {
+    transact(ledger, durability, |tx| Box::pin(async move { tx.add_usage("acme", "i", 1).await })).await
+}
+
+async fn used(ledger: &SqliteLedger) -> u64 {
+    ledger.read().await.unwrap().usage("acme", None).await.unwrap()
+}
+
+#[tokio::test]
+async fn survives_close_and_reopen() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.db");
+    for round in 0..3 {
+        let ledger = SqliteLedger::open(&path, 0).await.unwrap();
+        assert_eq!(used(&ledger).await, round * 2);
+        use_some(&ledger, Durability::Disk).await.unwrap();
+        use_some(&ledger, Durability::Process).await.unwrap();
+        ledger.close().await;
+        assert!(!folder.path().join("causeway.db-wal").exists(), "the WAL was not written back");
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.db");
+    let ledger = SqliteLedger::open(&path, 0).await.unwrap();
+    for name in ["causeway.db", "causeway.db-wal"] {
+        assert_eq!(std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o077, 0, "{name}");
+    }
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn the_trail_refuses_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.db");
+    SqliteLedger::open(&path, 0).await.unwrap().close().await;
+    let mut raw = raw(&path).await;
+    sqlx::raw_sql(
+        "INSERT INTO audit_entries (id, chain, at, operation, outcome, protocol, body) VALUES (x'01', 'c', 1, 'o', 'ok', 'p', x'02'); \
+         INSERT INTO audit_seals (chain, seq, entry, hash) VALUES ('c', 1, x'01', zeroblob(32));",
+    )
+    .execute(&mut raw)
+    .await
+    .unwrap();
+    for sql in [
+        "UPDATE audit_entries SET body = x'03'",
+        "DELETE FROM audit_entries",
+        "UPDATE audit_seals SET seq = 2",
+        "DELETE FROM audit_seals",
+    ] {
+        let error = sqlx::raw_sql(sql).execute(&mut raw).await.unwrap_err();
+        assert!(error.to_string().contains("append-only"), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn refuses_what_is_no_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.db");
+    std::fs::write(&path, vec![b'x'; 4096]).unwrap();
+    let error = SqliteLedger::open(&path, 0).await.err().unwrap();
+    assert!(error.message().contains("causeway.db"), "{error}");
+    let error = SqliteLedger::open(&folder.path().join("no/such/folder.db"), 0).await.err().unwrap();
+    assert!(error.message().contains("folder.db"), "{error}");
+}
+
+#[tokio::test]
+async fn tells_when_room_is_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = SqliteLedger::open(&folder.path().join("a.db"), u64::MAX).await.unwrap();
+    assert_eq!(ledger.has_room().unwrap_err().kind(), ErrorKind::NoSpace);
+    let ledger = SqliteLedger::open(&folder.path().join("b.db"), 1).await.unwrap();
+    ledger.has_room().unwrap();
+}
+
+/// A ledger whose writer cannot grow its file by much, and reconnects without that limit.
+async fn cramped(path: &Path) -> SqliteLedger {
+    let ledger = SqliteLedger::open(path, 0).await.unwrap();
+    let mut connection = options(path).connect().await.unwrap();
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut connection).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 4)))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let (queue, commands) = mpsc::channel(QUEUE);
+    Writer::new(options(path), connection, Arc::clone(&ledger.room)).start(commands).unwrap();
+    SqliteLedger { queue, ..ledger }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_no_space_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Arc::new(cramped(&folder.path().join("causeway.db")).await);
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..64_u32 {
+        let ledger = ledger.clone();
+        tasks.spawn(async move {
+            transact(&*ledger, Durability::Disk, move |tx| {
+                Box::pin(async move {
+                    tx.add_usage("acme", "i", 1).await?;
+                    let segments = vec![contract_segment(); if number % 2 == 0 { 0 } else { 2000 }];
+                    let name = format!("{number}");
+                    tx.insert_upload(&UploadRow { segments, ..contract::upload(Uuid::now_v7(), &name) }).await
+                })
+            })
+            .await
+        });
+    }
+    let outcomes = tasks.join_all().await;
+    let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert!(outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).all(|e| e.kind() == ErrorKind::NoSpace));
+    assert!(done < 64, "the disk was not full");
+    assert_eq!(used(&ledger).await, done as u64);
+    assert_eq!(ledger.read().await.unwrap().uploads_of("acme", "i").await.unwrap().len(), done);
+    // What needs no room goes on.
+    use_some(&ledger, Durability::Disk).await.unwrap();
+}
+
+fn contract_segment() -> causeway_core::records::Segment {
+    causeway_core::records::Segment { start: 0, len: 1, blob: Some(contract::blob()), offset: 0 }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn works_on_a_new_connection_after_a_failed_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.db");
+    let ledger = SqliteLedger::open(&path, 0).await.unwrap();
+    use_some(&ledger, Durability::Process).await.unwrap();
+    let mut writer = Writer::new(options(&path), raw(&path).await, Arc::clone(&ledger.room));
+    writer.drop_line().await;
+    let (queue, commands) = mpsc::channel(QUEUE);
+    writer.start(commands).unwrap();
+    let ledger = SqliteLedger { queue, ..ledger };
+    use_some(&ledger, Durability::Disk).await.unwrap();
+    assert_eq!(used(&ledger).await, 2);
+    assert_eq!(std::fs::metadata(folder.path().join("causeway.db-wal")).map_or(0, |file| file.len() / 100_000), 0);
+}
+
+/// The indexes that the hot statements stand on are used, partial ones too.
+#[tokio::test]
+async fn statements_use_their_indexes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.db");
+    SqliteLedger::open(&path, 0).await.unwrap().close().await;
+    let mut raw = raw(&path).await;
+    for (index, sql) in [
+        (
+            "uploads_name",
+            "SELECT id FROM uploads WHERE parent = $1 AND name = $2 AND state IN ('open', 'detached', 'sealed')",
+        ),
+        (
+            "uploads_owner",
+            "SELECT SUM(reserved) FROM uploads WHERE tenant = $1 AND state IN ('open', 'detached', 'sealed')",
+        ),
+        ("uploads_holder", "SELECT id FROM uploads WHERE incarnation = $1 AND state IN ('open', 'detached', 'sealed')"),
+        ("uploads_expiry", "SELECT id FROM uploads WHERE state = 'detached' AND expires_at < $1 ORDER BY expires_at"),
+        ("uploads_ended", "DELETE FROM uploads WHERE state IN ('committed', 'discarded') AND updated_at < $1"),
+        (
+            "blobs_doomed",
+            "SELECT key FROM blobs WHERE state <> 'live' AND (state = 'deleting' OR doomed_at < $1) ORDER BY doomed_at",
+        ),
+        ("events_unpositioned", "SELECT id FROM events WHERE position IS NULL ORDER BY ord LIMIT 5"),
+        ("events_position", "SELECT MAX(position) FROM events WHERE position IS NOT NULL"),
+        (
+            "events_of_tenant",
+            "SELECT id FROM events WHERE tenant = $1 AND position IS NOT NULL AND position > $2 ORDER BY position",
+        ),
+        (
+            "deliveries_pending",
+            "SELECT event FROM deliveries WHERE webhook = $1 AND state = 'pending' ORDER BY position",
+        ),
+    ] {
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).fetch_all(&mut raw).await.unwrap();
+        assert!(plan.iter().any(|line| line.3.contains(index)), "{sql}: {plan:?}");
+        assert!(!plan.iter().any(|line| line.3.contains("TEMP B-TREE")), "{sql}: {plan:?}");
+    }
+}
+
+/// Not a test of correctness: `cargo test -p causeway-store -- --ignored --nocapture pace`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn pace() {
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let ledger = Arc::new(SqliteLedger::open(&folder.path().join("causeway.db"), 0).await.unwrap());
+    for (clients, durability) in [(1, Durability::Process), (1, Durability::Disk), (16, Durability::Disk)] {
+        let begun = Instant::now();
+        let mut tasks = tokio::task::JoinSet::new();
+        for client in 0..clients {
+            let ledger = ledger.clone();
+            tasks.spawn(async move {
+                for number in 0..2000 / clients {
+                    let row = contract::upload(Uuid::now_v7(), &format!("{client}-{number}"));
+                    transact(&*ledger, durability, move |tx| {
+                        let row = row.clone();
+                        Box::pin(async move {
+                            tx.hold_folder(row.parent).await?;
+                            tx.insert_upload(&row).await?;
+                            tx.add_usage("acme", "i", 1).await
+                        })
+                    })
+                    .await
+                    .unwrap();
+                }
+            });
+        }
+        tasks.join_all().await;
+        println!("{clients} clients, {durability:?}: {:.0} a second", 2000.0 / begun.elapsed().as_secs_f64());
+    }
+    let begun = Instant::now();
+    for _ in 0..5000 {
+        ledger.read().await.unwrap().walk("acme", &["a", "b"]).await.unwrap();
+    }
+    println!("walk: {:.0} a second", 5000.0 / begun.elapsed().as_secs_f64());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "TEMPORARY"]
+async fn tmpfs() {
+    let folder = std::path::PathBuf::from("/tmp/cwsmall");
+    let ledger = Arc::new(SqliteLedger::open(&folder.join("causeway.db"), 0).await.unwrap());
+    let mut ok = 0_u64;
+    let mut kinds = std::collections::BTreeMap::new();
+    for round in 0..40 {
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..32_u32 {
+            let ledger = ledger.clone();
+            tasks.spawn(async move {
+                transact(&*ledger, Durability::Disk, move |tx| {
+                    Box::pin(async move {
+                        tx.add_usage("acme", "i", 1).await?;
+                        let segments = vec![contract_segment(); if number % 2 == 0 { 0 } else { 300 }];
+                        let name = format!("{round}-{number}");
+                        tx.insert_upload(&UploadRow { segments, ..contract::upload(Uuid::now_v7(), &name) }).await
+                    })
+                })
+                .await
+            });
+        }
+        for o in tasks.join_all().await {
+            match o {
+                Ok(()) => ok += 1,
+                Err(e) => *kinds.entry(format!("{e:?}")).or_insert(0) += 1,
+            }
+        }
+        assert_eq!(used(&ledger).await, ok);
+    }
+    println!("ok {ok} {kinds:?}");
+    assert_eq!(ledger.read().await.unwrap().uploads_of("acme", "i").await.unwrap().len() as u64, ok);
+    ledger.close().await;
+    let ledger = SqliteLedger::open(&folder.join("causeway.db"), 0).await;
+    println!("{:?}", ledger.as_ref().err());
+    if let Ok(l) = ledger {
+        assert_eq!(used(&l).await, ok);
+        l.close().await;
+    }
+}

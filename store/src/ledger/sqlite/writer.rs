@@ -1,0 +1,309 @@
+//! The one writer. It takes whatever operations wait and runs them as one SQLite transaction, each in a savepoint of its
+//! own, so that many share one sync of the WAL. Nobody is answered before COMMIT has returned.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use causeway_core::ports::{Durability, TxOp};
+use causeway_core::{Error, Result};
+use futures::FutureExt;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::room::Room;
+use super::session::Session;
+use crate::ledger::fault::{self, Cause, Failure, judge, settle};
+use crate::ledger::rows::Outcome;
+
+/// How many operations share one transaction at the most.
+const BATCH: usize = 64;
+
+/// An operation and who waits for it. If nobody does any more, it is run all the same.
+pub(super) struct Request {
+    pub(super) durability: Durability,
+    pub(super) op: Arc<dyn TxOp>,
+    pub(super) reply: oneshot::Sender<Result<()>>,
+}
+
+pub(super) enum Command {
+    Run(Request),
+    /// Ends the writer, once everything that was asked before is done.
+    Close(oneshot::Sender<()>),
+}
+
+/// The writer's connection.
+struct Line {
+    connection: SqliteConnection,
+    /// What `synchronous` is set to; none: not set yet.
+    level: Option<Durability>,
+}
+
+/// The writer.
+pub(super) struct Writer {
+    options: SqliteConnectOptions,
+    /// None after the disk has failed a COMMIT: what the WAL's pages in memory promise may not be on the disk then.
+    line: Option<Line>,
+    room: Arc<Room>,
+}
+
+async fn say(connection: &mut SqliteConnection, sql: &'static str) -> Outcome<()> {
+    sqlx::query(sql).execute(connection).await.map(drop)
+}
+
+async fn work(connection: &mut SqliteConnection, op: &dyn TxOp) -> Result<(), Failure> {
+    let mut session = Session::new(connection);
+    let ended = AssertUnwindSafe(op.run(&mut session)).catch_unwind().await;
+    settle(ended, session.failure)
+}
+
+impl Writer {
+    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection, room: Arc<Room>) -> Self {
+        Self { options, line: Some(Line { connection, level: None }), room }
+    }
+
+    /// Runs the writer on a thread of its own. It speaks to SQLite's thread many times for each operation, and must not
+    /// queue each time behind the sessions that hash and encrypt on the runtime's threads.
+    pub(super) fn start(self, commands: mpsc::Receiver<Command>) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Handle::current();
+        let work = move || runtime.block_on(self.run(commands));
+        std::thread::Builder::new().name("ledger-writer".to_owned()).spawn(work).map(drop)
+    }
+
+    /// Works until it is told to close or nobody can ask any more.
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut closers = Vec::new();
+        let mut waiting = Vec::with_capacity(BATCH);
+        while commands.recv_many(&mut waiting, BATCH).await > 0 {
+            let mut batch = Vec::with_capacity(waiting.len());
+            for command in waiting.drain(..) {
+                match command {
+                    Command::Run(request) => batch.push(request),
+                    Command::Close(done) => {
+                        commands.close();
+                        closers.push(done);
+                    }
+                }
+            }
+            if !batch.is_empty() {
+                self.serve(batch).await;
+            }
+        }
+        if let Some(line) = self.line.take()
+            && let Err(error) = line.connection.close().await
+        {
+            tracing::warn!(%error, "the ledger was not closed cleanly");
+        }
+        for done in closers {
+            let _ = done.send(());
+        }
+    }
+
+    async fn serve(&mut self, batch: Vec<Request>) {
+        let durability = batch.iter().map(|request| request.durability).max().unwrap_or(Durability::Disk);
+        if let Err(error) = self.prepare(durability).await {
+            let error = self.told(judge(&error));
+            for request in batch {
+                let _ = request.reply.send(Err(error.clone()));
+            }
+            return;
+        }
+        if batch.len() == 1 {
+            for request in batch {
+                self.alone(request).await;
+            }
+        } else {
+            self.together(batch).await;
+        }
+    }
+
+    /// Opens the connection where there is none, and sets how durable the next COMMIT is to be. In WAL mode FULL syncs
+    /// the WAL at every COMMIT, and with it what was committed before under NORMAL.
+    async fn prepare(&mut self, durability: Durability) -> Outcome<()> {
+        if self.line.is_none() {
+            // After a failed sync the kernel may take pages for clean that never reached the disk. Copying the whole WAL
+            // into the database and syncing that makes whole what was acknowledged so far; until it succeeds, nothing is.
+            let mut connection = self.options.connect().await?;
+            let (busy, _, _): (i64, i64, i64) =
+                sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await?;
+            if busy != 0 {
+                return Err(sqlx::Error::Protocol("readers keep the WAL from being written back".into()));
+            }
+            tracing::warn!("the ledger's disk works again: the WAL was written back");
+            self.line = Some(Line { connection, level: None });
+        }
+        if let Some(line) = &mut self.line
+            && line.level != Some(durability)
+        {
+            // SQLite carries this pragma out when it prepares it, so it must not be a cached statement.
+            let pragma = match durability {
+                Durability::Process => "PRAGMA synchronous = NORMAL",
+                Durability::Disk => "PRAGMA synchronous = FULL",
+            };
+            line.level = None;
+            sqlx::raw_sql(pragma).execute(&mut line.connection).await?;
+            line.level = Some(durability);
+        }
+        Ok(())
+    }
+
+    async fn alone(&mut self, request: Request) {
+        let _ = request.reply.send(match self.transact(&*request.op).await {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(self.told(failure)),
+        });
+    }
+
+    async fn transact(&mut self, op: &dyn TxOp) -> Result<(), Failure> {
+        let connection = self.connection()?;
+        say(connection, "BEGIN IMMEDIATE").await.map_err(|error| judge(&error))?;
+        if let Err(failure) = work(connection, op).await {
+            self.rollback().await;
+            return Err(failure);
+        }
+        self.commit().await
+    }
+
+    async fn together(&mut self, batch: Vec<Request>) {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let whole = match self.savepoints(&batch, &mut outcomes).await {
+            Ok(whole) => whole,
+            Err(failure) => {
+                let error = self.told(failure);
+                for request in batch {
+                    let _ = request.reply.send(Err(error.clone()));
+                }
+                return;
+            }
+        };
+        if !whole {
+            // Something (a full disk, say) took the transaction away under all of them. They can be run more than once:
+            // each gets a transaction of its own, but for the ones that know their error already.
+            self.rollback().await;
+            let mut outcomes = outcomes.into_iter();
+            for request in batch {
+                match outcomes.next() {
+                    Some(Err(failure)) => {
+                        let _ = request.reply.send(Err(self.told(failure)));
+                    }
+                    _ => self.alone(request).await,
+                }
+            }
+            return;
+        }
+        let committed = if outcomes.iter().any(Result::is_ok) {
+            self.commit().await
+        } else {
+            self.rollback().await;
+            Ok(())
+        };
+        for (request, outcome) in batch.into_iter().zip(outcomes) {
+            let outcome = outcome.and_then(|()| committed.clone());
+            let _ = request.reply.send(outcome.map_err(|failure| self.told(failure)));
+        }
+    }
+
+    /// Begins, and runs each operation in a savepoint. False: the transaction did not hold.
+    async fn savepoints(
+        &mut self,
+        batch: &[Request],
+        outcomes: &mut Vec<Result<(), Failure>>,
+    ) -> Result<bool, Failure> {
+        let connection = self.connection()?;
+        say(connection, "BEGIN IMMEDIATE").await.map_err(|error| judge(&error))?;
+        for request in batch {
+            if say(connection, "SAVEPOINT operation").await.is_err() {
+                return Ok(false);
+            }
+            let outcome = work(connection, &*request.op).await;
+            let undone = outcome.is_ok() || say(connection, "ROLLBACK TO operation").await.is_ok();
+            let failed = outcome.is_err();
+            if !undone {
+                outcomes.push(outcome);
+                return Ok(false);
+            }
+            if say(connection, "RELEASE operation").await.is_err() {
+                if failed {
+                    outcomes.push(outcome);
+                }
+                return Ok(false);
+            }
+            outcomes.push(outcome);
+        }
+        Ok(true)
+    }
+
+    /// Commits. Where that fails for want of room, nothing was written that counts (the frame that commits comes last);
+    /// any other failure leaves open whether the transaction will be there after a crash.
+    async fn commit(&mut self) -> Result<(), Failure> {
+        let Err(error) = say(self.connection()?, "COMMIT").await else { return Ok(()) };
+        let failure = judge(&error);
+        if self.rollback().await && failure.cause == Cause::Full {
+            return Err(failure);
+        }
+        self.drop_line().await;
+        Err(Failure { cause: Cause::Away, error: fault::unavailable() })
+    }
+
+    /// Rolls back what the database has not rolled back by itself. False: it would not.
+    async fn rollback(&mut self) -> bool {
+        let Ok(connection) = self.connection() else { return false };
+        match say(connection, "ROLLBACK").await {
+            Ok(()) => true,
+            Err(sqlx::Error::Database(error)) if error.message().contains("no transaction is active") => true,
+            Err(error) => {
+                tracing::error!(%error, "the ledger cannot roll back; its connection is opened anew");
+                self.drop_line().await;
+                false
+            }
+        }
+    }
+
+    pub(super) async fn drop_line(&mut self) {
+        if let Some(line) = self.line.take() {
+            let _ = line.connection.close().await;
+        }
+    }
+
+    fn connection(&mut self) -> Result<&mut SqliteConnection, Failure> {
+        match &mut self.line {
+            Some(line) => Ok(&mut line.connection),
+            None => Err(Failure { cause: Cause::Away, error: fault::unavailable() }),
+        }
+    }
+
+    /// What the caller is told: SQLite says "I/O error" of some things that only lack room.
+    fn told(&self, failure: Failure) -> Error {
+        match failure.cause {
+            Cause::Disk if self.room.look().is_err() => fault::no_space(),
+            _ => failure.error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use causeway_core::ports::Ledger as _;
+
+    use super::*;
+    use crate::ledger::sqlite::{SqliteLedger, options};
+
+    #[tokio::test]
+    async fn syncs_as_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("causeway.db");
+        SqliteLedger::open(&path, 0).await.unwrap().close().await;
+        let room = Arc::new(Room::new(folder.path(), 0));
+        let mut writer = Writer::new(options(&path), options(&path).connect().await.unwrap(), room);
+        for _ in 0..2 {
+            for (durability, level) in [(Durability::Disk, 2), (Durability::Process, 1), (Durability::Process, 1)] {
+                writer.prepare(durability).await.unwrap();
+                let connection = writer.connection().unwrap();
+                let set: i64 =
+                    sqlx::query_scalar("PRAGMA synchronous").persistent(false).fetch_one(connection).await.unwrap();
+                assert_eq!(set, level, "{durability:?}");
+            }
+            writer.drop_line().await;
+        }
+    }
+}

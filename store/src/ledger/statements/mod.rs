@@ -1,0 +1,27 @@
+//! The statements of the ledger, one text for both databases. Each macro below makes the functions of one group of
+//! tables for one connection type; what the two dialects say differently is handed in:
+//!
+//! | argument | SQLite | PostgreSQL |
+//! |---|---|---|
+//! | `nil` | `x'00…'` | `UUID '00…'` |
+//! | `update`, `key_share` | nothing (one writer) | ` FOR UPDATE`, ` FOR KEY SHARE`: row locks |
+//! | `json` | `$2` | `CAST($2 AS jsonb)`: a parameter that holds JSON text |
+//! | `texts` | `json_each` | `jsonb_array_elements_text`: a JSON list of strings as rows |
+//! | `ids` | the same through `unhex` | the same through `CAST … AS uuid` |
+//! | `shard` | 0 | a random one of 16: the row that an identity's use is added to |
+//!
+//! `ports` makes the traits of core out of these functions. Statements are prepared once per connection.
+
+mod blobs;
+mod leases;
+mod nodes;
+mod ports;
+mod trail;
+mod uploads;
+
+pub(super) use blobs::blob_statements;
+pub(super) use leases::lease_statements;
+pub(super) use nodes::{node_columns, node_statements};
+pub(super) use ports::{ports, run};
+pub(super) use trail::{audit_statements, event_statements};
+pub(super) use uploads::{live, upload_columns, upload_statements};

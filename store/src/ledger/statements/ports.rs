@@ -1,0 +1,292 @@
+//! Core's ports, made out of the statements. A `Session` is a connection, owned or borrowed, on which statements run.
+
+/// Runs one statement on a session's connection and judges how it ended.
+macro_rules! run {
+    ($session:ident, $group:ident::$statement:ident($($argument:expr),*)) => {{
+        let outcome = $group::$statement(&mut $session.connection, $($argument),*).await;
+        $session.judged(outcome)
+    }};
+}
+
+/// Makes the type `Session` and implements [`Query`](causeway_core::ports::Query) and [`Tx`](causeway_core::ports::Tx)
+/// for it. The modules of the statements stand beside the call, and so does `locks`, whose `take` takes locks.
+macro_rules! ports {
+    (connection: $connection:ty) => {
+        use std::ops::DerefMut;
+
+        use async_trait::async_trait;
+        use causeway_core::ports::{Lock, Query, Tx};
+        use causeway_core::records::{
+            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, Micros, Node,
+            Seal, StoredEvent, UploadRow, UploadState,
+        };
+        use causeway_core::{Error, ErrorKind, Result};
+        use uuid::Uuid;
+
+        use super::{audit, blobs, events, leases, locks, nodes, uploads};
+        use crate::ledger::fault::{Failure, judge};
+        use crate::ledger::rows::Outcome;
+        use crate::ledger::statements::run;
+
+        /// A connection that statements run on, and the first of them that failed.
+        pub(in crate::ledger) struct Session<C> {
+            pub(in crate::ledger) connection: C,
+            /// The first statement that failed. A transaction with one must not be committed, whatever its work
+            /// returned: PostgreSQL could not, and both databases are to do the same.
+            pub(in crate::ledger) failure: Option<Failure>,
+        }
+
+        impl<C> Session<C> {
+            pub(in crate::ledger) const fn new(connection: C) -> Self {
+                Self { connection, failure: None }
+            }
+
+            fn judged<T>(&mut self, outcome: Outcome<T>) -> Result<T> {
+                outcome.map_err(|error| {
+                    let failure = judge(&error);
+                    let answer = failure.error.clone();
+                    self.failure.get_or_insert(failure);
+                    answer
+                })
+            }
+        }
+
+        /// A unique index refused an upload: only that of reservations does.
+        fn reserved(error: Error) -> Error {
+            let sentence = "the name is reserved by another upload under way; wait for its end or take another name";
+            if error.kind() == ErrorKind::AlreadyExists {
+                Error::new(ErrorKind::AlreadyExists, sentence)
+            } else {
+                error
+            }
+        }
+
+        fn gone() -> Error {
+            Error::new(ErrorKind::Conflict, "the content was removed meanwhile; look again and repeat the operation")
+        }
+
+        #[async_trait]
+        impl<C: DerefMut<Target = $connection> + Send> Query for Session<C> {
+            async fn walk(&mut self, tenant: &str, names: &[&str]) -> Result<Vec<Node>> {
+                run!(self, nodes::walk(tenant, names))
+            }
+
+            async fn node(&mut self, id: Uuid) -> Result<Option<Node>> {
+                run!(self, nodes::node(id))
+            }
+
+            async fn ancestry(&mut self, id: Uuid) -> Result<Vec<(Uuid, String)>> {
+                run!(self, nodes::ancestry(id))
+            }
+
+            async fn child(&mut self, parent: Uuid, name: &str) -> Result<Option<Node>> {
+                run!(self, nodes::child(parent, name))
+            }
+
+            async fn children(&mut self, parent: Uuid, after: Option<&str>, limit: u32) -> Result<Vec<Node>> {
+                run!(self, nodes::children(parent, after, limit))
+            }
+
+            async fn has_children(&mut self, parent: Uuid) -> Result<bool> {
+                run!(self, nodes::has_children(parent))
+            }
+
+            async fn upload(&mut self, id: Uuid) -> Result<Option<UploadRow>> {
+                run!(self, uploads::upload(id))
+            }
+
+            async fn uploads_named(&mut self, parent: Uuid, name: &str) -> Result<Vec<UploadRow>> {
+                run!(self, uploads::uploads_named(parent, name))
+            }
+
+            async fn uploads_within(&mut self, parent: Uuid, tenant: &str, identity: &str) -> Result<Vec<UploadRow>> {
+                run!(self, uploads::uploads_within(parent, tenant, identity))
+            }
+
+            async fn uploads_of(&mut self, tenant: &str, identity: &str) -> Result<Vec<UploadRow>> {
+                run!(self, uploads::uploads_of(tenant, identity))
+            }
+
+            async fn usage(&mut self, tenant: &str, identity: Option<&str>) -> Result<u64> {
+                run!(self, uploads::usage(tenant, identity))
+            }
+
+            async fn events(
+                &mut self,
+                tenant: &str,
+                after: i64,
+                kinds: &[String],
+                limit: u32,
+            ) -> Result<Vec<StoredEvent>> {
+                run!(self, events::events(tenant, after, kinds, limit))
+            }
+
+            async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>> {
+                run!(self, events::event_position(id))
+            }
+
+            async fn audit(&mut self, chain: &str, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>> {
+                run!(self, audit::audit(chain, filter, limit))
+            }
+
+            async fn chains(&mut self) -> Result<Vec<String>> {
+                run!(self, audit::chains())
+            }
+
+            async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<Vec<u8>>)>> {
+                run!(self, audit::seals(chain, after, limit))
+            }
+
+            async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)> {
+                run!(self, audit::unsealed_counts(chain))
+            }
+
+            async fn pending_deliveries(&mut self, webhook: &str, limit: u32) -> Result<Vec<(Delivery, EventRecord)>> {
+                run!(self, events::pending_deliveries(webhook, limit))
+            }
+
+            async fn doomed_blobs(&mut self, before: Micros, limit: u32) -> Result<Vec<BlobRow>> {
+                run!(self, blobs::doomed_blobs(before, limit))
+            }
+
+            async fn blob(&mut self, key: Uuid) -> Result<Option<BlobRow>> {
+                run!(self, blobs::blob(key))
+            }
+
+            async fn expired_uploads(&mut self, before: Micros, limit: u32) -> Result<Vec<UploadRow>> {
+                run!(self, uploads::expired_uploads(before, limit))
+            }
+
+            async fn uploads_held_by(&mut self, incarnation: Uuid, limit: u32) -> Result<Vec<UploadRow>> {
+                run!(self, uploads::uploads_held_by(incarnation, limit))
+            }
+
+            async fn incarnations(&mut self) -> Result<Vec<Incarnation>> {
+                run!(self, leases::incarnations())
+            }
+        }
+
+        #[async_trait]
+        impl<C: DerefMut<Target = $connection> + Send> Tx for Session<C> {
+            async fn lock(&mut self, locks: &[Lock]) -> Result<()> {
+                run!(self, locks::take(locks))
+            }
+
+            async fn hold_folder(&mut self, id: Uuid) -> Result<Option<Node>> {
+                run!(self, nodes::hold_folder(id))
+            }
+
+            async fn hold_node(&mut self, id: Uuid) -> Result<Option<Node>> {
+                run!(self, nodes::hold_node(id))
+            }
+
+            async fn ensure_root(&mut self, tenant: &str, now: Micros) -> Result<Node> {
+                run!(self, nodes::ensure_root(tenant, now))?
+                    .ok_or_else(|| Error::internal("the root of a tenant was removed"))
+            }
+
+            async fn insert_node(&mut self, node: &Node) -> Result<()> {
+                run!(self, nodes::insert_node(node))
+            }
+
+            async fn update_node(&mut self, node: &Node) -> Result<()> {
+                if run!(self, nodes::update_node(node))? { Ok(()) } else { Err(Error::not_found()) }
+            }
+
+            async fn delete_node(&mut self, id: Uuid) -> Result<()> {
+                if run!(self, nodes::delete_node(id))? { Ok(()) } else { Err(Error::not_found()) }
+            }
+
+            async fn insert_upload(&mut self, row: &UploadRow) -> Result<()> {
+                run!(self, uploads::insert_upload(row)).map_err(reserved)
+            }
+
+            async fn update_upload(
+                &mut self,
+                row: &UploadRow,
+                states: &[UploadState],
+                generation: i64,
+            ) -> Result<bool> {
+                run!(self, uploads::update_upload(row, states, generation)).map_err(reserved)
+            }
+
+            async fn purge_uploads(&mut self, before: Micros) -> Result<u64> {
+                run!(self, uploads::purge_uploads(before))
+            }
+
+            async fn add_usage(&mut self, tenant: &str, identity: &str, delta: i64) -> Result<()> {
+                run!(self, uploads::add_usage(tenant, identity, delta))
+            }
+
+            async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()> {
+                run!(self, blobs::insert_blob(id, holder))
+            }
+
+            async fn reference_blob(&mut self, key: Uuid, holder: Uuid) -> Result<()> {
+                if run!(self, blobs::reference_blob(key, holder))? { Ok(()) } else { Err(gone()) }
+            }
+
+            async fn release_blobs(&mut self, holder: Uuid, keep: &[Uuid], now: Micros) -> Result<()> {
+                run!(self, blobs::release_blobs(holder, keep, now))
+            }
+
+            async fn mark_deleting(&mut self, key: Uuid) -> Result<bool> {
+                run!(self, blobs::mark_deleting(key))
+            }
+
+            async fn delete_blob(&mut self, key: Uuid) -> Result<()> {
+                run!(self, blobs::delete_blob(key))
+            }
+
+            async fn append_audit(&mut self, record: &AuditRecord) -> Result<()> {
+                run!(self, audit::append_audit(record))
+            }
+
+            async fn append_events(&mut self, queued: &[EventRecord]) -> Result<()> {
+                run!(self, events::append_events(queued))
+            }
+
+            async fn unsealed(&mut self, limit: u32) -> Result<Vec<(Uuid, String, Vec<u8>)>> {
+                run!(self, audit::unsealed(limit))
+            }
+
+            async fn last_seal(&mut self, chain: &str) -> Result<Option<Seal>> {
+                run!(self, audit::last_seal(chain))
+            }
+
+            async fn insert_seals(&mut self, seals: &[Seal]) -> Result<()> {
+                run!(self, audit::insert_seals(seals))
+            }
+
+            async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>> {
+                run!(self, events::unpositioned(limit))
+            }
+
+            async fn last_position(&mut self) -> Result<i64> {
+                run!(self, events::last_position())
+            }
+
+            async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()> {
+                run!(self, events::position_events(positions, deliveries))
+            }
+
+            async fn update_delivery(&mut self, delivery: &Delivery) -> Result<()> {
+                run!(self, events::update_delivery(delivery))
+            }
+
+            async fn take_lease(&mut self, name: &str, holder: Uuid, until: Micros, now: Micros) -> Result<bool> {
+                run!(self, leases::take_lease(name, holder, until, now))
+            }
+
+            async fn put_incarnation(&mut self, incarnation: &Incarnation) -> Result<()> {
+                run!(self, leases::put_incarnation(incarnation))
+            }
+
+            async fn delete_incarnation(&mut self, id: Uuid) -> Result<()> {
+                run!(self, leases::delete_incarnation(id))
+            }
+        }
+    };
+}
+
+pub(crate) use {ports, run};
