@@ -1,0 +1,124 @@
+//! One channel of a connection (RFC 4254 section 6): it becomes an SFTP session by `subsystem sftp`, and nothing else.
+//! The task reads its channel from the moment it is opened, as russh stops the whole connection when a channel is full.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures::poll;
+use russh::server::Msg;
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+
+use crate::connection::Connection;
+use crate::files::Account;
+use crate::flow::Flow;
+use crate::session::{self, Gone, Inbound, Incoming, Outbound};
+
+/// The subsystem that there is.
+pub(crate) const SUBSYSTEM: &str = "sftp";
+
+/// What is told to those who want a shell or a command.
+const NO_SHELL: &str = "This is a file gateway: it has no shell and runs no commands. Use sftp, or scp without -O.\r\n";
+
+/// `SSH_EXTENDED_DATA_STDERR` (RFC 4254 section 5.2).
+const STDERR: u32 = 1;
+
+/// What a channel was first asked to be. The handler, which answers, and the channel's task, which acts, see the same
+/// requests in the same order, and both follow this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An SFTP session.
+    Sftp,
+    /// A shell or command, to be told that there is none.
+    Refused,
+}
+
+impl Purpose {
+    fn of(message: &ChannelMsg) -> Option<Self> {
+        match message {
+            ChannelMsg::RequestSubsystem { name, .. } if name == SUBSYSTEM => Some(Self::Sftp),
+            ChannelMsg::RequestShell { .. } | ChannelMsg::Exec { .. } => Some(Self::Refused),
+            _ => None,
+        }
+    }
+}
+
+/// Serves a channel until it ends.
+pub(crate) async fn serve(channel: Channel<Msg>, connection: Arc<Connection>) {
+    let (mut read, write) = channel.split();
+    let purpose = loop {
+        let message = tokio::select! {
+            message = read.wait() => message,
+            () = connection.shutdown().cancelled() => None,
+        };
+        let message = match message {
+            None | Some(ChannelMsg::Close) => {
+                let _ = write.close().await;
+                return;
+            }
+            Some(message) => message,
+        };
+        if let Some(purpose) = Purpose::of(&message) {
+            break purpose;
+        }
+    };
+    let output = Output { write, flow: connection.flow().clone() };
+    if purpose == Purpose::Sftp
+        && let Some(session) = connection.session()
+    {
+        let files = Arc::new(Account::new(connection.gateway().clone(), session.clone()));
+        let flow = connection.flow().clone();
+        let shutdown = connection.shutdown().clone();
+        let ended = session::run(files, flow, Input { read }, output, shutdown).await;
+        tracing::debug!(session = %session.id, ?ended, "an SFTP session ended");
+    } else {
+        let _ = output.write.extended_data_bytes(STDERR, NO_SHELL.as_bytes()).await;
+        output.finish(1).await;
+    }
+}
+
+struct Input {
+    read: ChannelReadHalf,
+}
+
+impl Inbound for Input {
+    async fn next(&mut self) -> Incoming {
+        loop {
+            match self.read.wait().await {
+                Some(ChannelMsg::Data { data }) => return Incoming::Piece(data),
+                Some(ChannelMsg::Eof) => return Incoming::End,
+                Some(ChannelMsg::Close) | None => return Incoming::Lost,
+                // Window adjustments, and requests that were refused.
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+struct Output {
+    write: ChannelWriteHalf<Msg>,
+    flow: Arc<Flow>,
+}
+
+impl Outbound for Output {
+    async fn send(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        let mut sending = std::pin::pin!(self.write.data_bytes(bytes));
+        let sent = if let Poll::Ready(sent) = poll!(sending.as_mut()) {
+            sent
+        } else {
+            // The window is used up, or keys are being exchanged: the socket has to be read for this to go on.
+            let _waits = self.flow.send_waits();
+            sending.await
+        };
+        self.flow.touch();
+        sent.map_err(|_| Gone)
+    }
+
+    async fn finish(self, status: u32) {
+        let _waits = self.flow.send_waits();
+        // Where the client is gone there is nobody to tell.
+        let _ = self.write.exit_status(status).await;
+        let _ = self.write.eof().await;
+        let _ = self.write.close().await;
+    }
+}

@@ -1,0 +1,110 @@
+//! Replies of the server (draft-ietf-secsh-filexfer-02 section 7), encoded.
+
+use std::borrow::Cow;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::attributes::FileAttributes;
+use super::fields::put_string;
+use super::{VERSION, kind};
+use crate::status::Code;
+
+/// One name of an `SSH_FXP_NAME` reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameEntry {
+    /// The name alone, or a whole path in the reply to `REALPATH`.
+    pub name: String,
+    /// The line of `ls -l`.
+    pub long_name: String,
+    /// What it is.
+    pub attributes: FileAttributes,
+}
+
+impl NameEntry {
+    /// How many bytes it takes in a reply, at most.
+    pub const fn encoded_len(&self) -> usize {
+        8 + self.name.len() + self.long_name.len() + 36
+    }
+}
+
+/// One reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// `SSH_FXP_STATUS`: a code, and a sentence for whoever reads the client's log.
+    Status(Code, Cow<'static, str>),
+    /// `SSH_FXP_HANDLE`.
+    Handle(u32),
+    /// `SSH_FXP_DATA`.
+    Data(Bytes),
+    /// `SSH_FXP_NAME`.
+    Names(Vec<NameEntry>),
+    /// `SSH_FXP_ATTRS`.
+    Attributes(FileAttributes),
+}
+
+impl Reply {
+    /// Success.
+    pub const fn ok() -> Self {
+        Self::Status(Code::Ok, Cow::Borrowed("done"))
+    }
+
+    /// The end of a file or folder.
+    pub const fn eof() -> Self {
+        Self::Status(Code::Eof, Cow::Borrowed("no more data"))
+    }
+
+    /// Writes the packet, its length before it. The content of `Data` is not copied: it is handed back, to be sent right
+    /// after what was written.
+    pub fn encode(self, id: u32, output: &mut BytesMut) -> Option<Bytes> {
+        let at = output.len();
+        output.put_u32(0);
+        let mut content = None;
+        match self {
+            Self::Status(code, message) => {
+                output.put_u8(kind::STATUS);
+                output.put_u32(id);
+                output.put_u32(code as u32);
+                put_string(output, message.as_bytes());
+                put_string(output, b"");
+            }
+            Self::Handle(handle) => {
+                output.put_u8(kind::HANDLE);
+                output.put_u32(id);
+                put_string(output, &handle.to_be_bytes());
+            }
+            Self::Data(data) => {
+                output.put_u8(kind::DATA);
+                output.put_u32(id);
+                output.put_u32(data.len() as u32);
+                content = Some(data);
+            }
+            Self::Names(names) => {
+                output.put_u8(kind::NAME);
+                output.put_u32(id);
+                output.put_u32(names.len() as u32);
+                for entry in names {
+                    put_string(output, entry.name.as_bytes());
+                    put_string(output, entry.long_name.as_bytes());
+                    entry.attributes.encode(output);
+                }
+            }
+            Self::Attributes(attributes) => {
+                output.put_u8(kind::ATTRS);
+                output.put_u32(id);
+                attributes.encode(output);
+            }
+        }
+        let length = output.len() - at - 4 + content.as_ref().map_or(0, Bytes::len);
+        if let Some(field) = output.get_mut(at..at + 4) {
+            field.copy_from_slice(&(length as u32).to_be_bytes());
+        }
+        content
+    }
+
+    /// Writes `SSH_FXP_VERSION` (section 4). No extension is offered.
+    pub fn encode_version(output: &mut BytesMut) {
+        output.put_u32(5);
+        output.put_u8(kind::VERSION);
+        output.put_u32(VERSION);
+    }
+}

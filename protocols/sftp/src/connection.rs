@@ -1,0 +1,187 @@
+//! One SSH connection from its first byte to its last: login grace, idle time, shutdown, and the end of its login.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use causeway_core::{Gateway, Peer, Protocol, Session};
+use russh::Disconnect;
+use russh::server::Handle;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::flow::Flow;
+use crate::greeting::{Greeting, Listener};
+use crate::handler::Callbacks;
+use crate::wire::Wire;
+
+/// How long a client that was told to go may take before its socket is cut.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How often the idle time is looked at while work is being done.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What every connection of a listener shares.
+pub(crate) struct Terms {
+    pub(crate) russh: Arc<russh::server::Config>,
+    pub(crate) ciphers: Arc<[&'static str]>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) banner: Option<String>,
+    pub(crate) login_grace: Duration,
+    pub(crate) idle_timeout: Duration,
+}
+
+/// One connection, shared by its callbacks and its channels.
+pub(crate) struct Connection {
+    gateway: Arc<Gateway>,
+    flow: Arc<Flow>,
+    ip: IpAddr,
+    heard: Arc<OnceLock<Greeting>>,
+    session: OnceLock<Arc<Session>>,
+    inside: CancellationToken,
+    channels: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Connection {
+    /// The gateway.
+    pub(crate) const fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// What is under way.
+    pub(crate) const fn flow(&self) -> &Arc<Flow> {
+        &self.flow
+    }
+
+    /// The tasks of the channels.
+    pub(crate) const fn channels(&self) -> &TaskTracker {
+        &self.channels
+    }
+
+    /// Cancelled when the gateway shuts down.
+    pub(crate) const fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    /// The login, once there is one.
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        self.session.get()
+    }
+
+    /// The other end, as far as it is known.
+    pub(crate) fn peer(&self) -> Peer {
+        let greeting = self.heard.get().cloned().unwrap_or_default();
+        Peer { ip: self.ip, protocol: Protocol::Sftp, client_version: greeting.client_version, cipher: greeting.cipher }
+    }
+
+    /// Takes the login of this connection. SSH has one login for each connection (RFC 4252 section 5.1).
+    pub(crate) fn entered(&self, session: Arc<Session>) {
+        let _ = self.session.set(session);
+        self.flow.touch();
+        self.inside.cancel();
+    }
+}
+
+/// Serves a connection until it ends. When `cut` is cancelled its socket is dead at once.
+pub(crate) async fn serve<S>(
+    terms: Arc<Terms>,
+    stream: S,
+    ip: IpAddr,
+    shutdown: CancellationToken,
+    cut: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = Arc::new(Connection {
+        gateway: terms.gateway.clone(),
+        flow: Arc::new(Flow::new()),
+        ip,
+        heard: Arc::default(),
+        session: OnceLock::new(),
+        inside: CancellationToken::new(),
+        channels: TaskTracker::new(),
+        shutdown,
+    });
+    talk(&terms, &connection, stream, &cut).await;
+    cut.cancel();
+    connection.channels.close();
+    connection.channels.wait().await;
+    if let Some(session) = connection.session.get() {
+        connection.gateway.close_session(session).await;
+    }
+}
+
+async fn talk<S>(terms: &Terms, connection: &Arc<Connection>, stream: S, cut: &CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let deadline = Instant::now() + terms.login_grace;
+    let listener = Listener::new(terms.ciphers.clone(), connection.heard.clone());
+    let wire = Wire::new(stream, connection.flow.clone(), listener, cut);
+    let callbacks = Callbacks::new(connection.clone(), terms.banner.clone());
+    let started = tokio::select! {
+        started = timeout_at(deadline, russh::server::run_stream(terms.russh.clone(), wire, callbacks)) => started,
+        () = connection.shutdown.cancelled() => return,
+    };
+    let mut running = match started {
+        Ok(Ok(running)) => running,
+        Ok(Err(error)) => {
+            tracing::debug!(ip = %connection.ip, %error, "no SSH connection came about");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(ip = %connection.ip, "a client did not introduce itself in time");
+            return;
+        }
+    };
+    let handle = running.handle();
+    let farewell = tokio::select! {
+        ended = &mut running => {
+            if let Err(error) = ended {
+                tracing::debug!(ip = %connection.ip, %error, "an SSH connection broke");
+            }
+            return;
+        }
+        reason = overstays(connection, deadline, terms.idle_timeout) => reason,
+        () = closes(connection) => "the gateway is shutting down",
+    };
+    tracing::debug!(ip = %connection.ip, farewell, "a client is told to go");
+    let parting = async {
+        say(&handle, farewell).await;
+        (&mut running).await
+    };
+    if timeout(FAREWELL, parting).await.is_err() {
+        cut.cancel();
+        let _ = running.await;
+    }
+}
+
+/// Waits until the client has taken too long to log in, or has been idle for too long afterwards: nothing came, nothing
+/// went, and nothing was being worked on. Keep-alive messages of SSH do not count.
+async fn overstays(connection: &Connection, deadline: Instant, idle: Duration) -> &'static str {
+    tokio::select! {
+        () = connection.inside.cancelled() => {}
+        () = sleep_until(deadline) => return "the login took too long",
+    }
+    loop {
+        match connection.flow.idle() {
+            Some(so_far) if so_far >= idle => return "the connection was idle for too long",
+            Some(so_far) => sleep(idle.saturating_sub(so_far)).await,
+            None => sleep(LOOK.min(idle)).await,
+        }
+    }
+}
+
+/// Waits until the gateway shuts down, and the channels have done what was under way.
+async fn closes(connection: &Connection) {
+    connection.shutdown.cancelled().await;
+    connection.channels.close();
+    connection.channels.wait().await;
+}
+
+async fn say(handle: &Handle, farewell: &str) {
+    // Where the connection is gone already there is nobody to tell.
+    let _ = handle.disconnect(Disconnect::ByApplication, farewell.to_owned(), String::new()).await;
+}

@@ -1,0 +1,182 @@
+//! What an SFTP session needs of the gateway: a thin seam in front of [`Gateway`], so that the session's state machine
+//! can be tested and fuzzed without a ledger and a store. It decides nothing.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use causeway_core::events::Operation;
+use causeway_core::namespace::Target;
+use causeway_core::records::Attributes;
+use causeway_core::{
+    Download, Entry, Error, Gateway, Listing, Receipt, Result, Session, Upload, UploadOptions, VirtualPath,
+};
+
+/// The files of one login. What each method does and how it fails is said at [`Gateway`].
+pub(crate) trait Files: Send + Sync + 'static {
+    type Upload: Writing;
+    type Download: Reading;
+    type Listing: Paging;
+
+    fn stat(&self, path: &VirtualPath) -> impl Future<Output = Result<Entry>> + Send;
+    fn list(&self, path: &VirtualPath) -> impl Future<Output = Result<Self::Listing>> + Send;
+    fn make_folder(&self, path: &VirtualPath, attributes: Attributes) -> impl Future<Output = Result<Entry>> + Send;
+    fn remove_folder(&self, path: &VirtualPath) -> impl Future<Output = Result<()>> + Send;
+    fn remove_file(&self, path: &VirtualPath) -> impl Future<Output = Result<()>> + Send;
+    fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> impl Future<Output = Result<Entry>> + Send;
+    fn set_attributes(&self, target: &Target, attributes: Attributes) -> impl Future<Output = Result<Entry>> + Send;
+    fn begin_upload(
+        &self,
+        path: &VirtualPath,
+        options: UploadOptions,
+    ) -> impl Future<Output = Result<Self::Upload>> + Send;
+    fn begin_download(&self, path: &VirtualPath) -> impl Future<Output = Result<Self::Download>> + Send;
+    fn refused(&self, operation: Operation, path: &str, error: &Error) -> impl Future<Output = ()> + Send;
+}
+
+/// See [`Upload`].
+pub(crate) trait Writing: Send + Sync + 'static {
+    fn write_at(&self, offset: u64, data: Bytes) -> impl Future<Output = Result<()>> + Send;
+    fn append(&self, data: Bytes) -> impl Future<Output = Result<()>> + Send;
+    fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = Result<Bytes>> + Send;
+    fn set_size(&self, size: u64) -> impl Future<Output = Result<()>> + Send;
+    fn set_attributes(&self, attributes: Attributes) -> impl Future<Output = Result<()>> + Send;
+    fn stat(&self) -> impl Future<Output = Result<Entry>> + Send;
+    fn commit(self) -> impl Future<Output = Result<Receipt>> + Send;
+    fn detach(self, reason: Error) -> impl Future<Output = ()> + Send;
+}
+
+/// See [`Download`].
+pub(crate) trait Reading: Send + Sync + 'static {
+    fn entry(&self) -> &Entry;
+    fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = Result<Bytes>> + Send;
+    fn finish(self) -> impl Future<Output = Result<()>> + Send;
+    fn fail(self, reason: Error) -> impl Future<Output = ()> + Send;
+}
+
+/// See [`Listing`].
+pub(crate) trait Paging: Send + Sync + 'static {
+    fn folder(&self) -> &Entry;
+    fn next(&mut self, limit: u32) -> impl Future<Output = Result<Vec<Entry>>> + Send;
+}
+
+/// The gateway's files, as a session of its sees them.
+pub(crate) struct Account {
+    gateway: Arc<Gateway>,
+    session: Arc<Session>,
+}
+
+impl Account {
+    /// Of this login.
+    pub(crate) const fn new(gateway: Arc<Gateway>, session: Arc<Session>) -> Self {
+        Self { gateway, session }
+    }
+}
+
+impl Files for Account {
+    type Upload = Upload;
+    type Download = Download;
+    type Listing = Listing;
+
+    async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
+        self.gateway.stat(&self.session, &Target::Path(path.clone())).await
+    }
+
+    async fn list(&self, path: &VirtualPath) -> Result<Listing> {
+        self.gateway.list(&self.session, path, None).await
+    }
+
+    async fn make_folder(&self, path: &VirtualPath, attributes: Attributes) -> Result<Entry> {
+        self.gateway.make_folder(&self.session, path, attributes).await
+    }
+
+    async fn remove_folder(&self, path: &VirtualPath) -> Result<()> {
+        self.gateway.remove_folder(&self.session, path).await
+    }
+
+    async fn remove_file(&self, path: &VirtualPath) -> Result<()> {
+        self.gateway.remove_file(&self.session, &Target::Path(path.clone())).await
+    }
+
+    async fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<Entry> {
+        self.gateway.rename(&self.session, &Target::Path(from.clone()), to, false).await
+    }
+
+    async fn set_attributes(&self, target: &Target, attributes: Attributes) -> Result<Entry> {
+        self.gateway.set_attributes(&self.session, target, attributes).await
+    }
+
+    async fn begin_upload(&self, path: &VirtualPath, options: UploadOptions) -> Result<Upload> {
+        self.gateway.begin_upload(&self.session, path, options).await
+    }
+
+    async fn begin_download(&self, path: &VirtualPath) -> Result<Download> {
+        self.gateway.begin_download(&self.session, &Target::Path(path.clone())).await
+    }
+
+    async fn refused(&self, operation: Operation, path: &str, error: &Error) {
+        self.gateway.refused(&self.session, operation, path, error).await;
+    }
+}
+
+impl Writing for Upload {
+    async fn write_at(&self, offset: u64, data: Bytes) -> Result<()> {
+        Self::write_at(self, offset, data).await
+    }
+
+    async fn append(&self, data: Bytes) -> Result<()> {
+        Self::append(self, data).await
+    }
+
+    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        Self::read_at(self, offset, len).await
+    }
+
+    async fn set_size(&self, size: u64) -> Result<()> {
+        Self::set_size(self, size).await
+    }
+
+    async fn set_attributes(&self, attributes: Attributes) -> Result<()> {
+        Self::set_attributes(self, attributes).await
+    }
+
+    async fn stat(&self) -> Result<Entry> {
+        Self::stat(self).await
+    }
+
+    async fn commit(self) -> Result<Receipt> {
+        Self::commit(self).await
+    }
+
+    async fn detach(self, reason: Error) {
+        Self::detach(self, reason).await;
+    }
+}
+
+impl Reading for Download {
+    fn entry(&self) -> &Entry {
+        Self::entry(self)
+    }
+
+    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        Self::read_at(self, offset, len).await
+    }
+
+    async fn finish(self) -> Result<()> {
+        Self::finish(self).await
+    }
+
+    async fn fail(self, reason: Error) {
+        Self::fail(self, reason).await;
+    }
+}
+
+impl Paging for Listing {
+    fn folder(&self) -> &Entry {
+        Self::folder(self)
+    }
+
+    async fn next(&mut self, limit: u32) -> Result<Vec<Entry>> {
+        Self::next(self, limit).await
+    }
+}

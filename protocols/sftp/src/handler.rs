@@ -1,0 +1,162 @@
+//! russh's callbacks of one connection. Sessions with `subsystem sftp` are taken; every forwarding, terminal, agent and
+//! environment request of RFC 4254 is refused (what has no method here, russh refuses by itself).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Pty};
+
+use crate::auth;
+use crate::channel::{self, Purpose, SUBSYSTEM};
+use crate::connection::Connection;
+
+/// Channels that one connection may have at the same time.
+const CHANNELS: usize = 8;
+
+/// See the module.
+pub(crate) struct Callbacks {
+    connection: Arc<Connection>,
+    banner: Option<String>,
+    purposes: HashMap<ChannelId, Purpose>,
+}
+
+impl Callbacks {
+    /// For this connection.
+    pub(crate) fn new(connection: Arc<Connection>, banner: Option<String>) -> Self {
+        Self { connection, banner, purposes: HashMap::new() }
+    }
+
+    /// Gives the channel its purpose; false where it has one already.
+    fn take(&mut self, channel: ChannelId, purpose: Purpose) -> bool {
+        match self.purposes.entry(channel) {
+            std::collections::hash_map::Entry::Occupied(_) => false,
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(purpose);
+                true
+            }
+        }
+    }
+
+    fn answer(channel: ChannelId, yes: bool, session: &mut Session) -> Result<(), russh::Error> {
+        if yes { session.channel_success(channel) } else { session.channel_failure(channel) }
+    }
+}
+
+impl Handler for Callbacks {
+    type Error = russh::Error;
+
+    async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
+        Ok(self.banner.clone())
+    }
+
+    async fn auth_none(&mut self, _user: &str) -> Result<Auth, Self::Error> {
+        Ok(auth::reject())
+    }
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        Ok(auth::password(&self.connection, user, password).await)
+    }
+
+    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+        Ok(auth::offered(&self.connection, user, offer.public_key, offer.algorithm))
+    }
+
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+        Ok(auth::signed(&self.connection, user, key.public_key, key.algorithm).await)
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        if self.connection.shutdown().is_cancelled() || self.connection.channels().len() >= CHANNELS {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        }
+        reply.accept().await;
+        self.connection.channels().spawn(channel::serve(channel, self.connection.clone()));
+        Ok(())
+    }
+
+    async fn channel_close(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
+        self.purposes.remove(&channel);
+        Ok(())
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        name: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let yes = name == SUBSYSTEM && self.take(channel, Purpose::Sftp);
+        Self::answer(channel, yes, session)
+    }
+
+    async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
+        // "Yes", so that the client shows what the channel then says.
+        let yes = self.take(channel, Purpose::Refused);
+        Self::answer(channel, yes, session)
+    }
+
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        _command: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let yes = self.take(channel, Purpose::Refused);
+        Self::answer(channel, yes, session)
+    }
+
+    async fn pty_request(
+        &mut self,
+        channel: ChannelId,
+        _term: &str,
+        _col_width: u32,
+        _row_height: u32,
+        _pix_width: u32,
+        _pix_height: u32,
+        _modes: &[(Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn x11_request(
+        &mut self,
+        channel: ChannelId,
+        _single_connection: bool,
+        _x11_auth_protocol: &str,
+        _x11_auth_cookie: &str,
+        _x11_screen_number: u32,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn env_request(
+        &mut self,
+        channel: ChannelId,
+        _variable_name: &str,
+        _variable_value: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn window_change_request(
+        &mut self,
+        channel: ChannelId,
+        _col_width: u32,
+        _row_height: u32,
+        _pix_width: u32,
+        _pix_height: u32,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(channel)
+    }
+}

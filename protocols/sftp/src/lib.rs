@@ -1,0 +1,79 @@
+//! SFTP version 3 (draft-ietf-secsh-filexfer-02) over SSH (RFC 4251 to 4254): the front for partners that speak SFTP.
+//!
+//! [`Front::serve`] takes an accepted stream and speaks SSH on it by russh, which knows nothing of SFTP; the SFTP layer is
+//! our own. What a login may do, what is complete, what is put on record: all of that is [`causeway_core::Gateway`]'s.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `config`, `host_key` | settings, algorithms, keys in files |
+//! | `connection`, `wire`, `greeting`, `flow` | one SSH connection: its times, its socket, what the client says of itself, back-pressure |
+//! | `handler`, `auth`, `channel` | russh's callbacks: logins and channels; all else is refused |
+//! | [`codec`] | packets as pure functions over bytes |
+//! | `session` | one SFTP session over any stream of bytes; `session::verbs` has the requests, one verb a file |
+//! | `files` | what a session needs of the gateway |
+//! | [`status`] | the one map from kinds of failure to `SSH_FX_*` |
+
+mod auth;
+mod channel;
+pub mod codec;
+mod config;
+mod connection;
+mod files;
+mod flow;
+mod greeting;
+mod handler;
+mod host_key;
+mod session;
+pub mod status;
+mod wire;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use causeway_core::{Gateway, Result};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+pub use config::SftpConfig;
+pub use host_key::{HostKey, HostKeyKind, generate_client_key};
+pub use status::status_of;
+
+use connection::Terms;
+
+/// The SFTP front of a gateway.
+#[derive(Clone)]
+pub struct Front {
+    terms: Arc<Terms>,
+}
+
+impl Front {
+    /// With these settings. Fails with `InvalidArgument` where there is no host key.
+    pub fn new(config: SftpConfig, gateway: Arc<Gateway>) -> Result<Self> {
+        let banner = config.banner.clone().filter(|text| !text.is_empty()).map(|mut text| {
+            if !text.ends_with('\n') {
+                text.push_str("\r\n");
+            }
+            text
+        });
+        let (login_grace, idle_timeout) = (config.login_grace, config.idle_timeout);
+        let russh = Arc::new(config::russh_config(config)?);
+        let ciphers = config::cipher_names();
+        Ok(Self { terms: Arc::new(Terms { russh, ciphers, gateway, banner, login_grace, idle_timeout }) })
+    }
+
+    /// Serves one accepted connection until it ends, and its login is closed. When `shutdown` is cancelled, requests that
+    /// are under way are finished and answered, no new ones are taken, and the connection is closed; how long that may
+    /// take is the caller's to say: dropping this future cuts the socket, and what is still open is left incomplete.
+    pub async fn serve<S>(&self, stream: S, peer: IpAddr, shutdown: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let cut = CancellationToken::new();
+        // A task of its own, so that its end is orderly however this future ends.
+        let work = tokio::spawn(connection::serve(self.terms.clone(), stream, peer, shutdown, cut.clone()));
+        let _guard = cut.drop_guard();
+        if let Err(error) = work.await {
+            tracing::error!(%error, "serving an SFTP connection failed");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `SSH_FXP_SETSTAT` and `FSETSTAT` (draft-ietf-secsh-filexfer-02 section 6.9). The size is content: on a path it is an
+//! upload of its own that cuts or extends the file; on an open file it belongs to the upload, and so do times and modes
+//! (`put -p`).
+
+use causeway_core::namespace::Target;
+use causeway_core::transfer::Disposition;
+use causeway_core::{Error, ErrorKind, Result, UploadOptions, VirtualPath};
+
+use super::super::entries::to_be_set;
+use super::super::handles::UploadHandle;
+use super::done;
+use crate::codec::{FileAttributes, Reply};
+use crate::files::{Files, Writing};
+use crate::status::failure;
+
+/// Sets attributes of a path.
+pub(in crate::session) async fn setstat<F: Files>(files: &F, path: VirtualPath, attributes: &FileAttributes) -> Reply {
+    let work = async {
+        if let Some(size) = attributes.size {
+            resize(files, &path, size).await?;
+        }
+        set(files, &Target::Path(path), attributes).await
+    };
+    done(work.await)
+}
+
+/// Sets attributes of an upload. A size that could not be set leaves the content wrong, and is kept as a failed write is.
+pub(in crate::session) async fn fsetstat_upload<F: Files>(
+    handle: &mut UploadHandle<F>,
+    attributes: &FileAttributes,
+) -> Reply {
+    if let Some(error) = &handle.broken {
+        return failure(error);
+    }
+    if let Some(size) = attributes.size
+        && let Err(error) = handle.upload.set_size(size).await
+    {
+        let reply = failure(&error);
+        handle.broken = Some(error);
+        return reply;
+    }
+    let rest = to_be_set(attributes);
+    if rest.is_empty() { Reply::ok() } else { done(handle.upload.set_attributes(rest).await) }
+}
+
+/// Sets attributes of what is open for reading, file or folder.
+pub(in crate::session) async fn fsetstat<F: Files>(files: &F, target: &Target, attributes: &FileAttributes) -> Reply {
+    if attributes.size.is_some() {
+        return failure(&Error::new(ErrorKind::PermissionDenied, "the file is open for reading only"));
+    }
+    done(set(files, target, attributes).await)
+}
+
+async fn set<F: Files>(files: &F, target: &Target, attributes: &FileAttributes) -> Result<()> {
+    let rest = to_be_set(attributes);
+    if !rest.is_empty() {
+        files.set_attributes(target, rest).await?;
+    }
+    Ok(())
+}
+
+async fn resize<F: Files>(files: &F, path: &VirtualPath, size: u64) -> Result<()> {
+    let upload = files.begin_upload(path, UploadOptions::new(Disposition::Modify { create: false })).await?;
+    match upload.set_size(size).await {
+        Ok(()) => upload.commit().await.map(drop),
+        Err(error) => {
+            upload.detach(error.clone()).await;
+            Err(error)
+        }
+    }
+}
