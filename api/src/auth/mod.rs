@@ -1,0 +1,103 @@
+//! Who is asking: `Authorization: Bearer` (RFC 6750 section 2.1) with an API key. Keys in the query (section 2.3) or in
+//! a form (section 2.2) are never looked at. One request is one session.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use causeway_core::events::{MAX_TEXT, Operation};
+use causeway_core::{Credential, Error, ErrorKind, Peer, Protocol, Session};
+use http::header::{self, HeaderMap};
+use http::request::Parts;
+use secrecy::SecretString;
+
+use crate::problem::Problem;
+use crate::router::Shared;
+use crate::serve::ConnectionInfo;
+
+/// The longest credential, in bytes.
+const MAX_CREDENTIAL: usize = 8 * 1024;
+
+/// The authenticated caller of a request. A handler that takes it runs for nobody else.
+pub struct Caller {
+    /// The session.
+    pub session: Arc<Session>,
+}
+
+impl FromRequestParts<Arc<Shared>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        let Some(token) = bearer(&parts.headers) else { return Err(Problem::no_credential()) };
+        let Some(connection) = parts.extensions.get::<Arc<ConnectionInfo>>() else {
+            return Err(Error::internal("a request came without its connection").into());
+        };
+        let peer = Peer {
+            ip: connection.ip,
+            protocol: Protocol::Api,
+            client_version: client_version(&parts.headers),
+            cipher: connection.cipher.clone(),
+        };
+        let session = shared.gateway.login(Credential::ApiKey(token), &peer).await?;
+        if let Some(tenant) = parts.headers.get("x-tenant-id")
+            && tenant.as_bytes() != session.tenant.id.as_bytes()
+        {
+            let error =
+                Error::new(ErrorKind::PermissionDenied, "`X-Tenant-Id` is not the credential's tenant; leave it out");
+            shared.gateway.refused(&session, Operation::Login, "", &error).await;
+            return Err(Problem::from(error).at("X-Tenant-Id"));
+        }
+        Ok(Self { session })
+    }
+}
+
+/// The token of the one `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Option<SecretString> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    let usable = scheme.eq_ignore_ascii_case("bearer") && (1..=MAX_CREDENTIAL).contains(&token.len());
+    usable.then(|| SecretString::from(token))
+}
+
+fn client_version(headers: &HeaderMap) -> Option<String> {
+    let agent = String::from_utf8_lossy(headers.get(header::USER_AGENT)?.as_bytes());
+    Some(agent.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use secrecy::ExposeSecret as _;
+
+    fn token(values: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        bearer(&headers).map(|token| token.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn only_one_bearer_token_counts() {
+        assert_eq!(token(&["Bearer cwk_abc"]).as_deref(), Some("cwk_abc"));
+        assert_eq!(token(&["bearer  cwk_abc "]).as_deref(), Some("cwk_abc"));
+        assert_eq!(token(&[]), None);
+        assert_eq!(token(&["Basic YTpi"]), None);
+        assert_eq!(token(&["Bearer"]), None);
+        assert_eq!(token(&["Bearer "]), None);
+        assert_eq!(token(&["Bearer a", "Bearer b"]), None);
+        assert_eq!(token(&[&format!("Bearer {}", "x".repeat(MAX_CREDENTIAL + 1))]), None);
+    }
+
+    #[test]
+    fn the_client_is_named_within_bounds() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, HeaderValue::from_bytes(b"curl\t/8 \xff").unwrap());
+        assert_eq!(client_version(&headers).as_deref(), Some("curl/8 \u{fffd}"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_str(&"x".repeat(1000)).unwrap());
+        assert_eq!(client_version(&headers).unwrap().len(), MAX_TEXT);
+    }
+}

@@ -1,0 +1,271 @@
+//! The body of a download: 256 KiB steps with one read ahead, in a task that owns the [`Download`] and tells core how it
+//! ended. Where a read fails the body ends with an error, and with it the connection or stream, so that no client can
+//! take what it got for the whole (RFC 9112 section 8, RFC 9113 section 8.1.1).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use causeway_core::{Download, Error, ErrorKind, Result};
+use http_body::{Frame, SizeHint};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+/// Bytes of one read.
+const STEP: u64 = 256 * 1024;
+
+/// Content to be sent: what a download is to this module, so that its ends can be tested without a gateway.
+pub trait Source: Send + Sync + 'static {
+    /// Up to `len` bytes from `offset`.
+    fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = Result<Bytes>> + Send;
+    /// All was sent.
+    fn finish(self) -> impl Future<Output = Result<()>> + Send;
+    /// The reader broke off, or reading failed.
+    fn fail(self, reason: Error) -> impl Future<Output = ()> + Send;
+}
+
+impl Source for Download {
+    fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = Result<Bytes>> + Send {
+        Self::read_at(self, offset, len)
+    }
+    fn finish(self) -> impl Future<Output = Result<()>> + Send {
+        Self::finish(self)
+    }
+    fn fail(self, reason: Error) -> impl Future<Output = ()> + Send {
+        Self::fail(self, reason)
+    }
+}
+
+/// The body. hyper drops it when the last byte is in its hands, or when the client is gone.
+pub struct DownloadBody {
+    first: Option<Bytes>,
+    rest: mpsc::Receiver<Result<Bytes>>,
+    remaining: u64,
+    taken: Arc<AtomicU64>,
+}
+
+/// Begins to send `len` bytes from `start`. The first bytes are read before this returns, so that a storage that fails
+/// at once is a proper answer and not a broken connection. `stall`: how long the client may take for one step.
+pub async fn stream<S: Source>(
+    source: S,
+    start: u64,
+    len: u64,
+    stall: Duration,
+    tasks: &TaskTracker,
+) -> Result<DownloadBody> {
+    let first = match read(&source, start, len).await {
+        Ok(first) => first,
+        Err(error) => {
+            source.fail(error.clone()).await;
+            return Err(error);
+        }
+    };
+    let taken = Arc::new(AtomicU64::new(0));
+    let (sender, rest) = mpsc::channel(1);
+    let body =
+        DownloadBody { remaining: len, rest, taken: Arc::clone(&taken), first: (len > 0).then(|| first.clone()) };
+    let pump = Pump { source, sender, taken, len, stall };
+    tasks.spawn(pump.run(start + first.len() as u64, start + len));
+    Ok(body)
+}
+
+async fn read<S: Source>(source: &S, offset: u64, left: u64) -> Result<Bytes> {
+    if left == 0 {
+        return Ok(Bytes::new());
+    }
+    let bytes = source.read_at(offset, left.min(STEP) as usize).await?;
+    if bytes.is_empty() {
+        return Err(Error::internal("a file ended before its size"));
+    }
+    Ok(bytes)
+}
+
+struct Pump<S> {
+    source: S,
+    sender: mpsc::Sender<Result<Bytes>>,
+    taken: Arc<AtomicU64>,
+    len: u64,
+    stall: Duration,
+}
+
+impl<S: Source> Pump<S> {
+    async fn run(self, mut at: u64, end: u64) {
+        while at < end {
+            let bytes = match read(&self.source, at, end - at).await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    // Nobody may be there to hear it; then the body's own count tells that it is short.
+                    let _ = self.sender.try_send(Err(error.clone()));
+                    return self.source.fail(error).await;
+                }
+            };
+            at += bytes.len() as u64;
+            match tokio::time::timeout(self.stall, self.sender.send(Ok(bytes))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return self.source.fail(gone()).await,
+                Err(_) => return self.source.fail(stalled()).await,
+            }
+        }
+        // All is read; the body is dropped when the last byte is taken or the client is gone.
+        loop {
+            let before = self.taken.load(Ordering::Acquire);
+            let closed = tokio::time::timeout(self.stall, self.sender.closed()).await.is_ok();
+            let taken = self.taken.load(Ordering::Acquire);
+            if taken == self.len {
+                if let Err(error) = self.source.finish().await {
+                    tracing::warn!(%error, "a finished download could not be told");
+                }
+                return;
+            }
+            if closed {
+                return self.source.fail(gone()).await;
+            }
+            if taken == before {
+                return self.source.fail(stalled()).await;
+            }
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Incomplete, "the client went away before the end")
+}
+
+fn stalled() -> Error {
+    Error::new(ErrorKind::Incomplete, "the client took nothing for too long")
+}
+
+impl http_body::Body for DownloadBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+        if self.remaining == 0 {
+            return Poll::Ready(None);
+        }
+        let next = match self.first.take() {
+            Some(first) => Some(Ok(first)),
+            None => match self.rest.poll_recv(cx) {
+                Poll::Ready(next) => next,
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        Poll::Ready(Some(match next {
+            Some(Ok(bytes)) => {
+                self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
+                self.taken.fetch_add(bytes.len() as u64, Ordering::AcqRel);
+                Ok(Frame::data(bytes))
+            }
+            Some(Err(error)) => Err(error),
+            // The task ended without the rest: never a short body that looks whole.
+            None => Err(stalled()),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.remaining == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+    use std::sync::Mutex;
+
+    #[derive(Clone)]
+    struct Content {
+        size: u64,
+        broken_at: u64,
+        end: Arc<Mutex<Option<&'static str>>>,
+    }
+
+    impl Content {
+        fn new(size: u64, broken_at: u64) -> Self {
+            Self { size, broken_at, end: Arc::default() }
+        }
+        fn ended(&self) -> Option<&'static str> {
+            *self.end.lock().unwrap()
+        }
+    }
+
+    impl Source for Content {
+        async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+            if offset >= self.broken_at {
+                return Err(Error::new(ErrorKind::Unavailable, "gone"));
+            }
+            let end = (offset + len as u64).min(self.size);
+            Ok((offset..end).map(|n| (n % 251) as u8).collect::<Vec<u8>>().into())
+        }
+        async fn finish(self) -> Result<()> {
+            *self.end.lock().unwrap() = Some("finished");
+            Ok(())
+        }
+        async fn fail(self, _: Error) {
+            *self.end.lock().unwrap() = Some("failed");
+        }
+    }
+
+    const STALL: Duration = Duration::from_mins(1);
+
+    async fn settle(tasks: &TaskTracker) {
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    #[tokio::test]
+    async fn all_of_it_is_finished() {
+        for (start, len) in [(0, 0), (0, 10), (5, STEP * 3), (0, STEP), (1, 2 * STEP + 1)] {
+            let (content, tasks) = (Content::new(start + len, u64::MAX), TaskTracker::new());
+            let body = stream(content.clone(), start, len, STALL, &tasks).await.unwrap();
+            assert_eq!(http_body::Body::size_hint(&body).exact(), Some(len));
+            let sent = body.collect().await.unwrap().to_bytes();
+            assert_eq!(sent, (start..start + len).map(|n| (n % 251) as u8).collect::<Vec<u8>>());
+            settle(&tasks).await;
+            assert_eq!(content.ended(), Some("finished"), "{start} {len}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_leaves_is_a_failure() {
+        for steps in [0, 1, 2] {
+            let (content, tasks) = (Content::new(STEP * 3, u64::MAX), TaskTracker::new());
+            let mut body = stream(content.clone(), 0, STEP * 3, STALL, &tasks).await.unwrap();
+            for _ in 0..steps {
+                body.frame().await.unwrap().unwrap();
+            }
+            drop(body);
+            settle(&tasks).await;
+            assert_eq!(content.ended(), Some("failed"), "after {steps} steps");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_stands_still_is_a_failure_and_never_a_short_end() {
+        let (content, tasks) = (Content::new(STEP * 4, u64::MAX), TaskTracker::new());
+        let body = stream(content.clone(), 0, STEP * 4, STALL, &tasks).await.unwrap();
+        settle(&tasks).await;
+        assert_eq!(content.ended(), Some("failed"));
+        assert!(body.collect().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_read_that_fails_ends_the_body_with_an_error() {
+        let (content, tasks) = (Content::new(STEP * 3, STEP), TaskTracker::new());
+        let body = stream(content.clone(), 0, STEP * 3, STALL, &tasks).await.unwrap();
+        assert!(body.collect().await.is_err());
+        settle(&tasks).await;
+        assert_eq!(content.ended(), Some("failed"));
+        let content = Content::new(10, 0);
+        assert!(stream(content.clone(), 0, 10, STALL, &tasks).await.is_err());
+        assert_eq!(content.ended(), Some("failed"));
+    }
+}

@@ -1,0 +1,52 @@
+//! What the daemon decides about the front end.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the REST front end. [`ApiConfig::new`] gives every limit a default that suits a public listener.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// `https://host[:port]`, without a trailing slash: what `Location` headers begin with.
+    pub public_url: String,
+    /// A folder of the gateway's own on a local disk, for multipart uploads whose file comes before its destination.
+    /// Files there have no name and vanish with the process.
+    pub spool_dir: PathBuf,
+    /// Bytes that all such uploads together may keep in `spool_dir`; beyond it they are answered 503.
+    pub max_spool_bytes: u64,
+    /// How long a request's head may take to arrive, and how long an HTTP/1.1 connection may wait for the next one.
+    pub header_timeout: Duration,
+    /// How long a body may stand still, in either direction, before it is cut.
+    pub body_timeout: Duration,
+    /// How long an HTTP/2 connection may be without a request.
+    pub idle_timeout: Duration,
+    /// Largest request target, in bytes: beyond it 414.
+    pub max_target_bytes: usize,
+    /// Largest sum of header names and values, in bytes: beyond it 431.
+    pub max_header_bytes: usize,
+    /// Largest JSON body, in bytes: beyond it 413.
+    pub max_json_bytes: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub max_streams: u32,
+}
+
+impl ApiConfig {
+    /// With the default limits.
+    pub fn new(public_url: impl Into<String>, spool_dir: impl Into<PathBuf>) -> Self {
+        let mut public_url = public_url.into();
+        while public_url.ends_with('/') {
+            public_url.pop();
+        }
+        Self {
+            public_url,
+            spool_dir: spool_dir.into(),
+            max_spool_bytes: 64 << 30,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(5),
+            max_target_bytes: 16 * 1024,
+            max_header_bytes: 32 * 1024,
+            max_json_bytes: 1 << 20,
+            max_streams: 128,
+        }
+    }
+}

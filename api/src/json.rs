@@ -1,0 +1,229 @@
+//! JSON as the contract writes it (RFC 8259): files, folders, pages; and reading small JSON bodies.
+
+use std::collections::BTreeMap;
+
+use axum::response::{IntoResponse, Response};
+use causeway_core::Entry;
+use causeway_core::events::timestamp;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::body::BodyReader;
+use crate::conditions::etag;
+use crate::problem::{HttpFault, Problem};
+
+/// Who made a file.
+#[derive(Debug, Serialize)]
+pub struct CreatedBy<'a> {
+    identity: &'a str,
+    login: &'a str,
+    protocol: &'a str,
+}
+
+/// A file or folder as the contract writes it.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum EntryJson<'a> {
+    /// `type: "file"`.
+    File {
+        /// Stays when the file is renamed or overwritten.
+        file_id: uuid::Uuid,
+        /// The last part of the path.
+        name: &'a str,
+        /// In the caller's own view.
+        path: &'a str,
+        /// Bytes.
+        size: u64,
+        /// Lower-case hex.
+        hash: Option<String>,
+        /// `sha256`.
+        hash_algorithm: &'static str,
+        /// Media type.
+        content_type: Option<&'a str>,
+        /// As the `ETag` header has it, with its quotes.
+        etag: Option<String>,
+        /// RFC 3339.
+        created_at: String,
+        /// RFC 3339.
+        modified_at: String,
+        /// Who made the current version.
+        created_by: Option<CreatedBy<'a>>,
+        /// Classification.
+        classification: Option<&'a str>,
+        /// Labels.
+        tags: &'a BTreeMap<String, String>,
+    },
+    /// `type: "folder"`.
+    Folder {
+        /// None for folders that exist only in the view.
+        file_id: Option<uuid::Uuid>,
+        /// The last part of the path; empty for the root.
+        name: &'a str,
+        /// In the caller's own view.
+        path: &'a str,
+        /// RFC 3339.
+        created_at: String,
+        /// RFC 3339.
+        modified_at: String,
+    },
+}
+
+impl<'a> EntryJson<'a> {
+    /// Of an entry.
+    pub fn of(entry: &'a Entry) -> Self {
+        let (name, path) = (entry.name.as_str(), entry.path.as_str());
+        let (created_at, modified_at) = (timestamp(entry.created_at), timestamp(entry.modified_at));
+        if entry.folder {
+            return Self::Folder {
+                file_id: (!entry.id.is_nil()).then_some(entry.id),
+                name,
+                path,
+                created_at,
+                modified_at,
+            };
+        }
+        Self::File {
+            file_id: entry.id,
+            name,
+            path,
+            size: entry.size,
+            hash: entry.sha256.map(hex::encode),
+            hash_algorithm: "sha256",
+            content_type: entry.content_type.as_deref(),
+            etag: entry.sha256.as_ref().map(etag),
+            created_at,
+            modified_at,
+            created_by: entry.created_by.as_ref().map(|actor| CreatedBy {
+                identity: &actor.identity,
+                login: &actor.login,
+                protocol: &actor.protocol,
+            }),
+            classification: entry.classification.as_deref(),
+            tags: &entry.tags,
+        }
+    }
+}
+
+/// A JSON response.
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    // Everything given here is text, numbers, lists and maps with text keys: it always serialises.
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}
+
+/// A file or folder as a JSON response.
+pub fn entry(status: StatusCode, entry: &Entry) -> Response {
+    json(status, &EntryJson::of(entry))
+}
+
+/// Reads a JSON object whose members are all text. `known`: the members, all of them required. 415 for another media
+/// type, 413 beyond `limit` bytes, 400 with the wrong members named.
+pub async fn text_members<const N: usize>(
+    headers: &HeaderMap,
+    body: &mut BodyReader,
+    limit: usize,
+    known: [&'static str; N],
+) -> Result<[String; N], Problem> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") || headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Problem::http(HttpFault::MediaType).saying("send `Content-Type: application/json`, not encoded"));
+    }
+    let Some(bytes) = body.whole(limit).await? else { return Err(Problem::http(HttpFault::BodyTooLarge)) };
+    members_of(&bytes, known)
+}
+
+fn members_of<const N: usize>(bytes: &[u8], known: [&'static str; N]) -> Result<[String; N], Problem> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| {
+        // Line and column only: the parser's sentence may quote the body.
+        Problem::field("body", format!("the body is no valid JSON (line {}, column {})", error.line(), error.column()))
+    })?;
+    let serde_json::Value::Object(mut object) = value else {
+        return Err(Problem::field("body", "the body is no JSON object"));
+    };
+    let mut wrong: Vec<(String, &'static str)> = Vec::new();
+    let values = known.map(|name| match object.remove(name) {
+        Some(serde_json::Value::String(text)) => text,
+        Some(_) => {
+            wrong.push((name.to_owned(), "this is a string"));
+            String::new()
+        }
+        None => {
+            wrong.push((name.to_owned(), "this is required"));
+            String::new()
+        }
+    });
+    wrong.extend(object.keys().take(8).map(|name| (name.clone(), "this member is not known here")));
+    let mut wrong = wrong.into_iter();
+    let Some((name, detail)) = wrong.next() else { return Ok(values) };
+    Err(wrong
+        .fold(Problem::field(&name, detail), |problem, (name, detail)| problem.saying(detail).at(&name))
+        .saying("the body's members are wrong; `errors` names them"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use causeway_core::VirtualPath;
+    use causeway_core::records::{Actor, Attributes};
+
+    fn sample(folder: bool) -> Entry {
+        Entry {
+            id: uuid::Uuid::from_u128(7),
+            path: VirtualPath::parse("/inbound/orders.csv").unwrap(),
+            name: "orders.csv".into(),
+            folder,
+            size: 3,
+            sha256: (!folder).then_some([0xab; 32]),
+            content_type: (!folder).then(|| "text/csv".into()),
+            created_at: 1_000_000,
+            modified_at: 1_500_000,
+            attributes: Attributes::default(),
+            created_by: Some(Actor { identity: "edi".into(), login: "edi01".into(), protocol: "sftp".into() }),
+            classification: None,
+            tags: BTreeMap::new(),
+            partial: false,
+            mount_point: false,
+        }
+    }
+
+    #[test]
+    fn a_file_is_as_the_contract_writes_it() {
+        let file = serde_json::to_value(EntryJson::of(&sample(false))).unwrap();
+        let hash = "ab".repeat(32);
+        assert_eq!(
+            file,
+            serde_json::json!({
+                "file_id": "00000000-0000-0000-0000-000000000007", "name": "orders.csv", "path": "/inbound/orders.csv",
+                "type": "file", "size": 3, "hash": hash, "hash_algorithm": "sha256", "content_type": "text/csv",
+                "etag": format!("\"{hash}\""), "created_at": "1970-01-01T00:00:01.000000Z",
+                "modified_at": "1970-01-01T00:00:01.500000Z",
+                "created_by": {"identity": "edi", "login": "edi01", "protocol": "sftp"},
+                "classification": null, "tags": {},
+            })
+        );
+    }
+
+    #[test]
+    fn a_folder_has_no_content() {
+        let mut entry = sample(true);
+        let folder = serde_json::to_value(EntryJson::of(&entry)).unwrap();
+        assert_eq!(folder["type"], "folder");
+        assert!(folder.get("size").is_none());
+        entry.id = uuid::Uuid::nil();
+        assert!(serde_json::to_value(EntryJson::of(&entry)).unwrap()["file_id"].is_null());
+    }
+
+    #[test]
+    fn members_are_checked_and_named() {
+        assert_eq!(members_of(br#"{"path": "/a"}"#, ["path"]).unwrap(), ["/a".to_owned()]);
+        for bad in ["", "[]", "{", "{\"path\": 1}", "{}", "{\"path\": \"/a\", \"mode\": \"x\"}", "\"/a\""] {
+            assert_eq!(members_of(bad.as_bytes(), ["path"]).unwrap_err().status(), StatusCode::BAD_REQUEST, "{bad}");
+        }
+        let problem = members_of(br#"{"paht": "/a"}"#, ["path"]).unwrap_err();
+        let json: serde_json::Value = serde_json::from_slice(&problem.document("r")).unwrap();
+        assert_eq!(json["errors"][0]["field"], "path");
+        assert_eq!(json["errors"][1]["field"], "paht");
+    }
+}

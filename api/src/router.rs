@@ -1,0 +1,123 @@
+//! The routes, and what handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::{get, post, put};
+use causeway_core::events::Operation;
+use causeway_core::{Error, ErrorKind, Gateway, Session, VirtualPath};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::body::spool::SpoolSpace;
+use crate::config::ApiConfig;
+use crate::problem::{HttpFault, Problem};
+use crate::respond::{HeadLimits, caught, respond};
+use crate::routes;
+use crate::serve::{ConnectionInfo, Limits, serve_connection};
+
+/// What every handler can reach.
+pub struct Shared {
+    /// The settings.
+    pub config: ApiConfig,
+    /// Core.
+    pub gateway: Arc<Gateway>,
+    /// Where forms wait.
+    pub spools: SpoolSpace,
+}
+
+impl Shared {
+    /// Checks a path that a caller sent; one that is not allowed is recorded as refused. `field` names where it stood.
+    pub async fn path(
+        &self,
+        session: &Session,
+        operation: Operation,
+        raw: &[u8],
+        field: &str,
+    ) -> Result<VirtualPath, Problem> {
+        let parsed = match std::str::from_utf8(raw) {
+            Ok(text) => VirtualPath::parse(text),
+            Err(_) => Err(Error::new(ErrorKind::InvalidName, "the path is not UTF-8; encode it as UTF-8")),
+        };
+        match parsed {
+            Ok(path) => Ok(path),
+            Err(error) => {
+                self.gateway.refused(session, operation, &String::from_utf8_lossy(raw), &error).await;
+                Err(Problem::from(error).at(field))
+            }
+        }
+    }
+
+    /// How long a client may take for one step of a download. A slow one that moves is not cut by this: its connection
+    /// is watched for writes that stand still ([`crate::linger`]).
+    pub fn step_timeout(&self) -> Duration {
+        self.config.body_timeout.saturating_mul(10)
+    }
+}
+
+/// What a handler knows of its connection, besides [`ConnectionInfo`]: the tasks that must end before the connection
+/// counts as ended.
+#[derive(Clone)]
+pub struct Tasks(pub TaskTracker);
+
+/// The REST front end.
+pub struct Front {
+    router: Router,
+    head: HeadLimits,
+    limits: Limits,
+}
+
+impl Front {
+    /// Of a gateway. Nothing is opened or bound.
+    pub fn new(config: ApiConfig, gateway: Arc<Gateway>) -> Self {
+        let head = HeadLimits { target: config.max_target_bytes, headers: config.max_header_bytes };
+        let limits = Limits::of(&config);
+        let spools = SpoolSpace::new(&config.spool_dir, config.max_spool_bytes);
+        Self { router: router(Arc::new(Shared { config, gateway, spools })), head, limits }
+    }
+
+    /// Serves one connection, already through TLS, until it ends. When `shutdown` is cancelled, running requests finish
+    /// and the connection closes. When this returns, every download of the connection has told core how it ended.
+    pub async fn serve<S>(&self, stream: S, peer: ConnectionInfo, shutdown: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        tracing::debug!(ip = %peer.ip, alpn = peer.alpn.as_deref(), "connection");
+        let (peer, tasks) = (Arc::new(peer), TaskTracker::new());
+        let (router, head, running) = (self.router.clone(), self.head, tasks.clone());
+        serve_connection(stream, &self.limits, shutdown, move |request| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Arc::clone(&peer));
+            request.extensions_mut().insert(Tasks(running.clone()));
+            respond(router.clone(), request, head, true)
+        })
+        .await;
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/api/v1/auth/validate", get(routes::validate::validate))
+        .route("/api/v1/files", get(routes::list::list))
+        .route("/api/v1/files/upload", post(routes::upload::upload))
+        .route(
+            "/api/v1/files/content",
+            put(routes::content::put).get(routes::download::get_by_path).head(routes::download::head_by_path),
+        )
+        .route("/api/v1/files/{file_id}", get(routes::files::metadata).delete(routes::files::remove))
+        .route("/api/v1/files/{file_id}/download", get(routes::download::get_by_id).head(routes::download::head_by_id))
+        .route("/api/v1/folders", post(routes::folders::make).delete(routes::folders::remove))
+        .route("/api/v1/audit", get(routes::audit::entries))
+        .route("/api/v1/audit/verify", get(routes::audit::verify))
+        .route("/api/v1/events", get(routes::events::events))
+        .fallback(|| async { Problem::http(HttpFault::NoRoute) })
+        .method_not_allowed_fallback(|| async { Problem::http(HttpFault::Method) })
+        .layer(CatchPanicLayer::custom(caught))
+        .with_state(shared)
+}

@@ -1,0 +1,284 @@
+//! `GET /audit` and `GET /audit/verify`: the trail as JSON, as lines of JSON, or as CSV (RFC 4180), by `Accept`
+//! (RFC 9110 section 12.5.1). Pages of the last two are linked by `Link: rel="next"` (RFC 8288).
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use causeway_core::events::Operation;
+use causeway_core::records::{AuditFilter, AuditRow, Micros};
+use causeway_core::{Error, Protocol, VirtualPath};
+use http::header::{self, HeaderMap, HeaderName};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+use super::{cursor_of, cursor_text, header_value, wrong_cursor};
+use crate::auth::Caller;
+use crate::json::json;
+use crate::problem::Problem;
+use crate::query::{Query, percent_encode};
+use crate::router::Shared;
+
+const PARAMETERS: &[&str] =
+    &["since", "until", "identity", "login", "operation", "outcome", "path", "protocol", "limit", "cursor"];
+
+/// The columns of the CSV form.
+const COLUMNS: &[&str] = &[
+    "seq",
+    "id",
+    "timestamp",
+    "tenant_id",
+    "identity",
+    "login",
+    "protocol",
+    "session",
+    "client_ip",
+    "node",
+    "operation",
+    "outcome",
+    "status",
+    "path",
+    "view_path",
+    "previous_path",
+    "file_id",
+    "transfer_id",
+    "size",
+    "bytes",
+    "complete",
+    "hash",
+    "content_type",
+    "duration_ms",
+    "error_code",
+    "error_message",
+    "auth_method",
+    "cipher",
+    "client_version",
+    "entry_hash",
+];
+
+const OPERATIONS: &[Operation] = &[
+    Operation::Upload,
+    Operation::Download,
+    Operation::Delete,
+    Operation::Rename,
+    Operation::Copy,
+    Operation::Attributes,
+    Operation::Mkdir,
+    Operation::Rmdir,
+    Operation::List,
+    Operation::Login,
+    Operation::Logout,
+    Operation::Admin,
+    Operation::Transfer,
+];
+
+const PROTOCOLS: &[Protocol] = &[Protocol::Sftp, Protocol::Scp, Protocol::Ftps, Protocol::Api, Protocol::Transfer];
+
+#[derive(Serialize)]
+struct Page {
+    entries: Vec<Map<String, Value>>,
+    next_cursor: Option<String>,
+}
+
+pub async fn entries(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let query = Query::parse(raw.as_deref(), PARAMETERS)?;
+    let (filter, limit) = (filter(&query)?, query.limit()?);
+    let mut rows = shared.gateway.audit(&caller.session, &filter, limit + 1).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next_cursor = rows.last().filter(|_| more).map(|last| cursor_of(&last.record.id.to_string()));
+    let entries = rows.iter().map(entry).collect::<causeway_core::Result<Vec<_>>>()?;
+    let (media_type, body) = match accepted(&headers) {
+        Form::Json => return Ok(json(StatusCode::OK, &Page { entries, next_cursor })),
+        Form::Lines => ("application/x-ndjson", lines(&entries)),
+        Form::Csv => ("text/csv; charset=utf-8; header=present", csv(&entries)),
+    };
+    let mut response = ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], body).into_response();
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    if let Some(cursor) = next_cursor {
+        let target = next_target(raw.as_deref().unwrap_or_default(), &cursor);
+        let link = format!("<{}/api/v1/audit?{target}>; rel=\"next\"", shared.config.public_url);
+        for (name, value) in
+            [(header::LINK, link.as_str()), (HeaderName::from_static("x-next-cursor"), cursor.as_str())]
+        {
+            if let Some(value) = header_value(value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+    }
+    Ok(response)
+}
+
+#[derive(Serialize)]
+struct Verified {
+    entries: u64,
+    sealed: u64,
+    first: i64,
+    last: i64,
+    valid: bool,
+    broken_at: Option<i64>,
+}
+
+pub async fn verify(State(shared): State<Arc<Shared>>, caller: Caller) -> Result<Response, Problem> {
+    let found = shared.gateway.verify_audit(&caller.session).await?;
+    let answer = Verified {
+        entries: found.entries,
+        sealed: found.sealed,
+        first: found.first,
+        last: found.last,
+        valid: found.valid,
+        broken_at: found.broken_at,
+    };
+    Ok(json(StatusCode::OK, &answer))
+}
+
+fn filter(query: &Query) -> Result<AuditFilter, Problem> {
+    let text = |name| Ok::<_, Problem>(query.text(name)?.map(str::to_owned));
+    let path = match query.text("path")? {
+        None => None,
+        Some(path) => Some(VirtualPath::parse(path).map_err(|error| Problem::from(error).at("path"))?.to_string()),
+    };
+    let after = match query.text("cursor")? {
+        None => None,
+        Some(cursor) => Some(Uuid::try_parse(&cursor_text(cursor)?).map_err(|_| wrong_cursor())?),
+    };
+    let operation = word(query, "operation", OPERATIONS.iter().map(|operation| operation.as_str()))?;
+    let outcome = word(query, "outcome", ["ok", "denied", "error"].into_iter())?;
+    let protocol = word(query, "protocol", PROTOCOLS.iter().map(|protocol| protocol.as_str()))?;
+    Ok(AuditFilter {
+        since: moment(query, "since")?,
+        until: moment(query, "until")?,
+        identity: text("identity")?,
+        login: text("login")?,
+        operation,
+        outcome,
+        path,
+        protocol,
+        after,
+    })
+}
+
+fn word(
+    query: &Query,
+    name: &str,
+    mut known: impl Iterator<Item = &'static str> + Clone,
+) -> Result<Option<String>, Problem> {
+    let Some(word) = query.text(name)? else { return Ok(None) };
+    let all = known.clone().collect::<Vec<_>>().join(", ");
+    match known.find(|known| *known == word) {
+        Some(word) => Ok(Some(word.to_owned())),
+        None => Err(Problem::field(name, format!("this is one of: {all}"))),
+    }
+}
+
+fn moment(query: &Query, name: &str) -> Result<Option<Micros>, Problem> {
+    let Some(text) = query.text(name)? else { return Ok(None) };
+    let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+        Problem::field(name, "this is a time as RFC 3339 writes it, such as 2026-11-24T20:15:02Z (`+` as `%2B`)")
+    })?;
+    Ok(Some((moment.unix_timestamp_nanos() / 1000) as Micros))
+}
+
+/// An entry: the fields that were hashed, with its place in the chain. (`hash` is the content's; the entry's own is
+/// `entry_hash`.)
+fn entry(row: &AuditRow) -> causeway_core::Result<Map<String, Value>> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(&row.record.body)
+        .map_err(|error| Error::internal(format_args!("an audit entry is no JSON object: {error}")))?;
+    fields.insert("seq".into(), row.seal.as_ref().map(|seal| seal.seq).into());
+    fields.insert("entry_hash".into(), row.seal.as_ref().map(|seal| hex::encode(seal.hash)).into());
+    Ok(fields)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Csv,
+    Lines,
+}
+
+/// The form that `Accept` weighs most; JSON where it says nothing that is known here.
+fn accepted(headers: &HeaderMap) -> Form {
+    let mut best = (Form::Json, 0.0);
+    for value in headers.get_all(header::ACCEPT) {
+        for range in value.to_str().unwrap_or_default().split(',') {
+            let mut parameters = range.split(';').map(str::trim);
+            let form = match parameters.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+                "application/json" | "application/*" | "*/*" => Form::Json,
+                "text/csv" | "text/*" => Form::Csv,
+                "application/x-ndjson" | "application/ndjson" => Form::Lines,
+                _ => continue,
+            };
+            let weight =
+                parameters.find_map(|parameter| parameter.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+            if weight > best.1 {
+                best = (form, weight);
+            }
+        }
+    }
+    best.0
+}
+
+fn lines(entries: &[Map<String, Value>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for entry in entries {
+        // Text and numbers always serialise.
+        out.extend(serde_json::to_vec(entry).unwrap_or_default());
+        out.push(b'\n');
+    }
+    out
+}
+
+fn csv(entries: &[Map<String, Value>]) -> Vec<u8> {
+    let mut out = COLUMNS.join(",");
+    out.push_str("\r\n");
+    for entry in entries {
+        for (n, column) in COLUMNS.iter().enumerate() {
+            if n > 0 {
+                out.push(',');
+            }
+            match entry.get(*column) {
+                None | Some(Value::Null) => {}
+                Some(Value::String(text)) => cell(&mut out, text),
+                Some(other) => cell(&mut out, &other.to_string()),
+            }
+        }
+        out.push_str("\r\n");
+    }
+    out.into_bytes()
+}
+
+/// One cell. What a spreadsheet would take for a formula gets an apostrophe before it: file names are a stranger's.
+fn cell(out: &mut String, text: &str) {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if !formula && !text.contains([',', '"', '\r', '\n']) {
+        out.push_str(text);
+        return;
+    }
+    out.push('"');
+    if formula {
+        out.push('\'');
+    }
+    out.push_str(&text.replace('"', "\"\""));
+    out.push('"');
+}
+
+/// The same query with another cursor.
+fn next_target(raw: &str, cursor: &str) -> String {
+    let mut parts: Vec<&str> = raw.split('&').filter(|part| !part.is_empty() && !part.starts_with("cursor=")).collect();
+    let cursor = format!("cursor={}", percent_encode(cursor));
+    parts.push(&cursor);
+    parts.join("&")
+}
+
+#[cfg(test)]
+#[path = "audit_test.rs"]
+mod tests;

@@ -1,0 +1,94 @@
+use causeway_core::records::{AuditRecord, Seal};
+
+use super::*;
+
+fn query(raw: &str) -> Result<AuditFilter, Problem> {
+    filter(&Query::parse(Some(raw), PARAMETERS)?)
+}
+
+fn row(seal: bool) -> AuditRow {
+    let id = Uuid::from_u128(9);
+    AuditRow {
+        record: AuditRecord {
+            id,
+            chain: "acme".into(),
+            at: 0,
+            identity: None,
+            login: None,
+            operation: "upload".into(),
+            outcome: "ok".into(),
+            path: Some("/a".into()),
+            protocol: "sftp".into(),
+            body: br#"{"hash":"cafe","id":"9","path":"=1+1,\"x\"","size":3,"transfer_id":null}"#.to_vec(),
+        },
+        seal: seal.then(|| Seal { chain: "acme".into(), seq: 4, entry: id, hash: [0xab; 32] }),
+    }
+}
+
+#[test]
+fn every_filter_is_read() {
+    let filter = query(
+        "since=2026-11-24T20:15:02.123456Z&until=2026-11-24T21:15:02%2B01:00&identity=a&login=b&operation=upload&outcome=ok&path=in/x&protocol=sftp",
+    )
+    .unwrap();
+    assert_eq!(filter.since, Some(1_795_551_302_123_456));
+    assert_eq!(filter.until, Some(1_795_551_302_000_000));
+    assert_eq!(filter.path.as_deref(), Some("/in/x"));
+    assert_eq!((filter.identity.as_deref(), filter.login.as_deref()), (Some("a"), Some("b")));
+    assert_eq!(filter.operation.as_deref(), Some("upload"));
+    assert_eq!((filter.outcome.as_deref(), filter.protocol.as_deref()), (Some("ok"), Some("sftp")));
+}
+
+#[test]
+fn cursors_come_back() {
+    let id = Uuid::now_v7();
+    let filter = query(&format!("cursor={}", cursor_of(&id.to_string()))).unwrap();
+    assert_eq!(filter.after, Some(id));
+}
+
+#[test]
+fn wrong_filters_are_refused() {
+    for bad in ["since=yesterday", "outcome=good", "operation=put", "protocol=ftp", "path=/../x", "cursor=x", "who=me"]
+    {
+        assert!(query(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn an_entry_keeps_its_fields_and_gets_its_place() {
+    let sealed = entry(&row(true)).unwrap();
+    assert_eq!(sealed.get("hash").unwrap(), "cafe", "the content's hash stays");
+    assert_eq!(sealed.get("seq").unwrap(), 4);
+    assert_eq!(sealed.get("entry_hash").unwrap(), &Value::from("ab".repeat(32)));
+    assert!(entry(&row(false)).unwrap().get("seq").unwrap().is_null());
+}
+
+#[test]
+fn csv_is_quoted_and_starts_no_formula() {
+    let text = String::from_utf8(csv(&[entry(&row(true)).unwrap()])).unwrap();
+    let mut rows = text.split("\r\n");
+    assert_eq!(rows.next().unwrap().split(',').count(), COLUMNS.len());
+    let data = rows.next().unwrap();
+    assert!(data.starts_with("4,9,"), "{data}");
+    assert!(data.contains("\"'=1+1,\"\"x\"\"\""), "{data}");
+    assert_eq!(rows.next(), Some(""));
+}
+
+#[test]
+fn the_form_that_is_asked_for() {
+    let form =
+        |accept: &str| accepted(&HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_str(accept).unwrap())]));
+    assert_eq!(accepted(&HeaderMap::new()), Form::Json);
+    assert_eq!(form("text/csv"), Form::Csv);
+    assert_eq!(form("application/x-ndjson"), Form::Lines);
+    assert_eq!(form("text/html, */*;q=0.1"), Form::Json);
+    assert_eq!(form("application/json;q=0.5, text/csv"), Form::Csv);
+    assert_eq!(form("text/csv;q=0"), Form::Json);
+    assert_eq!(form("image/png"), Form::Json);
+}
+
+#[test]
+fn links_keep_the_filters() {
+    assert_eq!(next_target("identity=a&cursor=old&limit=5", "new"), "identity=a&limit=5&cursor=new");
+    assert_eq!(next_target("", "new"), "cursor=new");
+}

@@ -1,0 +1,50 @@
+//! The routes of the contract (`api.md`): one group, one file.
+
+pub mod audit;
+pub mod content;
+pub mod download;
+pub mod events;
+pub mod files;
+pub mod folders;
+pub mod list;
+pub mod upload;
+pub mod validate;
+
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use causeway_core::Error;
+use http::HeaderValue;
+use uuid::Uuid;
+
+use crate::problem::Problem;
+use crate::router::Shared;
+
+/// `{file_id}` of a route. What is no id is the id of nothing.
+fn file_id(path: Result<Path<Uuid>, PathRejection>) -> Result<Uuid, Problem> {
+    path.map(|Path(id)| id).map_err(|_| Error::not_found().into())
+}
+
+/// A header out of text that may hold anything; none where it cannot be one.
+fn header_value(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok()
+}
+
+/// `Location` of a file or folder (RFC 9110 section 10.2.2).
+fn location(shared: &Shared, id: Uuid) -> Option<HeaderValue> {
+    header_value(&format!("{}/api/v1/files/{id}", shared.config.public_url))
+}
+
+/// A cursor is text that means something here only.
+fn cursor_of(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(text)
+}
+
+fn cursor_text(cursor: &str) -> Result<String, Problem> {
+    URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong_cursor)
+}
+
+fn wrong_cursor() -> Problem {
+    Problem::field("cursor", "this is no cursor of this list; send `next_cursor` as it was given, or none")
+}
