@@ -1,0 +1,306 @@
+//! The gateway put together from its configuration: wire, spawn, wait to be told to stop, drain.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use causeway_api::{ApiConfig, ConnectionInfo, OpsFront};
+use causeway_core::identity::{Directory, ThrottleLimits};
+use causeway_core::ports::{BlobStore, Ledger};
+use causeway_core::{Gateway, Parts, Settings};
+use causeway_sftp::{HostKey, SftpConfig};
+use causeway_store::blobs::{LocalBlobs, MemoryBlobs};
+use causeway_store::ledger::{PostgresLedger, SqliteLedger};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use uuid::Uuid;
+
+use crate::certificate;
+use crate::config::Config;
+use crate::config::database::Place;
+use crate::config::storage::Kind;
+use crate::data_dir::{DataDir, make_folder};
+use crate::failure::{Failure, Outcome};
+use crate::host_keys;
+use crate::supervisor::{Bound, Supervisor, secure};
+use crate::webhook::HttpSender;
+
+/// Connections of the API at once; each may carry many requests.
+const MAX_API_CONNECTIONS: usize = 10_000;
+/// Connections of the operator's listener at once.
+const MAX_OPS_CONNECTIONS: usize = 256;
+
+/// What is up, once everything is.
+pub struct Up<'u> {
+    /// Where SFTP listens.
+    pub sftp: &'u [SocketAddr],
+    /// Where the API listens.
+    pub api: &'u [SocketAddr],
+    /// Where the operator's listener is.
+    pub ops: &'u [SocketAddr],
+    /// The API's URL.
+    pub public_url: &'u str,
+    /// The SSH host keys.
+    pub host_keys: &'u [HostKey],
+}
+
+/// Runs the gateway until it gets SIGTERM or SIGINT; a second signal ends what is still open at once. `ready` is called
+/// when everything is up.
+pub async fn run<R>(config: Config, data_dir: DataDir, ready: R) -> Outcome
+where
+    R: FnOnce(&Up<'_>) -> Outcome + Send,
+{
+    let mut signals = Signals::new()?;
+    let host_keys = load_host_keys(&config, data_dir.path()).await?;
+    let certs = data_dir.path().join("certs");
+    let tls = if config.api.is_some() { Some(certificate::server_config(&config.tls, &certs)?) } else { None };
+
+    // Bound before the ledger is touched, so that a taken port is told at once; nothing is accepted yet.
+    let sftp = Bound::bind("sftp", config.sftp.as_ref().map_or(&[], |s| &s.listen)).await?;
+    let api = Bound::bind("api", config.api.as_ref().map_or(&[], |a| &a.listen)).await?;
+    let ops = Bound::bind("ops", config.ops.as_ref().map_or(&[], |o| &o.listen)).await?;
+    let public_url =
+        config.api.as_ref().and_then(|a| a.public_url.clone()).unwrap_or_else(|| derive_url(&api.addresses));
+
+    let ledger = open_ledger(&config).await?;
+    let storages = open_storages(&config, data_dir.installation()).await?;
+    let (mut max_sessions, grace) = (0, config.shutdown_grace);
+    let sftp_config = config.sftp.as_ref().map(|sftp| {
+        max_sessions = sftp.max_sessions as usize;
+        SftpConfig {
+            host_keys: host_keys.clone(),
+            banner: Some(sftp.banner.clone()).filter(|text| !text.is_empty()),
+            login_grace: sftp.login_grace,
+            idle_timeout: sftp.idle_timeout,
+            max_auth_tries: sftp.max_auth_tries as usize,
+        }
+    });
+    let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;
+    gateway.spawn_jobs();
+
+    let addresses = [sftp.addresses.clone(), api.addresses.clone(), ops.addresses.clone()];
+    let supervisor = Supervisor::new();
+    if let Some(sftp_config) = sftp_config {
+        let front = Arc::new(causeway_sftp::Front::new(sftp_config, gateway.clone())?);
+        let shutdown = supervisor.shutdown().clone();
+        supervisor.accept(sftp, max_sessions, move |stream, peer| {
+            let (front, shutdown) = (front.clone(), shutdown.clone());
+            async move { front.serve(stream, peer.ip(), shutdown).await }
+        });
+    }
+    if let Some(tls) = tls {
+        let spool = data_dir.path().join("spool");
+        make_folder(&spool)?;
+        let front = Arc::new(causeway_api::Front::new(ApiConfig::new(public_url.clone(), spool), gateway.clone()));
+        let shutdown = supervisor.shutdown().clone();
+        supervisor.accept(api, MAX_API_CONNECTIONS, move |stream, peer| {
+            let (front, shutdown, tls) = (front.clone(), shutdown.clone(), tls.clone());
+            async move {
+                let Some(stream) = secure(stream, peer, tls).await else { return };
+                let tls = stream.get_ref().1;
+                let cipher = tls.negotiated_cipher_suite().and_then(|s| s.suite().as_str()).map(ToOwned::to_owned);
+                let alpn = tls.alpn_protocol().map(|p| String::from_utf8_lossy(p).into_owned());
+                let info = ConnectionInfo { ip: peer.ip(), cipher, alpn };
+                front.serve(stream, info, shutdown).await;
+            }
+        });
+    }
+    {
+        let front = Arc::new(OpsFront::new(gateway.clone()));
+        let shutdown = supervisor.shutdown().clone();
+        supervisor.accept(ops, MAX_OPS_CONNECTIONS, move |stream, peer| {
+            let (front, shutdown) = (front.clone(), shutdown.clone());
+            let info = ConnectionInfo { ip: peer.ip(), cipher: None, alpn: None };
+            async move { front.serve(stream, info, shutdown).await }
+        });
+    }
+
+    let [sftp, api, ops] = &addresses;
+    for (protocol, addresses) in [("sftp", sftp), ("api", api), ("ops", ops)] {
+        for address in addresses {
+            tracing::info!(protocol, %address, "listening");
+        }
+    }
+    ready(&Up { sftp, api, ops, public_url: &public_url, host_keys: &host_keys })?;
+    data_dir.announce(&announcement(sftp, api, ops))?;
+
+    let which = signals.next().await;
+    tracing::info!(signal = which, grace = ?grace, "stopping");
+    data_dir.withdraw();
+    supervisor
+        .drain(grace, async {
+            signals.next().await;
+        })
+        .await;
+    gateway.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn announcement(sftp: &[SocketAddr], api: &[SocketAddr], ops: &[SocketAddr]) -> Value {
+    let texts = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    json!({ "pid": std::process::id(), "sftp": texts(sftp), "api": texts(api), "ops": texts(ops) })
+}
+
+/// The URL of the first API listener: `localhost` where it is this machine's own or any address.
+fn derive_url(addresses: &[SocketAddr]) -> String {
+    match addresses.first() {
+        Some(address) if address.ip().is_loopback() || address.ip().is_unspecified() => {
+            format!("https://localhost:{}", address.port())
+        }
+        Some(address) => format!("https://{address}"),
+        None => "https://localhost".to_owned(),
+    }
+}
+
+async fn load_host_keys(config: &Config, data_dir: &Path) -> Outcome<Vec<HostKey>> {
+    let Some(sftp) = &config.sftp else { return Ok(Vec::new()) };
+    let (configured, folder) = (sftp.host_keys.clone(), data_dir.join("keys"));
+    let loaded = tokio::task::spawn_blocking(move || host_keys::load(&configured, &folder)).await;
+    loaded.map_err(|e| Failure::step("the host keys cannot be loaded", e))?
+}
+
+/// Opens the ledger that the configuration names, and makes it where it is missing.
+async fn open_ledger(config: &Config) -> Outcome<Arc<dyn Ledger>> {
+    Ok(match &config.database.place {
+        Place::Sqlite(path) => {
+            if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+                make_folder(folder)?;
+            }
+            Arc::new(SqliteLedger::open(path, config.database.min_free).await?)
+        }
+        Place::Postgres(url) => Arc::new(PostgresLedger::connect(url).await?),
+        Place::Unresolved => {
+            return Err(Failure::configuration("database.url is not resolved; check without --no-secrets"));
+        }
+    })
+}
+
+/// Opens the ledger that is there already.
+pub async fn open_existing_ledger(config: &Config) -> Outcome<Arc<dyn Ledger>> {
+    if let Place::Sqlite(path) = &config.database.place
+        && !path.exists()
+    {
+        return Err(Failure::new(format!("there is no ledger at {} yet; run `causeway serve` first", path.display())));
+    }
+    open_ledger(config).await
+}
+
+/// The id that marks the storages as this gateway's. All nodes that share a ledger are one gateway: for PostgreSQL it
+/// follows from where the database is, for SQLite it is the data folder's.
+fn gateway_id(place: &Place, installation: Uuid) -> Uuid {
+    let Place::Postgres(url) = place else { return installation };
+    let Ok(url) = reqwest::Url::parse(url.expose_secret()) else { return installation };
+    let name = format!("{}:{}{}", url.host_str().unwrap_or_default(), url.port().unwrap_or(5432), url.path());
+    let digest = Sha256::new().chain_update(b"causeway gateway id\0").chain_update(name.as_bytes()).finalize();
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+async fn open_storages(config: &Config, installation: Uuid) -> Outcome<HashMap<String, Arc<dyn BlobStore>>> {
+    let gateway = gateway_id(&config.database.place, installation);
+    let mut storages: HashMap<String, Arc<dyn BlobStore>> = HashMap::new();
+    for storage in &config.storages {
+        let in_storage =
+            |e: causeway_core::Error| Failure::step(format_args!("storage `{}`", storage.name), e.message());
+        let store: Arc<dyn BlobStore> = match &storage.kind {
+            Kind::Local(root) => Arc::new(LocalBlobs::open(root).map_err(in_storage)?.named(&storage.name)),
+            Kind::Memory => Arc::new(MemoryBlobs::new()),
+            Kind::S3 => return Err(Failure::configuration("a storage of kind \"s3\" is not built yet")),
+        };
+        store.claim(gateway).await.map_err(in_storage)?;
+        storages.insert(storage.name.clone(), store);
+    }
+    Ok(storages)
+}
+
+fn parts(
+    config: Config,
+    ledger: Arc<dyn Ledger>,
+    storages: HashMap<String, Arc<dyn BlobStore>>,
+    installation: Uuid,
+) -> Outcome<Parts> {
+    let sole_owner = matches!(config.database.place, Place::Sqlite(_));
+    let directory = Directory::new(config.tenants).map_err(|e| Failure::configuration(e.to_string()))?;
+    let sender = HttpSender::new(config.events.webhook_timeout, config.events.allow_private_addresses);
+    let settings = Settings {
+        node: config.node.name,
+        installation,
+        max_file_size: config.limits.max_file_size,
+        incomplete_expiry: config.uploads.incomplete_expiry,
+        temporary_names: config.uploads.temporary_names,
+        bandwidth_up: config.limits.bandwidth_up,
+        bandwidth_down: config.limits.bandwidth_down,
+        throttle: ThrottleLimits {
+            failures: config.limits.failed_logins,
+            window: config.limits.failed_logins_window,
+            ban: config.limits.ban,
+        },
+        blob_grace: config.uploads.blob_grace,
+        idle_detach: config.uploads.idle_detach,
+        checkpoint_bytes: config.uploads.checkpoint,
+        webhooks: config.webhooks,
+        webhook_max_attempts: config.events.webhook_max_attempts,
+        sole_owner,
+    };
+    Ok(Parts { ledger, storages, directory, sender: Arc::new(sender), settings })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Outcome<Self> {
+        let failed = |e: std::io::Error| Failure::step("signals cannot be watched", e);
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_follows_from_the_listener() {
+        let url = |address: &str| derive_url(&[address.parse().unwrap()]);
+        assert_eq!(url("127.0.0.1:8443"), "https://localhost:8443");
+        assert_eq!(url("[::]:8443"), "https://localhost:8443");
+        assert_eq!(url("192.0.2.1:443"), "https://192.0.2.1:443");
+        assert_eq!(url("[2001:db8::1]:443"), "https://[2001:db8::1]:443");
+    }
+
+    #[test]
+    fn nodes_of_one_database_are_one_gateway() {
+        let (a, b) = (Uuid::new_v4(), Uuid::new_v4());
+        let postgres = |url: &str| Place::Postgres(url.to_owned().into());
+        let id = gateway_id(&postgres("postgres://u:p@db/causeway"), a);
+        assert_eq!(id, gateway_id(&postgres("postgres://v:q@db:5432/causeway?sslmode=require"), b));
+        assert_ne!(id, gateway_id(&postgres("postgres://u:p@db/other"), a));
+        assert_eq!(gateway_id(&Place::Sqlite("x".into()), a), a);
+    }
+
+    #[test]
+    fn the_announcement_names_all_listeners() {
+        let address = ["127.0.0.1:1".parse().unwrap()];
+        let value = announcement(&address, &[], &address);
+        assert_eq!(value["sftp"][0], "127.0.0.1:1");
+        assert_eq!(value["api"], json!([]));
+        assert_eq!(value["pid"], std::process::id());
+    }
+}

@@ -1,0 +1,159 @@
+//! The gateway's TLS certificate: the configured one, or a development certificate that is made once and kept.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SanType,
+};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use time::{Duration, OffsetDateTime};
+
+use crate::config::node::host_name;
+use crate::config::tls::{MinVersion, Tls};
+use crate::data_dir::{make_folder, write_private};
+use crate::failure::{Failure, Outcome};
+
+/// A certificate chain and its key on disk.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// PEM chain.
+    pub chain: PathBuf,
+    /// PEM key.
+    pub key: PathBuf,
+}
+
+/// The development certificate's authority, for clients to trust.
+pub fn development_ca(folder: &Path) -> PathBuf {
+    folder.join("ca.pem")
+}
+
+/// The development certificate in a folder, made where it is missing: for `localhost`, 127.0.0.1, ::1 and the host's
+/// name, under an authority of its own whose key is thrown away.
+pub fn development(folder: &Path) -> Outcome<Files> {
+    let files = Files { chain: folder.join("server.pem"), key: folder.join("server.key") };
+    if files.chain.exists() && files.key.exists() && development_ca(folder).exists() {
+        return Ok(files);
+    }
+    make_folder(folder)?;
+    let made = make().map_err(|e| Failure::step("the development certificate cannot be made", e))?;
+    // The chain comes last: only with it is the set complete.
+    write_private(&development_ca(folder), made.ca.as_bytes())?;
+    write_private(&files.key, made.key.as_bytes())?;
+    write_private(&files.chain, made.chain.as_bytes())?;
+    tracing::info!(folder = %folder.display(), "made a development certificate");
+    Ok(files)
+}
+
+struct Made {
+    ca: String,
+    chain: String,
+    key: String,
+}
+
+fn make() -> Result<Made, rcgen::Error> {
+    let now = OffsetDateTime::now_utc();
+    let lifetime = |params: &mut CertificateParams| {
+        params.not_before = now - Duration::days(1);
+        params.not_after = now + Duration::days(3650);
+    };
+    let named = |name: &str| {
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::CommonName, name);
+        subject
+    };
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name = named("causeway development CA");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    lifetime(&mut authority);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+
+    let mut names = vec!["localhost".to_owned()];
+    let host = host_name();
+    // A host's name that is no DNS name is left out rather than refused.
+    if host != "localhost" && CertificateParams::new(vec![host.clone()]).is_ok() {
+        names.push(host);
+    }
+    let mut server = CertificateParams::new(names)?;
+    for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        server.subject_alt_names.push(SanType::IpAddress(ip));
+    }
+    server.distinguished_name = named("causeway development server");
+    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    server.use_authority_key_identifier_extension = true;
+    lifetime(&mut server);
+    let key = KeyPair::generate()?;
+    let certificate = server.signed_by(&key, &authority)?;
+    Ok(Made {
+        ca: authority.pem(),
+        chain: format!("{}{}", certificate.pem(), authority.pem()),
+        key: key.serialize_pem(),
+    })
+}
+
+/// What the API's listeners speak: TLS from the lowest version on, HTTP/2 before HTTP/1.1 (RFC 7301).
+pub fn server_config(tls: &Tls, development_folder: &Path) -> Outcome<Arc<ServerConfig>> {
+    let files = match &tls.files {
+        Some((chain, key)) => Files { chain: chain.clone(), key: key.clone() },
+        None => development(development_folder)?,
+    };
+    let chain =
+        CertificateDer::pem_file_iter(&files.chain).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(|e| {
+            Failure::configuration(format!("tls.certificate: {}: {e}; name a PEM file", files.chain.display()))
+        })?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| {
+        Failure::configuration(format!("tls.private_key: {}: {e}; name a PEM file", files.key.display()))
+    })?;
+    let versions: &[&rustls::SupportedProtocolVersion] = match tls.min_version {
+        MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        MinVersion::Tls13 => &[&rustls::version::TLS13],
+    };
+    let wrong = |e: rustls::Error| {
+        Failure::configuration(format!(
+            "tls: {} and {} do not go together: {e}",
+            files.chain.display(),
+            files.key.display()
+        ))
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .map_err(wrong)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(wrong)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_development_certificate_is_made_once() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("certs");
+        let tls = Tls { files: None, min_version: MinVersion::Tls13 };
+        server_config(&tls, &folder).unwrap();
+        let first = std::fs::read(folder.join("server.pem")).unwrap();
+        let config = server_config(&tls, &folder).unwrap();
+        assert_eq!(std::fs::read(folder.join("server.pem")).unwrap(), first);
+        assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    }
+
+    #[test]
+    fn a_wrong_file_is_a_configuration_error() {
+        let root = tempfile::tempdir().unwrap();
+        let text = root.path().join("text");
+        std::fs::write(&text, "no pem").unwrap();
+        let tls = Tls { files: Some((text.clone(), text)), min_version: MinVersion::Tls12 };
+        assert_eq!(server_config(&tls, root.path()).unwrap_err().code, 2);
+    }
+}

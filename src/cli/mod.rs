@@ -1,0 +1,85 @@
+//! The command line.
+
+mod audit;
+mod check;
+mod hash;
+pub mod quickstart;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::Outcome;
+
+/// A file gateway: SFTP and REST over one virtual filesystem, with audit and events.
+#[derive(Debug, Parser)]
+#[command(name = "causeway", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(Configured),
+    /// Say what is wrong with a configuration file, all of it in one go.
+    Check {
+        #[command(flatten)]
+        configured: Configured,
+        /// Do not look up `env:` and `file:` references.
+        #[arg(long)]
+        no_secrets: bool,
+    },
+    /// Make a data folder, certificates, keys and a demo login, and run the gateway on them.
+    Quickstart(quickstart::Options),
+    /// Print the Argon2id hash of a password, which is asked for or read from standard input.
+    HashPassword,
+    /// Print the SHA-256 of an API key, which is asked for or read from standard input.
+    HashKey,
+    /// The audit trail.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Walk all chains and say whether an entry was changed, removed or inserted. Exit code 1: one was.
+    Verify(Configured),
+}
+
+#[derive(Debug, Args)]
+struct Configured {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> Outcome {
+    match cli.command {
+        Command::Serve(Configured { config }) => serve::run(&config),
+        Command::Check { configured: Configured { config }, no_secrets } => check::run(&config, no_secrets),
+        Command::Quickstart(options) => quickstart::run(&options),
+        Command::HashPassword => hash::password(),
+        Command::HashKey => hash::key(),
+        Command::Audit { command: AuditCommand::Verify(Configured { config }) } => audit::verify(&config),
+    }
+}
+
+/// Prints a line on standard output; where nobody reads it any more, that is no error.
+pub fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// The runtime of everything that waits.
+pub fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| crate::failure::Failure::step("the runtime cannot be started", e))
+}

@@ -1,0 +1,105 @@
+//! The two good files: the contract's own, and the example of this repository.
+
+use std::path::Path;
+use std::time::Duration;
+
+use causeway_core::identity::Protocol;
+
+use super::database::Place;
+use super::report::Severity;
+use super::{Secrets, load, parse};
+
+fn repository(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+#[test]
+fn the_contract_is_right_but_not_all_built() {
+    let (config, problems) = load(&repository("tests/fixtures/contract.toml"), Secrets::Skip);
+    let text = problems.render(false);
+    let config = config.unwrap_or_else(|| panic!("{text}"));
+    assert!(!problems.has(Severity::Error) && problems.has(Severity::NotBuilt), "{text}");
+    let lines: Vec<&str> = text.lines().filter_map(|l| l.split_once(" warning: ")).map(|(_, l)| l).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    sftp.scp: SCP is not built yet; the key has no effect until it is
+    ftps: FTPS is not built yet; leave it out until it is
+    api.client_certificates: asking for client certificates is not built yet; the key has no effect until it is
+    api.api_key_max_age: the age limit of API keys is not built yet; the key has no effect until it is
+    uploads.content_type_check: the check of content types is not built yet; the key has no effect until it is
+    limits.requests_per_minute: the limit of requests is not built yet; the key has no effect until it is
+    events.audit_retention: the removal of old audit entries is not built yet; the key has no effect until it is
+    tenant.login.protocols: logging in over "ftps" is not built yet; this login works over "sftp" alone until it is
+    tenant.login.ftps: FTPS is not built yet; leave it out until it is
+    tenant.mapping: a rule for logins is not built yet; leave it out until it is
+    tenant.issuer: an issuer of tokens is not built yet; leave it out until it is
+    tenant.oauth_client: an OAuth client is not built yet; leave it out until it is
+    tenant.remote: a remote is not built yet; leave it out until it is
+    tenant.route: a route is not built yet; leave it out until it is
+    tenant.schedule: a schedule is not built yet; leave it out until it is
+    "#);
+
+    assert_eq!(config.shutdown_grace, Duration::from_secs(30));
+    assert_eq!(config.node.name, "gw-1");
+    assert_eq!(config.limits.max_file_size, 100 << 30);
+    assert!(matches!(&config.database.place, Place::Sqlite(path) if path.ends_with("causeway-data/causeway.db")));
+    let tenant = &config.tenants[0];
+    assert_eq!(tenant.tenant.quota, Some(1 << 40));
+    assert_eq!(tenant.tenant.mounts[0].path, "acme");
+    assert_eq!(tenant.identities.len(), 3);
+    assert_eq!(tenant.identities[0].view.entries().len(), 2);
+    assert_eq!(tenant.logins[0].protocols, [Protocol::Sftp, Protocol::Ftps]);
+    assert!(config.uploads.temporary_names.is_match("a.filepart") && !config.uploads.temporary_names.is_match("a.csv"));
+}
+
+#[test]
+fn the_contract_resolves_its_secrets() {
+    // References to the environment become references to files: a test cannot set its own environment safely.
+    let root = tempfile::tempdir().unwrap();
+    let hash = causeway_core::identity::hash_password(&"secret".to_owned().into()).unwrap();
+    let digest = "ab".repeat(32);
+    let mut text = std::fs::read_to_string(repository("tests/fixtures/contract.toml")).unwrap();
+    for (name, value) in [
+        ("EDI01_HASH", hash.as_str()),
+        ("ORDERS_KEY_HASH", &digest),
+        ("ORDERS_HOOK_SECRET", "whsec_c2VjcmV0"),
+        ("BANK_PASSWORD", "x"),
+    ] {
+        std::fs::write(root.path().join(name), value).unwrap();
+        text = text.replace(&format!("env:{name}"), &format!("file:{name}"));
+    }
+    let (config, problems) = parse(&root.path().join("causeway.toml"), &text, Secrets::Resolve);
+    let config = config.unwrap_or_else(|| panic!("{}", problems.render(false)));
+    let tenant = &config.tenants[0];
+    assert!(tenant.logins[0].password_hash.is_some());
+    assert_eq!(tenant.api_keys[0].key_hash, [0xab; 32]);
+    assert!(tenant.api_keys[0].expires.is_some());
+    let hook = &config.webhooks[0];
+    assert_eq!(hook.url, "https://orders.acme.example/hooks/causeway");
+    assert!(hook.events.is_match("transfer.failed") && !hook.events.is_match("file.deleted"));
+    let path = hook.path.as_ref().unwrap();
+    assert!(path.is_match("/inbound/a/b.csv") && !path.is_match("/outbound/a"));
+}
+
+#[test]
+fn the_example_is_right_and_all_built() {
+    let (config, problems) = load(&repository("causeway.example.toml"), Secrets::Skip);
+    assert_eq!(problems.render(true), "");
+    assert!(config.is_some());
+}
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let text = std::fs::read_to_string(repository("tests/fixtures/contract.toml")).unwrap();
+    let (contract, _) = parse(Path::new("c.toml"), &text, Secrets::Skip);
+    let (bare, problems) = parse(Path::new("c.toml"), "[sftp]\n[api]\n[ops]\n", Secrets::Skip);
+    let (contract, bare) = (contract.unwrap(), bare.unwrap());
+    assert_eq!(problems.count(Severity::Warning), 1, "{}", problems.render(false));
+    assert_eq!(format!("{:?}", contract.sftp), format!("{:?}", bare.sftp));
+    assert_eq!(format!("{:?}", contract.ops), format!("{:?}", bare.ops));
+    assert_eq!(contract.api.unwrap().listen, bare.api.unwrap().listen);
+    assert_eq!(format!("{:?}", contract.limits), format!("{:?}", bare.limits));
+    assert_eq!(format!("{:?}", contract.events), format!("{:?}", bare.events));
+    assert_eq!(contract.data_dir, bare.data_dir);
+    assert_eq!(contract.uploads.incomplete_expiry, bare.uploads.incomplete_expiry);
+    assert_eq!(contract.uploads.temporary_names.len(), bare.uploads.temporary_names.len());
+}

@@ -1,0 +1,140 @@
+//! The configuration file: parsed and validated whole before anything binds. Every problem is reported in one go with
+//! file, line, column and key ([`report`]). One section of the file is one module.
+
+pub mod api;
+pub mod database;
+pub mod events;
+pub mod ftps;
+pub mod limits;
+pub mod listen;
+pub mod network;
+pub mod node;
+pub mod ops;
+pub mod reader;
+pub mod report;
+pub mod secret;
+pub mod sftp;
+pub mod storage;
+pub mod telemetry;
+pub mod tenant;
+pub mod tls;
+pub mod uploads;
+pub mod value;
+
+#[cfg(test)]
+mod bad_test;
+#[cfg(test)]
+mod good_test;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use causeway_core::events::Webhook;
+use causeway_core::identity::TenantRecord;
+
+use reader::Section;
+use report::{Problems, Report, Severity, Spot};
+
+/// A configuration that is right.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Database, generated keys and certificates.
+    pub data_dir: PathBuf,
+    /// How long sessions may finish what they are at when the gateway stops.
+    pub shutdown_grace: Duration,
+    /// `[node]`.
+    pub node: node::Node,
+    /// `[sftp]`.
+    pub sftp: Option<sftp::Sftp>,
+    /// `[api]`.
+    pub api: Option<api::Api>,
+    /// `[ops]`.
+    pub ops: Option<ops::Ops>,
+    /// `[tls]`.
+    pub tls: tls::Tls,
+    /// `[database]`.
+    pub database: database::Database,
+    /// `[[storage]]`.
+    pub storages: Vec<storage::Storage>,
+    /// `[uploads]`.
+    pub uploads: uploads::Uploads,
+    /// `[limits]`.
+    pub limits: limits::Limits,
+    /// `[events]`.
+    pub events: events::Events,
+    /// `[telemetry]`.
+    pub telemetry: telemetry::Telemetry,
+    /// `[[tenant]]`.
+    pub tenants: Vec<TenantRecord>,
+    /// The webhooks of all tenants.
+    pub webhooks: Vec<Webhook>,
+}
+
+/// Whether references to secrets are looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are.
+    Resolve,
+    /// They are not (`check --no-secrets`).
+    Skip,
+}
+
+/// Reads a file. The configuration is there only where no problem is an error; what is not built yet and the warnings
+/// are among the problems of a right file, too.
+pub fn load(path: &Path, secrets: Secrets) -> (Option<Config>, Problems) {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text, secrets),
+        Err(error) => (None, Problems::unreadable(path, &error)),
+    }
+}
+
+/// Reads the text of a file; `path` gives its name and the folder that relative paths belong to.
+pub fn parse(path: &Path, text: &str, secrets: Secrets) -> (Option<Config>, Problems) {
+    let report = Report::new(path, text, secrets == Secrets::Resolve);
+    let config = match toml_span::parse(text) {
+        Ok(value) => Some(read(&Section::root(&report, &value))),
+        Err(error) => {
+            report.syntax(&error);
+            None
+        }
+    };
+    let problems = report.into_problems();
+    (config.filter(|_| !problems.has(Severity::Error)), problems)
+}
+
+fn read(root: &Section<'_>) -> Config {
+    let report = root.report();
+    let data_dir = root.text("data_dir", value::file_path).map_or_else(|| "./causeway-data".to_owned(), |f| f.value);
+    let data_dir = report.path(&data_dir);
+    let shutdown_grace =
+        root.text("shutdown_grace", value::duration_or_zero).map_or(Duration::from_secs(30), |f| f.value);
+    network::read(&root.table("network"));
+    let ftps = root.table("ftps");
+    ftps::read(&ftps);
+    let sftp = sftp::Sftp::read(&root.table("sftp"));
+    let api = api::Api::read(&root.table("api"));
+    if sftp.is_none() && api.is_none() && !ftps.is_present() {
+        report.error(&Spot::default(), "no protocol is switched on; add [sftp] or [api]");
+    }
+    let (storages, names) = storage::read(root, &data_dir);
+    let events = events::Events::read(&root.table("events"));
+    let declared = tenant::read(root, &names, events.allow_private_addresses);
+    let (tenants, webhooks): (Vec<_>, Vec<_>) = declared.into_iter().map(|t| (t.record, t.webhooks)).unzip();
+    Config {
+        shutdown_grace,
+        node: node::Node::read(&root.table("node")),
+        sftp,
+        api,
+        ops: ops::Ops::read(&root.table("ops")),
+        tls: tls::Tls::read(&root.table("tls")),
+        database: database::Database::read(&root.table("database"), data_dir.join("causeway.db")),
+        storages,
+        uploads: uploads::Uploads::read(&root.table("uploads")),
+        limits: limits::Limits::read(&root.table("limits")),
+        events,
+        telemetry: telemetry::Telemetry::read(&root.table("telemetry")),
+        tenants,
+        webhooks: webhooks.into_iter().flatten().collect(),
+        data_dir,
+    }
+}

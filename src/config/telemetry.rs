@@ -1,0 +1,31 @@
+//! `[telemetry]`: logs and traces.
+
+use super::reader::Section;
+use super::value;
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For reading.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Logs and traces.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// How the log is written.
+    pub log_format: LogFormat,
+}
+
+impl Telemetry {
+    /// Reads the table.
+    pub fn read(section: &Section<'_>) -> Self {
+        if let Some(found) = section.text_or_empty("otlp_endpoint", value::web_url) {
+            section.report().not_built(&found.spot, "the export of traces");
+        }
+        let formats = value::one_of(&[("human", LogFormat::Human), ("json", LogFormat::Json)]);
+        Self { log_format: section.text("log_format", formats).map_or(LogFormat::Human, |f| f.value) }
+    }
+}

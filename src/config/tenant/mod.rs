@@ -1,0 +1,197 @@
+//! `[[tenant]]`: who is there: identities, the logins and keys mapped onto them, and what belongs to the tenant.
+
+pub mod api_key;
+pub mod identity;
+pub mod issuer;
+pub mod login;
+pub mod mapping;
+pub mod mount;
+pub mod oauth_client;
+pub mod policy;
+pub mod remote;
+pub mod route;
+pub mod schedule;
+pub mod webhook;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use causeway_core::events::Webhook;
+use causeway_core::identity::{Tenant, TenantRecord};
+
+use super::reader::{Parsed, Section, nearest};
+use super::report::{Located, Report, Spot};
+use super::value;
+
+/// What the tables of a tenant may refer to.
+pub struct Known<'k> {
+    /// The tenant's id.
+    pub tenant: &'k str,
+    /// The names of all storages.
+    pub storages: &'k BTreeSet<String>,
+    /// The ids of the tenant's identities.
+    pub identities: BTreeSet<String>,
+    /// The names of the tenant's remotes.
+    pub remotes: BTreeSet<String>,
+    /// Whether webhooks may go to private addresses.
+    pub private_webhooks: bool,
+}
+
+impl Known<'_> {
+    /// The storage of that name, or a problem.
+    pub fn storage(&self, section: &Section<'_>, name: Located<String>) -> Option<String> {
+        missing(section.report(), "storage", "[[storage]]", self.storages, name)
+    }
+
+    /// The identity of that id, or a problem.
+    pub fn identity(&self, section: &Section<'_>, id: Located<String>) -> Option<String> {
+        missing(section.report(), "identity of this tenant", "[[tenant.identity]]", &self.identities, id)
+    }
+
+    /// A place that files are moved from or to: `remote:/path`, or a path of this gateway.
+    pub fn endpoint(&self, text: &str) -> Parsed<()> {
+        let path = match text.split_once(':') {
+            None => text,
+            Some((remote, path)) => {
+                if !self.remotes.contains(remote) {
+                    return Err(unknown("remote of this tenant", "[[tenant.remote]]", &self.remotes, remote));
+                }
+                path
+            }
+        };
+        value::path_glob(path).map(|_| ())
+    }
+}
+
+fn unknown(what: &str, table: &str, known: &BTreeSet<String>, name: &str) -> String {
+    let hint = match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("add it under {table}"),
+    };
+    format!("there is no {what} `{name}`; {hint}")
+}
+
+fn missing(
+    report: &Report,
+    what: &str,
+    table: &str,
+    known: &BTreeSet<String>,
+    name: Located<String>,
+) -> Option<String> {
+    if known.contains(&name.value) {
+        return Some(name.value);
+    }
+    report.error(&name.spot, unknown(what, table, known, &name.value));
+    None
+}
+
+/// One tenant as the file declares it.
+pub struct Declared {
+    /// The tenant with everybody in it.
+    pub record: TenantRecord,
+    /// Its webhooks.
+    pub webhooks: Vec<Webhook>,
+    /// Where each login stands.
+    login_spots: Vec<Spot>,
+}
+
+/// Reads all tenants.
+pub fn read(root: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: bool) -> Vec<Declared> {
+    let sections = root.tables("tenant");
+    if sections.is_empty() {
+        root.report().warning(
+            &Spot { key: "tenant".to_owned(), offset: 0 },
+            "no tenant is declared, so nobody can log in; add [[tenant]]",
+        );
+    }
+    let tenants: Vec<Declared> = sections.iter().map(|s| read_one(s, storages, private_webhooks)).collect();
+    check_usernames(root.report(), &tenants);
+    tenants
+}
+
+fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: bool) -> Declared {
+    let report = section.report();
+    let id = section.require("id", section.text("id", value::slug));
+    if let Some(id) = &id {
+        report.claim("tenant", "", &id.value, &id.spot);
+    }
+    let id = id.map(|f| f.value).unwrap_or_default();
+    let quota = section.text_or_empty("quota", value::size).map(|f| f.value);
+    for (key, what) in [("client_ca", "a tenant's CA"), ("client_crl", "a tenant's revocation list")] {
+        if let Some(found) = section.text_or_empty(key, value::file_path) {
+            report.not_built(&found.spot, what);
+        }
+    }
+    if let Some(found) = section.texts("trusted_user_ca_keys", value::public_key)
+        && !found.value.is_empty()
+    {
+        report.not_built(&found.spot, "a CA of SSH user certificates");
+    }
+
+    let mut known =
+        Known { tenant: &id, storages, identities: BTreeSet::new(), remotes: BTreeSet::new(), private_webhooks };
+    let mount_tables = section.tables("mount");
+    let mounts: Vec<_> = mount_tables.iter().filter_map(|s| mount::read(s, &known)).collect();
+    // A mount with an error of its own may have been the one at `/`: then its error is enough.
+    if mounts.len() == mount_tables.len() && !mounts.iter().any(|m| m.at.is_root()) {
+        report.error(&section.spot(), "this tenant has no mount at \"/\"; add [[tenant.mount]] with at = \"/\"");
+    }
+    let mut identities = Vec::new();
+    for table in section.tables("identity") {
+        if let Some(identity) = identity::read(&table, &known) {
+            known.identities.insert(identity.id.to_string());
+            identities.push(identity);
+        } else if let Some(found) = table.text("id", |text| Ok(text.to_owned())) {
+            known.identities.insert(found.value);
+        }
+    }
+    for table in section.tables("remote") {
+        let name = remote::read(&table, &known);
+        known.remotes.extend(name);
+    }
+    let known = known;
+    let (logins, login_spots) = section.tables("login").iter().filter_map(|s| login::read(s, &known)).unzip();
+    section.tables("mapping").iter().for_each(|s| mapping::read(s, &known));
+    let api_keys = section.tables("api_key").iter().filter_map(|s| api_key::read(s, &known)).collect();
+    section.tables("issuer").iter().for_each(|s| issuer::read(s, &known));
+    section.tables("oauth_client").iter().for_each(oauth_client::read);
+    let webhooks = section.tables("webhook").iter().filter_map(|s| webhook::read(s, &known)).collect();
+    section.tables("route").iter().for_each(|s| route::read(s, &known));
+    section.tables("schedule").iter().for_each(|s| schedule::read(s, &known));
+    section.tables("policy").iter().for_each(policy::read);
+    let tenant = Tenant { id: id.as_str().into(), quota, mounts };
+    Declared { record: TenantRecord { tenant, identities, logins, api_keys }, webhooks, login_spots }
+}
+
+/// A bare username must mean one login of the whole gateway (SEMANTICS, "Names and views"), and a username that ends
+/// in `@` and another tenant's id must not hide that tenant's login.
+fn check_usernames(report: &Report, tenants: &[Declared]) {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    let names =
+        |declared: &Declared| declared.record.logins.iter().map(|l| l.username.to_string()).collect::<BTreeSet<_>>();
+    let by_tenant: BTreeMap<&str, BTreeSet<String>> =
+        tenants.iter().map(|t| (&*t.record.tenant.id, names(t))).collect();
+    for declared in tenants {
+        let tenant = &*declared.record.tenant.id;
+        for (login, spot) in declared.record.logins.iter().zip(&declared.login_spots) {
+            let name = &*login.username;
+            match first.get(name) {
+                Some(other) if *other != tenant => report.error(
+                    spot,
+                    format!("tenant `{other}` has a login `{name}` too; write \"{name}@{other}\" and \"{name}@{tenant}\", or rename one"),
+                ),
+                _ => {
+                    first.insert(name, tenant);
+                }
+            }
+            if let Some((bare, other)) = name.rsplit_once('@')
+                && other != tenant
+                && by_tenant.get(other).is_some_and(|names| names.contains(bare))
+            {
+                report.error(
+                    spot,
+                    format!("`{name}` also means the login `{bare}` of tenant `{other}`; rename one of them"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `[[tenant.webhook]]`: where events are posted to.
+
+use std::sync::Arc;
+
+use causeway_core::events::Webhook;
+use globset::{GlobSet, GlobSetBuilder};
+
+use super::Known;
+use crate::config::reader::Section;
+use crate::config::report::Located;
+use crate::config::secret;
+use crate::config::value;
+
+/// Reads one table; none where it has an error, or where its secret was not resolved.
+pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<Webhook> {
+    let report = section.report();
+    let id = section.require("id", section.text("id", value::slug));
+    let url = section.require("url", section.text("url", value::web_url));
+    let events = section.texts("events", value::event_kinds);
+    let path = section.text_or_empty("path", value::path_glob);
+    let secret = section.require("secret", section.secret("secret", secret::webhook_secret));
+    if let Some(id) = &id {
+        report.claim("webhook", known.tenant, &id.value, &id.spot);
+    }
+    if let Some(url) = &url
+        && !known.private_webhooks
+        && let Some(refused) = crate::webhook::refused_host(&url.value)
+    {
+        report.error(
+            &url.spot,
+            format!("{refused} is no public address; use a public one, or set events.webhook_allow_private_addresses"),
+        );
+    }
+    let events = match events {
+        None => value::event_kinds("*").ok().map(|glob| vec![glob])?,
+        Some(Located { value, spot }) => {
+            if value.is_empty() {
+                report.error(
+                    &spot,
+                    "is empty, so that nothing would be sent; name a kind, or leave it out for all of them",
+                );
+            }
+            value.into_iter().map(|glob| glob.value).collect()
+        }
+    };
+    Some(Webhook {
+        tenant: Arc::from(known.tenant),
+        id: id?.value.into(),
+        url: url?.value.into(),
+        events: set(events)?,
+        path: match path {
+            Some(glob) => Some(set(vec![glob.value])?),
+            None => None,
+        },
+        secret: secret?.value?,
+    })
+}
+
+fn set(globs: Vec<globset::Glob>) -> Option<GlobSet> {
+    let mut builder = GlobSetBuilder::new();
+    for glob in globs {
+        builder.add(glob);
+    }
+    builder.build().ok()
+}

@@ -1,0 +1,350 @@
+//! The texts that stand in the configuration: durations, sizes, addresses, names, globs … Each parser answers the
+//! value, or what is wrong and what to write instead.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use causeway_core::identity::PublicKey;
+use causeway_core::path::VirtualPath;
+use globset::{Glob, GlobBuilder};
+use ipnet::IpNet;
+use reqwest::Url;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::reader::{Parsed, nearest};
+
+/// Any text that is not empty and has no control characters.
+pub fn words(text: &str) -> Parsed<String> {
+    if text.is_empty() {
+        return Err("is empty; write a value".to_owned());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("has a control character in it; remove it".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// An id of this file: `[a-z0-9-]`, at most 64, not beginning or ending with a hyphen.
+pub fn slug(text: &str) -> Parsed<String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = !text.is_empty()
+        && text.len() <= 64
+        && text.chars().all(allowed)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is no id; use a-z, 0-9 and inner hyphens, at most 64"))
+    }
+}
+
+/// A login's name: 1 to 128 characters, no white space, no control character, no slash.
+pub fn username(text: &str) -> Parsed<String> {
+    let bad = |c: char| c.is_control() || c.is_whitespace() || c == '/';
+    if text.is_empty() || text.len() > 128 || text.chars().any(bad) {
+        return Err(format!(
+            "`{}` is no username; use 1 to 128 characters without spaces or slashes",
+            text.escape_debug()
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn amount<'t>(text: &'t str, example: &str) -> Parsed<(u64, &'t str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number = number.parse().map_err(|_| format!("`{text}` is not understood; write it like {example}"))?;
+    Ok((number, unit.trim()))
+}
+
+/// A duration: a whole number and one of ms, s, m, h, d. May be zero.
+pub fn duration_or_zero(text: &str) -> Parsed<Duration> {
+    const EXAMPLE: &str = "\"30s\", \"15m\", \"24h\" or \"7d\"";
+    let (number, unit) = amount(text, EXAMPLE)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(format!("`{text}` is no duration; write it like {EXAMPLE}")),
+    };
+    // A century is enough for everybody, and keeps every later sum in range.
+    match number.checked_mul(millis) {
+        Some(millis) if millis <= 36_525 * 86_400_000 => Ok(Duration::from_millis(millis)),
+        _ => Err(format!("`{text}` is too long; write at most \"36525d\"")),
+    }
+}
+
+/// A duration above zero.
+pub fn duration(text: &str) -> Parsed<Duration> {
+    match duration_or_zero(text)? {
+        Duration::ZERO => Err(format!("`{text}` is no time at all; write more than 0")),
+        duration => Ok(duration),
+    }
+}
+
+/// A size in bytes: a whole number and one of B, KiB, MiB, GiB, TiB, kB, MB, GB, TB.
+pub fn size(text: &str) -> Parsed<u64> {
+    const EXAMPLE: &str = "\"512 MiB\" or \"100 GiB\"";
+    let (number, unit) = amount(text, EXAMPLE)?;
+    let factor: u64 = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        _ => return Err(format!("`{text}` is no size; write it like {EXAMPLE}")),
+    };
+    match number.checked_mul(factor) {
+        Some(0) => Err(format!("`{text}` is nothing; write more than 0, or leave the key out")),
+        Some(bytes) if i64::try_from(bytes).is_ok() => Ok(bytes),
+        _ => Err(format!("`{text}` is too large; write at most 2^63-1 bytes")),
+    }
+}
+
+/// A rate in bytes per second: a size and `/s`.
+pub fn rate(text: &str) -> Parsed<u64> {
+    let wrong = || format!("`{text}` is no rate; write it like \"50 MiB/s\"");
+    size(text.strip_suffix("/s").ok_or_else(wrong)?.trim_end()).map_err(|_| wrong())
+}
+
+/// A literal address and port to listen on; port 0 lets the system choose one.
+pub fn address(text: &str) -> Parsed<SocketAddr> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is no address; write IP:PORT like \"127.0.0.1:2022\", \"0.0.0.0:22\" or \"[::]:22\"")
+    })
+}
+
+/// A range of ports.
+pub fn ports(text: &str) -> Parsed<RangeInclusive<u16>> {
+    let wrong = || format!("`{text}` is no range of ports; write it like \"50000-50099\"");
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let parse = |port: &str| port.trim().parse::<u16>().ok().filter(|p| *p > 0).ok_or_else(wrong);
+    let (first, last) = (parse(first)?, parse(last)?);
+    if first > last {
+        return Err(format!("`{text}` ends before it begins; write the lower port first"));
+    }
+    Ok(first..=last)
+}
+
+/// A network, or one address.
+pub fn network(text: &str) -> Parsed<IpNet> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("`{text}` is no network; write it like \"192.0.2.0/24\" or \"2001:db8::/32\""))
+}
+
+/// A path in a tree: absolute, normal (`/` or `/a/b`).
+pub fn tree_path(text: &str) -> Parsed<VirtualPath> {
+    if !text.starts_with('/') {
+        return Err(format!("`{text}` is no path in the tree; begin it with /"));
+    }
+    VirtualPath::parse(text).map_err(|e| format!("`{}`: {e}", text.escape_debug()))
+}
+
+/// A folder inside a storage: relative, plain names, without the slashes around it.
+pub fn storage_path(text: &str) -> Parsed<String> {
+    let path = text.strip_suffix('/').unwrap_or(text);
+    match causeway_store::blobs::check_prefix(path) {
+        Ok(()) if !path.is_empty() => Ok(path.to_owned()),
+        Ok(()) => Err(format!("`{text}` is no folder inside the storage; write a relative one like \"acme\"")),
+        Err(error) => Err(format!("`{}`: {error}", text.escape_debug())),
+    }
+}
+
+/// A path on this machine. It is not looked at here.
+pub fn file_path(text: &str) -> Parsed<String> {
+    words(text)
+}
+
+/// A glob over one name or word: `*`, `?`, `[…]`, `{a,b}`.
+pub fn name_glob(text: &str) -> Parsed<Glob> {
+    if text.is_empty() || text.contains('/') {
+        return Err(format!("`{text}` is matched against the name alone; write a pattern without / like \"*.part\""));
+    }
+    glob(text)
+}
+
+/// A glob over paths of the tree: `*` stays inside a folder, `**` goes below.
+pub fn path_glob(text: &str) -> Parsed<Glob> {
+    if !text.starts_with('/') && !text.starts_with("**") {
+        return Err(format!("`{text}` is no pattern of paths; begin it with / like \"/inbound/**\""));
+    }
+    glob(text)
+}
+
+fn glob(text: &str) -> Parsed<Glob> {
+    GlobBuilder::new(text)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build()
+        .map_err(|e| format!("`{text}` is no pattern: {}; correct it", e.kind()))
+}
+
+/// An event's kind, or a glob over kinds that matches one of them at least.
+pub fn event_kinds(text: &str) -> Parsed<Glob> {
+    let kinds = causeway_core::events::EVENT_KINDS;
+    let glob = glob(text)?;
+    let matcher = glob.compile_matcher();
+    if kinds.iter().any(|kind| matcher.is_match(kind)) {
+        return Ok(glob);
+    }
+    let hint = nearest(text, kinds.iter().copied()).unwrap_or("file.uploaded");
+    Err(format!("`{text}` is no kind of event; write one like \"{hint}\" or \"transfer.*\""))
+}
+
+/// A moment.
+pub fn moment(text: &str) -> Parsed<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| format!("`{text}` is no RFC 3339 time; write it like \"2027-12-31T00:00:00Z\""))
+}
+
+/// An absolute URL with one of these schemes and a host, without a password in it.
+pub fn url(text: &str, schemes: &[&str]) -> Parsed<Url> {
+    let expected = || format!("write one that begins with {}://", schemes.join(":// or "));
+    let url = Url::parse(text).map_err(|e| format!("`{text}` is no URL ({e}); {}", expected()))?;
+    if url.password().is_some() {
+        return Err("has a password in clear in it; take it out".to_owned());
+    }
+    if !schemes.contains(&url.scheme()) || url.host().is_none() {
+        return Err(format!("`{text}` is no URL for this; {}", expected()));
+    }
+    Ok(url)
+}
+
+/// An http or https URL.
+pub fn web_url(text: &str) -> Parsed<Url> {
+    url(text, &["https", "http"])
+}
+
+/// An origin as browsers send it: scheme, host, port, nothing behind; or `*`.
+pub fn origin(text: &str) -> Parsed<String> {
+    if text == "*" {
+        return Ok(text.to_owned());
+    }
+    let url = web_url(text)?;
+    if url.origin().ascii_serialization() == text {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is no origin; write \"{}\"", url.origin().ascii_serialization()))
+    }
+}
+
+/// One line of an OpenSSH public key.
+pub fn public_key(text: &str) -> Parsed<PublicKey> {
+    PublicKey::from_line(text).ok_or_else(|| {
+        "is no OpenSSH public key; write the line of the .pub file (`ssh-ed25519 AAAA… comment`), without options"
+            .to_owned()
+    })
+}
+
+/// The fingerprint of a host key as OpenSSH prints it.
+pub fn key_fingerprint(text: &str) -> Parsed<String> {
+    use base64::Engine as _;
+    let digest =
+        text.strip_prefix("SHA256:").and_then(|t| base64::engine::general_purpose::STANDARD_NO_PAD.decode(t).ok());
+    match digest {
+        Some(digest) if digest.len() == 32 => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is no fingerprint; write SHA256: and what `ssh-keygen -lf` prints")),
+    }
+}
+
+/// `sha256:` and 64 hex digits, or `san:` and a name.
+pub fn certificate_match(text: &str) -> Parsed<String> {
+    let fingerprint = |t: &str| hex::decode(t.replace(':', "")).is_ok_and(|digest| digest.len() == 32);
+    let good = match text.split_once(':') {
+        Some(("sha256", digest)) => fingerprint(digest),
+        Some(("san", name)) => !name.is_empty() && !name.contains(char::is_whitespace),
+        _ => false,
+    };
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` names no certificate; write \"sha256:<64 hex digits>\" or \"san:<name>\""))
+    }
+}
+
+/// A time zone of the IANA database, by its shape; whether it exists is asked when schedules run.
+pub fn timezone(text: &str) -> Parsed<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');
+    if text.chars().all(allowed) && text.starts_with(|c: char| c.is_ascii_uppercase()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is no time zone; write one like \"Europe/Berlin\" or \"UTC\""))
+    }
+}
+
+/// A cron expression of five fields: minute, hour, day of month, month, day of week.
+pub fn cron(text: &str) -> Parsed<String> {
+    const MONTHS: &[&str] = &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+    const DAYS: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+    let fields: [(&str, u32, u32, &[&str], u32); 5] = [
+        ("minute", 0, 59, &[], 0),
+        ("hour", 0, 23, &[], 0),
+        ("day of month", 1, 31, &[], 0),
+        ("month", 1, 12, MONTHS, 1),
+        ("day of week", 0, 7, DAYS, 0),
+    ];
+    let parts: Vec<&str> = text.split_ascii_whitespace().collect();
+    if parts.len() != fields.len() {
+        return Err(format!("`{text}` has {} fields; write five like \"0 2 * * *\"", parts.len()));
+    }
+    for (part, (name, low, high, names, base)) in parts.into_iter().zip(fields) {
+        let number = |t: &str| {
+            let named = names.iter().position(|n| n.eq_ignore_ascii_case(t)).map(|i| i as u32 + base);
+            named.or_else(|| t.parse().ok()).filter(|n| (low..=high).contains(n))
+        };
+        let item = |item: &str| {
+            let (range, step) = item.split_once('/').map_or((item, None), |(r, s)| (r, Some(s)));
+            let step_good = step.is_none_or(|s| s.parse::<u32>().is_ok_and(|n| n > 0 && n <= high));
+            let range_good = range == "*"
+                || match range.split_once('-') {
+                    Some((a, b)) => number(a).zip(number(b)).is_some_and(|(a, b)| a <= b),
+                    None => number(range).is_some(),
+                };
+            step_good && range_good
+        };
+        if !part.split(',').all(item) {
+            return Err(format!(
+                "`{part}` is no {name} of a cron expression; write {low} to {high}, *, */n, a-b or a list"
+            ));
+        }
+    }
+    Ok(text.to_owned())
+}
+
+/// One of a few words.
+pub fn one_of<T: Copy>(choices: &'static [(&'static str, T)]) -> impl Fn(&str) -> Parsed<T> {
+    move |text| {
+        choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            format!("`{text}` is not known here; write {}", words.join(" or "))
+        })
+    }
+}
+
+/// A word of a set that core knows (permissions, scopes).
+pub fn word<T: Copy + 'static>(
+    all: &'static [T],
+    spell: fn(T) -> &'static str,
+    what: &'static str,
+) -> impl Fn(&str) -> Parsed<T> {
+    move |text| {
+        all.iter().copied().find(|w| spell(*w) == text).ok_or_else(|| {
+            let words: Vec<&str> = all.iter().map(|w| spell(*w)).collect();
+            let hint = match nearest(text, words.iter().copied()) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("write one of {}", words.join(", ")),
+            };
+            format!("`{text}` is no {what}; {hint}")
+        })
+    }
+}

@@ -1,0 +1,28 @@
+//! causeway: one daemon that speaks SFTP to legacy partners and REST to applications, over one virtual filesystem.
+
+mod app;
+mod certificate;
+mod cli;
+mod config;
+mod data_dir;
+mod failure;
+mod host_keys;
+mod logging;
+mod supervisor;
+mod webhook;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // One provider of cryptography for every user of rustls; a second call, which nothing makes, would be harmless.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match cli::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}

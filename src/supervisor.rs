@@ -1,0 +1,203 @@
+//! Listeners: bound before anything else happens, accepting once the gateway is up, each with a limit of connections.
+//! A front end gets a connection that is accepted and, for the API, secured; it never sees a listener.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::failure::{Failure, Outcome};
+
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long to wait before accepting again after an error that would come back at once (no file descriptors left).
+const BREATH: Duration = Duration::from_millis(100);
+
+/// One kind of listener, bound.
+pub struct Bound {
+    protocol: &'static str,
+    listeners: Vec<TcpListener>,
+    /// The addresses, with the ports that the system chose.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Bound {
+    /// Binds all addresses of a protocol, or none.
+    pub async fn bind(protocol: &'static str, wanted: &[SocketAddr]) -> Outcome<Self> {
+        let mut listeners = Vec::with_capacity(wanted.len());
+        let mut addresses = Vec::with_capacity(wanted.len());
+        for address in wanted {
+            let bound = TcpListener::bind(address).await.and_then(|l| l.local_addr().map(|a| (l, a)));
+            let (listener, actual) = bound.map_err(|error| {
+                let hint = match error.kind() {
+                    std::io::ErrorKind::AddrInUse => "another process listens there; stop it or take another port",
+                    std::io::ErrorKind::PermissionDenied => "this user may not listen there; take a port above 1023",
+                    std::io::ErrorKind::AddrNotAvailable => "this machine has no such address; take another one",
+                    _ => "take another address",
+                };
+                Failure::new(format!("{protocol}.listen: cannot listen on {address}: {error}; {hint}"))
+            })?;
+            listeners.push(listener);
+            addresses.push(actual);
+        }
+        Ok(Self { protocol, listeners, addresses })
+    }
+}
+
+/// Accepts connections until it is told to stop, and waits for those that are there.
+#[derive(Clone)]
+pub struct Supervisor {
+    tasks: TaskTracker,
+    /// Stop accepting; front ends end what they can end at once.
+    stop: CancellationToken,
+    /// End everything, now.
+    abort: CancellationToken,
+}
+
+impl Supervisor {
+    /// Without listeners.
+    pub fn new() -> Self {
+        Self { tasks: TaskTracker::new(), stop: CancellationToken::new(), abort: CancellationToken::new() }
+    }
+
+    /// What front ends watch.
+    pub const fn shutdown(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Accepts on all listeners of a protocol, at most `limit` connections at once; those beyond it are closed.
+    pub fn accept<F, S>(&self, bound: Bound, limit: usize, serve: F)
+    where
+        F: Fn(TcpStream, SocketAddr) -> S + Send + Sync + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let permits = Arc::new(Semaphore::new(limit));
+        let serve = Arc::new(serve);
+        let protocol = bound.protocol;
+        for listener in bound.listeners {
+            let (this, permits, serve) = (self.clone(), permits.clone(), serve.clone());
+            self.tasks.spawn(async move {
+                loop {
+                    let accepted = tokio::select! {
+                        biased;
+                        () = this.stop.cancelled() => break,
+                        accepted = listener.accept() => accepted,
+                    };
+                    let (stream, peer) = match accepted {
+                        Ok(accepted) => accepted,
+                        Err(error) => {
+                            tracing::warn!(protocol, %error, "a connection could not be accepted");
+                            sleep(BREATH).await;
+                            continue;
+                        }
+                    };
+                    let Ok(permit) = permits.clone().try_acquire_owned() else {
+                        tracing::warn!(protocol, %peer, limit, "a connection was refused: there are too many");
+                        continue;
+                    };
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(protocol, %peer, %error, "TCP_NODELAY could not be set");
+                    }
+                    let (abort, session) = (this.abort.clone(), serve(stream, peer));
+                    this.tasks.spawn(async move {
+                        tokio::select! {
+                            () = session => {}
+                            () = abort.cancelled() => tracing::info!(protocol, %peer, "a connection was cut: the gateway stops"),
+                        }
+                        drop(permit);
+                    });
+                }
+            });
+        }
+    }
+
+    /// Stops accepting, gives the connections `grace` to end, cuts those that are left.
+    pub async fn drain(self, grace: Duration, hurry: impl Future<Output = ()>) {
+        self.stop.cancel();
+        self.tasks.close();
+        let waited = tokio::select! {
+            waited = timeout(grace, self.tasks.wait()) => waited.is_ok(),
+            () = hurry => false,
+        };
+        if !waited {
+            tracing::warn!(connections = self.tasks.len(), "cutting the connections that are left");
+            self.abort.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+/// Secures a connection, in time; none where the client does not manage that.
+pub async fn secure(stream: TcpStream, peer: SocketAddr, config: Arc<ServerConfig>) -> Option<TlsStream<TcpStream>> {
+    match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "no TLS handshake");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "the TLS handshake took too long");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    async fn bound() -> Bound {
+        Bound::bind("test", &["127.0.0.1:0".parse().unwrap()]).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_limit_are_closed() {
+        let supervisor = Supervisor::new();
+        let bound = bound().await;
+        let address = bound.addresses[0];
+        supervisor.accept(bound, 1, |mut stream, _| async move {
+            let _ = stream.write_all(b"x").await;
+            let _ = stream.read(&mut [0]).await;
+        });
+        let mut first = TcpStream::connect(address).await.unwrap();
+        assert_eq!(first.read_u8().await.unwrap(), b'x');
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert_eq!(second.read(&mut [0]).await.unwrap_or(0), 0);
+        drop(first);
+        supervisor.drain(Duration::from_secs(5), std::future::pending()).await;
+        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_in_time_is_cut() {
+        let supervisor = Supervisor::new();
+        let bound = bound().await;
+        let address = bound.addresses[0];
+        supervisor.accept(bound, 8, |stream, _| async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        });
+        let mut client = TcpStream::connect(address).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        supervisor.drain(Duration::from_millis(50), std::future::pending()).await;
+        assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_says_so() {
+        let first = bound().await;
+        let failure = Bound::bind("sftp", &first.addresses).await.err().unwrap();
+        assert!(failure.message.contains("another process listens there"), "{}", failure.message);
+    }
+}
