@@ -1,1 +1,30 @@
-//! The integration tests.
+//! The one integration binary: real sockets on port 0, real clients, the real daemon. `harness` starts and talks to it;
+//! every other module is one subject.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+mod harness;
+
+mod bad_input;
+mod cli;
+mod crash;
+mod errors;
+mod faults;
+mod half_files;
+mod memory;
+mod model;
+mod race;
+mod rest;
+mod sftp_ops;
+mod spine;
+mod syscalls;
+mod tidy;
+mod visibility;

@@ -18,7 +18,7 @@ use crate::identity::{
 };
 use crate::namespace::new_folder;
 use crate::path::VirtualPath;
-use crate::ports::Durability;
+use crate::ports::{Durability, Lock};
 use crate::records::{Attributes, now};
 
 /// The one answer to every credential that does not let in, whatever the reason.
@@ -76,21 +76,20 @@ impl Inner {
         };
         let ip = peer.ip.to_canonical();
         let counted = self.counted(&name);
-        let proof = match self.throttle.check(&counted, ip) {
-            Err(throttled) => Err(throttled),
-            Ok(()) => {
-                let proof = self.prove(credential, peer).await;
-                // Guesses that were all let in before the first one failed: the limit holds for them too.
-                match (self.throttle.check(&counted, ip), proof) {
-                    (Err(throttled), _) => Err(throttled),
-                    (Ok(()), Some(proof)) => {
-                        self.throttle.succeeded(&counted, ip);
-                        Ok(proof)
-                    }
-                    (Ok(()), None) => {
-                        self.throttle.failed(&counted, ip);
-                        Err(refused())
-                    }
+        let proof = if let Err(throttled) = self.throttle.check(&counted, ip) {
+            Err(throttled)
+        } else {
+            let proof = self.prove(credential, peer).await;
+            // Guesses that were all let in before the first one failed: the limit holds for them too.
+            match (self.throttle.check(&counted, ip), proof) {
+                (Err(throttled), _) => Err(throttled),
+                (Ok(()), Some(proof)) => {
+                    self.throttle.succeeded(&counted, ip);
+                    Ok(proof)
+                }
+                (Ok(()), None) => {
+                    self.throttle.failed(&counted, ip);
+                    Err(refused())
                 }
             }
         };
@@ -245,8 +244,15 @@ impl Inner {
                 for folder in folders {
                     let names: Vec<&str> = folder.parts().collect();
                     let found = tx.walk(&tenant, &names).await?;
-                    let Some(mut parent) = found.last().map(|n| n.id) else { continue };
+                    // Where a file stands in the way, the view simply has nothing there.
+                    let Some(mut parent) = found.last().filter(|n| n.is_folder()).map(|n| n.id) else { continue };
                     for name in names.iter().skip(found.len().saturating_sub(1)) {
+                        tx.lock(&[Lock::Name(parent, (*name).to_owned())]).await?;
+                        tx.hold_folder(parent).await?.ok_or_else(Error::no_such_folder)?;
+                        if let Some(made) = tx.child(parent, name).await? {
+                            parent = made.id;
+                            continue;
+                        }
                         let node = new_folder(&tenant, parent, name, &actor, Attributes::default());
                         tx.insert_node(&node).await?;
                         parent = node.id;

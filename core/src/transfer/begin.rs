@@ -55,7 +55,8 @@ impl Beginning {
         };
         let parent = found.parent.ok_or_else(Error::no_such_folder)?;
         tx.lock(&[Lock::Name(parent.id, name.clone())]).await?;
-        let visible = found.node;
+        // Under the lock, look again.
+        let visible = tx.child(parent.id, &name).await?;
         if visible.as_ref().is_some_and(Node::is_folder) {
             return Err(Error::new(ErrorKind::IsFolder, "a folder has that name; give a file's name"));
         }
@@ -109,6 +110,11 @@ impl Beginning {
             let place = place_of(&self.session, &path).ok_or_else(Error::no_such_folder)?;
             policy::require(place.permissions, Permission::Mkdir)?;
             tx.lock(&[Lock::Name(at, (*name).to_owned())]).await?;
+            tx.hold_folder(at).await?.ok_or_else(Error::no_such_folder)?;
+            if let Some(made) = tx.child(at, name).await? {
+                at = made.id;
+                continue;
+            }
             let folder =
                 new_folder(&self.session.tenant.id, at, name, &Inner::actor(&self.session), Attributes::default());
             tx.insert_node(&folder).await?;

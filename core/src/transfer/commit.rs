@@ -119,12 +119,16 @@ async fn seal(core: &UploadCore, row: &UploadRow) -> Result<()> {
 /// handle are set on the file.
 async fn close_unchanged(core: &UploadCore, work: &mut Work) -> Result<Receipt> {
     let row = work.row.clone();
-    core.inner
+    let discarded = core
+        .inner
         .write(Durability::Process, move |tx| {
             let row = row.clone();
             Box::pin(async move { super::discard_row(tx, row).await })
         })
         .await?;
+    if !discarded {
+        return Err(taken_over());
+    }
     let entry = if work.row.attributes.is_empty() {
         core.visible.clone().ok_or_else(Error::not_found)?
     } else {

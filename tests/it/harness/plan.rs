@@ -1,0 +1,287 @@
+//! What a gateway under test is to be like: its configuration, its ledger, its environment.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use secrecy::SecretString;
+use sqlx::{Connection, Executor};
+
+use super::{Gateway, Receiver, sha256, skip};
+
+/// The password of every login.
+pub const PASSWORD: &str = "correct horse 7 battery";
+
+/// Which ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ledger {
+    Sqlite,
+    Postgres,
+}
+
+/// Where the tests' PostgreSQL is; none: there is none.
+pub fn postgres_url() -> Option<String> {
+    let url = std::env::var("CAUSEWAY_TEST_POSTGRES").ok();
+    if url.is_none() {
+        skip("CAUSEWAY_TEST_POSTGRES is not set; ./test starts a PostgreSQL and sets it");
+    }
+    url
+}
+
+/// Makes a new, empty database and says where it is.
+pub async fn new_database() -> String {
+    let server = postgres_url().expect("a PostgreSQL");
+    let name = format!("causeway_{}", uuid::Uuid::new_v4().simple());
+    let mut connection = sqlx::PgConnection::connect(&server).await.expect("the tests' PostgreSQL answers");
+    connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    connection.close().await.unwrap();
+    let (base, _) = server.rsplit_once('/').expect("postgres://…/database");
+    format!("{base}/{name}")
+}
+
+/// Keys and hashes that all gateways of this run share, so that they are made once.
+pub struct Secrets {
+    folder: tempfile::TempDir,
+    pub password_hash: String,
+    pub public_key: String,
+}
+
+impl Secrets {
+    pub fn get() -> &'static Self {
+        static SECRETS: OnceLock<Secrets> = OnceLock::new();
+        SECRETS.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["id", "host"] {
+                let made = Command::new("ssh-keygen")
+                    .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
+                    .arg(folder.path().join(name))
+                    .status()
+                    .expect("ssh-keygen is installed");
+                assert!(made.success());
+            }
+            let public_key = std::fs::read_to_string(folder.path().join("id.pub")).unwrap().trim().to_owned();
+            let password_hash = causeway_core::identity::hash_password(&SecretString::from(PASSWORD)).unwrap();
+            Self { folder, password_hash, public_key }
+        })
+    }
+
+    pub fn private_key(&self) -> PathBuf {
+        self.folder.path().join("id")
+    }
+
+    /// The gateways' host key: making an RSA key takes a second, and the tests start a hundred gateways.
+    fn host_key(&self) -> PathBuf {
+        self.folder.path().join("host")
+    }
+}
+
+/// The API key with this id.
+pub fn api_key(id: &str) -> String {
+    // 32 bytes that depend on the id alone, in the form that the gateway makes keys in.
+    use base64::Engine as _;
+    let bytes = hex::decode(sha256(format!("test key {id}").as_bytes())).unwrap();
+    format!("cwk_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// A plan for a gateway.
+#[derive(Clone)]
+pub struct Plan {
+    pub ledger: Ledger,
+    uploads: String,
+    limits: String,
+    hooks: String,
+    pub env: Vec<(String, String)>,
+    edi_quota: String,
+    tenant_quota: String,
+    storage_root: Option<PathBuf>,
+    max_attempts: u32,
+    grace: &'static str,
+}
+
+impl Plan {
+    pub fn new(ledger: Ledger) -> Self {
+        Self {
+            ledger,
+            uploads: String::new(),
+            limits: String::new(),
+            hooks: String::new(),
+            env: Vec::new(),
+            edi_quota: "10 GiB".into(),
+            tenant_quota: "1 TiB".into(),
+            storage_root: None,
+            max_attempts: 12,
+            grace: "5s",
+        }
+    }
+
+    /// Adds a line to `[uploads]`.
+    pub fn uploads(mut self, line: &str) -> Self {
+        writeln!(self.uploads, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a line to `[limits]`.
+    pub fn limits(mut self, line: &str) -> Self {
+        writeln!(self.limits, "{line}").unwrap();
+        self
+    }
+
+    /// The quota of `edi-partner`.
+    pub fn edi_quota(mut self, quota: &str) -> Self {
+        quota.clone_into(&mut self.edi_quota);
+        self
+    }
+
+    /// Where the storage is, if not in the data folder.
+    pub fn storage_root(mut self, root: &Path) -> Self {
+        self.storage_root = Some(root.to_owned());
+        self
+    }
+
+    /// How long a stopping gateway drains.
+    pub fn grace(mut self, grace: &'static str) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sends these events of `acme` to a receiver.
+    pub fn webhook(mut self, id: &str, receiver: &Receiver, events: &[&str]) -> Self {
+        let variable = format!("HOOK_SECRET_{}", id.replace('-', "_").to_uppercase());
+        write!(
+            self.hooks,
+            "[[tenant.webhook]]\nid = \"{id}\"\nurl = \"{}\"\nevents = {events:?}\nsecret = \"env:{variable}\"\n",
+            receiver.url()
+        )
+        .unwrap();
+        self.env.push((variable, receiver.secret().to_owned()));
+        self
+    }
+
+    /// The configuration file.
+    pub fn text(&self, data: &Path) -> String {
+        let secrets = Secrets::get();
+        let default_root = data.join("content");
+        let root = self.storage_root.as_deref().unwrap_or(&default_root);
+        let mut text = format!(
+            r#"data_dir = {data:?}
+shutdown_grace = "{grace}"
+[node]
+name = "gw-test"
+[sftp]
+listen = ["127.0.0.1:0"]
+host_keys = [{host_key:?}]
+[api]
+listen = ["127.0.0.1:0"]
+[ops]
+listen = ["127.0.0.1:0"]
+[database]
+url = "{url}"
+[[storage]]
+name = "local"
+kind = "local"
+root = {root:?}
+[uploads]
+{uploads}[limits]
+{limits}[events]
+webhook_timeout = "2s"
+webhook_max_attempts = {max_attempts}
+webhook_allow_private_addresses = true
+
+[[tenant]]
+id = "acme"
+quota = "{tenant_quota}"
+[[tenant.mount]]
+at = "/"
+storage = "local"
+path = "acme"
+[[tenant.identity]]
+id = "edi-partner"
+scopes = ["files:read", "files:write", "transfers:read", "transfers:write", "events:read", "audit:read"]
+quota = "{edi_quota}"
+view = [
+  {{ at = "/", path = "/partners/edi", permissions = ["list", "download"] }},
+  {{ at = "/inbound", path = "/inbound", permissions = ["*"] }},
+]
+[[tenant.identity]]
+id = "mill"
+scopes = ["files:read", "files:write", "transfers:read", "transfers:write"]
+view = [{{ at = "/", path = "/inbound", permissions = ["*"] }}]
+[[tenant.identity]]
+id = "orders-app"
+scopes = ["files:read", "files:write", "transfers:read", "transfers:write", "events:read", "audit:read", "webhooks:write"]
+view = [{{ at = "/", path = "/", permissions = ["*"] }}]
+[[tenant.identity]]
+id = "reader"
+scopes = ["files:read", "events:read"]
+view = [{{ at = "/", path = "/", permissions = ["list", "download"] }}]
+[[tenant.identity]]
+id = "dropper"
+scopes = ["files:read", "files:write"]
+view = [{{ at = "/", path = "/inbound", permissions = ["list", "upload"] }}]
+[[tenant.identity]]
+id = "ops"
+scopes = ["admin"]
+view = []
+"#,
+            grace = self.grace,
+            host_key = secrets.host_key(),
+            url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
+            uploads = self.uploads,
+            limits = self.limits,
+            max_attempts = self.max_attempts,
+            tenant_quota = self.tenant_quota,
+            edi_quota = self.edi_quota,
+        );
+        for (username, identity) in [
+            ("edi01", "edi-partner"),
+            ("edi02", "edi-partner"),
+            ("mill01", "mill"),
+            ("app01", "orders-app"),
+            ("reader01", "reader"),
+            ("drop01", "dropper"),
+        ] {
+            text.push_str(&login(username, identity, secrets));
+        }
+        for (id, identity) in [
+            ("orders", "orders-app"),
+            ("edi", "edi-partner"),
+            ("mill", "mill"),
+            ("reader", "reader"),
+            ("dropper", "dropper"),
+            ("ops", "ops"),
+        ] {
+            text.push_str(&key(id, identity));
+        }
+        text.push_str(&self.hooks);
+        text.push_str(
+            "[[tenant]]\nid = \"other\"\n[[tenant.mount]]\nat = \"/\"\nstorage = \"local\"\npath = \"other\"\n\
+             [[tenant.identity]]\nid = \"other-app\"\n\
+             scopes = [\"files:read\", \"files:write\", \"events:read\", \"audit:read\"]\n\
+             view = [{ at = \"/\", path = \"/\", permissions = [\"*\"] }]\n",
+        );
+        text.push_str(&login("other01", "other-app", secrets));
+        text.push_str(&key("other", "other-app"));
+        text
+    }
+
+    /// Starts a gateway on empty data.
+    pub async fn start(self) -> Gateway {
+        Gateway::create(self).await
+    }
+}
+
+fn login(username: &str, identity: &str, secrets: &Secrets) -> String {
+    format!(
+        "[[tenant.login]]\nusername = \"{username}\"\nidentity = \"{identity}\"\nprotocols = [\"sftp\"]\n\
+         password_hash = \"{}\"\nauthorized_keys = [\"{}\"]\n",
+        secrets.password_hash, secrets.public_key
+    )
+}
+
+fn key(id: &str, identity: &str) -> String {
+    format!(
+        "[[tenant.api_key]]\nid = \"{id}\"\nidentity = \"{identity}\"\nkey_hash = \"{}\"\n",
+        sha256(api_key(id).as_bytes())
+    )
+}
