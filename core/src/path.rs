@@ -84,11 +84,11 @@ impl VirtualPath {
     /// Checks a path strictly: with or without the leading `/`, one trailing `/` allowed, every part a name; `.`, `..`
     /// and empty parts are refused. This is what REST and the configuration use. Fails with `InvalidName`.
     pub fn parse(path: &str) -> Result<Self> {
-        let inner = path.strip_prefix('/').unwrap_or(path);
-        let inner = inner.strip_suffix('/').unwrap_or(inner);
-        if inner.is_empty() {
+        if path.is_empty() || path == "/" {
             return Ok(Self::root());
         }
+        let inner = path.strip_prefix('/').unwrap_or(path);
+        let inner = inner.strip_suffix('/').unwrap_or(inner);
         for part in inner.split('/') {
             check_name(part)?;
         }

@@ -87,10 +87,11 @@ pub(crate) fn locate_place(session: &Session, path: &VirtualPath) -> Result<Plac
 /// How a session reaches a place of the tree, if it does: what is outside its view, shadowed, or above its home does
 /// not exist for it.
 pub(crate) fn place_of(session: &Session, path: &VirtualPath) -> Option<Place> {
-    let (view_path, _) = session.identity.view.reverse(path)?;
-    let below_home = view_path.below(&session.home)?;
-    match locate(session, &below_home).ok()? {
-        Located::Place(place) => Some(place),
-        Located::Above(_) => None,
-    }
+    session.identity.view.reverse(path).find_map(|(view_path, _)| {
+        let below_home = view_path.below(&session.home)?;
+        match locate(session, &below_home).ok()? {
+            Located::Place(place) => Some(place),
+            Located::Above(_) => None,
+        }
+    })
 }

@@ -1,11 +1,13 @@
 //! What every part of the gateway shares: the ports, the rules, and how an operation leaves its trail.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -47,6 +49,10 @@ pub(crate) struct Inner {
     pub(crate) reads: Mutex<BTreeSet<(Micros, Uuid)>>,
     /// Views whose folders are known to be there: tenant, identity, home.
     pub(crate) ensured: Mutex<HashSet<ViewKey>>,
+    /// When this process last gave a sign of life.
+    pub(crate) last_sign: Mutex<Option<std::time::Instant>>,
+    /// When a throttled login was last put on record.
+    pub(crate) refusals: Mutex<HashMap<(String, IpAddr), Instant>>,
     /// The bandwidth of each session, while it moves something.
     pub(crate) pacers: Mutex<HashMap<Uuid, Weak<Pacer>>>,
     /// Cancelled when the gateway stops: no new operation begins.
@@ -85,6 +91,8 @@ impl Inner {
             uploads: Mutex::default(),
             reads: Mutex::default(),
             ensured: Mutex::default(),
+            last_sign: Mutex::default(),
+            refusals: Mutex::default(),
             pacers: Mutex::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use secrecy::ExposeSecret as _;
@@ -28,6 +29,11 @@ fn refused() -> Error {
 
 /// The name under which failed API keys of an address are counted: what was sent is no login, and may be a secret.
 const API_KEYS: &str = "(api key)";
+
+/// A login that is turned away again and again is put on record at most this often.
+const REFUSALS_PAUSE: Duration = Duration::from_mins(1);
+/// How many of them are remembered.
+const MAX_REFUSALS: usize = 10_000;
 
 /// `::ffff:192.0.2.7` is 192.0.2.7.
 fn allowed_from(networks: &[IpNet], ip: IpAddr) -> bool {
@@ -117,7 +123,9 @@ impl Inner {
                 Ok(session)
             }
             Err(error) => {
-                self.put_refused_login(&name, method, peer, &error).await;
+                if error.kind() != ErrorKind::Throttled || self.is_first_refusal(&counted, ip) {
+                    self.put_refused_login(&name, method, peer, &error).await;
+                }
                 Err(error)
             }
         }
@@ -137,7 +145,9 @@ impl Inner {
                 let found = self.eligible(&login, peer);
                 // An unknown login, or one that may not come this way, costs as much time as a wrong password.
                 let hash = found.as_ref().and_then(|f| f.login.password_hash.as_ref());
-                let right = self.verifier.verify(hash, &password).await;
+                let counted = self.counted(&login);
+                let wanted = || self.throttle.check(&counted, peer.ip.to_canonical()).is_ok();
+                let right = self.verifier.verify_while(hash, &password, wanted).await;
                 found.filter(|_| right).map(|f| Proof::of_login(f, AuthMethod::Password))
             }
             Credential::PublicKey { login, key } => {
@@ -207,6 +217,34 @@ impl Inner {
         }
     }
 
+    /// Whether a login that the throttle turns away is the first one in a while: that one is on record, the flood behind
+    /// it is not, as it must not be able to fill the ledger.
+    fn is_first_refusal(&self, counted: &str, ip: IpAddr) -> bool {
+        let now = tokio::time::Instant::now();
+        let pause = self.settings.throttle.ban.max(REFUSALS_PAUSE);
+        let mut refusals = held(&self.refusals);
+        if refusals.len() >= MAX_REFUSALS {
+            refusals.retain(|_, at| now.duration_since(*at) < pause);
+        }
+        // Where too many are remembered, none is on record; the failures before the ban are.
+        if refusals.len() >= MAX_REFUSALS {
+            return false;
+        }
+        match refusals.entry((counted.to_owned(), ip)) {
+            std::collections::hash_map::Entry::Occupied(mut known) => {
+                let due = now.duration_since(*known.get()) >= pause;
+                if due {
+                    known.insert(now);
+                }
+                due
+            }
+            std::collections::hash_map::Entry::Vacant(new) => {
+                new.insert(now);
+                true
+            }
+        }
+    }
+
     async fn put_refused_login(&self, name: &str, method: AuthMethod, peer: &Peer, error: &Error) {
         let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login).failed(error);
         facts.status = Status::Denied;
@@ -218,7 +256,6 @@ impl Inner {
         }
         let audit = facts.audit();
         let events = vec![facts.event("auth.failed")];
-        // What the throttle turns away is on record too, but a flood must not cost a disk's sync for each.
         let durability = if error.kind() == ErrorKind::Throttled { Durability::Process } else { Durability::Disk };
         let done = self.put(durability, audit, events).await;
         if let Err(failure) = done {

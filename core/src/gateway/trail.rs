@@ -1,5 +1,6 @@
 //! Reading the trail: events and audit entries of the own tenant.
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::access::place_of;
@@ -40,7 +41,9 @@ impl Inner {
             let Some(last) = page.last() else { break };
             position = last.position;
             let full = page.len() == PAGE as usize;
-            out.extend(page.into_iter().filter(|stored| shows(session, stored)));
+            for stored in page {
+                out.extend(shown(session, stored)?);
+            }
             if !full {
                 break;
             }
@@ -62,8 +65,29 @@ impl Inner {
     }
 }
 
-/// Whether an event lies in the caller's view. Who manages the tenant sees all of its events; they hold no content.
-fn shows(session: &Session, stored: &StoredEvent) -> bool {
-    let Some(path) = &stored.event.path else { return true };
-    session.scopes.has(Scope::Admin) || VirtualPath::parse(path).is_ok_and(|path| place_of(session, &path).is_some())
+/// An event as a caller may see it, if at all. Who may read the tenant's audit trail, or manages the tenant, sees all of
+/// its events; they hold no content. Others see what lies in their view, and of what is about no file their own; where a
+/// file came from is left out when that is none of their business.
+fn shown(session: &Session, mut stored: StoredEvent) -> Result<Option<StoredEvent>> {
+    if session.scopes.allows(Scope::AuditRead) {
+        return Ok(Some(stored));
+    }
+    let reaches = |path: &str| VirtualPath::parse(path).is_ok_and(|path| place_of(session, &path).is_some());
+    let mut body: Value = serde_json::from_str(&stored.event.body)
+        .map_err(|error| Error::internal(format_args!("the body of event {}: {error}", stored.event.id)))?;
+    let Some(data) = body.get_mut("data").and_then(Value::as_object_mut) else { return Ok(None) };
+    let Some(path) = &stored.event.path else {
+        let own = data.get("identity").and_then(Value::as_str) == Some(&*session.identity.id);
+        return Ok(own.then_some(stored));
+    };
+    if !reaches(path) {
+        return Ok(None);
+    }
+    let hidden = data.get("previous_path").and_then(Value::as_str).is_some_and(|previous| !reaches(previous));
+    if hidden {
+        data.insert("previous_path".to_owned(), Value::Null);
+        data.insert("view_path".to_owned(), Value::Null);
+        stored.event.body = body.to_string();
+    }
+    Ok(Some(stored))
 }

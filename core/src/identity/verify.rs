@@ -53,7 +53,21 @@ impl PasswordVerifier {
     /// When the caller gives up waiting, a verification that has begun goes on in its slot: dropping connections does
     /// not buy an attacker more of them at once.
     pub async fn verify(&self, hash: Option<&SecretString>, password: &SecretString) -> bool {
+        self.verify_while(hash, password, || true).await
+    }
+
+    /// The same; when a slot is free, `wanted` is asked whether the work is still to be done, and the answer is no
+    /// where it is not: a flood of guesses that were let in together ends when the first of them have failed.
+    pub async fn verify_while(
+        &self,
+        hash: Option<&SecretString>,
+        password: &SecretString,
+        wanted: impl Fn() -> bool,
+    ) -> bool {
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return false };
+        if !wanted() {
+            return false;
+        }
         let (hash, password, dummy) = (hash.cloned(), password.clone(), self.dummy);
         let work = move || {
             let _slot = slot;

@@ -82,15 +82,16 @@ impl View {
         names
     }
 
-    /// Where a place of the tenant's tree appears in this view, unless it is outside or shadowed, and what may be done
-    /// there. Of several places the longest `path` wins.
-    pub fn reverse(&self, place: &VirtualPath) -> Option<(VirtualPath, PermissionSet)> {
+    /// Where a place of the tenant's tree appears in this view, and what may be done there; nothing where it is outside
+    /// or shadowed. Of several places the one by the entry with the longest `path` comes first.
+    pub fn reverse(&self, place: &VirtualPath) -> impl Iterator<Item = (VirtualPath, PermissionSet)> + use<'_> {
         let mut candidates: Vec<&ViewEntry> = self.entries.iter().filter(|e| place.below(&e.path).is_some()).collect();
         candidates.sort_by_key(|entry| std::cmp::Reverse(entry.path.as_str().len()));
-        candidates.into_iter().find_map(|entry| {
+        let place = place.clone();
+        candidates.into_iter().filter_map(move |entry| {
             let seen = entry.at.append(&place.below(&entry.path)?).ok()?;
             match self.resolve(&seen) {
-                Resolved::Place { path, permissions, .. } if path == *place => Some((seen, permissions)),
+                Resolved::Place { path, permissions, .. } if path == place => Some((seen, permissions)),
                 _ => None,
             }
         })
@@ -126,9 +127,17 @@ mod tests {
         assert_eq!(place("/inbound"), ("/inbound".into(), true));
         assert_eq!(place("/inbound/a"), ("/inbound/a".into(), false));
         assert_eq!(v.mount_points_in(&p("/")), vec![Name::parse("inbound").unwrap()]);
-        assert_eq!(v.reverse(&p("/partners/edi/inbound/a")), None, "shadowed");
-        assert_eq!(v.reverse(&p("/inbound/a")).unwrap().0, p("/inbound/a"));
-        assert_eq!(v.reverse(&p("/elsewhere")), None);
+        assert_eq!(v.reverse(&p("/partners/edi/inbound/a")).count(), 0, "shadowed");
+        assert_eq!(v.reverse(&p("/inbound/a")).next().unwrap().0, p("/inbound/a"));
+        assert_eq!(v.reverse(&p("/elsewhere")).count(), 0);
+    }
+
+    #[test]
+    fn a_place_may_show_twice() {
+        let v = view(&[("/a", "/x"), ("/b", "/x")]);
+        let seen: Vec<String> = v.reverse(&p("/x/f")).map(|(path, _)| path.as_str().to_owned()).collect();
+        assert_eq!(seen.len(), 2);
+        assert!(seen.contains(&"/a/f".to_owned()) && seen.contains(&"/b/f".to_owned()));
     }
 
     #[test]

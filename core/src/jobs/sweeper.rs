@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-use crate::error::Result;
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
 use crate::ports::Durability;
 use crate::records::{BlobRow, Micros, now};
-use crate::transfer::discard_row;
+use crate::transfer::give_up_row;
 
 const BATCH: u32 = 200;
 /// How long rows of committed and discarded uploads stay.
 const KEEP_ENDED: Duration = Duration::from_hours(24);
+
+fn expired() -> Error {
+    Error::new(ErrorKind::Incomplete, "nobody came back for the incomplete upload; it has expired")
+}
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
@@ -27,13 +33,14 @@ impl Inner {
     async fn sweep_round(&self) -> Result<()> {
         let now = now();
         loop {
-            let expired = self.ledger.read().await?.expired_uploads(now, BATCH).await?;
-            let more = expired.len() == BATCH as usize;
-            for row in expired {
+            let overdue = self.ledger.read().await?.expired_uploads(now, BATCH).await?;
+            let more = overdue.len() == BATCH as usize;
+            for row in overdue {
                 tracing::info!(upload = %row.id, identity = row.identity, "an incomplete upload has expired");
-                self.write(Durability::Process, move |tx| {
-                    let row = row.clone();
-                    Box::pin(async move { discard_row(tx, row).await })
+                let node = self.settings.node.clone();
+                self.write(Durability::Disk, move |tx| {
+                    let (row, node) = (row.clone(), node.clone());
+                    Box::pin(async move { give_up_row(tx, row, &node, &expired()).await })
                 })
                 .await?;
             }
@@ -45,17 +52,8 @@ impl Inner {
         loop {
             let doomed = self.ledger.read().await?.doomed_blobs(before, BATCH).await?;
             let more = doomed.len() == BATCH as usize;
-            let mut swept = 0;
-            for blob in doomed {
-                match self.remove_blob(&blob).await {
-                    Ok(()) => swept += 1,
-                    Err(error) => {
-                        tracing::warn!(%error, blob = %blob.id.key, "a blob could not be removed; trying again later");
-                    }
-                }
-            }
             // Where nothing of a full batch could be removed, the next one would be the same.
-            if !more || swept == 0 {
+            if self.remove_blobs(doomed).await? == 0 || !more {
                 break;
             }
         }
@@ -73,15 +71,45 @@ impl Inner {
         Ok(oldest - micros(self.settings.blob_grace))
     }
 
-    async fn remove_blob(&self, blob: &BlobRow) -> Result<()> {
-        let key = blob.id.key;
-        let marked =
-            self.write(Durability::Process, move |tx| Box::pin(async move { tx.mark_deleting(key).await })).await?;
-        if marked {
-            self.storage(&blob.id.storage)?.remove(&blob.id).await?;
-            self.write(Durability::Process, move |tx| Box::pin(async move { tx.delete_blob(key).await })).await?;
+    /// Removes doomed blobs: marked durably first, so that no power cut can bring back a row whose bytes are gone; then
+    /// the bytes; then the rows. Returns how many are gone.
+    async fn remove_blobs(&self, doomed: Vec<BlobRow>) -> Result<usize> {
+        let keys: Vec<Uuid> = doomed.iter().map(|blob| blob.id.key).collect();
+        let marked = self
+            .write(Durability::Disk, move |tx| {
+                let keys = keys.clone();
+                Box::pin(async move {
+                    let mut marked = Vec::new();
+                    for key in keys {
+                        if tx.mark_deleting(key).await? {
+                            marked.push(key);
+                        }
+                    }
+                    Ok(marked)
+                })
+            })
+            .await?;
+        let mut gone = Vec::new();
+        for blob in doomed.into_iter().filter(|blob| marked.contains(&blob.id.key)) {
+            match self.storage(&blob.id.storage)?.remove(&blob.id).await {
+                Ok(()) => gone.push(blob.id.key),
+                Err(error) => {
+                    tracing::warn!(%error, blob = %blob.id.key, "a blob could not be removed; trying again later");
+                }
+            }
         }
-        Ok(())
+        let count = gone.len();
+        self.write(Durability::Process, move |tx| {
+            let gone = gone.clone();
+            Box::pin(async move {
+                for key in gone {
+                    tx.delete_blob(key).await?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+        Ok(count)
     }
 
     /// Removes blobs that no row names. A row is always there before its blob, so that one without can only be left of

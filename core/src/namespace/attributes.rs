@@ -1,15 +1,17 @@
 //! Setting times, modes and owners. Beside a visible version, the owner's incomplete upload of that name keeps them too.
 
+use uuid::Uuid;
+
 use super::entries::{Viewer, find};
 use super::stat::session_path;
 use super::{Entry, Target};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
 use crate::gateway::{Inner, Place, locate_place};
 use crate::identity::{Permission, Session};
 use crate::path::VirtualPath;
 use crate::policy;
-use crate::ports::{Durability, Tx};
+use crate::ports::{Durability, Lock, Tx};
 use crate::records::Attributes;
 
 #[derive(Clone)]
@@ -22,8 +24,12 @@ struct Change {
 }
 
 impl Change {
-    async fn run(mut self, tx: &mut dyn Tx) -> Result<Entry> {
+    /// The entry as it is now, and the upload whose row was changed, with its new generation.
+    async fn run(mut self, tx: &mut dyn Tx) -> Result<(Entry, Option<(Uuid, i64)>)> {
         let found = find(&mut *tx, &self.viewer.tenant, &self.place).await?;
+        if let (Some(parent), Some(name)) = (&found.parent, self.place.path.name()) {
+            tx.lock(&[Lock::Name(parent.id, name.as_str().to_owned())]).await?;
+        }
         let upload = match (&found.parent, self.place.path.name()) {
             (Some(parent), Some(name)) => self.viewer.upload(&mut *tx, parent.id, name.as_str()).await?,
             _ => None,
@@ -33,6 +39,7 @@ impl Change {
             None => None,
         };
         let mut entry = None;
+        let mut changed = None;
         let mut events = Vec::new();
         if let Some(mut node) = node {
             if let Some(modified_at) = self.attributes.modified_at {
@@ -52,13 +59,21 @@ impl Change {
         if let Some(mut row) = upload {
             let (state, generation) = (row.state, row.generation);
             row.attributes = row.attributes.merged(&self.attributes);
-            tx.update_upload(&row, &[state], generation).await?;
+            // See the rename: a holder that does not learn of the change must not undo it.
+            row.generation += 1;
+            if !tx.update_upload(&row, &[state], generation).await? {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "the upload was changed by somebody else meanwhile; try again",
+                ));
+            }
             entry = Some(Entry::of_upload(&row, entry.as_ref(), self.path.clone()));
+            changed = Some((row.id, row.generation));
         }
         let entry = entry.ok_or_else(Error::not_found)?;
         tx.append_audit(&self.facts.audit()).await?;
         tx.append_events(&events).await?;
-        Ok(entry)
+        Ok((entry, changed))
     }
 }
 
@@ -89,14 +104,17 @@ impl Inner {
         let held = self.hold_uploads(&viewer, &place).await?;
         let facts = self.facts_at(session, Operation::Attributes, &place);
         let change = Change { place, path, viewer, attributes: attributes.clone(), facts };
-        let entry = self
+        let (entry, changed) = self
             .write(Durability::Disk, move |tx| {
                 let change = change.clone();
                 Box::pin(async move { change.run(tx).await })
             })
             .await?;
         for mut work in held {
-            work.row.attributes = work.row.attributes.merged(&attributes);
+            if let Some((_, generation)) = changed.filter(|(id, _)| *id == work.row.id) {
+                work.row.attributes = work.row.attributes.merged(&attributes);
+                work.row.generation = generation;
+            }
         }
         Ok(entry)
     }

@@ -11,7 +11,7 @@ use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
 use crate::records::{Node, now};
-use crate::transfer::discard_row;
+use crate::transfer::give_up_row;
 
 /// Takes a file's version away: its quota and its blobs.
 pub(crate) async fn release_version(tx: &mut dyn Tx, node: &Node) -> Result<()> {
@@ -47,7 +47,8 @@ impl Removal {
             return Err(Error::not_found());
         }
         if let Some(row) = upload {
-            discard_row(&mut *tx, row).await?;
+            let removed = Error::new(ErrorKind::Incomplete, "the incomplete upload was removed by its owner");
+            give_up_row(&mut *tx, row, &self.facts.node, &removed).await?;
         }
         let mut events = Vec::new();
         if let Some(node) = &node {

@@ -14,7 +14,7 @@ use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
 use crate::records::{EventRecord, Node, UploadRow, UploadState};
-use crate::transfer::discard_row;
+use crate::transfer::{give_up_row, replaced};
 
 #[derive(Clone)]
 struct Renaming {
@@ -68,6 +68,10 @@ impl Renaming {
         };
         let follows = self.viewer.upload(&mut *tx, from_parent, &from_name).await?;
         policy::require(self.from.permissions, Permission::Rename)?;
+        if source.is_none() && follows.is_none() {
+            // Before anything is said of the target: what is not there is the client's first problem.
+            return Err(Error::not_found());
+        }
         if source.as_ref().is_some_and(Node::is_folder) {
             policy::require(self.to.permissions, Permission::Mkdir)?;
         } else {
@@ -76,6 +80,12 @@ impl Renaming {
         let moved_onto_itself = from_parent == to_parent && from_name == to_name;
         if let (Some(existing), false) = (&existing, moved_onto_itself) {
             self.check_existing(source.as_ref(), existing)?;
+        }
+        if !self.same_storage {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "the two folders are kept in different storages; copy the file and remove the original",
+            ));
         }
         require_unreserved(&mut *tx, to_parent, &to_name, follows.as_ref().map(|row| row.id)).await?;
         match source {
@@ -87,12 +97,6 @@ impl Renaming {
             Some(node) => {
                 if node.is_folder() {
                     self.check_cycle(&mut *tx, &node, &target_folder).await?;
-                }
-                if !self.same_storage {
-                    return Err(Error::new(
-                        ErrorKind::Unsupported,
-                        "the two folders are kept in different storages; copy the file and remove the original",
-                    ));
                 }
                 let retargeted = if let Some(row) = follows {
                     vec![self.retarget(&mut *tx, row, to_parent, &to_name, true).await?]
@@ -110,6 +114,7 @@ impl Renaming {
             None => {
                 let row = follows.ok_or_else(Error::not_found)?;
                 if moved_onto_itself {
+                    tx.append_audit(&self.facts.audit()).await?;
                     return Ok(Renamed {
                         entry: Entry::of_upload(&row, None, self.to_path),
                         folder: false,
@@ -161,6 +166,9 @@ impl Renaming {
     ) -> Result<UploadRow> {
         self.discard_target(&mut *tx, parent, name).await?;
         let (state, generation) = (row.state, row.generation);
+        // The generation is bumped: a holder whose copy of the row does not learn of the new name, on another node say,
+        // can write no more, instead of bringing back the old one.
+        row.generation += 1;
         row.parent = parent;
         name.clone_into(&mut row.name);
         if exists && row.exclusive {
@@ -179,7 +187,7 @@ impl Renaming {
     async fn discard_target(&self, tx: &mut dyn Tx, parent: uuid::Uuid, name: &str) -> Result<()> {
         for row in tx.uploads_named(parent, name).await? {
             if self.viewer.owns(&row) && row.state == UploadState::Detached {
-                discard_row(&mut *tx, row).await?;
+                give_up_row(&mut *tx, row, &self.facts.node, &replaced()).await?;
             }
         }
         Ok(())
@@ -313,6 +321,7 @@ impl Inner {
             .await?;
         for mut work in held {
             if let Some(row) = renamed.retargeted.iter().find(|row| row.id == work.row.id) {
+                work.row.generation = row.generation;
                 work.row.parent = row.parent;
                 work.row.name.clone_from(&row.name);
                 work.row.exclusive = row.exclusive;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::detach::discard_row;
+use super::detach::{give_up_row, replaced};
 use super::upload::{Upload, UploadCore};
 use super::work::{Work, quota_exceeded};
 use super::{Disposition, Pacer, UploadOptions};
@@ -40,6 +40,16 @@ struct Begun {
     row: UploadRow,
     visible: Option<Node>,
     plain: bool,
+    credit: u64,
+}
+
+/// What of the quota a version that is changed in place already takes of the same identity's.
+fn credit(row: &UploadRow, visible: Option<&Node>) -> u64 {
+    visible
+        .filter(|node| row.compare_base && node.created_by.identity == row.identity)
+        .and_then(|node| node.content.as_ref())
+        .filter(|content| Some(content.version) == row.base_version)
+        .map_or(0, |content| content.size)
 }
 
 impl Beginning {
@@ -84,7 +94,7 @@ impl Beginning {
             Disposition::Create { .. } if visible.is_some() => Err(Error::already_exists()),
             Disposition::Replace | Disposition::Create { .. } | Disposition::Truncate => {
                 for row in own {
-                    discard_row(&mut *tx, row).await?;
+                    give_up_row(&mut *tx, row, &self.node, &replaced()).await?;
                 }
                 self.begin_new(&mut *tx, parent.id, name, None, visible).await
             }
@@ -140,7 +150,7 @@ impl Beginning {
     ) -> Result<Begun> {
         let content = base.as_ref().and_then(|node| node.content.as_ref());
         let now = now();
-        let row = UploadRow {
+        let mut row = UploadRow {
             id: self.id,
             tenant: self.session.tenant.id.to_string(),
             identity: self.session.identity.id.to_string(),
@@ -157,7 +167,7 @@ impl Beginning {
             compare_base: content.is_some(),
             size: content.map_or(0, |c| c.size),
             prefix: content.map_or(0, |c| c.size),
-            reserved: self.first_reservation(&mut *tx, content.map_or(0, |c| c.size)).await?,
+            reserved: 0,
             segments: content.map(|c| c.segments.clone()).unwrap_or_default(),
             hash_state: None,
             hashed: 0,
@@ -168,12 +178,14 @@ impl Beginning {
             updated_at: now,
             expires_at: now.saturating_add(self.expiry),
         };
+        let credit = credit(&row, visible.as_ref());
+        row.reserved = self.first_reservation(&mut *tx, row.size.saturating_sub(credit)).await?;
         tx.insert_blob(&self.blob, row.id).await?;
         for blob in super::segments::Segments::new(row.segments.clone()).blobs() {
             tx.reference_blob(blob.key, row.id).await?;
         }
         tx.insert_upload(&row).await?;
-        Ok(Begun { plain: base.is_none(), row, visible })
+        Ok(Begun { plain: base.is_none(), row, visible, credit })
     }
 
     async fn first_reservation(&self, tx: &mut dyn Tx, base: u64) -> Result<u64> {
@@ -213,7 +225,7 @@ impl Beginning {
         if !tx.update_upload(&row, &[state], generation).await? {
             return Err(super::work::taken_over());
         }
-        Ok(Begun { row, visible, plain: false })
+        Ok(Begun { credit: credit(&row, visible.as_ref()), row, visible, plain: false })
     }
 }
 
@@ -248,7 +260,12 @@ impl Inner {
         path: &VirtualPath,
         options: UploadOptions,
     ) -> Result<Upload> {
-        let result = self.begin_upload_at(session, path, options).await;
+        // In a task of its own: a caller that goes away while the ledger writes must not leave an upload behind that is
+        // open and held by nobody. The handle that nobody takes is dropped, and so detached.
+        let (inner, held_session, to) = (self.clone(), session.clone(), path.clone());
+        let task = self.tasks.spawn(async move { inner.begin_upload_at(&held_session, &to, options).await });
+        let result =
+            task.await.unwrap_or_else(|error| Err(Error::internal(format_args!("beginning an upload: {error}"))));
         self.recorded(session, Operation::Upload, &Target::Path(path.clone()), result).await
     }
 
@@ -288,16 +305,17 @@ impl Inner {
             blob: blob.clone(),
             expiry: i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX),
         };
-        let Begun { row, visible, plain } = self
+        let Begun { row, visible, plain, credit } = self
             .write(Durability::Process, move |tx| {
                 let beginning = beginning.clone();
                 Box::pin(async move { beginning.run(tx).await })
             })
             .await?;
         let visible = visible.map(|node| Entry::of_node(&node, path.clone(), false));
-        let id = row.id;
+        let (id, resumed) = (row.id, row.generation > 1);
         let mut work = Work::new(row, blob, store, plain);
         work.expected = options.expected_sha256;
+        work.credit = credit;
         Ok(Upload::new(Arc::new(UploadCore {
             inner: self.clone(),
             session: session.clone(),
@@ -305,6 +323,7 @@ impl Inner {
             path: path.clone(),
             options,
             id,
+            resumed,
             began: Instant::now(),
             visible,
             touched: AtomicI64::new(now()),

@@ -5,16 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
 use super::begin::require_match;
-use super::detach::{end_failed, put_discarded};
+use super::detach::{end_failed, forget, put_discarded};
 use super::upload::UploadCore;
 use super::work::{Work, taken_over};
 use super::{Disposition, Receipt, UploadOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
-use crate::gateway::{Inner, place_of};
+use crate::gateway::{Inner, Place, place_of};
 use crate::identity::{Permission, Session};
 use crate::namespace::{Entry, Target, content_type_of, path_of, release_version, require_unreserved};
 use crate::path::Name;
@@ -38,40 +39,42 @@ pub(crate) async fn commit(core: Arc<UploadCore>) -> Result<Receipt> {
 async fn commit_held(core: &UploadCore) -> Result<Receipt> {
     let mut work = core.work.lock().await;
     if work.row.compare_base && !work.wrote && work.failed.is_none() {
-        return close_unchanged(core, &mut work).await;
+        return close_unchanged(core, work).await;
     }
     if let Err(error) = prepare(core, &mut work).await {
-        return Err(give_up(core, &work, UploadState::Open, error).await);
+        return Err(give_up(core, &work, error).await);
     }
     let sha256 = match work.digest(&core.inner).await {
         Ok(sha256) => sha256,
-        Err(error) => return Err(give_up(core, &work, UploadState::Open, error).await),
+        Err(error) => return Err(give_up(core, &work, error).await),
     };
     if work.expected.is_some_and(|expected| expected != sha256) {
         let error = Error::new(
             ErrorKind::DigestMismatch,
             "the content does not have the announced SHA-256; nothing was published, send it again",
         );
-        put_discarded(core, &work, Status::Failed, &error).await?;
-        return Err(error);
+        return Err(give_up(core, &work, error).await);
     }
     if work.segments.runs().len() > MAX_RUNS
         && let Err(error) = compact(core, &mut work).await
     {
-        return Err(give_up(core, &work, UploadState::Open, error).await);
+        return Err(give_up(core, &work, error).await);
     }
-    // Sealing keeps other sessions out while the content becomes durable: both at once, the transaction after both.
-    let sealed = UploadRow { state: UploadState::Sealed, ..work.checkpointed(UploadState::Sealed) };
-    let (seal, sync) = tokio::join!(seal(core, &sealed), work.sync());
+    // Sealing keeps other sessions out while the content becomes durable: both at once, the transaction after both. The
+    // seal stores no more than the last checkpoint, so that a crash in between leaves no row that promises bytes which
+    // did not reach the disk.
+    let sealed = UploadRow { state: UploadState::Sealed, updated_at: now(), ..work.row.clone() };
+    let (seal, sync) = tokio::join!(seal(core, sealed), work.sync());
     if let Err(error) = sync {
+        // A failed sync is not tried again: what was written is given up.
         put_discarded(core, &work, Status::Failed, &error).await?;
         return Err(error);
     }
+    work.row = work.checkpointed(UploadState::Sealed);
     if let Err(error) = seal {
-        return Err(give_up(core, &work, UploadState::Open, error).await);
+        return Err(give_up(core, &work, error).await);
     }
-    work.row = sealed.clone();
-    publish(core, &work, sealed, sha256).await
+    publish(core, &work, sha256).await
 }
 
 /// Everything that must hold before the content is hashed: all bytes written, the announced size reached.
@@ -84,6 +87,7 @@ async fn prepare(core: &UploadCore, work: &mut Work) -> Result<()> {
         return Err(Error::new(ErrorKind::Incomplete, "fewer bytes came than were announced; nothing was published"));
     }
     let size = work.size;
+    core.reserve(work, size).await?;
     work.segments.fill(size);
     Ok(())
 }
@@ -92,7 +96,7 @@ async fn compact(core: &UploadCore, work: &mut Work) -> Result<()> {
     let blob = BlobId { key: Uuid::new_v4(), ..work.blob.clone() };
     let (row, holder) = (blob.clone(), core.id);
     core.inner
-        .write(Durability::Process, move |tx| {
+        .write(Durability::Disk, move |tx| {
             let row = row.clone();
             Box::pin(async move { tx.insert_blob(&row, holder).await })
         })
@@ -100,8 +104,7 @@ async fn compact(core: &UploadCore, work: &mut Work) -> Result<()> {
     work.compact(&core.inner, blob).await
 }
 
-async fn seal(core: &UploadCore, row: &UploadRow) -> Result<()> {
-    let row = row.clone();
+async fn seal(core: &UploadCore, row: UploadRow) -> Result<()> {
     let held = core
         .inner
         .write(Durability::Process, move |tx| {
@@ -117,38 +120,31 @@ async fn seal(core: &UploadCore, row: &UploadRow) -> Result<()> {
 
 /// A file that was opened for change in place and not changed: no new version. Attributes that were set through the
 /// handle are set on the file.
-async fn close_unchanged(core: &UploadCore, work: &mut Work) -> Result<Receipt> {
-    let row = work.row.clone();
-    let discarded = core
-        .inner
-        .write(Durability::Process, move |tx| {
-            let row = row.clone();
-            Box::pin(async move { super::discard_row(tx, row).await })
-        })
-        .await?;
-    if !discarded {
+async fn close_unchanged(core: &UploadCore, work: MutexGuard<'_, Work>) -> Result<Receipt> {
+    if !forget(core, &work).await? {
         return Err(taken_over());
     }
-    let entry = if work.row.attributes.is_empty() {
+    let attributes = work.row.attributes.clone();
+    // Setting attributes holds the uploads of that name, which this one must not keep waiting.
+    drop(work);
+    let entry = if attributes.is_empty() {
         core.visible.clone().ok_or_else(Error::not_found)?
     } else {
-        let target = Target::Path(core.path.clone());
-        core.inner.set_attributes(&core.session, &target, work.row.attributes.clone()).await?
+        core.inner.set_attributes(&core.session, &Target::Path(core.path.clone()), attributes).await?
     };
     Ok(Receipt { entry, created: false, transfer_id: core.id })
 }
 
 /// After an error: the upload is put away, and the error handed on.
-async fn give_up(core: &UploadCore, work: &Work, from: UploadState, error: Error) -> Error {
-    // One that was detached for idleness, and could not be taken up again, still is.
-    let from = if work.detached { UploadState::Detached } else { from };
-    end_failed(core, work, from, &error).await;
+async fn give_up(core: &UploadCore, work: &Work, error: Error) -> Error {
+    end_failed(core, work, &error).await;
     error
 }
 
 #[derive(Clone)]
 struct Publication {
     session: Arc<Session>,
+    place: Place,
     options: UploadOptions,
     row: UploadRow,
     sha256: [u8; 32],
@@ -162,7 +158,8 @@ struct Published {
     created: bool,
 }
 
-async fn publish(core: &UploadCore, work: &Work, row: UploadRow, sha256: [u8; 32]) -> Result<Receipt> {
+async fn publish(core: &UploadCore, work: &Work, sha256: [u8; 32]) -> Result<Receipt> {
+    let row = work.row.clone();
     let mut facts = core.inner.facts(&core.session, Operation::Upload);
     facts.transfer_id = Some(core.id);
     facts.size = Some(row.size);
@@ -172,6 +169,7 @@ async fn publish(core: &UploadCore, work: &Work, row: UploadRow, sha256: [u8; 32
     facts.duration_ms = u64::try_from(core.began.elapsed().as_millis()).ok();
     let publication = Publication {
         session: core.session.clone(),
+        place: core.place.clone(),
         options: core.options.clone(),
         temporary: core.inner.is_temporary(&row.name),
         plain: work.plain,
@@ -193,17 +191,20 @@ async fn publish(core: &UploadCore, work: &Work, row: UploadRow, sha256: [u8; 32
         }
         // Where COMMIT's outcome is not known, the upload's row tells. OK is never a guess.
         Err(error) if error.kind() == ErrorKind::Unavailable => look_up(core, work, error).await,
-        Err(error) => Err(give_up(core, work, UploadState::Sealed, error).await),
+        Err(error) => Err(give_up(core, work, error).await),
     }
 }
 
 async fn look_up(core: &UploadCore, work: &Work, error: Error) -> Result<Receipt> {
     for _ in 0..LOOKUPS {
         if let Ok(found) = outcome(&core.inner, core).await {
-            return match found {
-                Some(receipt) => Ok(receipt),
-                None => Err(give_up(core, work, UploadState::Sealed, error).await),
-            };
+            if let Some(receipt) = found {
+                return Ok(receipt);
+            }
+            // It did not happen, unless it still does at this very moment: then the row is not ours to put away.
+            if end_failed(core, work, &error).await {
+                return Err(error);
+            }
         }
         tokio::time::sleep(LOOKUP_PAUSE).await;
     }
@@ -246,6 +247,9 @@ impl Publication {
         // References of blobs that the map no longer names: overwritten runs, blobs of earlier holders.
         let keep: Vec<Uuid> = segments.blobs().iter().map(|blob| blob.key).collect();
         if !(self.plain && keep.len() == 1) {
+            for blob in &keep {
+                tx.reference_blob(*blob, self.row.id).await?;
+            }
             tx.release_blobs(self.row.id, &keep, now()).await?;
         }
         let created = existing.is_none();
@@ -277,7 +281,9 @@ impl Publication {
     async fn check(&mut self, tx: &mut dyn Tx, parent: Uuid, name: &str, existing: Option<&Node>) -> Result<()> {
         let folder = path_of(&mut *tx, &self.session, parent).await?.ok_or_else(Error::no_such_folder)?;
         let path = folder.join(&Name::parse(name)?)?;
-        let place = place_of(&self.session, &path).ok_or_else(|| Error::permission_denied("upload"))?;
+        // Where several entries of the view show the place, the one counts that the upload came by.
+        let place = if self.place.path == path { Some(self.place.clone()) } else { place_of(&self.session, &path) };
+        let place = place.ok_or_else(|| Error::permission_denied("upload"))?;
         self.facts.path = Some(place.path.as_str().to_owned());
         self.facts.view_path = Some(place.view_path.as_str().to_owned());
         match existing {

@@ -1,14 +1,18 @@
 //! An upload that does not end well: left to be resumed, or given up.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::upload::UploadCore;
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
-use crate::gateway::Inner;
+use crate::gateway::{Inner, held, place_of};
+use crate::identity::{Protocol, Session};
+use crate::path::VirtualPath;
 use crate::ports::{Durability, Tx};
-use crate::records::{AuditRecord, EventRecord, UploadRow, UploadState, now};
+use crate::records::{Micros, UploadRow, UploadState, now};
 
 /// Gives an upload up within a transaction: its row, its blobs. False where somebody else changed it meanwhile.
 pub(crate) async fn discard_row(tx: &mut dyn Tx, mut row: UploadRow) -> Result<bool> {
@@ -25,29 +29,115 @@ pub(crate) async fn discard_row(tx: &mut dyn Tx, mut row: UploadRow) -> Result<b
     Ok(true)
 }
 
-/// What the trail says of an upload that did not become a version.
-pub(crate) fn incomplete_facts(core: &UploadCore, work: &Work, status: Option<Status>, error: &Error) -> Facts {
-    let mut facts = core.inner.facts_at(&core.session, Operation::Upload, &core.place);
-    facts.transfer_id = Some(core.id);
-    facts.file_id = core.visible.as_ref().map(|entry| entry.id);
-    facts.size = Some(work.size);
-    facts.bytes = Some(work.received);
-    facts.complete = Some(false);
-    facts.duration_ms = u64::try_from(core.began.elapsed().as_millis()).ok();
-    let mut facts = facts.failed(error);
-    if let Some(status) = status {
-        facts.status = status;
-    }
-    facts
+/// Whether the trail has not been told yet that an upload is incomplete: it is held by a session, or was detached only
+/// for idleness. One that was told of is held by nobody.
+fn is_untold(row: &UploadRow) -> bool {
+    row.state.is_live() && !row.incarnation.is_nil()
 }
 
-fn trail(facts: &Facts, refused: bool) -> (AuditRecord, Vec<EventRecord>) {
-    let last = if facts.status == Status::Cancelled { "transfer.cancelled" } else { "transfer.failed" };
-    let mut events = vec![facts.event("upload.incomplete"), facts.event(last)];
-    if refused {
-        events.push(facts.event("policy.violated"));
+/// Gives up an upload that no session of this process ends itself: replaced, removed, expired.
+pub(crate) async fn give_up_row(tx: &mut dyn Tx, row: UploadRow, node: &str, reason: &Error) -> Result<bool> {
+    let untold = is_untold(&row);
+    if !discard_row(&mut *tx, row.clone()).await? {
+        return Ok(false);
     }
-    (facts.audit(), events)
+    if untold {
+        tell_incomplete(&mut *tx, &row, node, reason).await?;
+    }
+    Ok(true)
+}
+
+/// The path in the tenant's tree of the name that an upload is bound to; none where its folder is gone.
+async fn path_of_row(tx: &mut dyn Tx, row: &UploadRow) -> Result<Option<VirtualPath>> {
+    let folder = tx.ancestry(row.parent).await?;
+    if folder.is_empty() {
+        return Ok(None);
+    }
+    let mut names: Vec<&str> = folder.iter().skip(1).map(|(_, name)| name.as_str()).collect();
+    names.push(&row.name);
+    VirtualPath::parse(&names.join("/")).map(Some)
+}
+
+fn last_event(status: Status) -> &'static str {
+    if status == Status::Cancelled { "transfer.cancelled" } else { "transfer.failed" }
+}
+
+/// Puts on record that an upload is incomplete, from what its row knows.
+pub(crate) async fn tell_incomplete(tx: &mut dyn Tx, row: &UploadRow, node: &str, reason: &Error) -> Result<()> {
+    let path = path_of_row(&mut *tx, row).await?;
+    let facts = Facts {
+        tenant: Some(row.tenant.as_str().into()),
+        identity: Some(row.identity.clone()),
+        login: Some(row.login.clone()),
+        protocol: Protocol::parse(&row.protocol).unwrap_or(Protocol::Transfer),
+        session: Some(row.session),
+        client_ip: None,
+        node: node.to_owned(),
+        auth_method: None,
+        cipher: None,
+        client_version: None,
+        operation: Operation::Upload,
+        status: Status::Failed,
+        at: now(),
+        transfer_id: Some(row.id),
+        file_id: None,
+        path: path.map(|path| path.as_str().to_owned()),
+        view_path: None,
+        previous_path: None,
+        size: Some(row.size),
+        bytes: Some(row.prefix),
+        complete: Some(false),
+        hash: None,
+        content_type: None,
+        duration_ms: None,
+        error: None,
+    }
+    .failed(reason);
+    tx.append_audit(&facts.audit()).await?;
+    tx.append_events(&[facts.event("upload.incomplete"), facts.event(last_event(facts.status))]).await
+}
+
+/// How an upload that this process holds ended without becoming a version.
+#[derive(Clone)]
+struct Ending {
+    session: Arc<Session>,
+    facts: Facts,
+    refused: bool,
+}
+
+impl Ending {
+    fn new(core: &UploadCore, work: &Work, status: Option<Status>, reason: &Error) -> Self {
+        let mut facts = core.inner.facts(&core.session, Operation::Upload);
+        facts.transfer_id = Some(core.id);
+        facts.file_id = core.visible.as_ref().map(|entry| entry.id);
+        facts.size = Some(work.size);
+        facts.bytes = Some(work.received);
+        facts.complete = Some(false);
+        facts.duration_ms = u64::try_from(core.began.elapsed().as_millis()).ok();
+        let mut facts = facts.failed(reason);
+        if let Some(status) = status {
+            facts.status = status;
+        }
+        Self { session: core.session.clone(), facts, refused: reason.kind().is_refusal() }
+    }
+
+    /// Where the name is by now: it may have been renamed, or its folder moved, since the upload began.
+    async fn locate(&mut self, tx: &mut dyn Tx, row: &UploadRow) -> Result<()> {
+        if let Some(path) = path_of_row(&mut *tx, row).await? {
+            self.facts.view_path = place_of(&self.session, &path).map(|place| place.view_path.as_str().to_owned());
+            self.facts.path = Some(path.as_str().to_owned());
+        }
+        Ok(())
+    }
+
+    async fn put(&self, tx: &mut dyn Tx) -> Result<()> {
+        let mut events = vec![self.facts.event("upload.incomplete"), self.facts.event(last_event(self.facts.status))];
+        if self.refused {
+            events.push(self.facts.event("policy.violated"));
+        }
+        tx.append_audit(&self.facts.audit()).await?;
+        tx.append_events(&events).await
+    }
 }
 
 /// Whether an upload that failed so can be of use to anybody: what is too large, or does not fit, would only take room.
@@ -77,123 +167,178 @@ pub(crate) const fn resumable(kind: ErrorKind) -> bool {
     }
 }
 
-/// Ends an upload that failed: left to be resumed where that can be of use, otherwise given up.
-pub(crate) async fn end_failed(core: &UploadCore, work: &Work, from: UploadState, error: &Error) {
+/// Ends an upload that failed: left to be resumed where that can be of use, otherwise given up. False where it is not
+/// this holder's any more.
+pub(crate) async fn end_failed(core: &UploadCore, work: &Work, error: &Error) -> bool {
     let done = if resumable(error.kind()) {
-        let row = UploadRow { state: UploadState::Detached, updated_at: now(), ..work.row.clone() };
-        put_detached(core, work, row, from, error).await
+        put_detached(core, work, work.row.clone(), error).await
     } else {
         put_discarded(core, work, Status::Failed, error).await
     };
-    if let Err(failure) = done {
+    done.unwrap_or_else(|failure| {
         tracing::warn!(error = %failure, upload = %core.id, "a failed upload could not be put on record; recovery will see to it");
-    }
+        true
+    })
 }
 
 /// Leaves an upload to be resumed by its own identity: what was received is made durable and checkpointed; where that
-/// fails it goes back to its last checkpoint.
+/// fails it goes back to its last checkpoint. A change in place that changed nothing is simply forgotten.
 pub(crate) async fn detach(core: &UploadCore, reason: &Error) {
-    core.unregister();
     let mut work = core.work.lock().await;
-    let from = if work.detached { UploadState::Detached } else { UploadState::Open };
-    if work.failed.is_none() && resumable(reason.kind()) && work.sync().await.is_ok() {
+    if work.row.compare_base && !work.wrote && work.failed.is_none() {
+        if let Err(error) = forget(core, &work).await {
+            tracing::warn!(%error, upload = %core.id, "an upload could not be forgotten; recovery will see to it");
+        }
+    } else if work.failed.is_none() && resumable(reason.kind()) && work.sync().await.is_ok() {
         let row = work.checkpointed(UploadState::Detached);
-        if let Err(error) = put_detached(core, &work, row, from, reason).await {
+        if let Err(error) = put_detached(core, &work, row, reason).await {
             tracing::warn!(%error, upload = %core.id, "an upload could not be detached; recovery will see to it");
         }
-        return;
+    } else {
+        let error = work.failed.clone().unwrap_or_else(|| reason.clone());
+        end_failed(core, &work, &error).await;
     }
-    let error = work.failed.clone().unwrap_or_else(|| reason.clone());
-    end_failed(core, &work, from, &error).await;
+    core.unregister();
 }
 
-/// Stores a row as detached, with its trail. It is no error where another session has taken the upload over.
-pub(crate) async fn put_detached(
-    core: &UploadCore,
-    work: &Work,
-    row: UploadRow,
-    from: UploadState,
-    reason: &Error,
-) -> Result<()> {
-    let facts = incomplete_facts(core, work, None, reason);
-    let (audit, events) = trail(&facts, reason.kind().is_refusal());
+/// Forgets an upload that changed nothing; false where it is not this holder's any more.
+pub(crate) async fn forget(core: &UploadCore, work: &Work) -> Result<bool> {
+    let row = work.row.clone();
+    core.inner
+        .write(Durability::Process, move |tx| {
+            let row = row.clone();
+            Box::pin(async move { discard_held(tx, row.id, row.generation).await })
+        })
+        .await
+}
+
+/// Discards an upload that still has this generation, whatever its holder believes of its state.
+async fn discard_held(tx: &mut dyn Tx, id: Uuid, generation: i64) -> Result<bool> {
+    match tx.upload(id).await?.filter(|row| row.state.is_live() && row.generation == generation) {
+        Some(row) => discard_row(&mut *tx, row).await,
+        None => Ok(false),
+    }
+}
+
+/// Stores a row as detached, with its trail; false where another session has taken the upload over meanwhile. What the
+/// holder believes of the row's state does not matter: the generation proves that it is still the holder.
+pub(crate) async fn put_detached(core: &UploadCore, work: &Work, row: UploadRow, reason: &Error) -> Result<bool> {
+    let row = UploadRow {
+        state: UploadState::Detached,
+        incarnation: Uuid::nil(),
+        updated_at: now(),
+        expires_at: core.inner.expiry(),
+        ..row
+    };
+    let (ending, node, taken) =
+        (Ending::new(core, work, None, reason), core.inner.settings.node.clone(), reason.kind() == ErrorKind::Conflict);
     core.inner
         .write(Durability::Disk, move |tx| {
-            let (row, audit, events) = (row.clone(), audit.clone(), events.clone());
+            let (row, mut ending, node) = (row.clone(), ending.clone(), node.clone());
             Box::pin(async move {
-                let generation = row.generation;
-                if tx.update_upload(&row, &[from], generation).await? {
-                    replace_other_detached(tx, &row).await?;
-                    tx.append_audit(&audit).await?;
-                    tx.append_events(&events).await?;
+                let now =
+                    tx.upload(row.id).await?.filter(|now| now.state.is_live() && now.generation == row.generation);
+                let held = match &now {
+                    Some(_) => tx.update_upload(&row, &HELD, row.generation).await?,
+                    None => false,
+                };
+                ending.locate(&mut *tx, &row).await?;
+                if !held {
+                    // The holder is told that it lost the upload, and that is on record; the upload itself goes on.
+                    if taken {
+                        tx.append_audit(&ending.facts.audit()).await?;
+                    }
+                    return Ok(false);
                 }
-                Ok(())
+                if now.is_some_and(|now| is_untold(&now)) {
+                    replace_other_detached(&mut *tx, &row, &node).await?;
+                    ending.put(&mut *tx).await?;
+                }
+                Ok(true)
             })
         })
         .await
 }
 
+/// The states of an upload that a holder may have left.
+const HELD: [UploadState; 3] = [UploadState::Open, UploadState::Detached, UploadState::Sealed];
+
 /// One detached upload per owner and name: the one that is detached now replaces an older one.
-pub(crate) async fn replace_other_detached(tx: &mut dyn Tx, row: &UploadRow) -> Result<()> {
+pub(crate) async fn replace_other_detached(tx: &mut dyn Tx, row: &UploadRow, node: &str) -> Result<()> {
     for other in tx.uploads_named(row.parent, &row.name).await? {
         let same_owner = other.tenant == row.tenant && other.identity == row.identity;
         if same_owner && other.id != row.id && other.state == UploadState::Detached {
-            discard_row(&mut *tx, other).await?;
+            give_up_row(&mut *tx, other, node, &replaced()).await?;
         }
     }
     Ok(())
 }
 
-/// Gives an upload up and removes what was written, with its trail.
-pub(crate) async fn discard(core: &UploadCore, status: Status, reason: &Error) -> Result<()> {
-    core.unregister();
-    let work = core.work.lock().await;
-    put_discarded(core, &work, status, reason).await
+/// Why an incomplete upload gives way to another one of its owner.
+pub(crate) fn replaced() -> Error {
+    Error::new(ErrorKind::Incomplete, "the incomplete upload was replaced by another one of the same name")
 }
 
-pub(crate) async fn put_discarded(core: &UploadCore, work: &Work, status: Status, reason: &Error) -> Result<()> {
-    let (audit, events) = trail(&incomplete_facts(core, work, Some(status), reason), reason.kind().is_refusal());
-    let (id, generation): (Uuid, i64) = (core.id, work.row.generation);
+/// Gives an upload up and removes what was written, with its trail.
+pub(crate) async fn discard(core: &UploadCore, status: Status, reason: &Error) -> Result<()> {
+    let work = core.work.lock().await;
+    let done = put_discarded(core, &work, status, reason).await;
+    core.unregister();
+    done.map(drop)
+}
+
+/// The same for a holder of the working state; false where the upload is not this holder's any more.
+pub(crate) async fn put_discarded(core: &UploadCore, work: &Work, status: Status, reason: &Error) -> Result<bool> {
+    let ending = Ending::new(core, work, Some(status).filter(|_| !reason.kind().is_refusal()), reason);
+    let row = work.row.clone();
     core.inner
         .write(Durability::Disk, move |tx| {
-            let (audit, events) = (audit.clone(), events.clone());
+            let (row, mut ending) = (row.clone(), ending.clone());
             Box::pin(async move {
-                let row = tx.upload(id).await?.filter(|row| row.state.is_live() && row.generation == generation);
-                if let Some(row) = row {
-                    discard_row(&mut *tx, row).await?;
+                ending.locate(&mut *tx, &row).await?;
+                let held = discard_held(&mut *tx, row.id, row.generation).await?;
+                if held {
+                    ending.put(&mut *tx).await?;
+                } else {
+                    tx.append_audit(&ending.facts.audit()).await?;
                 }
-                tx.append_audit(&audit).await?;
-                tx.append_events(&events).await
+                Ok(held)
             })
         })
         .await
 }
 
 impl Inner {
+    /// When an upload that is detached now can be resumed no more.
+    pub(crate) fn expiry(&self) -> Micros {
+        now().saturating_add(i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX))
+    }
+
     /// Detaches the uploads of this process that have received nothing for a while, so that another session of their
-    /// owners can resume them: the connection they came by may be dead without anybody knowing.
+    /// owners can resume them: the connection they came by may be dead without anybody knowing. Nothing is told of it
+    /// yet, as the session may go on.
     pub(crate) async fn detach_idle(&self, idle: i64) {
-        let cores: Vec<_> = crate::gateway::held(&self.uploads).values().filter_map(std::sync::Weak::upgrade).collect();
+        let cores: Vec<_> = held(&self.uploads).values().filter_map(std::sync::Weak::upgrade).collect();
         for core in cores {
             if now() - core.touched.load(std::sync::atomic::Ordering::Relaxed) < idle {
                 continue;
             }
             // One that is busy, in its commit say, is not idle.
             let Ok(mut work) = core.work.try_lock() else { continue };
-            if work.detached || work.failed.is_some() || work.sync().await.is_err() {
+            let unchanged = work.row.compare_base && !work.wrote;
+            if work.detached || unchanged || work.failed.is_some() || work.sync().await.is_err() {
                 continue;
             }
-            let row = work.checkpointed(UploadState::Detached);
-            let generation = work.row.generation;
-            let stored = row.clone();
+            let row = UploadRow { expires_at: self.expiry(), ..work.checkpointed(UploadState::Detached) };
+            let (stored, node) = (row.clone(), self.settings.node.clone());
             let done = self
                 .write(Durability::Process, move |tx| {
-                    let row = row.clone();
+                    let (row, node) = (row.clone(), node.clone());
                     Box::pin(async move {
-                        if !tx.update_upload(&row, &[UploadState::Open], generation).await? {
+                        if !tx.update_upload(&row, &[UploadState::Open], row.generation).await? {
                             return Ok(false);
                         }
-                        replace_other_detached(tx, &row).await?;
+                        replace_other_detached(tx, &row, &node).await?;
                         Ok(true)
                     })
                 })

@@ -45,6 +45,25 @@ struct Sent {
     bytes: u64,
     /// Which parts of the file: the same map that uploads use.
     parts: Segments,
+    /// The reads jumped about so much that it is not known any more whether the whole file was read.
+    scattered: bool,
+}
+
+/// Parts that are remembered of one download.
+const MAX_PARTS: usize = 1024;
+
+impl Sent {
+    fn note(&mut self, offset: u64, len: u64) {
+        self.bytes += len;
+        if self.scattered {
+            return;
+        }
+        self.parts.put(offset, len, None, 0);
+        if self.parts.runs().len() > MAX_PARTS {
+            self.scattered = true;
+            self.parts = Segments::default();
+        }
+    }
 }
 
 /// A download under way. Dropping it is an incomplete download.
@@ -131,7 +150,7 @@ impl DownloadCore {
         {
             let sent = held(&self.sent);
             facts.bytes = Some(sent.bytes);
-            facts.complete = Some(sent.parts.prefix() >= self.entry.size);
+            facts.complete = Some(!sent.scattered && sent.parts.prefix() >= self.entry.size);
         }
         facts.duration_ms = u64::try_from(self.began.elapsed().as_millis()).ok();
         let last = match failure {
@@ -170,9 +189,7 @@ impl Download {
         let core = self.core.as_ref().ok_or_else(|| Error::internal("a download was used after its end"))?;
         let bytes = core.reader.read_at(offset, len).await?;
         if !bytes.is_empty() {
-            let mut sent = held(&core.sent);
-            sent.bytes += bytes.len() as u64;
-            sent.parts.put(offset, bytes.len() as u64, None, 0);
+            held(&core.sent).note(offset, bytes.len() as u64);
         }
         core.pacer.down(bytes.len()).await;
         Ok(bytes)

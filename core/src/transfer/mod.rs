@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::namespace::Entry;
 use crate::records::Attributes;
 
-pub(crate) use detach::{broken, detach, discard_row, replace_other_detached};
+pub(crate) use detach::{broken, detach, give_up_row, replace_other_detached, replaced, tell_incomplete};
 pub use download::Download;
 pub(crate) use download::DownloadCore;
 pub(crate) use pace::Pacer;

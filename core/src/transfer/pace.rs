@@ -72,7 +72,7 @@ mod tests {
             pacer.up(1000).await;
         }
         let took = began.elapsed();
-        assert!((Duration::from_secs(58)..=Duration::from_secs(60)).contains(&took), "{took:?}");
+        assert!((Duration::from_secs(58)..=Duration::from_mins(1)).contains(&took), "{took:?}");
         pacer.down(1_000_000).await;
         assert_eq!(began.elapsed(), took, "the other direction has no limit");
     }

@@ -126,7 +126,7 @@ impl Segments {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::option_option)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -14,11 +14,14 @@ use super::pace::Pacer;
 use super::work::Work;
 use super::{Receipt, UploadOptions};
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Operation;
 use crate::gateway::{Inner, Place, held};
-use crate::identity::Session;
+use crate::identity::{Permission, Session};
 use crate::jobs::Reap;
 use crate::namespace::Entry;
 use crate::path::VirtualPath;
+use crate::policy;
+use crate::ports::Durability;
 use crate::records::{Attributes, now};
 
 /// The largest offset that a file can have (2^63 - 1): files are described by signed 64-bit numbers.
@@ -34,6 +37,7 @@ pub(crate) struct UploadCore {
     pub options: UploadOptions,
     pub id: Uuid,
     pub began: Instant,
+    pub resumed: bool,
     /// The visible version when it began.
     pub visible: Option<Entry>,
     /// When it last received something.
@@ -45,7 +49,11 @@ pub(crate) struct UploadCore {
 impl UploadCore {
     /// Takes it off the list of uploads under way.
     pub(crate) fn unregister(&self) {
-        held(&self.inner.uploads).remove(&self.id);
+        let mut uploads = held(&self.inner.uploads);
+        // Another session of this process may have resumed the upload: then the place is its.
+        if uploads.get(&self.id).is_some_and(|other| std::ptr::eq(other.as_ptr(), self)) {
+            uploads.remove(&self.id);
+        }
     }
 
     fn check_range(&self, offset: u64, len: u64) -> Result<u64> {
@@ -64,7 +72,7 @@ impl UploadCore {
         Ok(end)
     }
 
-    async fn reserve(&self, work: &mut Work, end: u64) -> Result<()> {
+    pub(super) async fn reserve(&self, work: &mut Work, end: u64) -> Result<()> {
         work.reserve(&self.inner, end, self.session.tenant.quota, self.session.identity.quota).await
     }
 }
@@ -99,6 +107,11 @@ impl Upload {
         self.core.as_ref().map_or_else(Uuid::nil, |core| core.id)
     }
 
+    /// Whether it goes on with an upload that was begun before.
+    pub fn is_resumed(&self) -> bool {
+        self.core.as_ref().is_some_and(|core| core.resumed)
+    }
+
     /// Writes bytes at an offset. Returns when they are taken over, not when they are durable; an error that writing
     /// behind met is told at the next call. In order is the fast path, any order is allowed. After an error nothing of
     /// this upload will be published.
@@ -131,11 +144,22 @@ impl Upload {
         Ok(())
     }
 
-    /// Reads what was written so far (handles that read and write). Fewer bytes only at the end.
+    /// Reads what was written so far (handles that read and write). Fewer bytes only at the end. Content that was there
+    /// before needs `download`; what this handle wrote itself does not.
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let core = self.core()?;
         let mut work = core.work.lock().await;
         work.check()?;
+        if !work.plain {
+            policy::require(core.place.permissions, Permission::Download)?;
+            if !work.read_on_record {
+                let mut facts = core.inner.facts_at(&core.session, Operation::Download, &core.place);
+                facts.file_id = core.visible.as_ref().map(|entry| entry.id);
+                facts.transfer_id = Some(core.id);
+                core.inner.put(Durability::Process, facts.audit(), Vec::new()).await?;
+                work.read_on_record = true;
+            }
+        }
         let bytes = work.read(&core.inner, offset, len).await?;
         drop(work);
         core.pacer.down(bytes.len()).await;

@@ -24,7 +24,7 @@ const MIN_SLAB: u64 = 1024 * 1024;
 const MAX_SLAB: u64 = 64 * 1024 * 1024;
 
 struct Flight {
-    writer: Box<dyn BlobWriter>,
+    writer: Option<Box<dyn BlobWriter>>,
     hasher: Hasher,
     result: Result<()>,
 }
@@ -44,6 +44,11 @@ pub(crate) struct Work {
     pub received: u64,
     /// What went wrong for good: nothing more is taken, nothing is published.
     pub failed: Option<Error>,
+    /// Bytes of the quota that the version to be replaced already takes, where that is charged to the same identity and
+    /// changed in place.
+    pub credit: u64,
+    /// Whether reading through this handle is on record.
+    pub read_on_record: bool,
     /// The digest that the content must have.
     pub expected: Option<[u8; 32]>,
     /// Whether it was detached for idleness; the next write takes it up again, unless another session did.
@@ -86,6 +91,8 @@ impl Work {
             size,
             received: 0,
             failed: None,
+            credit: 0,
+            read_on_record: false,
             expected: None,
             detached: false,
             blob,
@@ -144,13 +151,8 @@ impl Work {
             return Ok(());
         }
         self.land().await?;
-        let mut writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => match self.store.create(&self.blob).await {
-                Ok(writer) => writer,
-                Err(error) => return self.fail(error),
-            },
-        };
+        let writer = self.writer.take();
+        let (store, blob) = (self.store.clone(), self.blob.clone());
         let (at, len) = (self.pending_at, self.pending_len as u64);
         let pieces = std::mem::take(&mut self.pending);
         self.pending_len = 0;
@@ -166,6 +168,14 @@ impl Work {
         }
         let mut hasher = std::mem::take(&mut self.hasher);
         self.flight = Some(tokio::spawn(async move {
+            // In the flight, as a caller that goes away must not leave a blob behind that is there and not known.
+            let mut writer = match writer {
+                Some(writer) => writer,
+                None => match store.create(&blob).await {
+                    Ok(writer) => writer,
+                    Err(error) => return Flight { writer: None, hasher, result: Err(error) },
+                },
+            };
             let mut apart = None;
             if follows {
                 if len as usize >= HASH_APART {
@@ -185,7 +195,7 @@ impl Work {
                     Err(error) => result = result.and(Err(Error::internal(format_args!("hashing: {error}")))),
                 }
             }
-            Flight { writer, hasher, result }
+            Flight { writer: Some(writer), hasher, result }
         }));
         Ok(())
     }
@@ -197,7 +207,7 @@ impl Work {
             self.flight = None;
             match landed {
                 Ok(Flight { writer, hasher, result }) => {
-                    self.writer = Some(writer);
+                    self.writer = writer;
                     self.hasher = hasher;
                     if let Err(error) = result {
                         return self.fail(error);
@@ -290,6 +300,7 @@ impl Work {
         tenant: Option<u64>,
         identity: Option<u64>,
     ) -> Result<()> {
+        let end = end.saturating_sub(self.credit);
         if end <= self.row.reserved || (tenant.is_none() && identity.is_none()) {
             return Ok(());
         }
