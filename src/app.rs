@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use causeway_api::{ApiConfig, ConnectionInfo, OpsFront};
 use causeway_core::identity::{Directory, ThrottleLimits};
@@ -16,11 +17,13 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::certificate;
 use crate::config::Config;
 use crate::config::database::Place;
+use crate::config::node::host_name;
 use crate::config::storage::Kind;
 use crate::data_dir::{DataDir, make_folder};
 use crate::failure::{Failure, Outcome};
@@ -32,6 +35,8 @@ use crate::webhook::HttpSender;
 const MAX_API_CONNECTIONS: usize = 10_000;
 /// Connections of the operator's listener at once.
 const MAX_OPS_CONNECTIONS: usize = 256;
+/// How long SFTP connections that were cut may take to put their end on record.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// What is up, once everything is.
 pub struct Up<'u> {
@@ -62,12 +67,12 @@ where
     let sftp = Bound::bind("sftp", config.sftp.as_ref().map_or(&[], |s| &s.listen)).await?;
     let api = Bound::bind("api", config.api.as_ref().map_or(&[], |a| &a.listen)).await?;
     let ops = Bound::bind("ops", config.ops.as_ref().map_or(&[], |o| &o.listen)).await?;
-    let public_url =
-        config.api.as_ref().and_then(|a| a.public_url.clone()).unwrap_or_else(|| derive_url(&api.addresses));
+    let public_url = config.api.as_ref().and_then(|a| a.public_url.clone());
+    let public_url = public_url.unwrap_or_else(|| derive_url(&api.addresses, &host_name()));
 
     let ledger = open_ledger(&config).await?;
     let storages = open_storages(&config, data_dir.installation()).await?;
-    let (mut max_sessions, grace) = (0, config.shutdown_grace);
+    let (mut max_sessions, grace, ledger_min_free) = (0, config.shutdown_grace, config.database.min_free);
     let sftp_config = config.sftp.as_ref().map(|sftp| {
         max_sessions = sftp.max_sessions as usize;
         SftpConfig {
@@ -83,8 +88,8 @@ where
 
     let addresses = [sftp.addresses.clone(), api.addresses.clone(), ops.addresses.clone()];
     let supervisor = Supervisor::new();
-    if let Some(sftp_config) = sftp_config {
-        let front = Arc::new(causeway_sftp::Front::new(sftp_config, gateway.clone())?);
+    let sftp_front = sftp_config.map(|config| causeway_sftp::Front::new(config, gateway.clone())).transpose()?;
+    if let Some(front) = sftp_front.clone() {
         let shutdown = supervisor.shutdown().clone();
         supervisor.accept(sftp, max_sessions, move |stream, peer| {
             let (front, shutdown) = (front.clone(), shutdown.clone());
@@ -94,7 +99,10 @@ where
     if let Some(tls) = tls {
         let spool = data_dir.path().join("spool");
         make_folder(&spool)?;
-        let front = Arc::new(causeway_api::Front::new(ApiConfig::new(public_url.clone(), spool), gateway.clone()));
+        let mut api_config = ApiConfig::new(public_url.clone(), spool);
+        // The ledger, which is in the same folder by default, stops at its own limit: forms stop well before it.
+        api_config.min_free_bytes = api_config.min_free_bytes.saturating_add(ledger_min_free);
+        let front = Arc::new(causeway_api::Front::new(api_config, gateway.clone()));
         let shutdown = supervisor.shutdown().clone();
         supervisor.accept(api, MAX_API_CONNECTIONS, move |stream, peer| {
             let (front, shutdown, tls) = (front.clone(), shutdown.clone(), tls.clone());
@@ -135,6 +143,13 @@ where
             signals.next().await;
         })
         .await;
+    if let Some(front) = sftp_front
+        && timeout(ENDING, front.ended()).await.is_err()
+    {
+        tracing::warn!(
+            "SFTP connections that were cut have not ended; what they did last is put in order at the next start"
+        );
+    }
     gateway.stop().await;
     tracing::info!("stopped");
     Ok(())
@@ -145,11 +160,15 @@ fn announcement(sftp: &[SocketAddr], api: &[SocketAddr], ops: &[SocketAddr]) -> 
     json!({ "pid": std::process::id(), "sftp": texts(sftp), "api": texts(api), "ops": texts(ops) })
 }
 
-/// The URL of the first API listener: `localhost` where it is this machine's own or any address.
-fn derive_url(addresses: &[SocketAddr]) -> String {
+/// The URL of the first API listener: `localhost` where only this machine reaches it, the host's name where it listens
+/// on all addresses. That name is a guess, so it is warned of.
+fn derive_url(addresses: &[SocketAddr], host: &str) -> String {
     match addresses.first() {
-        Some(address) if address.ip().is_loopback() || address.ip().is_unspecified() => {
-            format!("https://localhost:{}", address.port())
+        Some(address) if address.ip().is_loopback() => format!("https://localhost:{}", address.port()),
+        Some(address) if address.ip().is_unspecified() => {
+            let url = format!("https://{host}:{}", address.port());
+            tracing::warn!(url, "api.public_url is not set; links use the host's name, set it to what clients use");
+            url
         }
         Some(address) => format!("https://{address}"),
         None => "https://localhost".to_owned(),
@@ -278,9 +297,11 @@ mod tests {
 
     #[test]
     fn the_url_follows_from_the_listener() {
-        let url = |address: &str| derive_url(&[address.parse().unwrap()]);
+        let url = |address: &str| derive_url(&[address.parse().unwrap()], "gw-1.example");
         assert_eq!(url("127.0.0.1:8443"), "https://localhost:8443");
-        assert_eq!(url("[::]:8443"), "https://localhost:8443");
+        assert_eq!(url("[::1]:8443"), "https://localhost:8443");
+        assert_eq!(url("[::]:8443"), "https://gw-1.example:8443");
+        assert_eq!(url("0.0.0.0:8443"), "https://gw-1.example:8443");
         assert_eq!(url("192.0.2.1:443"), "https://192.0.2.1:443");
         assert_eq!(url("[2001:db8::1]:443"), "https://[2001:db8::1]:443");
     }

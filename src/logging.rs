@@ -1,13 +1,16 @@
-//! Logs, on standard error. `RUST_LOG` sets what is written; without it, `info` and above.
+//! Logs, on standard error. `RUST_LOG` sets what is written; without it, `info` and above, and of russh, which
+//! tells of every new exchange of keys, warnings.
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::telemetry::LogFormat;
 
+const DEFAULT: &str = "info,russh=warn";
+
 /// Begins to log. A second call changes nothing.
 pub fn begin(format: LogFormat) {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.is_empty());
+    let filter = EnvFilter::builder().parse_lossy(asked.as_deref().unwrap_or(DEFAULT));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let begun = match format {
         LogFormat::Human => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),

@@ -8,6 +8,7 @@ mod data_dir;
 mod failure;
 mod host_keys;
 mod logging;
+mod sources;
 mod supervisor;
 mod webhook;
 

@@ -1,5 +1,5 @@
-//! Listeners: bound before anything else happens, accepting once the gateway is up, each with a limit of connections.
-//! A front end gets a connection that is accepted and, for the API, secured; it never sees a listener.
+//! Listeners: bound before anything else happens, accepting once the gateway is up, each with a limit of connections,
+//! over all and for each source. A front end gets a connection that is accepted and, for the API, secured; it never sees a listener.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -16,9 +16,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::failure::{Failure, Outcome};
+use crate::sources::Sources;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Connections from one source at once, for each protocol: no single client takes all that a protocol has. It is far
+/// above what a partner needs, since many of them may come through one address (NAT, a balancer).
+const MAX_PER_SOURCE: usize = 1_000;
 
 /// How long to wait before accepting again after an error that would come back at once (no file descriptors left).
 const BREATH: Duration = Duration::from_millis(100);
@@ -75,17 +80,19 @@ impl Supervisor {
         &self.stop
     }
 
-    /// Accepts on all listeners of a protocol, at most `limit` connections at once; those beyond it are closed.
+    /// Accepts on all listeners of a protocol, at most `limit` connections at once, and [`MAX_PER_SOURCE`] of one
+    /// source; those beyond it are closed.
     pub fn accept<F, S>(&self, bound: Bound, limit: usize, serve: F)
     where
         F: Fn(TcpStream, SocketAddr) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
         let permits = Arc::new(Semaphore::new(limit));
+        let sources = Sources::new(MAX_PER_SOURCE);
         let serve = Arc::new(serve);
         let protocol = bound.protocol;
         for listener in bound.listeners {
-            let (this, permits, serve) = (self.clone(), permits.clone(), serve.clone());
+            let (this, permits, sources, serve) = (self.clone(), permits.clone(), sources.clone(), serve.clone());
             self.tasks.spawn(async move {
                 loop {
                     let accepted = tokio::select! {
@@ -101,6 +108,10 @@ impl Supervisor {
                             continue;
                         }
                     };
+                    let Some(place) = sources.enter(peer.ip()) else {
+                        tracing::debug!(protocol, %peer, limit = MAX_PER_SOURCE, "a connection was refused: its source has too many");
+                        continue;
+                    };
                     let Ok(permit) = permits.clone().try_acquire_owned() else {
                         tracing::warn!(protocol, %peer, limit, "a connection was refused: there are too many");
                         continue;
@@ -114,7 +125,7 @@ impl Supervisor {
                             () = session => {}
                             () = abort.cancelled() => tracing::info!(protocol, %peer, "a connection was cut: the gateway stops"),
                         }
-                        drop(permit);
+                        drop((permit, place));
                     });
                 }
             });

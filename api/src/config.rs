@@ -13,6 +13,9 @@ pub struct ApiConfig {
     pub spool_dir: PathBuf,
     /// Bytes that all such uploads together may keep in `spool_dir`; beyond it they are answered 503.
     pub max_spool_bytes: u64,
+    /// What such uploads leave free on the disk of `spool_dir`, in bytes; beyond it they are answered 507. The gateway's
+    /// ledger may be on that disk: this must be more than the ledger needs.
+    pub min_free_bytes: u64,
     /// How long a request's head may take to arrive, and how long an HTTP/1.1 connection may wait for the next one.
     pub header_timeout: Duration,
     /// How long a body may stand still, in either direction, before it is cut.
@@ -39,7 +42,8 @@ impl ApiConfig {
         Self {
             public_url,
             spool_dir: spool_dir.into(),
-            max_spool_bytes: 64 << 30,
+            max_spool_bytes: 8 << 30,
+            min_free_bytes: 256 << 20,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(5),

@@ -5,6 +5,8 @@
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ const LINGER_BYTES: usize = 4 << 20;
 pub struct Guarded<S> {
     inner: Option<S>,
     stall: Duration,
+    /// Bytes that the other side took.
+    written: Arc<AtomicU64>,
     /// Since when a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
     shut: bool,
@@ -28,10 +32,17 @@ pub struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    /// Guards a stream. The receiver gets it back after an orderly shutdown.
-    pub fn new(stream: S, stall: Duration) -> (Self, oneshot::Receiver<S>) {
+    /// Guards a stream, and counts in `written` what is written to it. The receiver gets it back after an orderly
+    /// shutdown.
+    pub fn new(stream: S, stall: Duration, written: Arc<AtomicU64>) -> (Self, oneshot::Receiver<S>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { inner: Some(stream), stall, waiting: None, shut: false, hand_back: Some(sender) }, receiver)
+        (Self { inner: Some(stream), stall, written, waiting: None, shut: false, hand_back: Some(sender) }, receiver)
+    }
+
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.written.fetch_add(*bytes as u64, Ordering::AcqRel);
+        }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -91,6 +102,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Some(stream) = &mut self.inner else { return Poll::Ready(Err(closed())) };
         let written = Pin::new(stream).poll_write(cx, buf);
+        self.count(&written);
         self.watch(cx, written)
     }
 
@@ -101,6 +113,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     ) -> Poll<io::Result<usize>> {
         let Some(stream) = &mut self.inner else { return Poll::Ready(Err(closed())) };
         let written = Pin::new(stream).poll_write_vectored(cx, bufs);
+        self.count(&written);
         self.watch(cx, written)
     }
 
@@ -131,7 +144,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_cut() {
         let (near, _far) = tokio::io::duplex(8);
-        let (mut guarded, _back) = Guarded::new(near, Duration::from_mins(1));
+        let (mut guarded, _back) = Guarded::new(near, Duration::from_mins(1), Arc::default());
         let error = guarded.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
@@ -139,11 +152,11 @@ mod tests {
     #[tokio::test]
     async fn the_stream_comes_back_after_a_shutdown_only() {
         let (near, _far) = tokio::io::duplex(8);
-        let (guarded, back) = Guarded::new(near, Duration::from_mins(1));
+        let (guarded, back) = Guarded::new(near, Duration::from_mins(1), Arc::default());
         drop(guarded);
         assert!(back.await.is_err());
         let (near, mut far) = tokio::io::duplex(8);
-        let (mut guarded, back) = Guarded::new(near, Duration::from_mins(1));
+        let (mut guarded, back) = Guarded::new(near, Duration::from_mins(1), Arc::default());
         guarded.shutdown().await.unwrap();
         drop(guarded);
         let client = tokio::spawn(async move { far.write_all(&[0; 100]).await });

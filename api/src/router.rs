@@ -76,7 +76,7 @@ impl Front {
     pub fn new(config: ApiConfig, gateway: Arc<Gateway>) -> Self {
         let head = HeadLimits { target: config.max_target_bytes, headers: config.max_header_bytes };
         let limits = Limits::of(&config);
-        let spools = SpoolSpace::new(&config.spool_dir, config.max_spool_bytes);
+        let spools = SpoolSpace::new(&config.spool_dir, config.max_spool_bytes, config.min_free_bytes);
         Self { router: router(Arc::new(Shared { config, gateway, spools })), head, limits }
     }
 

@@ -4,7 +4,8 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ApiConfig;
 use crate::linger::{Guarded, linger};
+
+/// Bytes written that count as progress where the client is what an answer waits for: one frame of content. Less within
+/// the time-out is what a client gets that takes nothing and only keeps its connection up (an answer to a PING has 17).
+const MOVES: u64 = 16 * 1024;
 
 /// What is known of a connection before the first request.
 #[derive(Clone, Debug)]
@@ -83,18 +88,22 @@ where
     F: Fn(Request<Incoming>) -> A,
     A: Future<Output = Response> + Send + 'static,
 {
-    let (io, back) = Guarded::new(stream, limits.write_timeout);
-    let activity = Arc::new(Activity::default());
+    let activity = Arc::new(Activity::new());
+    let (io, back) = Guarded::new(stream, limits.write_timeout, Arc::clone(&activity.written));
     let counted = Arc::clone(&activity);
     let answer = service_fn(move |request| {
-        let running = Running::enter(&counted);
+        let mut running = Running::enter(&counted);
         let answer = service(request);
-        async move { Ok::<_, Infallible>(answer.await.map(|body| Body::new(CountedBody { body, _running: running }))) }
+        async move {
+            let answer = answer.await;
+            running.wait_for(Side::Client);
+            Ok::<_, Infallible>(answer.map(|body| Body::new(CountedBody { body, running })))
+        }
     });
     let builder = limits.builder();
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), answer));
-    let period =
-        (limits.header_timeout.min(limits.idle_timeout) / 4).clamp(Duration::from_millis(50), Duration::from_secs(5));
+    let shortest = limits.header_timeout.min(limits.idle_timeout).min(limits.write_timeout);
+    let period = (shortest / 4).clamp(Duration::from_millis(50), Duration::from_secs(5));
     let mut look = tokio::time::interval(period);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut closing = false;
@@ -120,6 +129,11 @@ where
                 }
                 // A client that ignores GOAWAY.
                 Quiet::Idle(wait) if closing && wait > limits.idle_timeout * 2 => return,
+                // A client that asks and opens no window for the answers (RFC 9113 section 10.5).
+                Quiet::Stuck(wait) if wait > limits.write_timeout => {
+                    tracing::debug!("a connection was cut: the client takes no answer");
+                    return;
+                }
                 _ => {}
             },
         }
@@ -133,59 +147,115 @@ where
     }
 }
 
-/// How many requests run on a connection, and since when none does.
+/// What the requests of a connection wait for, and since when.
 struct Activity {
-    state: Mutex<(usize, bool, Instant)>,
+    state: Mutex<State>,
+    /// Bytes written to the client.
+    written: Arc<AtomicU64>,
 }
 
-impl Default for Activity {
-    fn default() -> Self {
-        Self { state: Mutex::new((0, false, Instant::now())) }
-    }
+struct State {
+    /// Requests between their head and the end of their answer's body.
+    running: usize,
+    /// Those of them that wait for the gateway; the others wait for the client to take what is there.
+    ours: usize,
+    asked: bool,
+    /// When anything moved last, and the bytes written by then.
+    moved: Instant,
+    written: u64,
 }
 
 enum Quiet {
     NeverAsked(Duration),
     Idle(Duration),
+    /// All answers wait for the client, which takes nothing.
+    Stuck(Duration),
     Busy,
 }
 
 impl Activity {
+    fn new() -> Self {
+        let state = State { running: 0, ours: 0, asked: false, moved: Instant::now(), written: 0 };
+        Self { state: Mutex::new(state), written: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and notes that something moved.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        state.moved = Instant::now();
+        state.written = self.written.load(Ordering::Acquire);
+    }
+
     fn quiet_for(&self) -> Quiet {
-        let (running, asked, since) = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match (running, asked) {
-            (0, false) => Quiet::NeverAsked(since.elapsed()),
-            (0, true) => Quiet::Idle(since.elapsed()),
+        let mut state = self.lock();
+        let wait = state.moved.elapsed();
+        match (state.running, state.ours) {
+            (0, _) if state.asked => Quiet::Idle(wait),
+            (0, _) => Quiet::NeverAsked(wait),
+            (_, 0) => {
+                // A slow client may take one piece of an answer for longer than the time-out, as long as it takes it.
+                let written = self.written.load(Ordering::Acquire);
+                if written.saturating_sub(state.written) < MOVES {
+                    return Quiet::Stuck(wait);
+                }
+                (state.moved, state.written) = (Instant::now(), written);
+                Quiet::Busy
+            }
             _ => Quiet::Busy,
         }
     }
 }
 
+/// Who has to do something next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Gateway,
+    Client,
+}
+
 /// One running request: from its head to the end of its answer's body.
-struct Running(Arc<Activity>);
+struct Running {
+    activity: Arc<Activity>,
+    side: Side,
+}
 
 impl Running {
     fn enter(activity: &Arc<Activity>) -> Self {
-        let mut state = activity.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 += 1;
-        state.1 = true;
-        drop(state);
-        Self(Arc::clone(activity))
+        activity.change(|state| {
+            state.running += 1;
+            state.ours += 1;
+            state.asked = true;
+        });
+        Self { activity: Arc::clone(activity), side: Side::Gateway }
+    }
+
+    fn wait_for(&mut self, side: Side) {
+        let before = std::mem::replace(&mut self.side, side);
+        self.activity.change(|state| match (before, side) {
+            (Side::Client, Side::Gateway) => state.ours += 1,
+            (Side::Gateway, Side::Client) => state.ours = state.ours.saturating_sub(1),
+            _ => {}
+        });
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 = state.0.saturating_sub(1);
-        state.2 = Instant::now();
+        self.wait_for(Side::Client);
+        self.activity.change(|state| state.running = state.running.saturating_sub(1));
     }
 }
 
-/// An answer's body that keeps its request counted.
+/// An answer's body that keeps its request counted. It is asked for a frame only when the client has room for one, so a
+/// client that gives none is seen by the time since the last.
 struct CountedBody {
     body: Body,
-    _running: Running,
+    running: Running,
 }
 
 impl HttpBody for CountedBody {
@@ -193,7 +263,9 @@ impl HttpBody for CountedBody {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.running.wait_for(if frame.is_pending() { Side::Gateway } else { Side::Client });
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

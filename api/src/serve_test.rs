@@ -178,6 +178,57 @@ async fn an_idle_http2_connection_is_closed() {
     driver.abort();
 }
 
+/// Asks once over HTTP/2 with a window of so many bytes for each answer, and gets frames of so many bytes.
+async fn narrow(
+    window: u32,
+    frames: &'static [usize],
+) -> (tokio::task::JoinHandle<()>, Response<Incoming>, tokio::task::JoinHandle<hyper::Result<()>>) {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let service = move |_| async move {
+        let frames = frames.iter().map(|size| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![7; *size]))));
+        Response::new(Body::new(StreamBody::new(stream::iter(frames))))
+    };
+    let server =
+        tokio::spawn(async move { serve_connection(near, &limits(), CancellationToken::new(), service).await });
+    let (mut client, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(window)
+        .handshake::<_, Full<Bytes>>(TokioIo::new(far))
+        .await
+        .unwrap();
+    // It answers every PING, too.
+    let driver = tokio::spawn(connection);
+    let request = Request::builder().uri("https://a/").body(Full::default()).unwrap();
+    let answer = client.send_request(request).await.unwrap();
+    tokio::spawn(async move {
+        let _open = client;
+        std::future::pending::<()>().await;
+    });
+    (server, answer, driver)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_takes_no_answer_is_cut() {
+    let (server, _answer, driver) = narrow(0, &[100]).await;
+    let begun = Instant::now();
+    tokio::time::timeout(Duration::from_mins(5), server).await.expect("the client held the connection").unwrap();
+    assert!(begun.elapsed() >= limits().write_timeout);
+    driver.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_http2_client_is_not_cut() {
+    // Each frame takes it several minutes.
+    let (server, answer, driver) = narrow(32 * 1024, &[256 * 1024; 3]).await;
+    let (mut body, mut taken) = (answer.into_body(), 0);
+    while let Some(frame) = body.frame().await {
+        taken += frame.unwrap().into_data().unwrap().len();
+        tokio::time::sleep(limits().write_timeout / 3).await;
+    }
+    assert_eq!(taken, 3 * 256 * 1024);
+    driver.abort();
+    server.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_head_keeps_the_length_that_a_get_would_have() {
     let service = |_| async {

@@ -139,6 +139,12 @@ fn each_mistake_is_named_with_line_and_key() {
             ],
         ),
         (
+            "[database]\nurl = \"postgres://gw@db/causeway\"\nmin_free = \"1 GiB\"",
+            &[
+                "c.toml:17:1: warning: database.min_free: has no effect with PostgreSQL, whose disk is its own; remove it",
+            ],
+        ),
+        (
             "[database]\nurl = \"postgres://gw:hunter2@db/causeway\"",
             &[
                 "c.toml:16:1: error: database.url: a password stands here in clear; put the URL into the environment and write \"env:DATABASE_URL\"",

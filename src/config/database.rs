@@ -32,8 +32,11 @@ impl Database {
     /// Reads the table. `default`: the file in the data folder.
     pub fn read(section: &Section<'_>, default: PathBuf) -> Self {
         let place = read_place(section).unwrap_or(Place::Sqlite(default));
-        let min_free = section.text("min_free", value::size).map_or(64 << 20, |f| f.value);
-        Self { place, min_free }
+        let min_free = section.text("min_free", value::size);
+        if let (Place::Postgres(_), Some(found)) = (&place, &min_free) {
+            section.report().warning(&found.spot, "has no effect with PostgreSQL, whose disk is its own; remove it");
+        }
+        Self { place, min_free: min_free.map_or(64 << 20, |f| f.value) }
     }
 }
 

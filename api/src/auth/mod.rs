@@ -38,9 +38,7 @@ impl FromRequestParts<Arc<Shared>> for Caller {
             cipher: connection.cipher.clone(),
         };
         let session = shared.gateway.login(Credential::ApiKey(token), &peer).await?;
-        if let Some(tenant) = parts.headers.get("x-tenant-id")
-            && tenant.as_bytes() != session.tenant.id.as_bytes()
-        {
+        if !names_only(&session.tenant.id, &parts.headers) {
             let error =
                 Error::new(ErrorKind::PermissionDenied, "`X-Tenant-Id` is not the credential's tenant; leave it out");
             shared.gateway.refused(&session, Operation::Login, "", &error).await;
@@ -48,6 +46,11 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         }
         Ok(Self { session })
     }
+}
+
+/// Whether every `X-Tenant-Id` is this tenant: whoever reads the second one must not come to another result.
+fn names_only(tenant: &str, headers: &HeaderMap) -> bool {
+    headers.get_all("x-tenant-id").iter().all(|value| value.as_bytes() == tenant.as_bytes())
 }
 
 /// The token of the one `Authorization: Bearer` header.
@@ -90,6 +93,19 @@ mod tests {
         assert_eq!(token(&["Bearer "]), None);
         assert_eq!(token(&["Bearer a", "Bearer b"]), None);
         assert_eq!(token(&[&format!("Bearer {}", "x".repeat(MAX_CREDENTIAL + 1))]), None);
+    }
+
+    #[test]
+    fn every_tenant_that_is_named_counts() {
+        let named = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-tenant-id", HeaderValue::from_str(value).unwrap());
+            }
+            names_only("acme", &headers)
+        };
+        assert!(named(&[]) && named(&["acme"]) && named(&["acme", "acme"]));
+        assert!(!named(&["other"]) && !named(&["acme", "other"]) && !named(&["ACME"]));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The body of a download: 256 KiB steps with one read ahead, in a task that owns the [`Download`] and tells core how it
 //! ended. Where a read fails the body ends with an error, and with it the connection or stream, so that no client can
 //! take what it got for the whole (RFC 9112 section 8, RFC 9113 section 8.1.1).
+//!
+//! What counts as sent: on HTTP/2 a download is finished once the client's flow control had room for every byte. On
+//! HTTP/1.1 nothing tells that the last bytes left: there it is finished once the connection took them all, and what is
+//! then in its buffer (one step) and the system's may still be lost with the connection.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_core::{Download, Error, ErrorKind, Result};
+use http::Version;
 use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -39,20 +44,30 @@ impl Source for Download {
     }
 }
 
-/// The body. hyper drops it when the last byte is in its hands, or when the client is gone.
+/// The body. hyper drops it when it has asked for all of it, or when the client is gone.
+///
+/// On HTTP/2 hyper asks for a frame before the client has room for it, and sends it whole as soon as there is any. So a
+/// frame is counted only when the next is asked for, the end is told by one more question after the last, and the last
+/// byte is a frame of its own: it waits until there was room for all before it.
 pub struct DownloadBody {
     first: Option<Bytes>,
     rest: mpsc::Receiver<Result<Bytes>>,
+    last: Option<Bytes>,
+    http2: bool,
     remaining: u64,
+    /// Bytes of the last frame, as long as they are not counted.
+    handed: u64,
     taken: Arc<AtomicU64>,
 }
 
 /// Begins to send `len` bytes from `start`. The first bytes are read before this returns, so that a storage that fails
-/// at once is a proper answer and not a broken connection. `stall`: how long the client may take for one step.
+/// at once is a proper answer and not a broken connection. `version`: the request's. `stall`: how long the client may
+/// take for one step.
 pub async fn stream<S: Source>(
     source: S,
     start: u64,
     len: u64,
+    version: Version,
     stall: Duration,
     tasks: &TaskTracker,
 ) -> Result<DownloadBody> {
@@ -65,8 +80,15 @@ pub async fn stream<S: Source>(
     };
     let taken = Arc::new(AtomicU64::new(0));
     let (sender, rest) = mpsc::channel(1);
-    let body =
-        DownloadBody { remaining: len, rest, taken: Arc::clone(&taken), first: (len > 0).then(|| first.clone()) };
+    let body = DownloadBody {
+        first: (len > 0).then(|| first.clone()),
+        rest,
+        last: None,
+        http2: version >= Version::HTTP_2,
+        remaining: len,
+        handed: 0,
+        taken: Arc::clone(&taken),
+    };
     let pump = Pump { source, sender, taken, len, stall };
     tasks.spawn(pump.run(start + first.len() as u64, start + len));
     Ok(body)
@@ -114,7 +136,7 @@ impl<S: Source> Pump<S> {
             let before = self.taken.load(Ordering::Acquire);
             let closed = tokio::time::timeout(self.stall, self.sender.closed()).await.is_ok();
             let taken = self.taken.load(Ordering::Acquire);
-            if taken == self.len {
+            if closed && taken == self.len {
                 if let Err(error) = self.source.finish().await {
                     tracing::warn!(%error, "a finished download could not be told");
                 }
@@ -138,25 +160,40 @@ fn stalled() -> Error {
     Error::new(ErrorKind::Incomplete, "the client took nothing for too long")
 }
 
+impl DownloadBody {
+    fn count(&mut self) {
+        self.taken.fetch_add(std::mem::take(&mut self.handed), Ordering::AcqRel);
+    }
+}
+
 impl http_body::Body for DownloadBody {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+        self.count();
         if self.remaining == 0 {
-            return Poll::Ready(None);
+            // Where the task gave up on the client meanwhile, the download is on record as failed: no end, then.
+            return Poll::Ready(self.rest.is_closed().then(|| Err(stalled())));
         }
-        let next = match self.first.take() {
-            Some(first) => Some(Ok(first)),
+        let next = match self.last.take().or_else(|| self.first.take()) {
+            Some(bytes) => Some(Ok(bytes)),
             None => match self.rest.poll_recv(cx) {
                 Poll::Ready(next) => next,
                 Poll::Pending => return Poll::Pending,
             },
         };
         Poll::Ready(Some(match next {
-            Some(Ok(bytes)) => {
-                self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
-                self.taken.fetch_add(bytes.len() as u64, Ordering::AcqRel);
+            Some(Ok(mut bytes)) => {
+                if self.http2 && bytes.len() > 1 && bytes.len() as u64 == self.remaining {
+                    self.last = Some(bytes.split_off(bytes.len() - 1));
+                }
+                self.handed = bytes.len() as u64;
+                self.remaining = self.remaining.saturating_sub(self.handed);
+                if !self.http2 {
+                    // Nobody asks again after the last one.
+                    self.count();
+                }
                 Ok(Frame::data(bytes))
             }
             Some(Err(error)) => Err(error),
@@ -166,7 +203,7 @@ impl http_body::Body for DownloadBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.remaining == 0
+        self.remaining == 0 && self.handed == 0
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -216,6 +253,8 @@ mod tests {
 
     const STALL: Duration = Duration::from_mins(1);
 
+    const BOTH: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
+
     async fn settle(tasks: &TaskTracker) {
         tasks.close();
         tasks.wait().await;
@@ -223,35 +262,81 @@ mod tests {
 
     #[tokio::test]
     async fn all_of_it_is_finished() {
-        for (start, len) in [(0, 0), (0, 10), (5, STEP * 3), (0, STEP), (1, 2 * STEP + 1)] {
-            let (content, tasks) = (Content::new(start + len, u64::MAX), TaskTracker::new());
-            let body = stream(content.clone(), start, len, STALL, &tasks).await.unwrap();
-            assert_eq!(http_body::Body::size_hint(&body).exact(), Some(len));
-            let sent = body.collect().await.unwrap().to_bytes();
-            assert_eq!(sent, (start..start + len).map(|n| (n % 251) as u8).collect::<Vec<u8>>());
-            settle(&tasks).await;
-            assert_eq!(content.ended(), Some("finished"), "{start} {len}");
+        for (start, len) in [(0, 0), (0, 1), (0, 10), (5, STEP * 3), (0, STEP), (1, 2 * STEP + 1)] {
+            for version in BOTH {
+                let (content, tasks) = (Content::new(start + len, u64::MAX), TaskTracker::new());
+                let body = stream(content.clone(), start, len, version, STALL, &tasks).await.unwrap();
+                assert_eq!(http_body::Body::size_hint(&body).exact(), Some(len));
+                assert_eq!(http_body::Body::is_end_stream(&body), len == 0);
+                let sent = body.collect().await.unwrap().to_bytes();
+                assert_eq!(sent, (start..start + len).map(|n| (n % 251) as u8).collect::<Vec<u8>>());
+                settle(&tasks).await;
+                assert_eq!(content.ended(), Some("finished"), "{start} {len} {version:?}");
+            }
         }
     }
 
     #[tokio::test]
     async fn a_reader_that_leaves_is_a_failure() {
-        for steps in [0, 1, 2] {
+        for (version, steps) in BOTH.into_iter().flat_map(|version| [0, 1, 2].map(|steps| (version, steps))) {
             let (content, tasks) = (Content::new(STEP * 3, u64::MAX), TaskTracker::new());
-            let mut body = stream(content.clone(), 0, STEP * 3, STALL, &tasks).await.unwrap();
+            let mut body = stream(content.clone(), 0, STEP * 3, version, STALL, &tasks).await.unwrap();
             for _ in 0..steps {
                 body.frame().await.unwrap().unwrap();
             }
             drop(body);
             settle(&tasks).await;
-            assert_eq!(content.ended(), Some("failed"), "after {steps} steps");
+            assert_eq!(content.ended(), Some("failed"), "{version:?} after {steps} steps");
         }
+    }
+
+    /// Downloads over a real HTTP/2 connection whose client takes nothing, with a window of so many bytes, and leaves.
+    async fn left_over_http2(size: u64, window: u32) -> Option<&'static str> {
+        let (content, tasks) = (Content::new(size, u64::MAX), TaskTracker::new());
+        let body = stream(content.clone(), 0, size, Version::HTTP_2, STALL, &tasks).await.unwrap();
+        let body = Arc::new(Mutex::new(Some(body)));
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let server = tokio::spawn(async move {
+            let limits = crate::serve::Limits::of(&crate::config::ApiConfig::new("", ""));
+            let service = move |_| {
+                let body = body.lock().unwrap().take();
+                async move { axum::response::Response::new(axum::body::Body::new(body.unwrap())) }
+            };
+            crate::serve::serve_connection(near, &limits, tokio_util::sync::CancellationToken::new(), service).await;
+        });
+        let (mut client, connection) = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
+            .initial_stream_window_size(window)
+            .handshake::<_, axum::body::Body>(hyper_util::rt::TokioIo::new(far))
+            .await
+            .unwrap();
+        let driver = tokio::spawn(connection);
+        let request = http::Request::builder().uri("https://a/").body(axum::body::Body::empty()).unwrap();
+        let answer = client.send_request(request).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        driver.abort();
+        drop((answer, client));
+        server.await.unwrap();
+        settle(&tasks).await;
+        content.ended()
+    }
+
+    #[tokio::test]
+    async fn what_an_http2_client_had_no_room_for_was_not_sent() {
+        assert_eq!(left_over_http2(100, 0).await, Some("failed"));
+        assert_eq!(left_over_http2(100, 99).await, Some("failed"));
+        assert_eq!(left_over_http2(100, 100).await, Some("finished"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_stands_still_is_a_failure_and_never_a_short_end() {
         let (content, tasks) = (Content::new(STEP * 4, u64::MAX), TaskTracker::new());
-        let body = stream(content.clone(), 0, STEP * 4, STALL, &tasks).await.unwrap();
+        let body = stream(content.clone(), 0, STEP * 4, Version::HTTP_11, STALL, &tasks).await.unwrap();
+        settle(&tasks).await;
+        assert_eq!(content.ended(), Some("failed"));
+        assert!(body.collect().await.is_err());
+        // All is there, but not taken in time.
+        let (content, tasks) = (Content::new(10, u64::MAX), TaskTracker::new());
+        let body = stream(content.clone(), 0, 10, Version::HTTP_2, STALL, &tasks).await.unwrap();
         settle(&tasks).await;
         assert_eq!(content.ended(), Some("failed"));
         assert!(body.collect().await.is_err());
@@ -260,12 +345,12 @@ mod tests {
     #[tokio::test]
     async fn a_read_that_fails_ends_the_body_with_an_error() {
         let (content, tasks) = (Content::new(STEP * 3, STEP), TaskTracker::new());
-        let body = stream(content.clone(), 0, STEP * 3, STALL, &tasks).await.unwrap();
+        let body = stream(content.clone(), 0, STEP * 3, Version::HTTP_2, STALL, &tasks).await.unwrap();
         assert!(body.collect().await.is_err());
         settle(&tasks).await;
         assert_eq!(content.ended(), Some("failed"));
         let content = Content::new(10, 0);
-        assert!(stream(content.clone(), 0, 10, STALL, &tasks).await.is_err());
+        assert!(stream(content.clone(), 0, 10, Version::HTTP_2, STALL, &tasks).await.is_err());
         assert_eq!(content.ended(), Some("failed"));
     }
 }

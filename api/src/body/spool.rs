@@ -1,5 +1,6 @@
 //! Where the file of a form waits until the form has told its destination: up to 256 KiB in memory, then an anonymous
-//! file on the gateway's own disk, which vanishes with the request or the process.
+//! file on the gateway's own disk, which vanishes with the request or the process. That disk may be the ledger's, too,
+//! so a spool leaves room on it.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -18,13 +19,14 @@ const STEP: usize = 256 * 1024;
 pub struct SpoolSpace {
     dir: PathBuf,
     limit: u64,
+    min_free: u64,
     used: Arc<AtomicU64>,
 }
 
 impl SpoolSpace {
-    /// A folder, and the bytes that all spools together may keep there.
-    pub fn new(dir: &Path, limit: u64) -> Self {
-        Self { dir: dir.to_owned(), limit, used: Arc::default() }
+    /// A folder, the bytes that all spools together may keep there, and the bytes that they leave free on its disk.
+    pub fn new(dir: &Path, limit: u64, min_free: u64) -> Self {
+        Self { dir: dir.to_owned(), limit, min_free, used: Arc::default() }
     }
 
     /// A new, empty spool for at most `max` bytes.
@@ -32,6 +34,7 @@ impl SpoolSpace {
         Spool {
             dir: self.dir.clone(),
             limit: self.limit,
+            min_free: self.min_free,
             used: Arc::clone(&self.used),
             max,
             buffer: BytesMut::new(),
@@ -45,6 +48,7 @@ impl SpoolSpace {
 pub struct Spool {
     dir: PathBuf,
     limit: u64,
+    min_free: u64,
     used: Arc<AtomicU64>,
     max: u64,
     buffer: BytesMut,
@@ -59,7 +63,7 @@ impl Spool {
     }
 
     /// Adds bytes. `FileTooLarge` beyond the most, `Unavailable` where all spools together are too large, `NoSpace`
-    /// where the disk is full.
+    /// where the disk is full, or nearly so.
     pub async fn push(&mut self, mut data: Bytes) -> Result<()> {
         if self.len() + data.len() as u64 > self.max {
             return Err(Error::new(ErrorKind::FileTooLarge, "the file is larger than this gateway takes"));
@@ -86,8 +90,13 @@ impl Spool {
                 "too many forms wait for their destination; send `destination` before `file`, or try again later",
             ));
         }
-        let (dir, file) = (self.dir.clone(), self.file.clone());
+        let (dir, file, needed) = (self.dir.clone(), self.file.clone(), self.min_free.saturating_add(len));
         let written = blocking("write to the spool", move || {
+            // Looked at for each step: others fill the disk, too, and it costs nothing beside the write.
+            let disk = rustix::fs::statvfs(&dir)?;
+            if disk.f_bavail.saturating_mul(disk.f_frsize) < needed {
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
             let file = match file {
                 Some(file) => file,
                 None => Arc::new(tempfile::tempfile_in(dir)?),
@@ -150,7 +159,7 @@ mod tests {
     #[tokio::test]
     async fn what_goes_in_comes_out() {
         let dir = tempfile::tempdir().unwrap();
-        let space = SpoolSpace::new(dir.path(), 10 << 20);
+        let space = SpoolSpace::new(dir.path(), 10 << 20, 0);
         for size in [0usize, 1, STEP - 1, STEP, STEP + 1, 3 * STEP + 17] {
             let content: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
             let mut spool = space.open(10 << 20);
@@ -168,12 +177,23 @@ mod tests {
     #[tokio::test]
     async fn limits_hold_and_are_given_back() {
         let dir = tempfile::tempdir().unwrap();
-        let space = SpoolSpace::new(dir.path(), STEP as u64);
+        let space = SpoolSpace::new(dir.path(), STEP as u64, 0);
         let mut spool = space.open(10);
         assert_eq!(spool.push(Bytes::from_static(b"0123456789a")).await.unwrap_err().kind(), ErrorKind::FileTooLarge);
         let mut spool = space.open(1 << 30);
         let big = Bytes::from(vec![0; 3 * STEP]);
         assert_eq!(spool.push(big).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        drop(spool);
+        assert_eq!(space.used.load(Ordering::Acquire), 0);
+    }
+
+    #[tokio::test]
+    async fn room_is_left_on_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let space = SpoolSpace::new(dir.path(), u64::MAX, u64::MAX);
+        let mut spool = space.open(1 << 30);
+        spool.push(Bytes::from(vec![0; STEP])).await.unwrap();
+        assert_eq!(spool.push(Bytes::from_static(b"x")).await.unwrap_err().kind(), ErrorKind::NoSpace);
         drop(spool);
         assert_eq!(space.used.load(Ordering::Acquire), 0);
     }

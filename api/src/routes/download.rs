@@ -12,7 +12,7 @@ use causeway_core::events::Operation;
 use causeway_core::namespace::Target;
 use causeway_core::{Entry, Error, ErrorKind};
 use http::header::{self, HeaderMap, HeaderName};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Version};
 use uuid::Uuid;
 
 use super::{file_id, header_value};
@@ -31,9 +31,10 @@ pub async fn get_by_id(
     caller: Caller,
     Extension(tasks): Extension<Tasks>,
     id: Result<Path<Uuid>, PathRejection>,
+    version: Version,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    get(&shared, &caller, &tasks, Target::Id(file_id(id)?), &headers).await
+    get(&shared, &caller, &tasks, Target::Id(file_id(id)?), &headers, version).await
 }
 
 pub async fn get_by_path(
@@ -41,10 +42,11 @@ pub async fn get_by_path(
     caller: Caller,
     Extension(tasks): Extension<Tasks>,
     RawQuery(query): RawQuery,
+    version: Version,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let target = target(&shared, &caller, query.as_deref()).await?;
-    get(&shared, &caller, &tasks, target, &headers).await
+    get(&shared, &caller, &tasks, target, &headers, version).await
 }
 
 pub async fn head_by_id(
@@ -168,6 +170,7 @@ async fn get(
     tasks: &Tasks,
     target: Target,
     request: &HeaderMap,
+    version: Version,
 ) -> Result<Response, Problem> {
     let conditions = Conditions::of(request)?;
     // What sends no content is no download, so it is found out before one begins. Where looking fails, beginning fails
@@ -191,7 +194,7 @@ async fn get(
             return Err(error.into());
         }
     };
-    let body = stream(download, start, len, shared.step_timeout(), &tasks.0).await?;
+    let body = stream(download, start, len, version, shared.step_timeout(), &tasks.0).await?;
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;

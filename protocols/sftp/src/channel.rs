@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::poll;
 use russh::server::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::files::Account;
@@ -20,11 +22,14 @@ pub(crate) const SUBSYSTEM: &str = "sftp";
 /// What is told to those who want a shell or a command.
 const NO_SHELL: &str = "This is a file gateway: it has no shell and runs no commands. Use sftp, or scp without -O.\r\n";
 
+/// How long a client that is refused may take to hear it. russh never wakes who waits for a window of a client that is gone.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// `SSH_EXTENDED_DATA_STDERR` (RFC 4254 section 5.2).
 const STDERR: u32 = 1;
 
-/// What a channel was first asked to be. The handler, which answers, and the channel's task, which acts, see the same
-/// requests in the same order, and both follow this.
+/// What a channel was first asked to be: what comes later is refused. The handler, which answers, and the channel's task,
+/// which acts, see the same requests in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// An SFTP session.
@@ -72,8 +77,11 @@ pub(crate) async fn serve(channel: Channel<Msg>, connection: Arc<Connection>) {
         let ended = session::run(files, flow, Input { read }, output, shutdown).await;
         tracing::debug!(session = %session.id, ?ended, "an SFTP session ended");
     } else {
-        let _ = output.write.extended_data_bytes(STDERR, NO_SHELL.as_bytes()).await;
-        output.finish(1).await;
+        // Nothing reads this channel any more, and russh stops the connection where a channel that somebody could read
+        // is full.
+        drop(read);
+        let _ = timeout(FAREWELL, output.write.extended_data_bytes(STDERR, NO_SHELL.as_bytes())).await;
+        let _ = timeout(FAREWELL, output.finish(1)).await;
     }
 }
 

@@ -19,6 +19,9 @@ use crate::wire::Wire;
 
 /// How long a client that was told to go may take before its socket is cut.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long what a connection began may take to end once its socket is dead. What does not end is given up: its uploads
+/// are left to be resumed.
+const ENDING: Duration = Duration::from_secs(30);
 /// How often the idle time is looked at while work is being done.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -41,6 +44,7 @@ pub(crate) struct Connection {
     session: OnceLock<Arc<Session>>,
     inside: CancellationToken,
     channels: TaskTracker,
+    given_up: CancellationToken,
     shutdown: CancellationToken,
 }
 
@@ -55,9 +59,17 @@ impl Connection {
         &self.flow
     }
 
-    /// The tasks of the channels.
-    pub(crate) const fn channels(&self) -> &TaskTracker {
-        &self.channels
+    /// How many channels are being served.
+    pub(crate) fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Serves a channel by this work, in a task of its own.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let given_up = self.given_up.clone();
+        self.channels.spawn(async move {
+            given_up.run_until_cancelled_owned(work).await;
+        });
     }
 
     /// Cancelled when the gateway shuts down.
@@ -102,12 +114,17 @@ pub(crate) async fn serve<S>(
         session: OnceLock::new(),
         inside: CancellationToken::new(),
         channels: TaskTracker::new(),
+        given_up: CancellationToken::new(),
         shutdown,
     });
     talk(&terms, &connection, stream, &cut).await;
     cut.cancel();
     connection.channels.close();
-    connection.channels.wait().await;
+    if timeout(ENDING, connection.channels.wait()).await.is_err() {
+        tracing::error!(%ip, channels = connection.channels.len(), "channels of an ended connection are given up");
+        connection.given_up.cancel();
+        connection.channels.wait().await;
+    }
     if let Some(session) = connection.session.get() {
         connection.gateway.close_session(session).await;
     }
@@ -154,7 +171,9 @@ where
     };
     if timeout(FAREWELL, parting).await.is_err() {
         cut.cancel();
-        let _ = running.await;
+        if timeout(ENDING, running).await.is_err() {
+            tracing::error!(ip = %connection.ip, "an SSH connection does not end though its socket is dead");
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) trait Files: Send + Sync + 'static {
 
 /// See [`Upload`].
 pub(crate) trait Writing: Send + Sync + 'static {
+    fn is_resumed(&self) -> bool;
     fn write_at(&self, offset: u64, data: Bytes) -> impl Future<Output = Result<()>> + Send;
     fn append(&self, data: Bytes) -> impl Future<Output = Result<()>> + Send;
     fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = Result<Bytes>> + Send;
@@ -120,6 +121,10 @@ impl Files for Account {
 }
 
 impl Writing for Upload {
+    fn is_resumed(&self) -> bool {
+        Self::is_resumed(self)
+    }
+
     async fn write_at(&self, offset: u64, data: Bytes) -> Result<()> {
         Self::write_at(self, offset, data).await
     }

@@ -59,6 +59,11 @@ impl Flow {
         }
     }
 
+    /// Bytes that wait, over all sessions of the connection.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued.load(Ordering::Acquire)
+    }
+
     /// A reply waits until russh takes it, as long as the guard lives.
     pub(crate) fn send_waits(&self) -> Waiting<'_> {
         self.sending.fetch_add(1, Ordering::AcqRel);
@@ -100,7 +105,7 @@ impl Flow {
     }
 
     fn is_open(&self) -> bool {
-        self.queued.load(Ordering::Acquire) < QUEUED || self.sending.load(Ordering::Acquire) > 0
+        self.queued() < QUEUED || self.sending.load(Ordering::Acquire) > 0
     }
 }
 

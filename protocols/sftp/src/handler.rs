@@ -1,41 +1,40 @@
 //! russh's callbacks of one connection. Sessions with `subsystem sftp` are taken; every forwarding, terminal, agent and
 //! environment request of RFC 4254 is refused (what has no method here, russh refuses by itself).
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
-use russh::{Channel, ChannelId, ChannelOpenFailure, Pty};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty};
 
 use crate::auth;
-use crate::channel::{self, Purpose, SUBSYSTEM};
+use crate::channel::{self, SUBSYSTEM};
 use crate::connection::Connection;
 
 /// Channels that one connection may have at the same time.
 const CHANNELS: usize = 8;
+/// Channels that one connection may open one after the other. russh keeps something of each channel that we closed first,
+/// as long as the connection is there.
+const CHANNELS_EVER: usize = 1000;
 
 /// See the module.
 pub(crate) struct Callbacks {
     connection: Arc<Connection>,
     banner: Option<String>,
-    purposes: HashMap<ChannelId, Purpose>,
+    opened: usize,
+    /// Channels that have their purpose. Those that are over stay in it; there are at most [`CHANNELS_EVER`].
+    purposes: HashSet<ChannelId>,
 }
 
 impl Callbacks {
     /// For this connection.
     pub(crate) fn new(connection: Arc<Connection>, banner: Option<String>) -> Self {
-        Self { connection, banner, purposes: HashMap::new() }
+        Self { connection, banner, opened: 0, purposes: HashSet::new() }
     }
 
-    /// Gives the channel its purpose; false where it has one already.
-    fn take(&mut self, channel: ChannelId, purpose: Purpose) -> bool {
-        match self.purposes.entry(channel) {
-            std::collections::hash_map::Entry::Occupied(_) => false,
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(purpose);
-                true
-            }
-        }
+    /// Gives the channel its purpose (see [`channel::Purpose`]); false where it has one already.
+    fn take(&mut self, channel: ChannelId) -> bool {
+        self.purposes.insert(channel)
     }
 
     fn answer(channel: ChannelId, yes: bool, session: &mut Session) -> Result<(), russh::Error> {
@@ -70,14 +69,20 @@ impl Handler for Callbacks {
         &mut self,
         channel: Channel<Msg>,
         reply: ChannelOpenHandle,
-        _session: &mut Session,
+        session: &mut Session,
     ) -> Result<(), Self::Error> {
-        if self.connection.shutdown().is_cancelled() || self.connection.channels().len() >= CHANNELS {
+        let open = self.connection.channels();
+        if self.opened >= CHANNELS_EVER && open == 0 {
+            // A client that keeps its connection for ever goes on with the next one.
+            return session.disconnect(Disconnect::ByApplication, "too many channels were opened; connect again", "");
+        }
+        if self.connection.shutdown().is_cancelled() || open >= CHANNELS || self.opened >= CHANNELS_EVER {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
+        self.opened += 1;
         reply.accept().await;
-        self.connection.channels().spawn(channel::serve(channel, self.connection.clone()));
+        self.connection.spawn(channel::serve(channel, self.connection.clone()));
         Ok(())
     }
 
@@ -92,13 +97,13 @@ impl Handler for Callbacks {
         name: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let yes = name == SUBSYSTEM && self.take(channel, Purpose::Sftp);
+        let yes = name == SUBSYSTEM && self.take(channel);
         Self::answer(channel, yes, session)
     }
 
     async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
         // "Yes", so that the client shows what the channel then says.
-        let yes = self.take(channel, Purpose::Refused);
+        let yes = self.take(channel);
         Self::answer(channel, yes, session)
     }
 
@@ -108,7 +113,7 @@ impl Handler for Callbacks {
         _command: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let yes = self.take(channel, Purpose::Refused);
+        let yes = self.take(channel);
         Self::answer(channel, yes, session)
     }
 

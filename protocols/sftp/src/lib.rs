@@ -33,6 +33,7 @@ use std::sync::Arc;
 use causeway_core::{Gateway, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use config::SftpConfig;
 pub use host_key::{HostKey, HostKeyKind, generate_client_key};
@@ -44,6 +45,7 @@ use connection::Terms;
 #[derive(Clone)]
 pub struct Front {
     terms: Arc<Terms>,
+    connections: TaskTracker,
 }
 
 impl Front {
@@ -58,22 +60,34 @@ impl Front {
         let (login_grace, idle_timeout) = (config.login_grace, config.idle_timeout);
         let russh = Arc::new(config::russh_config(config)?);
         let ciphers = config::cipher_names();
-        Ok(Self { terms: Arc::new(Terms { russh, ciphers, gateway, banner, login_grace, idle_timeout }) })
+        let terms = Arc::new(Terms { russh, ciphers, gateway, banner, login_grace, idle_timeout });
+        Ok(Self { terms, connections: TaskTracker::new() })
     }
 
-    /// Serves one accepted connection until it ends, and its login is closed. When `shutdown` is cancelled, requests that
-    /// are under way are finished and answered, no new ones are taken, and the connection is closed; how long that may
-    /// take is the caller's to say: dropping this future cuts the socket, and what is still open is left incomplete.
+    /// Serves one accepted connection until it ends, and its login is closed. When `shutdown` is cancelled nothing new is
+    /// begun, uploads that are open may be finished, and then the connection is closed; how long that may take is the
+    /// caller's to say: dropping this future cuts the socket, and what is still open is left incomplete, which
+    /// [`Front::ended`] waits for.
     pub async fn serve<S>(&self, stream: S, peer: IpAddr, shutdown: CancellationToken)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let cut = CancellationToken::new();
         // A task of its own, so that its end is orderly however this future ends.
-        let work = tokio::spawn(connection::serve(self.terms.clone(), stream, peer, shutdown, cut.clone()));
+        let work = self.connections.spawn(connection::serve(self.terms.clone(), stream, peer, shutdown, cut.clone()));
         let _guard = cut.drop_guard();
         if let Err(error) = work.await {
             tracing::error!(%error, "serving an SFTP connection failed");
         }
     }
+
+    /// Waits until every connection has ended, with its login closed, those too whose [`Front::serve`] was dropped. To be
+    /// called when no more connections come.
+    pub async fn ended(&self) {
+        self.connections.close();
+        self.connections.wait().await;
+    }
 }
+
+#[cfg(test)]
+mod tests;

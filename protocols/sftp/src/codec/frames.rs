@@ -8,6 +8,9 @@ use bytes::{Buf, Bytes, BytesMut};
 /// The longest packet that is taken: 256 KiB of data, and room for the fields around it.
 pub const MAX_PACKET: usize = 256 * 1024 + 1024;
 
+/// Pieces that are together no longer than this are put together, in bytes: a piece that carries one byte costs a hundred.
+const SMALL: usize = 4096;
+
 /// A length that no packet can have. What follows in the stream cannot be told apart any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
@@ -32,15 +35,34 @@ impl Frames {
 
     /// Adds the next piece of the stream.
     pub fn push(&mut self, piece: Bytes) {
-        if !piece.is_empty() {
-            self.held += piece.len();
-            self.pieces.push_back(piece);
+        if piece.is_empty() {
+            return;
+        }
+        self.held += piece.len();
+        match self.pieces.back_mut() {
+            Some(last) if last.len() + piece.len() <= SMALL => {
+                // What was put together before is nobody else's, and is added to in place.
+                let mut joined = std::mem::take(last).try_into_mut().unwrap_or_else(|last| {
+                    let mut copy = BytesMut::with_capacity(SMALL);
+                    copy.extend_from_slice(&last);
+                    copy
+                });
+                joined.extend_from_slice(&piece);
+                *last = joined.freeze();
+            }
+            _ => self.pieces.push_back(piece),
         }
     }
 
     /// How many bytes are held.
     pub const fn held(&self) -> usize {
         self.held
+    }
+
+    /// In how many pieces.
+    #[cfg(test)]
+    pub(super) fn pieces(&self) -> usize {
+        self.pieces.len()
     }
 
     /// Takes the next whole packet, without its length; none: more has to come in first.

@@ -310,3 +310,23 @@ fn the_first_packet_is_init() {
     assert!(decode_init(split(&encode_request(1, &Request::Stat(Bytes::new())))).is_err());
     assert!(decode_init(Bytes::from_static(&[kind::INIT, 0, 0])).is_err());
 }
+
+#[test]
+fn small_pieces_are_put_together() {
+    let packets: Vec<u8> =
+        (1u8..200).flat_map(|length| [&[0, 0, 0, length][..], &vec![length; length.into()]].concat()).collect();
+    let mut frames = Frames::new();
+    for byte in &packets {
+        frames.push(Bytes::copy_from_slice(&[*byte]));
+    }
+    assert_eq!(frames.held(), packets.len());
+    assert!(frames.pieces() < packets.len() / 1000, "{} pieces", frames.pieces());
+    let taken = frames.take_packet().unwrap().unwrap();
+    frames.push(Bytes::from_static(&[0, 0]));
+    frames.push(Bytes::from_static(&[0, 1, 9]));
+    for length in 2..200 {
+        assert_eq!(frames.take_packet().unwrap().unwrap(), vec![length; length.into()]);
+    }
+    assert_eq!(frames.take_packet().unwrap().unwrap(), [9][..]);
+    assert_eq!((taken, frames.held()), (Bytes::from_static(&[1]), 0));
+}

@@ -145,9 +145,13 @@ impl<F: Files> Session<F> {
         let _ = entry.jobs.send(job);
     }
 
-    /// Hands on an open, if there is room for one more handle.
+    /// Hands on an open, if there is room for one more handle, and the gateway is not about to go.
     fn open(&mut self, id: u32, operation: Operation, raw: &Bytes, asked: Result<PathRequest>) {
         if asked.is_ok() {
+            if self.closing {
+                self.ticket(id, 0).answer(refuse(Code::Failure, "the gateway is shutting down; try again later"));
+                return;
+            }
             if self.handles.len() + self.opening >= HANDLES {
                 self.ticket(id, 0).answer(refuse(Code::Failure, "too many files are open in this session; close some"));
                 return;

@@ -51,7 +51,7 @@ pub(crate) const HANDLES: usize = 256;
 pub(crate) const REQUESTS: usize = 128;
 /// Bytes that the requests let in, and their replies, may hold.
 pub(crate) const BYTES: usize = 8 * 1024 * 1024;
-/// Bytes that may wait before they are let in. Beyond it the session ends.
+/// Bytes that may wait before they are let in, over all sessions of a connection. The session that goes beyond it ends.
 pub(crate) const HELD: usize = 32 * 1024 * 1024;
 
 /// How long a client that sent what is no packet may take to hear the replies before it.
@@ -145,6 +145,8 @@ pub(crate) async fn run<F: Files, I: Inbound, O: Outbound>(
     let told = events.clone();
     let tell = move |sent| drop(told.send(Event::Sent(sent)));
     let lost = CancellationToken::new();
+    // The writer does not outlive this session, whatever becomes of it.
+    let _guard = lost.clone().drop_guard();
     let mut writer = tokio::spawn(replies::write_replies(outgoing, outbound, lost.clone(), tell));
     let mut session = Session::new(files, flow.clone(), replies, events);
     let mut client = Client { inbound: &mut inbound, flow: &flow, lost: &lost, sends: true, here: true };
@@ -184,7 +186,7 @@ pub(crate) async fn run<F: Files, I: Inbound, O: Outbound>(
             Ended::Broken(_) => tokio::time::sleep(FAREWELL).await,
         }
         lost.cancel();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let farewell = async {
         // An error would be a panic of the writer, and then there is nothing to be finished.
@@ -280,7 +282,7 @@ impl<F: Files> Session<F> {
             return;
         }
         self.frames.push(piece);
-        if self.frames.held() > HELD {
+        if self.flow.queued() > HELD {
             self.end(Ended::Broken("the client sends requests and takes no replies"));
         }
     }

@@ -289,11 +289,16 @@ async fn what_is_let_in_is_bounded() {
 struct Flood {
     packets: Vec<Bytes>,
     then: Bytes,
+    pause: Duration,
 }
 
 impl Inbound for Flood {
     async fn next(&mut self) -> Incoming {
-        tokio::task::yield_now().await;
+        if self.pause.is_zero() {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(self.pause).await;
+        }
         Incoming::Piece(self.packets.pop().unwrap_or_else(|| self.then.clone()))
     }
 }
@@ -321,10 +326,35 @@ async fn a_client_that_takes_no_replies_is_cut_off() {
     let many: BytesMut = std::iter::repeat_n(&one[..], 2000).flatten().copied().collect();
     let packets = vec![encode_request(1, &open("/a", OpenFlags::READ)), encode_init(3)];
     let flow = Arc::new(Flow::new());
-    let inbound = Flood { packets, then: many.freeze() };
+    let inbound = Flood { packets, then: many.freeze(), pause: Duration::ZERO };
     let shutdown = CancellationToken::new();
     let ended = tokio::time::timeout(PATIENCE, run(files, flow, inbound, Deaf, shutdown));
     assert!(matches!(ended.await.unwrap(), Ended::Broken(_)));
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_connection_share_what_may_wait() {
+    let flow = Arc::new(Flow::new());
+    flow.arrived(HELD);
+    let packets = vec![encode_request(1, &open("/a", PUT)), encode_init(3)];
+    let work = run(FakeFiles::new(), flow.clone(), Vanishing(packets), Stuck, CancellationToken::new());
+    assert!(matches!(tokio::time::timeout(PATIENCE, work).await.unwrap(), Ended::Broken(_)));
+    assert_eq!(flow.queued(), HELD, "only its own bytes are gone");
+}
+
+#[tokio::test]
+async fn the_size_of_an_incomplete_upload_publishes_nothing() {
+    let files = FakeFiles::new();
+    files.put("/whole", b"0123456789");
+    files.partial("/part", b"0123456789");
+    let mut client = Client::new(&files).await;
+    let to = |size| FileAttributes { size: Some(size), ..Default::default() };
+    assert_eq!(client.status(Request::Setstat(path("/part"), to(20))).await, 0);
+    assert_eq!(client.status(Request::Setstat(path("/whole"), to(4))).await, 0);
+    client.leave().await;
+    assert_eq!(files.content("/part"), None);
+    assert_eq!(files.content("/whole").unwrap(), b"0123");
+    assert_eq!(files.log(), ["detach /part 20 incomplete", "commit /whole"]);
 }
 
 /// Sends what it has, and is gone.
@@ -361,7 +391,7 @@ async fn a_client_that_vanishes_while_replies_wait_is_let_go() {
 async fn a_client_that_sends_nonsense_and_takes_nothing_is_let_go() {
     let files = FakeFiles::new();
     let then = Bytes::from_static(&[0xff; 8]);
-    let inbound = Flood { packets: vec![encode_init(3)], then };
+    let inbound = Flood { packets: vec![encode_init(3)], then, pause: Duration::from_millis(1) };
     let work = run(files, Arc::new(Flow::new()), inbound, Stuck, CancellationToken::new());
     assert!(matches!(tokio::time::timeout(PATIENCE, work).await.unwrap(), Ended::Broken(_)));
 }
@@ -379,6 +409,7 @@ async fn a_shutdown_lets_uploads_be_finished() {
     client.shutdown.cancel();
     assert!(matches!(client.answer(close).await, Answer::Status(0, _)));
     assert!(matches!(client.answer(written).await, Answer::Status(0, _)));
+    assert_eq!(client.status(open("/more", PUT)).await, 4, "nothing new is begun");
     let written = client.send(write(&half, 1, "y")).await;
     assert!(matches!(client.answer(written).await, Answer::Status(0, _)));
     let close = client.send(Request::Close(half)).await;

@@ -24,6 +24,8 @@ struct Node {
 #[derive(Default)]
 struct State {
     nodes: BTreeMap<String, Node>,
+    /// Incomplete uploads.
+    partials: BTreeMap<String, Vec<u8>>,
     log: Vec<String>,
     reads: usize,
     open: usize,
@@ -73,6 +75,11 @@ impl FakeFiles {
             state.nodes.entry(parent.to_string()).or_default();
         }
         state.nodes.insert(path.to_owned(), Node { content: Some(content.to_vec()), ..Node::default() });
+    }
+
+    /// Leaves an upload to be resumed.
+    pub(crate) fn partial(&self, path: &str, content: &[u8]) {
+        lock(self).partials.insert(path.to_owned(), content.to_vec());
     }
 
     pub(crate) fn content(&self, path: &str) -> Option<Vec<u8>> {
@@ -202,7 +209,13 @@ impl Files for FakeFiles {
         if there.as_ref().is_some_and(|node| node.content.is_none()) {
             return Err(Error::new(ErrorKind::IsFolder, "this is a folder"));
         }
+        let partial = match options.disposition {
+            Disposition::Modify { .. } => state.partials.remove(path.as_str()),
+            _ => None,
+        };
+        let resumed = partial.is_some();
         let content = match options.disposition {
+            Disposition::Modify { .. } if resumed => partial.unwrap_or_default(),
             Disposition::Create { .. } if there.is_some() => return Err(Error::already_exists()),
             Disposition::Truncate | Disposition::Modify { create: false } if there.is_none() => {
                 return Err(Error::not_found());
@@ -212,7 +225,8 @@ impl Files for FakeFiles {
         };
         state.open += 1;
         let node = Node { content: Some(content), attributes: options.attributes };
-        Ok(FakeUpload { files: self.clone(), path: path.to_string(), node: Mutex::new(node), ended: false })
+        let (files, path) = (self.clone(), path.to_string());
+        Ok(FakeUpload { files, path, resumed, node: Mutex::new(node), ended: false })
     }
 
     async fn begin_download(&self, path: &VirtualPath) -> Result<FakeDownload> {
@@ -232,6 +246,7 @@ impl Files for FakeFiles {
 pub(crate) struct FakeUpload {
     files: FakeFiles,
     path: String,
+    resumed: bool,
     node: Mutex<Node>,
     ended: bool,
 }
@@ -268,6 +283,10 @@ impl Drop for FakeUpload {
 }
 
 impl Writing for FakeUpload {
+    fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
     async fn write_at(&self, offset: u64, data: Bytes) -> Result<()> {
         pause(&self.files).await;
         let end = offset.checked_add(data.len() as u64).filter(|end| *end < 1 << 28);

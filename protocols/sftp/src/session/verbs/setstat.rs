@@ -1,6 +1,6 @@
 //! `SSH_FXP_SETSTAT` and `FSETSTAT` (draft-ietf-secsh-filexfer-02 section 6.9). The size is content: on a path it is an
-//! upload of its own that cuts or extends the file; on an open file it belongs to the upload, and so do times and modes
-//! (`put -p`).
+//! upload of its own that cuts or extends the file (or the owner's incomplete upload, which stays incomplete); on an open
+//! file it belongs to the upload, and so do times and modes (`put -p`).
 
 use causeway_core::namespace::Target;
 use causeway_core::transfer::Disposition;
@@ -62,6 +62,11 @@ async fn set<F: Files>(files: &F, target: &Target, attributes: &FileAttributes) 
 async fn resize<F: Files>(files: &F, path: &VirtualPath, size: u64) -> Result<()> {
     let upload = files.begin_upload(path, UploadOptions::new(Disposition::Modify { create: false })).await?;
     match upload.set_size(size).await {
+        // An incomplete upload goes on being one: nobody has said that it is complete, and the cut may have left a hole.
+        Ok(()) if upload.is_resumed() => {
+            upload.detach(Error::new(ErrorKind::Incomplete, "only the size of an incomplete upload was set")).await;
+            Ok(())
+        }
         Ok(()) => upload.commit().await.map(drop),
         Err(error) => {
             upload.detach(error.clone()).await;

@@ -1,0 +1,228 @@
+//! The front on a real gateway, and clients that misbehave on it.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use causeway_core::identity::{
+    Directory, Identity, Login, Mount, PermissionSet, PublicKey, ScopeSet, Tenant, TenantRecord, ThrottleLimits, View,
+    ViewEntry,
+};
+use causeway_core::ports::{Answer, BlobStore, Ledger, WebhookSender};
+use causeway_core::records::AuditFilter;
+use causeway_core::{Parts, Protocol, Settings, VirtualPath};
+use causeway_store::blobs::MemoryBlobs;
+use causeway_store::ledger::SqliteLedger;
+use russh::client::{self, Msg};
+use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKeyBase64, PublicKeyOrCertificate};
+use russh::{Channel, ChannelMsg};
+use secrecy::ExposeSecret;
+use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::*;
+use crate::codec::tests::{encode_init, encode_request};
+use crate::codec::{FileAttributes, OpenFlags, Request};
+
+/// How long a connection may take to end. Less than what a gateway that has given up a channel waits.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct NoWebhooks;
+
+#[async_trait]
+impl WebhookSender for NoWebhooks {
+    async fn post(&self, _: &str, _: &[(&'static str, String)], _: Bytes) -> Answer {
+        Answer::Status(200, None)
+    }
+}
+
+struct AnyHost;
+
+impl client::Handler for AnyHost {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, _: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        Ok(true)
+    }
+}
+
+fn tenant(key: &PrivateKey) -> TenantRecord {
+    let root = VirtualPath::root;
+    let all = ViewEntry { at: root(), path: root(), permissions: PermissionSet::all() };
+    TenantRecord {
+        tenant: Tenant {
+            id: "acme".into(),
+            quota: None,
+            mounts: vec![Mount { at: root(), storage: "memory".into(), path: "acme".into() }],
+        },
+        identities: vec![Identity {
+            id: "app".into(),
+            scopes: ScopeSet::all(),
+            quota: None,
+            view: View::new(vec![all]),
+        }],
+        logins: vec![Login {
+            username: "app".into(),
+            identity: "app".into(),
+            protocols: vec![Protocol::Sftp],
+            password_hash: None,
+            authorized_keys: vec![PublicKey { blob: key.public_key().public_key_bytes() }],
+            allow_from: Vec::new(),
+            home: root(),
+        }],
+        api_keys: Vec::new(),
+    }
+}
+
+/// A front, and what a client needs to get in.
+struct Place {
+    _folder: tempfile::TempDir,
+    ledger: Arc<dyn Ledger>,
+    front: Front,
+    shutdown: CancellationToken,
+    key: Arc<PrivateKey>,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let key = generate_client_key("app").unwrap().0;
+        let key = Arc::new(PrivateKey::from_openssh(key.expose_secret()).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&folder.path().join("l.db"), 0).await.unwrap());
+        let settings = Settings {
+            node: "test".into(),
+            installation: Uuid::new_v4(),
+            max_file_size: 1 << 30,
+            incomplete_expiry: Duration::from_hours(1),
+            temporary_names: globset::GlobSet::empty(),
+            bandwidth_up: None,
+            bandwidth_down: None,
+            throttle: ThrottleLimits { failures: 10, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
+            blob_grace: Duration::ZERO,
+            idle_detach: Duration::from_mins(1),
+            checkpoint_bytes: 64 * 1024,
+            webhooks: Vec::new(),
+            webhook_max_attempts: 3,
+            sole_owner: true,
+        };
+        let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobs::new());
+        let storages = HashMap::from([("memory".to_owned(), blobs)]);
+        let directory = Directory::new(vec![tenant(&key)]).unwrap();
+        let parts = Parts { ledger: ledger.clone(), storages, directory, sender: Arc::new(NoWebhooks), settings };
+        let config = SftpConfig {
+            host_keys: vec![HostKey::generate(HostKeyKind::Ed25519).unwrap()],
+            banner: None,
+            login_grace: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(10),
+            max_auth_tries: 6,
+        };
+        let front = Front::new(config, Gateway::start(parts).await.unwrap()).unwrap();
+        Self { _folder: folder, ledger, front, shutdown: CancellationToken::new(), key }
+    }
+
+    /// A client that is logged in and gives each channel this window, and its connection on the front's side.
+    async fn client(&self, window: u32) -> (client::Handle<AnyHost>, JoinHandle<()>) {
+        let (near, far): (DuplexStream, DuplexStream) = tokio::io::duplex(64 * 1024);
+        let (front, shutdown) = (self.front.clone(), self.shutdown.clone());
+        let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let serving = tokio::spawn(async move { front.serve(far, peer, shutdown).await });
+        let config = client::Config { window_size: window, ..client::Config::default() };
+        let mut handle = client::connect_stream(Arc::new(config), near, AnyHost).await.unwrap();
+        let key = PrivateKeyWithHashAlg::new(self.key.clone(), None);
+        assert!(handle.authenticate_publickey("app", key).await.unwrap().success());
+        (handle, serving)
+    }
+
+    /// How many operations of this name are on record.
+    async fn recorded(&self, operation: &str) -> usize {
+        let filter = AuditFilter { operation: Some(operation.to_owned()), ..AuditFilter::default() };
+        let mut query = self.ledger.read().await.unwrap();
+        let mut count = 0;
+        for chain in query.chains().await.unwrap() {
+            count += query.audit(&chain, &filter, 100).await.unwrap().len();
+        }
+        count
+    }
+}
+
+async fn granted(channel: &mut Channel<Msg>) {
+    loop {
+        match timeout(PATIENCE, channel.wait()).await.unwrap() {
+            Some(ChannelMsg::Success) => return,
+            Some(ChannelMsg::WindowAdjusted { .. }) => {}
+            other => panic!("the request is granted, not {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_a_command_and_is_gone_is_let_go() {
+    let place = Place::new().await;
+    let (handle, serving) = place.client(0).await;
+    let mut channel = handle.channel_open_session().await.unwrap();
+    channel.exec(true, "true").await.unwrap();
+    granted(&mut channel).await;
+    drop((channel, handle));
+    timeout(PATIENCE, serving).await.expect("the connection ends").unwrap();
+    assert_eq!(place.recorded("logout").await, 1);
+}
+
+#[tokio::test]
+async fn a_command_that_is_fed_is_refused() {
+    let place = Place::new().await;
+    let (handle, serving) = place.client(0).await;
+    let mut channel = handle.channel_open_session().await.unwrap();
+    channel.exec(true, "cat").await.unwrap();
+    granted(&mut channel).await;
+    for _ in 0..600 {
+        channel.data_bytes(Bytes::from_static(b"x")).await.unwrap();
+    }
+    // The connection is not stopped by it.
+    let second = timeout(PATIENCE, handle.channel_open_session()).await.expect("the connection goes on").unwrap();
+    place.shutdown.cancel();
+    timeout(PATIENCE, serving).await.expect("the connection ends").unwrap();
+    drop((channel, second, handle));
+}
+
+#[tokio::test]
+async fn channels_without_end_end_the_connection() {
+    let place = Place::new().await;
+    let (handle, serving) = place.client(1 << 20).await;
+    let mut opened = 0;
+    while let Ok(mut channel) = timeout(PATIENCE, handle.channel_open_session()).await.unwrap() {
+        opened += 1;
+        assert!(opened <= 1000);
+        channel.exec(false, "true").await.unwrap();
+        while timeout(PATIENCE, channel.wait()).await.unwrap().is_some() {}
+    }
+    assert_eq!(opened, 1000);
+    drop(handle);
+    timeout(PATIENCE, serving).await.expect("the connection ends").unwrap();
+}
+
+#[tokio::test]
+async fn what_is_cut_is_on_record_when_it_has_ended() {
+    let place = Place::new().await;
+    let (handle, serving) = place.client(1 << 20).await;
+    let channel = handle.channel_open_session().await.unwrap();
+    channel.request_subsystem(false, "sftp").await.unwrap();
+    let flags = OpenFlags(OpenFlags::WRITE | OpenFlags::CREAT | OpenFlags::TRUNC);
+    let open = Request::Open { path: "/a".into(), flags, attributes: FileAttributes::default() };
+    channel.data_bytes(encode_init(3)).await.unwrap();
+    channel.data_bytes(encode_request(1, &open)).await.unwrap();
+    let (mut read, _write) = channel.split();
+    let mut replies = 0;
+    while replies < 2 {
+        if let Some(ChannelMsg::Data { .. }) = timeout(PATIENCE, read.wait()).await.unwrap() {
+            replies += 1;
+        }
+    }
+    place.shutdown.cancel();
+    serving.abort();
+    timeout(PATIENCE, place.front.ended()).await.expect("the connection ends");
+    assert_eq!(place.recorded("logout").await, 1);
+}
