@@ -161,7 +161,7 @@ async fn packets() {
             let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
             let _ = stream.write_all(noise).await;
             let _ = stream.shutdown().await;
-            let ended = tokio::time::timeout(Duration::from_secs(60), async {
+            let ended = tokio::time::timeout(Duration::from_mins(1), async {
                 let mut buffer = [0; 1024];
                 while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
             });
@@ -230,7 +230,7 @@ async fn offsets_and_handles() {
 
 /// No blob stays in the storage.
 async fn storage_is_empty(gateway: &Gateway) {
-    eventually("the blobs of refused uploads are swept", Duration::from_secs(60), || async {
+    eventually("the blobs of refused uploads are swept", Duration::from_mins(1), || async {
         gateway.blob_files().is_empty().then_some(())
     })
     .await;
@@ -346,7 +346,7 @@ async fn full_disk() {
     assert_eq!(names, ["small"]);
     assert_eq!(rest.read("/inbound/small").await.body, &content[..500_000]);
     // What was refused is swept, and then there is room again.
-    eventually("there is room again", Duration::from_secs(60), || async {
+    eventually("there is room again", Duration::from_mins(1), || async {
         let answer = rest.put("/inbound/again", &content[..3 << 20]).await;
         assert!([200, 201, 507].contains(&answer.status), "{answer:?}");
         (answer.status < 300).then_some(())

@@ -205,7 +205,7 @@ async fn quickstart(folder: &std::path::Path, base: u16) -> (Quickstart, String)
         .spawn()
         .unwrap();
     let mut child = Quickstart(child);
-    let said = eventually("quickstart prints its lines", Duration::from_secs(60), || {
+    let said = eventually("quickstart prints its lines", Duration::from_mins(1), || {
         assert!(child.0.try_wait().unwrap().is_none(), "{}", std::fs::read_to_string(&output).unwrap());
         let said = std::fs::read_to_string(&output).unwrap();
         async move { (said.contains("sftp ") && said.contains("curl ")).then_some(said) }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::harness::sftp::CONNECTION_LOST;
-use crate::harness::{Gateway, Ledger, Plan, Random, Receiver, Rest, Sftp, Status, count, sha256};
+use crate::harness::{Gateway, Ledger, Plan, Random, Receiver, Rest, Sftp, Status, count, say, sha256};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment_on_sqlite() {
@@ -132,7 +132,8 @@ impl Worker {
             let from = self.pick(false).unwrap();
             return Op::Rename(from, self.fresh(&folder, ""));
         }
-        if dice < 62 {
+        let folders = self.tree.len() - files;
+        if dice < 62 && folders < 6 {
             return Op::Mkdir(self.fresh(&self.root.clone(), ".d"));
         }
         if dice < 68
@@ -141,7 +142,7 @@ impl Worker {
         {
             return Op::Rename(from, self.fresh(&self.root.clone(), ".d"));
         }
-        if dice < 72
+        if (dice < 72 || folders >= 6)
             && let Some(empty) = self.pick(true)
             && !self.tree.keys().any(|p| p.starts_with(&format!("{empty}/")))
         {
@@ -294,7 +295,7 @@ async fn check_webhooks(receiver: &Receiver, workers: &[Worker]) {
         hashes.dedup();
         hashes.len()
     };
-    crate::harness::eventually("all arrivals are told", Duration::from_secs(120), || async {
+    crate::harness::eventually("all arrivals are told", Duration::from_mins(2), || async {
         (told(&receiver.posts()) >= expected).then_some(())
     })
     .await;
@@ -322,6 +323,7 @@ async fn crash(ledger: Ledger, rounds: usize) {
     let mut random = Random::seeded("crash");
     let mut gateway = Plan::new(ledger)
         .uploads("incomplete_expiry = \"2s\"")
+        .uploads("blob_grace = \"0s\"")
         .webhook("arrivals", &receiver, &["file.uploaded"])
         .start()
         .await;
@@ -355,7 +357,9 @@ async fn crash(ledger: Ledger, rounds: usize) {
         }
     }
     let operations: usize = workers.iter().map(|w| w.uploaded.len()).sum();
-    eprintln!("{rounds} kills: {operations} uploads, {under_way} operations under way, {happened} of them done");
+    say(&format!(
+        "{ledger:?}, {rounds} kills: {operations} uploads, {under_way} operations under way, {happened} of them done"
+    ));
     assert!(operations >= rounds, "the workers did work");
     check_trail(&gateway.rest("orders"), &workers).await;
     check_webhooks(&receiver, &workers).await;
@@ -365,7 +369,7 @@ async fn crash(ledger: Ledger, rounds: usize) {
 /// Broken uploads expire and blobs without a reference are swept: what stays in the storage is what the tree holds.
 async fn nothing_is_left_over(gateway: &mut Gateway, workers: &[Worker]) {
     let files: usize = workers.iter().map(|w| w.tree.values().filter(|k| *k != "folder").count()).sum();
-    crate::harness::eventually("orphans are swept", Duration::from_secs(60), || async {
+    crate::harness::eventually("orphans are swept", Duration::from_mins(1), || async {
         let left = gateway.blob_files().len();
         (left <= files).then_some(())
     })

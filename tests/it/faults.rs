@@ -127,7 +127,7 @@ async fn ledger_faults(ledger: Ledger) {
                 let session = sftp(&gateway, "app").await;
                 faulty.fail_after(steps);
                 let work = put(&gateway, &session, "/f", &case.content);
-                let answered = tokio::time::timeout(Duration::from_secs(60), work).await.expect("it hangs");
+                let answered = tokio::time::timeout(Duration::from_mins(1), work).await.expect("it hangs");
                 let what = format!("overwrites: {overwrites}, {fault:?} at write {steps}: {answered:?}");
                 let failed = faulty.failed();
                 drop((session, gateway));

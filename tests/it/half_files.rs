@@ -40,15 +40,12 @@ async fn others_see(gateway: &Gateway, name: &str, content: Option<&[u8]>) {
             None => read.problem(404, "not_found"),
         }
     }
-    match content {
-        Some(content) => {
-            assert_eq!(mill.stat(&path).await.unwrap().size, Some(content.len() as u64));
-            assert_eq!(mill.get(&path).await.unwrap(), content);
-        }
-        None => {
-            assert_eq!(mill.stat(&path).await.unwrap_err().code, NO_SUCH_FILE);
-            assert_eq!(mill.open(&path, sftp::R).await.unwrap_err().code, NO_SUCH_FILE);
-        }
+    if let Some(content) = content {
+        assert_eq!(mill.stat(&path).await.unwrap().size, Some(content.len() as u64));
+        assert_eq!(mill.get(&path).await.unwrap(), content);
+    } else {
+        assert_eq!(mill.stat(&path).await.unwrap_err().code, NO_SUCH_FILE);
+        assert_eq!(mill.open(&path, sftp::R).await.unwrap_err().code, NO_SUCH_FILE);
     }
 }
 

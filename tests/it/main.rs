@@ -3,6 +3,9 @@
 
 #![allow(
     missing_docs,
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::large_stack_arrays,
+    clippy::unnecessary_debug_formatting,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -10,19 +10,15 @@ use sha2::{Digest, Sha256};
 
 use crate::harness::openssh::OpenSsh;
 use crate::harness::rest::content_path;
-use crate::harness::{Gateway, Ledger, Plan, Random, count, has_tool};
+use crate::harness::{Gateway, Ledger, Plan, Random, count, has_tool, say};
 
 /// What the daemon may take, in KiB.
 const LIMIT: u64 = 150 * 1024;
 
 fn check(gateway: &Gateway, what: &str, began: Instant) {
     let (peak, now) = (gateway.memory("VmHWM"), gateway.memory("VmRSS"));
-    eprintln!(
-        "{what}: {:.1} s, resident {} MiB, at most {} MiB",
-        began.elapsed().as_secs_f64(),
-        now / 1024,
-        peak / 1024
-    );
+    let seconds = began.elapsed().as_secs_f64();
+    say(&format!("{what}: {seconds:.1} s, resident {} MiB, at most {} MiB", now / 1024, peak / 1024));
     assert!(peak < LIMIT, "{what}: {peak} KiB resident at the peak");
 }
 
@@ -54,14 +50,14 @@ async fn large_files_leave_it_small() {
 
     let began = Instant::now();
     let child = client.spawn("put large /inbound/sftp\n");
-    let ran = client.finish(child, Duration::from_secs(600)).await;
+    let ran = client.finish(child, Duration::from_mins(10)).await;
     assert!(ran.success, "{ran:?}");
     check(&gateway, "SFTP upload", began);
     assert_eq!(rest.entry("/inbound", "sftp").await.unwrap()["hash"], hash.as_str());
 
     let began = Instant::now();
     let child = client.spawn("get /inbound/sftp /dev/null\n");
-    let ran = client.finish(child, Duration::from_secs(600)).await;
+    let ran = client.finish(child, Duration::from_mins(10)).await;
     assert!(ran.success, "{ran:?}");
     check(&gateway, "SFTP download", began);
     gateway.sftp("app01").await.remove("/inbound/sftp").await.unwrap();
@@ -71,13 +67,13 @@ async fn large_files_leave_it_small() {
     let body = futures::stream::iter(body).map(Ok::<_, std::io::Error>);
     let request = rest
         .request(reqwest::Method::PUT, &content_path("/inbound/rest"))
-        .timeout(Duration::from_secs(600))
+        .timeout(Duration::from_mins(10))
         .body(reqwest::Body::wrap_stream(body));
     assert_eq!(rest.send(request).await.ok()["hash"], hash.as_str());
     check(&gateway, "REST upload", began);
 
     let began = Instant::now();
-    let request = rest.request(reqwest::Method::GET, &content_path("/inbound/rest")).timeout(Duration::from_secs(600));
+    let request = rest.request(reqwest::Method::GET, &content_path("/inbound/rest")).timeout(Duration::from_mins(10));
     let mut stream = request.send().await.unwrap().bytes_stream();
     let mut hasher = Sha256::new();
     let mut received = 0;

@@ -19,7 +19,7 @@ async fn openssh_does_all_it_can(ledger: Ledger) {
     let client = OpenSsh::new(&gateway, "edi01");
     let content = Random::seeded("openssh").bytes(400_000);
     let local = client.local("a.bin", &content);
-    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
+    let then = SystemTime::UNIX_EPOCH + Duration::from_mins(25_000_000);
     File::options().write(true).open(&local).unwrap().set_modified(then).unwrap();
 
     let ran = client

@@ -244,8 +244,11 @@ async fn webhooks_survive_refusals_and_a_restart(ledger: Ledger) {
         })
         .await;
     // In order, each first refused attempt under the id of the one that was accepted.
-    let hashes: Vec<&str> =
-        posts.iter().filter(|p| p.answered == 200 && p.kind() == "file.uploaded").map(|p| p.hash()).collect();
+    let hashes: Vec<&str> = posts
+        .iter()
+        .filter(|p| p.answered == 200 && p.kind() == "file.uploaded")
+        .map(super::harness::webhooks::Post::hash)
+        .collect();
     let mut firsts: Vec<&str> = Vec::new();
     for hash in hashes {
         if !firsts.contains(&hash) {

@@ -65,11 +65,11 @@ impl Inner {
     }
 }
 
-/// An event as a caller may see it, if at all. Who may read the tenant's audit trail, or manages the tenant, sees all of
-/// its events; they hold no content. Others see what lies in their view, and of what is about no file their own; where a
-/// file came from is left out when that is none of their business.
+/// An event as a caller may see it, if at all. Who manages the tenant sees all of its events; they hold no content. Others
+/// see what lies in their view, and of what is about no file their own, or all of it where they may read the audit trail;
+/// where a file came from is left out when that is none of their business.
 fn shown(session: &Session, mut stored: StoredEvent) -> Result<Option<StoredEvent>> {
-    if session.scopes.allows(Scope::AuditRead) {
+    if session.scopes.has(Scope::Admin) {
         return Ok(Some(stored));
     }
     let reaches = |path: &str| VirtualPath::parse(path).is_ok_and(|path| place_of(session, &path).is_some());
@@ -78,7 +78,7 @@ fn shown(session: &Session, mut stored: StoredEvent) -> Result<Option<StoredEven
     let Some(data) = body.get_mut("data").and_then(Value::as_object_mut) else { return Ok(None) };
     let Some(path) = &stored.event.path else {
         let own = data.get("identity").and_then(Value::as_str) == Some(&*session.identity.id);
-        return Ok(own.then_some(stored));
+        return Ok((own || session.scopes.allows(Scope::AuditRead)).then_some(stored));
     };
     if !reaches(path) {
         return Ok(None);

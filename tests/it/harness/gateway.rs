@@ -127,7 +127,7 @@ impl Gateway {
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
                 panic!("the gateway ended at its start: {status}\n{}", self.log());
             }
-            assert!(began.elapsed() < Duration::from_secs(60), "the gateway did not come up\n{}", self.log());
+            assert!(began.elapsed() < Duration::from_mins(1), "the gateway did not come up\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         let address = |name: &str| up[name][0].as_str().and_then(|a| a.parse().ok()).expect("an address");
@@ -157,7 +157,7 @@ impl Gateway {
             if let Some(status) = child.try_wait().unwrap() {
                 return status;
             }
-            if began.elapsed() > Duration::from_secs(60) {
+            if began.elapsed() > Duration::from_mins(1) {
                 child.kill().unwrap();
                 child.wait().unwrap();
                 panic!("the gateway did not end\n{}", self.log());

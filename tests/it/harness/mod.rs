@@ -41,8 +41,12 @@ pub fn everything_is_required() -> bool {
 /// Says loudly that a test did not run; a failure where everything is required.
 pub fn skip(why: &str) {
     assert!(!everything_is_required(), "{why}");
-    // Past the capture of the test runner, so that it is seen.
-    let _ = writeln!(std::io::stderr().lock(), "SKIPPED: {why}");
+    say(&format!("SKIPPED: {why}"));
+}
+
+/// Says what was measured, past the capture of the test runner.
+pub fn say(what: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{what}");
 }
 
 /// Whether a program can be found.

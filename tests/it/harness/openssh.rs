@@ -80,7 +80,7 @@ impl OpenSsh {
     /// Runs these commands, one a line, until one fails.
     pub async fn batch(&self, commands: &str) -> Ran {
         let child = self.spawn(commands);
-        self.finish(child, Duration::from_secs(240)).await
+        self.finish(child, Duration::from_mins(4)).await
     }
 
     /// Logs in by password and runs one command line. `SSH_ASKPASS` answers the prompt, as there is no terminal.
@@ -101,7 +101,7 @@ impl OpenSsh {
             .stderr(output)
             .spawn()
             .expect("OpenSSH's sftp is installed");
-        self.finish(child, Duration::from_secs(60)).await
+        self.finish(child, Duration::from_mins(1)).await
     }
 
     /// Waits for a batch's end.

@@ -205,7 +205,7 @@ view = [
 ]
 [[tenant.identity]]
 id = "mill"
-scopes = ["files:read", "files:write", "transfers:read", "transfers:write"]
+scopes = ["files:read", "files:write", "transfers:read", "transfers:write", "events:read"]
 view = [{{ at = "/", path = "/inbound", permissions = ["*"] }}]
 [[tenant.identity]]
 id = "orders-app"

@@ -84,7 +84,7 @@ impl Rest {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .resolve("localhost", address)
-            .timeout(Duration::from_secs(300));
+            .timeout(Duration::from_mins(5));
         let client = more(client).build().unwrap();
         Self { client, base: format!("https://localhost:{}", address.port()), key: key.to_owned() }
     }

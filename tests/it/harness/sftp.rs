@@ -189,7 +189,7 @@ pub struct Sftp {
 }
 
 /// How long anything may take before a test calls it hung.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 impl Sftp {
     /// By the tests' key.
