@@ -18,6 +18,7 @@ mod harness;
 
 mod bad_input;
 mod cli;
+mod clients;
 mod crash;
 mod errors;
 mod faults;
