@@ -25,6 +25,7 @@ mod faults;
 mod half_files;
 mod memory;
 mod model;
+mod mounts;
 mod race;
 mod rest;
 mod sftp_ops;

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
 use crate::ports::{Durability, Tx};
 use crate::records::{Incarnation, Micros, UploadRow, UploadState, now};
-use crate::transfer::{replace_other_detached, tell_incomplete};
+use crate::transfer::{discard_row, replace_other_detached, tell_incomplete};
 
 /// Uploads that are recovered in one look.
 const BATCH: u32 = 200;
@@ -52,6 +52,10 @@ impl Inner {
 
 /// Detaches one upload of a dead process. The row is then held by nobody, so that it is not found again.
 async fn detach_left(tx: &mut dyn Tx, mut row: UploadRow, expires_at: Micros, node: &str) -> Result<()> {
+    // The copy of a move between storages: nobody's upload, and the file is still where it was.
+    if row.session.is_nil() {
+        return discard_row(tx, row).await.map(drop);
+    }
     let (state, generation) = (row.state, row.generation);
     row.state = UploadState::Detached;
     row.generation += 1;

@@ -4,6 +4,7 @@ mod attributes;
 mod entries;
 mod folders;
 mod listing;
+mod relocate;
 mod remove;
 mod rename;
 mod stat;

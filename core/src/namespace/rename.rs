@@ -3,6 +3,7 @@
 
 use super::entries::{Viewer, find};
 use super::folders::require_unreserved;
+use super::relocate::{Relocated, across_storages};
 use super::remove::release_version;
 use super::stat::session_path;
 use super::{Entry, Target, content_type_of};
@@ -27,6 +28,8 @@ struct Renaming {
     from_temporary: bool,
     to_temporary: bool,
     same_storage: bool,
+    /// The content, copied to the storage of the new place where that is another one.
+    relocated: Option<Relocated>,
 }
 
 /// What a rename did.
@@ -81,11 +84,8 @@ impl Renaming {
         if let (Some(existing), false) = (&existing, moved_onto_itself) {
             self.check_existing(source.as_ref(), existing)?;
         }
-        if !self.same_storage {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "the two folders are kept in different storages; copy the file and remove the original",
-            ));
+        if !self.same_storage && source.as_ref().is_none_or(Node::is_folder) {
+            return Err(across_storages());
         }
         require_unreserved(&mut *tx, to_parent, &to_name, follows.as_ref().map(|row| row.id)).await?;
         match source {
@@ -202,6 +202,10 @@ impl Renaming {
         parent: uuid::Uuid,
         name: &str,
     ) -> Result<Node> {
+        if !self.same_storage {
+            let copy = self.relocated.take().ok_or_else(across_storages)?;
+            copy.adopt(&mut *tx, &mut node).await?;
+        }
         if let Some(content) = &mut node.content
             && content.content_type == content_type_of(&node.name)
         {
@@ -301,11 +305,15 @@ impl Inner {
         facts.previous_path = Some(from.path.as_str().to_owned());
         let temporary = |place: &Place| place.path.name().is_some_and(|name| self.is_temporary(name.as_str()));
         let storage = |place: &Place| session.tenant.mount_of(&place.path).map(|mount| mount.storage.clone());
+        let same_storage = storage(&from) == storage(&to_place);
+        let relocated = if same_storage { None } else { self.relocate(session, &from, &to_place).await? };
+        let copy = relocated.clone();
         let held = self.hold_uploads(&viewer, &from).await?;
         let renaming = Renaming {
             from_temporary: temporary(&from),
             to_temporary: temporary(&to_place),
-            same_storage: storage(&from) == storage(&to_place),
+            same_storage,
+            relocated,
             to: to_place,
             to_path: to.clone(),
             overwrite,
@@ -318,7 +326,15 @@ impl Inner {
                 let renaming = renaming.clone();
                 Box::pin(async move { renaming.run(tx).await })
             })
-            .await?;
+            .await;
+        let renamed = match renamed {
+            Ok(renamed) => renamed,
+            Err(error) => {
+                // Where it is not known whether the move was committed, the row tells: a committed one is not given up.
+                self.drop_relocated(copy).await;
+                return Err(error);
+            }
+        };
         for mut work in held {
             if let Some(row) = renamed.retargeted.iter().find(|row| row.id == work.row.id) {
                 work.row.generation = row.generation;

@@ -9,11 +9,35 @@ use uuid::Uuid;
 use super::segments::Segments;
 use crate::error::{Error, Result};
 use crate::gateway::Inner;
-use crate::ports::BlobReader;
-use crate::records::Segment;
+use crate::ports::{BlobReader, BlobWriter};
+use crate::records::{BlobId, Content, Segment};
 
 /// The most that one read returns.
 pub(crate) const MAX_READ: usize = 4 * 1024 * 1024;
+
+/// Copies a content into a blob whose row is there, durably.
+pub(crate) async fn copy_content(inner: &Inner, content: &Content, blob: &BlobId) -> Result<()> {
+    let reader = Reader::open(inner, Segments::new(content.segments.clone())).await?;
+    write_whole(&reader, content.size, inner.storage(&blob.storage)?.create(blob).await?).await?.sync().await
+}
+
+/// Appends all that a reader has to a blob.
+pub(crate) async fn write_whole(
+    reader: &Reader,
+    size: u64,
+    mut writer: Box<dyn BlobWriter>,
+) -> Result<Box<dyn BlobWriter>> {
+    let mut at = 0;
+    while at < size {
+        let piece = reader.read_at(at, MAX_READ).await?;
+        if piece.is_empty() {
+            return Err(Error::internal("a content ended before its size"));
+        }
+        at += piece.len() as u64;
+        writer.append(vec![piece]).await?;
+    }
+    Ok(writer)
+}
 
 /// A content whose blobs are open: they go on being readable when the name is given to another version.
 pub(crate) struct Reader {

@@ -16,7 +16,8 @@ use uuid::Uuid;
 use crate::namespace::Entry;
 use crate::records::Attributes;
 
-pub(crate) use detach::{broken, detach, give_up_row, replace_other_detached, replaced, tell_incomplete};
+pub(crate) use content::copy_content;
+pub(crate) use detach::{broken, detach, discard_row, give_up_row, replace_other_detached, replaced, tell_incomplete};
 pub use download::Download;
 pub(crate) use download::DownloadCore;
 pub(crate) use pace::Pacer;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::content::Reader;
+use super::content::{Reader, write_whole};
 use super::digest::Hasher;
 use super::segments::Segments;
 use crate::error::{Error, ErrorKind, Result};
@@ -403,16 +403,7 @@ impl Work {
     /// Copies the content into one new blob, where random writes have left it in too many runs. The blob's row is there.
     pub(crate) async fn compact(&mut self, inner: &Inner, blob: BlobId) -> Result<()> {
         let reader = Reader::open(inner, self.segments.clone()).await?;
-        let mut writer = self.store.create(&blob).await?;
-        let mut at = 0;
-        while at < self.size {
-            let piece = reader.read_at(at, super::content::MAX_READ).await?;
-            if piece.is_empty() {
-                return Err(Error::internal("a content ended before its size"));
-            }
-            at += piece.len() as u64;
-            writer.append(vec![piece]).await?;
-        }
+        let writer = write_whole(&reader, self.size, self.store.create(&blob).await?).await?;
         let mut segments = Segments::default();
         segments.put(0, self.size, Some(&blob), 0);
         self.segments = segments;

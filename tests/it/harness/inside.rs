@@ -16,6 +16,7 @@ use causeway_core::ports::{Answer, BlobStore, Durability, Ledger as LedgerPort, 
 use causeway_core::{
     Credential, Error, ErrorKind, Gateway, Parts, Peer, Protocol, Result, Session, Settings, VirtualPath,
 };
+use causeway_store::blobs::MemoryBlobs;
 use causeway_store::ledger::{PostgresLedger, SqliteLedger};
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
@@ -96,7 +97,10 @@ fn tenant() -> TenantRecord {
         tenant: Tenant {
             id: "acme".into(),
             quota: None,
-            mounts: vec![Mount { at: path("/"), storage: "local".into(), path: "acme".into() }],
+            mounts: vec![
+                Mount { at: path("/"), storage: "local".into(), path: "acme".into() },
+                Mount { at: path("/vault"), storage: "vault".into(), path: "acme".into() },
+            ],
         },
         identities: vec![identity("app", "/"), identity("peer", "/in")],
         logins: vec![login("app"), login("peer")],
@@ -108,6 +112,16 @@ fn tenant() -> TenantRecord {
 pub async fn start(
     ledger: Arc<dyn LedgerPort>,
     blobs: Arc<dyn BlobStore>,
+    installation: uuid::Uuid,
+) -> Result<Arc<Gateway>> {
+    start_with_vault(ledger, blobs, Arc::new(MemoryBlobs::new()), installation).await
+}
+
+/// The same, with the storage of what lies below `/vault`.
+pub async fn start_with_vault(
+    ledger: Arc<dyn LedgerPort>,
+    blobs: Arc<dyn BlobStore>,
+    vault: Arc<dyn BlobStore>,
     installation: uuid::Uuid,
 ) -> Result<Arc<Gateway>> {
     let settings = Settings {
@@ -126,7 +140,7 @@ pub async fn start(
         webhook_max_attempts: 3,
         sole_owner: true,
     };
-    let storages = HashMap::from([("local".to_owned(), blobs)]);
+    let storages = HashMap::from([("local".to_owned(), blobs), ("vault".to_owned(), vault)]);
     let directory = Directory::new(vec![tenant()]).unwrap();
     Gateway::start(Parts { ledger, storages, directory, sender: Arc::new(NoWebhooks), settings }).await
 }
