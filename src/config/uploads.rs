@@ -63,7 +63,8 @@ impl Uploads {
             idle_detach: duration("idle_detach", 10),
             blob_grace: section
                 .text("blob_grace", value::duration_or_zero)
-                .map_or(Duration::from_hours(1), |f| f.value),
+                // Longer than a day: a backup of the database from last night must find the content that it names.
+                .map_or(Duration::from_hours(26), |f| f.value),
             checkpoint: section.text("checkpoint", value::size).map_or(64 << 20, |f| f.value),
         }
     }
