@@ -36,7 +36,7 @@ async fn files_move_between_storages(ledger: Ledger) {
     };
     let gateway = start().await;
     let app = sftp(&gateway, "app").await;
-    let content = Bytes::from(Random::seeded("mounts").bytes(3_000_000));
+    let content = Random::seeded("mounts").bytes(3_000_000);
     gateway.make_folder(&app, &path("/vault"), Attributes::default()).await.unwrap();
     gateway.make_folder(&app, &path("/folder"), Attributes::default()).await.unwrap();
     let upload = gateway.begin_upload(&app, &path("/a"), UploadOptions::new(Disposition::Replace)).await.unwrap();
