@@ -58,6 +58,9 @@ async fn relay(mut near: TcpStream, mut far: TcpStream, mut line: watch::Receive
                 }
             }
             Line::Up => tokio::select! {
+                // In this order: what a client sends after the cut must not slip through beside it, as a CLOSE would,
+                // which completes its upload.
+                biased;
                 changed = line.changed() => if changed.is_err() { return },
                 read = near.read(&mut a) => match read {
                     Ok(n) if n > 0 => if far.write_all(&a[..n]).await.is_err() { return },
