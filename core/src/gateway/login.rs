@@ -17,10 +17,10 @@ use crate::events::{Facts, Operation, Status};
 use crate::identity::{
     AuthMethod, Credential, Identity, LoginMatch, Peer, Protocol, PublicKey, ScopeSet, Session, Tenant, hash_key,
 };
-use crate::namespace::new_folder;
+use crate::namespace::ensure_folder;
 use crate::path::VirtualPath;
-use crate::ports::{Durability, Lock};
-use crate::records::{Attributes, now};
+use crate::ports::Durability;
+use crate::records::now;
 
 /// The one answer to every credential that does not let in, whatever the reason.
 fn refused() -> Error {
@@ -85,7 +85,7 @@ impl Inner {
         let proof = if let Err(throttled) = self.throttle.check(&counted, ip) {
             Err(throttled)
         } else {
-            let proof = self.prove(credential, peer).await;
+            let proof = self.prove(credential, &counted, peer).await;
             // Guesses that were all let in before the first one failed: the limit holds for them too.
             match (self.throttle.check(&counted, ip), proof) {
                 (Err(throttled), _) => Err(throttled),
@@ -139,14 +139,13 @@ impl Inner {
         }
     }
 
-    async fn prove(&self, credential: Credential, peer: &Peer) -> Option<Proof> {
+    async fn prove(&self, credential: Credential, counted: &str, peer: &Peer) -> Option<Proof> {
         match credential {
             Credential::Password { login, password } => {
                 let found = self.eligible(&login, peer);
                 // An unknown login, or one that may not come this way, costs as much time as a wrong password.
                 let hash = found.as_ref().and_then(|f| f.login.password_hash.as_ref());
-                let counted = self.counted(&login);
-                let wanted = || self.throttle.check(&counted, peer.ip.to_canonical()).is_ok();
+                let wanted = || self.throttle.check(counted, peer.ip.to_canonical()).is_ok();
                 let right = self.verifier.verify_while(hash, &password, wanted).await;
                 found.filter(|_| right).map(|f| Proof::of_login(f, AuthMethod::Password))
             }
@@ -284,15 +283,7 @@ impl Inner {
                     // Where a file stands in the way, the view simply has nothing there.
                     let Some(mut parent) = found.last().filter(|n| n.is_folder()).map(|n| n.id) else { continue };
                     for name in names.iter().skip(found.len().saturating_sub(1)) {
-                        tx.lock(&[Lock::Name(parent, (*name).to_owned())]).await?;
-                        tx.hold_folder(parent).await?.ok_or_else(Error::no_such_folder)?;
-                        if let Some(made) = tx.child(parent, name).await? {
-                            parent = made.id;
-                            continue;
-                        }
-                        let node = new_folder(&tenant, parent, name, &actor, Attributes::default());
-                        tx.insert_node(&node).await?;
-                        parent = node.id;
+                        (parent, _) = ensure_folder(&mut *tx, &tenant, parent, name, &actor).await?;
                     }
                 }
                 Ok(())

@@ -73,15 +73,15 @@ fn shown(session: &Session, mut stored: StoredEvent) -> Result<Option<StoredEven
         return Ok(Some(stored));
     }
     let reaches = |path: &str| VirtualPath::parse(path).is_ok_and(|path| place_of(session, &path).is_some());
+    if stored.event.path.as_deref().is_some_and(|path| !reaches(path)) {
+        return Ok(None);
+    }
     let mut body: Value = serde_json::from_str(&stored.event.body)
         .map_err(|error| Error::internal(format_args!("the body of event {}: {error}", stored.event.id)))?;
     let Some(data) = body.get_mut("data").and_then(Value::as_object_mut) else { return Ok(None) };
-    let Some(path) = &stored.event.path else {
+    if stored.event.path.is_none() {
         let own = data.get("identity").and_then(Value::as_str) == Some(&*session.identity.id);
         return Ok((own || session.scopes.allows(Scope::AuditRead)).then_some(stored));
-    };
-    if !reaches(path) {
-        return Ok(None);
     }
     let hidden = data.get("previous_path").and_then(Value::as_str).is_some_and(|previous| !reaches(previous));
     if hidden {

@@ -10,8 +10,8 @@ use crate::gateway::{Inner, Place, locate_place};
 use crate::identity::{Permission, Session};
 use crate::path::VirtualPath;
 use crate::policy;
-use crate::ports::{Durability, Lock, Query};
-use crate::records::{Attributes, UploadState};
+use crate::ports::{Durability, Lock, Query, Tx};
+use crate::records::{Actor, Attributes, UploadRow, UploadState};
 
 /// `AlreadyExists` where an open upload of somebody else's reserves the name (create, exclusive).
 pub(crate) async fn require_unreserved(
@@ -20,16 +20,37 @@ pub(crate) async fn require_unreserved(
     name: &str,
     own: Option<Uuid>,
 ) -> Result<()> {
-    let reserved = query.uploads_named(parent, name).await?.into_iter().any(|row| {
-        row.exclusive && matches!(row.state, UploadState::Open | UploadState::Sealed) && Some(row.id) != own
-    });
-    if reserved {
+    refuse_reserved(&query.uploads_named(parent, name).await?, own)
+}
+
+/// The same, of the live uploads of a name.
+pub(crate) fn refuse_reserved(named: &[UploadRow], own: Option<Uuid>) -> Result<()> {
+    let reserves = |row: &&UploadRow| row.exclusive && matches!(row.state, UploadState::Open | UploadState::Sealed);
+    if named.iter().filter(reserves).any(|row| Some(row.id) != own) {
         return Err(Error::new(
             ErrorKind::AlreadyExists,
             "the name is reserved by an upload under way; try again when it has ended",
         ));
     }
     Ok(())
+}
+
+/// What a folder has under a name, made as a folder where nothing is there: its id, and whether it was made.
+pub(crate) async fn ensure_folder(
+    tx: &mut dyn Tx,
+    tenant: &str,
+    parent: Uuid,
+    name: &str,
+    actor: &Actor,
+) -> Result<(Uuid, bool)> {
+    tx.lock(&[Lock::Name(parent, name.to_owned())]).await?;
+    tx.hold_folder(parent).await?.ok_or_else(Error::no_such_folder)?;
+    if let Some(there) = tx.child(parent, name).await? {
+        return Ok((there.id, false));
+    }
+    let folder = new_folder(tenant, parent, name, actor, Attributes::default());
+    tx.insert_node(&folder).await?;
+    Ok((folder.id, true))
 }
 
 impl Inner {

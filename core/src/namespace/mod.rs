@@ -16,8 +16,8 @@ use uuid::Uuid;
 use crate::path::VirtualPath;
 use crate::records::{Actor, Attributes, Micros};
 
-pub(crate) use entries::{Viewer, find, new_folder};
-pub(crate) use folders::require_unreserved;
+pub(crate) use entries::{Viewer, find};
+pub(crate) use folders::{ensure_folder, refuse_reserved, require_unreserved};
 pub use listing::Listing;
 pub(crate) use remove::release_version;
 pub(crate) use stat::{existing, path_of, session_path};

@@ -8,18 +8,18 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::detach::{give_up_row, replaced};
-use super::upload::{Upload, UploadCore};
-use super::work::{Work, quota_exceeded};
+use super::upload::{Upload, UploadCore, too_large};
+use super::work::{Work, quota_exceeded, quota_room};
 use super::{Disposition, Pacer, UploadOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Operation;
 use crate::gateway::{Inner, Place, held, locate_place, place_of};
 use crate::identity::{Permission, Session};
-use crate::namespace::{Entry, Target, Viewer, find, new_folder};
+use crate::namespace::{Entry, Target, Viewer, ensure_folder, find, refuse_reserved};
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
-use crate::records::{Attributes, BlobId, Node, UploadRow, UploadState, now};
+use crate::records::{BlobId, Node, UploadRow, UploadState, now};
 
 /// Quota that is reserved before the first byte, where it fits: small files then need no step of their own.
 const FIRST_SLAB: u64 = 256 * 1024;
@@ -72,16 +72,10 @@ impl Beginning {
         }
         self.check_permission(visible.as_ref())?;
         let uploads = tx.uploads_named(parent.id, &name).await?;
-        if uploads.iter().any(|row| row.exclusive && matches!(row.state, UploadState::Open | UploadState::Sealed)) {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                "the name is reserved by an upload under way; try again when it has ended",
-            ));
-        }
-        let own = uploads.into_iter().filter(|row| viewer.owns(row) && row.state == UploadState::Detached);
+        refuse_reserved(&uploads, None)?;
+        let mut own = uploads.into_iter().filter(|row| viewer.owns(row) && row.state == UploadState::Detached);
         match self.options.disposition {
             Disposition::Modify { create } => {
-                let mut own = own;
                 if let Some(row) = own.next() {
                     return self.resume(&mut *tx, row, visible).await;
                 }
@@ -119,22 +113,18 @@ impl Beginning {
             let path = VirtualPath::parse(&names.get(..=depth).unwrap_or_default().join("/"))?;
             let place = place_of(&self.session, &path).ok_or_else(Error::no_such_folder)?;
             policy::require(place.permissions, Permission::Mkdir)?;
-            tx.lock(&[Lock::Name(at, (*name).to_owned())]).await?;
-            tx.hold_folder(at).await?.ok_or_else(Error::no_such_folder)?;
-            if let Some(made) = tx.child(at, name).await? {
-                at = made.id;
+            let (folder, made) =
+                ensure_folder(&mut *tx, &self.session.tenant.id, at, name, &Inner::actor(&self.session)).await?;
+            at = folder;
+            if !made {
                 continue;
             }
-            let folder =
-                new_folder(&self.session.tenant.id, at, name, &Inner::actor(&self.session), Attributes::default());
-            tx.insert_node(&folder).await?;
             let mut facts = crate::events::Facts::of_session(&self.session, &self.node, Operation::Mkdir);
             facts.path = Some(place.path.as_str().to_owned());
             facts.view_path = Some(place.view_path.as_str().to_owned());
-            facts.file_id = Some(folder.id);
+            facts.file_id = Some(folder);
             tx.append_audit(&facts.audit()).await?;
             tx.append_events(&[facts.event("folder.created")]).await?;
-            at = folder.id;
         }
         Ok(())
     }
@@ -189,19 +179,12 @@ impl Beginning {
     }
 
     async fn first_reservation(&self, tx: &mut dyn Tx, base: u64) -> Result<u64> {
-        let (tenant, identity) = (self.session.tenant.quota, self.session.identity.quota);
-        if tenant.is_none() && identity.is_none() {
+        let (tenant, identity) = (&self.session.tenant, &self.session.identity);
+        if tenant.quota.is_none() && identity.quota.is_none() {
             return Ok(0);
         }
-        tx.lock(&[Lock::Quota(self.session.tenant.id.to_string())]).await?;
-        let mut room = u64::MAX;
-        if let Some(quota) = tenant {
-            room = room.min(quota.saturating_sub(tx.usage(&self.session.tenant.id, None).await?));
-        }
-        if let Some(quota) = identity {
-            let used = tx.usage(&self.session.tenant.id, Some(&self.session.identity.id)).await?;
-            room = room.min(quota.saturating_sub(used));
-        }
+        tx.lock(&[Lock::Quota(tenant.id.to_string())]).await?;
+        let room = quota_room(&mut *tx, (&tenant.id, tenant.quota), (&identity.id, identity.quota)).await?;
         match self.options.declared_size {
             Some(size) if size > room => Err(quota_exceeded()),
             Some(size) => Ok(size.max(base.min(room))),
@@ -285,10 +268,7 @@ impl Inner {
         policy::require_either(place.permissions, Permission::Upload, Permission::Overwrite)?;
         self.ledger.has_room()?;
         if options.declared_size.is_some_and(|size| size > self.settings.max_file_size) {
-            return Err(Error::new(
-                ErrorKind::FileTooLarge,
-                format!("the file is larger than the limit of {} bytes", self.settings.max_file_size),
-            ));
+            return Err(too_large(self.settings.max_file_size));
         }
         let mount =
             session.tenant.mount_of(&place.path).ok_or_else(|| Error::internal("a tenant without a mount at /"))?;

@@ -27,6 +27,11 @@ use crate::records::{Attributes, now};
 /// The largest offset that a file can have (2^63 - 1): files are described by signed 64-bit numbers.
 const MAX_OFFSET: u64 = i64::MAX as u64;
 
+/// The error of a file above `limits.max_file_size`.
+pub(super) fn too_large(limit: u64) -> Error {
+    Error::new(ErrorKind::FileTooLarge, format!("the file is larger than the limit of {limit} bytes"))
+}
+
 /// What an upload is, apart from its working state.
 pub(crate) struct UploadCore {
     pub inner: Arc<Inner>,
@@ -61,10 +66,7 @@ impl UploadCore {
             Error::new(ErrorKind::InvalidArgument, "the offset is beyond what a file can hold (2^63 - 1 bytes)")
         })?;
         if end > self.inner.settings.max_file_size {
-            return Err(Error::new(
-                ErrorKind::FileTooLarge,
-                format!("the file is larger than the limit of {} bytes", self.inner.settings.max_file_size),
-            ));
+            return Err(too_large(self.inner.settings.max_file_size));
         }
         if self.options.declared_size.is_some_and(|size| end > size) {
             return Err(Error::new(ErrorKind::InvalidArgument, "more bytes were sent than were announced"));

@@ -12,7 +12,7 @@ use super::digest::Hasher;
 use super::segments::Segments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
-use crate::ports::{BlobStore, BlobWriter, Durability, Lock};
+use crate::ports::{BlobStore, BlobWriter, Durability, Lock, Query};
 use crate::records::{BlobId, UploadRow, UploadState, now};
 
 /// Bytes that are gathered before they are hashed and written.
@@ -312,13 +312,7 @@ impl Work {
                 let mut row = row.clone();
                 Box::pin(async move {
                     tx.lock(&[Lock::Quota(row.tenant.clone())]).await?;
-                    let mut room = u64::MAX;
-                    if let Some(quota) = tenant {
-                        room = room.min(quota.saturating_sub(tx.usage(&row.tenant, None).await?));
-                    }
-                    if let Some(quota) = identity {
-                        room = room.min(quota.saturating_sub(tx.usage(&row.tenant, Some(&row.identity)).await?));
-                    }
+                    let room = quota_room(&mut *tx, (&row.tenant, tenant), (&row.identity, identity)).await?;
                     if end - row.reserved > room {
                         return Err(quota_exceeded());
                     }
@@ -417,6 +411,22 @@ impl Work {
 
 pub(crate) fn taken_over() -> Error {
     Error::new(ErrorKind::Conflict, "the upload was taken over, replaced or removed by another session; begin again")
+}
+
+/// Bytes that the quotas leave, of a tenant and of one of its identities; each by its id, with its quota, if it has one.
+pub(crate) async fn quota_room(
+    query: &mut dyn Query,
+    (tenant, tenant_quota): (&str, Option<u64>),
+    (identity, identity_quota): (&str, Option<u64>),
+) -> Result<u64> {
+    let mut room = u64::MAX;
+    if let Some(quota) = tenant_quota {
+        room = room.min(quota.saturating_sub(query.usage(tenant, None).await?));
+    }
+    if let Some(quota) = identity_quota {
+        room = room.min(quota.saturating_sub(query.usage(tenant, Some(identity)).await?));
+    }
+    Ok(room)
 }
 
 pub(crate) fn quota_exceeded() -> Error {
