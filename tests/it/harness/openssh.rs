@@ -21,17 +21,24 @@ pub struct OpenSsh {
     login: String,
     folder: tempfile::TempDir,
     options: Vec<String>,
+    arguments: Vec<String>,
 }
 
 impl OpenSsh {
     pub fn new(gateway: &Gateway, login: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { port: gateway.sftp.port(), login: login.to_owned(), folder, options: Vec::new() }
+        Self { port: gateway.sftp.port(), login: login.to_owned(), folder, options: Vec::new(), arguments: Vec::new() }
     }
 
     /// With one more `-o` option.
     pub fn option(mut self, option: &str) -> Self {
         self.options.push(option.to_owned());
+        self
+    }
+
+    /// With these arguments before all others.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
         self
     }
 
@@ -54,6 +61,7 @@ impl OpenSsh {
             command.args(["-o", option]);
         }
         command.arg("-o").arg(format!("UserKnownHostsFile={}", self.folder.path().join("known_hosts").display()));
+        command.args(&self.arguments);
         for option in &self.options {
             command.args(["-o", option]);
         }
