@@ -39,7 +39,6 @@ mod nodes {
 mod uploads {
     crate::ledger::statements::upload_statements! {
         connection: sqlx::PgConnection,
-        texts: ["(SELECT jsonb_array_elements_text(CAST(", " AS jsonb)))"],
         shard: i64::from(Uuid::new_v4().as_fields().0 % 16)
     }
 }

@@ -19,11 +19,26 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), Obstacle> {
     if missing(connection)?.is_empty() {
         return Ok(());
     }
+    // A table that is made anew takes the place of one that others refer to: looked at when all is done instead.
+    let rules = |connection: &Connection, on| {
+        connection.pragma_update(None, "foreign_keys", on).map_err(|error: rusqlite::Error| said(&error))
+    };
+    rules(connection, false)?;
+    let done = run_missing(connection);
+    rules(connection, true)?;
+    done
+}
+
+fn run_missing(connection: &mut Connection) -> Result<(), Obstacle> {
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| said(&error))?;
     // Another process may have been first.
     for migration in missing(&transaction)? {
         apply(&transaction, migration).map_err(|error| format!("migration {}: {error}", migration.version))?;
+    }
+    let broken = transaction.prepare("PRAGMA foreign_key_check").and_then(|mut check| check.exists(()));
+    if broken.map_err(|error| said(&error))? {
+        return Err("a row refers to another one that is not there; restore the database from a backup".to_owned());
     }
     transaction.commit().map_err(|error| said(&error))
 }
@@ -113,7 +128,30 @@ mod tests {
                     (1, 'ledger', TRUE, x'f8869421362a99f54781ee6c0686a1125124350422ce7870ddab1182efac6aa73d966ad1c529028348d4063b12a12568', 7);",
             )
             .unwrap();
+        // What stands in tables that are made anew since.
+        connection
+            .execute_batch(
+                "INSERT INTO blobs VALUES (x'01', 'local', 'acme', 'live', NULL);
+                 INSERT INTO blob_refs VALUES (x'01', x'02');
+                 INSERT INTO deliveries VALUES ('w', x'03', 1, 'pending', 0, 0, NULL);
+                 INSERT INTO uploads VALUES (x'02', 't', 'i', 'l', 'sftp', x'00', x'00', 'n', 'open', 1, x'00', 0, NULL, 0,
+                    0, 0, 0, '[]', NULL, 0, NULL, 'local', 'acme', 1, 2, 3);",
+            )
+            .unwrap();
         run(&mut connection).unwrap();
+        let count = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(count("SELECT COUNT(*) FROM blobs b JOIN blob_refs r ON r.blob = b.key WHERE b.state = 'live'"), 1);
+        assert_eq!(count("SELECT COUNT(*) FROM deliveries WHERE state = 'pending' AND last_result IS NULL"), 1);
+        assert_eq!(count("SELECT expires_at FROM uploads WHERE state = 'open' AND login = 'l'"), 3);
+        assert_eq!(count("PRAGMA foreign_keys"), 1);
+        let orphan = connection.execute("INSERT INTO blob_refs VALUES (x'09', x'02')", ()).unwrap_err();
+        assert!(orphan.to_string().contains("FOREIGN KEY"), "{orphan}");
+        for sql in
+            ["UPDATE uploads SET state = 'no'", "UPDATE blobs SET state = 'no'", "UPDATE deliveries SET state = 'no'"]
+        {
+            let refused = connection.execute(sql, ()).unwrap_err();
+            assert!(refused.to_string().contains("CHECK"), "{sql}: {refused}");
+        }
         let time: i64 = connection
             .query_row("SELECT execution_time FROM _sqlx_migrations WHERE version = 1", (), |row| row.get(0))
             .unwrap();

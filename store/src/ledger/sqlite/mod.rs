@@ -45,7 +45,6 @@ mod nodes {
 mod uploads {
     crate::ledger::statements::upload_statements! {
         connection: rusqlite::Connection,
-        texts: ["(SELECT value FROM json_each(", "))"],
         shard: 0
     }
 }

@@ -174,13 +174,13 @@ async fn statements_use_their_indexes() {
     for (index, sql) in [
         (
             "uploads_name",
-            "SELECT id FROM uploads WHERE parent = $1 AND name = $2 AND state IN ('open', 'detached', 'sealed')",
+            "SELECT id FROM uploads WHERE parent = $1 AND name = $2 AND state NOT IN ('committed', 'discarded')",
         ),
         (
             "uploads_owner",
-            "SELECT SUM(reserved) FROM uploads WHERE tenant = $1 AND state IN ('open', 'detached', 'sealed')",
+            "SELECT SUM(reserved) FROM uploads WHERE tenant = $1 AND state NOT IN ('committed', 'discarded')",
         ),
-        ("uploads_holder", "SELECT id FROM uploads WHERE incarnation = $1 AND state IN ('open', 'detached', 'sealed')"),
+        ("uploads_holder", "SELECT id FROM uploads WHERE incarnation = $1 AND state NOT IN ('committed', 'discarded')"),
         ("uploads_expiry", "SELECT id FROM uploads WHERE state = 'detached' AND expires_at < $1 ORDER BY expires_at"),
         ("uploads_ended", "DELETE FROM uploads WHERE state IN ('committed', 'discarded') AND updated_at < $1"),
         (
@@ -241,4 +241,175 @@ async fn pace() {
         ledger.read().await.unwrap().walk("acme", &["a", "b"]).await.unwrap();
     }
     println!("walk: {:.0} a second", 5000.0 / begun.elapsed().as_secs_f64());
+}
+
+#[test]
+#[ignore = "measures"]
+fn costs() {
+    use crate::ledger::driver::Driver;
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let ledger = SqliteLedger::open(&folder.path().join("causeway.db"), 0).await.unwrap();
+        let clock = |name: &'static str, begun: Instant| {
+            println!("{name}: {:.1} us", begun.elapsed().as_secs_f64() * 1e6 / 1000.0)
+        };
+        transact(&ledger, Durability::Disk, move |tx| {
+            Box::pin(async move {
+                let root = tx.ensure_root("acme", 1).await?;
+                let a = causeway_core::records::Node {
+                    id: Uuid::now_v7(),
+                    parent: root.id,
+                    name: "a".into(),
+                    ..root.clone()
+                };
+                tx.insert_node(&a).await?;
+                let b = Instant::now();
+                for _ in 0..1000 {
+                    tx.walk("acme", &["a", "f"]).await?;
+                }
+                clock("walk", b);
+                let b = Instant::now();
+                for _ in 0..1000 {
+                    tx.child(root.id, "a").await?;
+                }
+                clock("child", b);
+                let b = Instant::now();
+                for _ in 0..1000 {
+                    tx.ancestry(a.id).await?;
+                }
+                clock("ancestry", b);
+                let b = Instant::now();
+                for _ in 0..1000 {
+                    tx.uploads_named(a.id, "f").await?;
+                }
+                clock("uploads_named", b);
+                let b = Instant::now();
+                for _ in 0..1000 {
+                    tx.hold_folder(a.id).await?;
+                }
+                clock("hold_folder", b);
+                let b = Instant::now();
+                for _ in 0..1000 {
+                    let mut i = contract::blob();
+                    i.key = Uuid::new_v4();
+                    tx.insert_blob(&i, Uuid::new_v4()).await?;
+                }
+                clock("insert_blob", b);
+                let rows: Vec<UploadRow> = (0..1000)
+                    .map(|n| UploadRow { parent: a.id, ..contract::upload(Uuid::now_v7(), &format!("f{n}")) })
+                    .collect();
+                let b = Instant::now();
+                for row in &rows {
+                    tx.insert_upload(row).await?;
+                }
+                clock("insert_upload", b);
+                let b = Instant::now();
+                for row in &rows {
+                    tx.update_upload(row, &[causeway_core::records::UploadState::Open], row.generation).await?;
+                }
+                clock("update_upload", b);
+                let b = Instant::now();
+                for row in &rows {
+                    let mut r = row.clone();
+                    r.state = causeway_core::records::UploadState::Committed;
+                    tx.update_upload(&r, &[causeway_core::records::UploadState::Open], row.generation).await?;
+                }
+                clock("update_upload commit", b);
+                let b = Instant::now();
+                for n in 0..1000 {
+                    let x = causeway_core::records::Node {
+                        id: Uuid::now_v7(),
+                        parent: a.id,
+                        name: format!("f{n}"),
+                        ..root.clone()
+                    };
+                    tx.insert_node(&x).await?;
+                }
+                clock("insert_node", b);
+                let b = Instant::now();
+                for _ in 0..1000 {
+                    tx.add_usage("acme", "i", 1).await?;
+                }
+                clock("add_usage", b);
+                let event = || causeway_core::records::EventRecord {
+                    id: Uuid::now_v7(),
+                    tenant: "acme".into(),
+                    kind: "file.uploaded".into(),
+                    at: 1,
+                    path: Some("/a/b".into()),
+                    order_keys: vec!["x".into()],
+                    body: "x".repeat(700),
+                };
+                let b = Instant::now();
+                for _ in 0..1000 {
+                    tx.append_events(&[event(), event()]).await?;
+                }
+                clock("append_events 2", b);
+                let audit = || causeway_core::records::AuditRecord {
+                    id: Uuid::now_v7(),
+                    chain: "acme".into(),
+                    at: 1,
+                    identity: None,
+                    login: None,
+                    operation: "upload".into(),
+                    outcome: "ok".into(),
+                    path: Some("/a/b".into()),
+                    protocol: "sftp".into(),
+                    body: vec![b'x'; 700],
+                };
+                let b = Instant::now();
+                for _ in 0..1000 {
+                    tx.append_audit(&audit()).await?;
+                }
+                clock("append_audit", b);
+                let b = Instant::now();
+                let e = tx.unpositioned(1000).await?;
+                clock("unpositioned", b);
+                let b = Instant::now();
+                let p: Vec<(Uuid, i64)> = e.iter().map(|e| e.id).zip(1..).collect();
+                tx.position_events(&p, &[]).await?;
+                clock("position_events", b);
+                let b = Instant::now();
+                let u = tx.unsealed(1000).await?;
+                clock("unsealed", b);
+                let s: Vec<_> = u
+                    .iter()
+                    .zip(1..)
+                    .map(|(u, seq)| causeway_core::records::Seal {
+                        chain: "acme".into(),
+                        seq,
+                        entry: u.0,
+                        hash: [0; 32],
+                    })
+                    .collect();
+                let b = Instant::now();
+                tx.insert_seals(&s).await?;
+                clock("insert_seals", b);
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+        let b = Instant::now();
+        for _ in 0..1000 {
+            ledger.read().await.unwrap().walk("acme", &["a", "f1"]).await.unwrap();
+        }
+        clock("read walk", b);
+        let id = Uuid::nil();
+        let b = Instant::now();
+        for _ in 0..1000 {
+            ledger.read().await.unwrap().child(id, "acme").await.unwrap();
+        }
+        clock("read child", b);
+        let b = Instant::now();
+        for _ in 0..1000 {
+            transact(&ledger, Durability::Process, |tx| Box::pin(async move { tx.add_usage("acme", "i", 1).await }))
+                .await
+                .unwrap();
+        }
+        clock("transact add_usage", b);
+        let _ = &raw as &dyn Fn(&Path) -> Connection;
+        let _ = <Connection as Driver>::execute;
+    });
 }

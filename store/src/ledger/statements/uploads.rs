@@ -9,20 +9,21 @@ macro_rules! upload_columns {
     };
 }
 
-/// Uploads that still can become a version: word for word the condition of the partial indexes, or they are not used.
+/// Uploads that still can become a version: word for word the condition of the partial indexes, or they are not used. No
+/// longer list than this: SQLite makes a table of one with more than two words.
 macro_rules! live {
     () => {
-        "state IN ('open', 'detached', 'sealed')"
+        "state NOT IN ('committed', 'discarded')"
     };
 }
 
 macro_rules! upload_statements {
-    (connection: $connection:ty, texts: [$texts_open:literal, $texts_close:literal], shard: $shard:expr) => {
+    (connection: $connection:ty, shard: $shard:expr) => {
         use causeway_core::records::{Micros, UploadRow, UploadState};
         use uuid::Uuid;
 
         use crate::ledger::driver::{Driver, Outcome, Value, values};
-        use crate::ledger::rows::{UploadTexts, json};
+        use crate::ledger::rows::UploadTexts;
         use crate::ledger::statements::{live, upload_columns};
 
         type Connection = $connection;
@@ -119,18 +120,18 @@ macro_rules! upload_statements {
             states: &[UploadState],
             generation: i64,
         ) -> Outcome<bool> {
-            let sql = concat!(
-                "UPDATE uploads SET tenant = $2, identity = $3, login = $4, protocol = $5, session = $6, parent = $7, name = $8, \
+            let sql = "UPDATE uploads SET tenant = $2, identity = $3, login = $4, protocol = $5, session = $6, parent = $7, name = $8, \
                  state = $9, generation = $10, incarnation = $11, exclusive = $12, base_version = $13, compare_base = $14, \
                  size = $15, prefix = $16, reserved = $17, segments = $18, hash_state = $19, hashed = $20, attributes = $21, \
                  storage = $22, prefix_path = $23, created_at = $24, updated_at = $25, expires_at = $26 \
-                 WHERE id = $1 AND generation = $27 AND state IN ",
-                $texts_open, "$28", $texts_close
-            );
-            let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
-            let (texts, states) = (UploadTexts::of(row)?, json(&states)?);
-            let mut all = [Value::Flag(false); 28];
-            for (place, value) in all.iter_mut().zip(texts.values(row).into_iter().chain(values![generation, &states])) {
+                 WHERE id = $1 AND generation = $27 \
+                 AND (state = $28 OR state = $29 OR state = $30 OR state = $31 OR state = $32)";
+            let texts = UploadTexts::of(row)?;
+            let mut all = [Value::Text(None); 32];
+            // The places of states that are not asked for stay NULL, which equals none.
+            let states = states.iter().map(|state| Value::from(state.as_str()));
+            let given = texts.values(row).into_iter().chain(values![generation]).chain(states);
+            for (place, value) in all.iter_mut().zip(given) {
                 *place = value;
             }
             Ok(connection.execute(sql, &all).await? > 0)
