@@ -64,6 +64,8 @@ pub(crate) struct Work {
     pending: Vec<Bytes>,
     pending_at: u64,
     pending_len: usize,
+    /// A small content as a whole, hashed and about to be written in one step.
+    whole: Option<Vec<Bytes>>,
     since_checkpoint: u64,
     reader: Option<Reader>,
 }
@@ -106,6 +108,7 @@ impl Work {
             pending: Vec::new(),
             pending_at: 0,
             pending_len: 0,
+            whole: None,
             since_checkpoint: 0,
             reader: None,
         }
@@ -200,6 +203,26 @@ impl Work {
         Ok(())
     }
 
+    /// Takes the gathered bytes for the whole content, where they are that and few: then [`Self::sync`] writes them in one
+    /// step, and no part of them is on the disk before. False: they are not.
+    pub(crate) fn take_whole(&mut self) -> bool {
+        let untouched = self.plain && self.blob_len == 0 && self.writer.is_none() && self.flight.is_none();
+        let len = self.pending_len as u64;
+        let all = len > 0 && self.pending_at == 0 && len == self.size && self.pending_len < HASH_APART;
+        if !(untouched && all && !self.rehash && self.hashed == 0) {
+            return false;
+        }
+        let pieces = std::mem::take(&mut self.pending);
+        self.pending_len = 0;
+        self.reader = None;
+        self.segments.put(0, len, Some(&self.blob), 0);
+        self.blob_len = len;
+        self.hasher.update(&pieces);
+        self.hashed = len;
+        self.whole = Some(pieces);
+        true
+    }
+
     /// Waits for what is on its way.
     pub(crate) async fn land(&mut self) -> Result<()> {
         if let Some(flight) = &mut self.flight {
@@ -223,6 +246,11 @@ impl Work {
     pub(crate) async fn sync(&mut self) -> Result<()> {
         self.flush().await?;
         self.land().await?;
+        if let Some(pieces) = self.whole.take()
+            && let Err(error) = self.store.put(&self.blob, pieces).await
+        {
+            return self.fail(error);
+        }
         if let Some(writer) = &mut self.writer
             && let Err(error) = writer.sync().await
         {
