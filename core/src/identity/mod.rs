@@ -1,8 +1,10 @@
 //! Who is asking: tenants, identities, the logins and keys that are mapped onto them, and live sessions. A login is
 //! only another way to become an identity; what the identity may do is decided in [`crate::policy`].
 
+mod certificate;
 mod directory;
 mod permission;
+mod public_key;
 mod session;
 mod throttle;
 mod verify;
@@ -16,8 +18,10 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
+pub use certificate::{CertificateRefusal, CertificateRules, Revocations, UserCertificate};
 pub use directory::{Directory, DirectoryError, KeyMatch, LoginMatch};
 pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
+pub use public_key::PublicKey;
 pub use session::{AuthMethod, Session};
 pub use throttle::{Throttle, ThrottleLimits};
 pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, generate_key, hash_key, hash_password};
@@ -105,32 +109,6 @@ pub struct Identity {
     pub quota: Option<u64>,
     /// What it sees of the tenant's tree.
     pub view: View,
-}
-
-/// An OpenSSH public key: the algorithm's name and the key blob of RFC 4253 section 6.6.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PublicKey {
-    /// The blob, which begins with the algorithm's name.
-    pub blob: Vec<u8>,
-}
-
-impl PublicKey {
-    /// Reads a line of `authorized_keys` or a `.pub` file: `algorithm base64 comment`. Options before the algorithm are
-    /// refused, as nothing here would honour them. None where the line is no key.
-    pub fn from_line(line: &str) -> Option<Self> {
-        use base64::Engine as _;
-        let mut words = line.split_ascii_whitespace();
-        let algorithm = words.next()?;
-        let blob = base64::engine::general_purpose::STANDARD.decode(words.next()?).ok()?;
-        let length = u32::from_be_bytes(blob.get(..4)?.try_into().ok()?) as usize;
-        (blob.get(4..4usize.checked_add(length)?)? == algorithm.as_bytes()).then_some(Self { blob })
-    }
-}
-
-impl fmt::Debug for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey({} bytes)", self.blob.len())
-    }
 }
 
 /// A legacy login and the identity that it becomes.
