@@ -20,6 +20,9 @@ mod config;
 mod connection;
 mod files;
 mod flow;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod greeting;
 mod handler;
 mod host_key;

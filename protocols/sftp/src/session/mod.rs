@@ -19,6 +19,9 @@
 
 mod dispatch;
 mod entries;
+#[cfg(any(test, feature = "fuzz"))]
+#[path = "tests/fake.rs"]
+pub(crate) mod fake;
 mod handles;
 mod paths;
 mod replies;

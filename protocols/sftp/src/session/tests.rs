@@ -1,7 +1,6 @@
 //! The state machine over an in-memory stream, with files that are in memory too.
 
 mod client;
-mod fake;
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
 
 use self::client::{Client, PATIENCE, open, path, pattern, write};
-use self::fake::FakeFiles;
+use super::fake::FakeFiles;
 use super::*;
 use crate::codec::tests::{Answer, encode_init, encode_request};
 use crate::codec::{FileAttributes, OpenFlags, Request};

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::super::fake::FakeFiles;
 use super::super::{Ended, Gone, Inbound, Incoming, Outbound, run};
-use super::fake::FakeFiles;
 use crate::codec::tests::{Answer, decode_reply, encode_init, encode_request};
 use crate::codec::{FileAttributes, Frames, OpenFlags, Request};
 use crate::flow::Flow;

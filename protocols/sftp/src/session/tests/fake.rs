@@ -1,4 +1,6 @@
-//! Files in memory, with the gateway's promises as far as a session can see them.
+//! Files in memory, with the gateway's promises as far as a session can see them: for tests and the fuzzer.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
