@@ -371,8 +371,8 @@ fn each_mistake_is_named_with_line_and_key() {
         (
             "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\nauthorized_keys = [\n\"command=\\\"x\\\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\",\n\"from=\\\"*.example\\\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\",\n]",
             &[
-                "c.toml:19:1: error: tenant.login.authorized_keys: has the option `command`, which is not honoured here; remove it, or do not use the key",
-                "c.toml:20:1: error: tenant.login.authorized_keys: has `*.example` in from=, but names are not looked up; write addresses or networks",
+                "c.toml:19:2: error: tenant.login.authorized_keys: has the option `command`, which is not honoured here; remove it, or do not use the key",
+                "c.toml:20:2: error: tenant.login.authorized_keys: has `*.example` in from=, but names are not looked up; write addresses or networks",
             ],
         ),
         (

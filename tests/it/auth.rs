@@ -8,9 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Asked};
-use russh::keys::PrivateKeyWithHashAlg;
+use russh::keys::agent::AgentIdentity;
+use russh::keys::signature::Signer as _;
+use russh::keys::ssh_key::Signature;
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::ssh_key::public::SkEd25519;
+use russh::keys::{HashAlg, PrivateKeyWithHashAlg};
 use russh::{MethodKind, MethodSet};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use totp_rs::{Builder, Secret};
 
 use crate::harness::openssh::OpenSsh;
@@ -314,4 +320,87 @@ async fn who_fails_too_often_is_sent_away() {
     assert!(logins(&rest, "far").await.is_empty(), "a key that was only offered is not on record");
     assert!(Sftp::by_password(gateway.sftp, "far", None).await.is_err());
     assert_eq!(logins(&rest, "far").await.len(), 1, "a password is");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_key_and_no_weak_one() {
+    let gateway = Plan::new(Ledger::Sqlite)
+        .tenant(
+            "[[tenant.mapping]]\nid = \"keys\"\nusername = \"key-(?<kind>[a-z0-9-]+)\"\nidentity = \"edi-partner\"\n\
+             home = \"/inbound\"\nauthorized_keys_file = \"key-${kind}.pub\"\n",
+        )
+        .start()
+        .await;
+    for (name, kind, bits, good) in [
+        ("key-ed", "ed25519", "256", true),
+        ("key-p256", "ecdsa", "256", true),
+        ("key-p384", "ecdsa", "384", true),
+        ("key-p521", "ecdsa", "521", true),
+        ("key-rsa", "rsa", "2048", true),
+        ("key-short", "rsa", "1024", false),
+    ] {
+        let file = gateway.folder().join(name);
+        let made = Command::new("ssh-keygen").args(["-q", "-t", kind, "-b", bits, "-N", "", "-f"]).arg(&file).status();
+        assert!(made.unwrap().success(), "{name}");
+        let key = file.display().to_string();
+        let arguments = ["-o", "IdentitiesOnly=yes", "-o", "PreferredAuthentications=publickey", "-i", &key];
+        let ran = OpenSsh::new(&gateway, name).answering("exit 1", &arguments, "pwd\n").await;
+        assert_eq!(ran.success, good, "{name}: {ran:?}");
+    }
+    // RFC 8332: an RSA key is no reason to sign with SHA-1.
+    let key = gateway.folder().join("key-rsa").display().to_string();
+    let sha1 = ["-o", "PubkeyAcceptedAlgorithms=ssh-rsa", "-o", "PreferredAuthentications=publickey", "-i", &key];
+    let ran = OpenSsh::new(&gateway, "key-rsa").answering("exit 1", &sha1, "pwd\n").await;
+    assert!(!ran.success, "{ran:?}");
+}
+
+/// A key in hardware (OpenSSH's PROTOCOL.u2f), in software.
+struct SecurityKey {
+    inside: Ed25519Keypair,
+    spoilt: bool,
+}
+
+impl russh::Signer for SecurityKey {
+    type Error = russh::SendError;
+
+    async fn auth_sign(
+        &mut self,
+        _: &AgentIdentity,
+        _: Option<HashAlg>,
+        mut to_sign: Vec<u8>,
+    ) -> Result<Vec<u8>, russh::SendError> {
+        let presence_and_counter = [1, 0, 0, 0, 7];
+        let mut signed = Sha256::digest(b"ssh:").to_vec();
+        signed.extend_from_slice(&presence_and_counter);
+        signed.extend_from_slice(&Sha256::digest(&to_sign));
+        let signature: Signature = self.inside.try_sign(&signed).unwrap();
+        let mut bytes = signature.as_bytes().to_vec();
+        if self.spoilt {
+            bytes[5] ^= 1;
+        }
+        let string = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat();
+        let blob = [&string(b"sk-ssh-ed25519@openssh.com")[..], &string(&bytes), &presence_and_counter].concat();
+        to_sign.extend_from_slice(&string(&blob));
+        Ok(to_sign)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_in_hardware() {
+    let gateway = Plan::new(Ledger::Sqlite)
+        .tenant(
+            "[[tenant.mapping]]\nid = \"keys\"\nusername = \"sk01\"\nidentity = \"edi-partner\"\nhome = \"/inbound\"\n\
+             authorized_keys_file = \"sk01.pub\"\n",
+        )
+        .start()
+        .await;
+    let inside = Ed25519Keypair::from_seed(&[9; 32]);
+    let key = russh::keys::PublicKey::from(SkEd25519::new(inside.public, "ssh:"));
+    fs::write(gateway.folder().join("sk01.pub"), key.to_openssh().unwrap()).unwrap();
+    for spoilt in [true, false] {
+        let mut connection = Sftp::dial(gateway.sftp).await.unwrap();
+        let mut signer = SecurityKey { inside: inside.clone(), spoilt };
+        let answer = connection.authenticate_publickey_with("sk01", key.clone(), None, &mut signer).await.unwrap();
+        assert_eq!(answer.success(), !spoilt);
+    }
 }
