@@ -381,4 +381,4 @@ impl<F: Files> Session<F> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! The state machine over an in-memory stream, with files that are in memory too.
 
 mod client;
-mod fake;
+pub(crate) mod fake;
 
 use std::time::Duration;
 
