@@ -82,6 +82,7 @@ where
             login_grace: sftp.login_grace,
             idle_timeout: sftp.idle_timeout,
             max_auth_tries: sftp.max_auth_tries as usize,
+            scp: sftp.scp,
         }
     });
     let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;

@@ -25,6 +25,8 @@ pub struct Sftp {
     pub max_auth_tries: u32,
     /// Connections at once.
     pub max_sessions: u32,
+    /// Whether the old scp protocol (`scp -O`) is spoken.
+    pub scp: bool,
 }
 
 impl Sftp {
@@ -46,11 +48,6 @@ impl Sftp {
         {
             report.not_built(&found.spot, "a host certificate");
         }
-        if let Some(found) = section.flag("scp")
-            && found.value
-        {
-            report.without_effect(&found.spot, "SCP");
-        }
         if let Some(found) = section.flag("legacy_algorithms")
             && found.value
         {
@@ -64,6 +61,7 @@ impl Sftp {
             idle_timeout: section.text("idle_timeout", value::duration).map_or(Duration::from_mins(15), |f| f.value),
             max_auth_tries: section.number("max_auth_tries", 1..=100).map_or(6, |f| f.value),
             max_sessions: section.number("max_sessions", 1..=1_000_000).map_or(10_000, |f| f.value),
+            scp: section.flag("scp").is_none_or(|found| found.value),
         };
         section.is_present().then_some(sftp)
     }

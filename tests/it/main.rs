@@ -29,6 +29,7 @@ mod model;
 mod mounts;
 mod race;
 mod rest;
+mod scp;
 mod sftp_ops;
 mod spine;
 mod syscalls;

@@ -66,6 +66,26 @@ pub struct Session {
 }
 
 impl Session {
+    /// The same session as another protocol of its connection acts in it: scp over SSH beside SFTP. Only the protocol's
+    /// name in events and audit entries differs; who ends the session ends the first one.
+    pub fn over(&self, protocol: Protocol) -> Self {
+        Self {
+            id: self.id,
+            tenant: self.tenant.clone(),
+            identity: self.identity.clone(),
+            login: self.login.clone(),
+            protocol,
+            client_ip: self.client_ip,
+            scopes: self.scopes,
+            home: self.home.clone(),
+            auth_method: self.auth_method,
+            cipher: self.cipher.clone(),
+            client_version: self.client_version.clone(),
+            expires: self.expires,
+            opened: AtomicBool::new(false),
+        }
+    }
+
     /// Takes the mark that the session was opened; true for the first caller.
     pub(crate) fn take_opened(&self) -> bool {
         self.opened.swap(false, Ordering::AcqRel)

@@ -25,6 +25,8 @@ pub struct SftpConfig {
     pub idle_timeout: Duration,
     /// Tries to log in on one connection; refused offers of keys count, as in OpenSSH.
     pub max_auth_tries: usize,
+    /// Whether the old scp protocol (`scp -O`) is spoken.
+    pub scp: bool,
 }
 
 /// AES-GCM before ChaCha20, as it takes half the processor time where there are AES instructions; no CBC.

@@ -34,6 +34,7 @@ pub(crate) struct Terms {
     pub(crate) login_grace: Duration,
     pub(crate) max_auth_tries: usize,
     pub(crate) idle_timeout: Duration,
+    pub(crate) scp: bool,
 }
 
 /// One connection, shared by its callbacks and its channels.
@@ -48,6 +49,7 @@ pub(crate) struct Connection {
     channels: TaskTracker,
     given_up: CancellationToken,
     shutdown: CancellationToken,
+    scp: bool,
 }
 
 impl Connection {
@@ -77,6 +79,11 @@ impl Connection {
     /// Cancelled when the gateway shuts down.
     pub(crate) const fn shutdown(&self) -> &CancellationToken {
         &self.shutdown
+    }
+
+    /// Whether the old scp protocol is spoken.
+    pub(crate) const fn scp(&self) -> bool {
+        self.scp
     }
 
     /// The login, once there is one.
@@ -124,6 +131,7 @@ pub(crate) async fn serve<S>(
         channels: TaskTracker::new(),
         given_up: CancellationToken::new(),
         shutdown,
+        scp: terms.scp,
     });
     talk(&terms, &connection, stream, &cut).await;
     cut.cancel();

@@ -10,6 +10,8 @@
 //! | `handler`, `auth`, `channel` | russh's callbacks: logins and channels; all else is refused |
 //! | [`codec`] | packets as pure functions over bytes |
 //! | `session` | one SFTP session over any stream of bytes; `session::verbs` has the requests, one verb a file |
+//! | `exec` | command lines without a shell: words, patterns, checksum commands |
+//! | `scp` | the old scp protocol, both ways |
 //! | `files` | what a session needs of the gateway |
 //! | [`status`] | the one map from kinds of failure to `SSH_FX_*` |
 
@@ -18,6 +20,7 @@ mod channel;
 pub mod codec;
 mod config;
 mod connection;
+mod exec;
 mod files;
 mod flow;
 #[cfg(feature = "fuzz")]
@@ -26,6 +29,7 @@ pub mod fuzz;
 mod greeting;
 mod handler;
 mod host_key;
+mod scp;
 mod session;
 pub mod status;
 mod wire;
@@ -60,11 +64,11 @@ impl Front {
             }
             text
         });
-        let (login_grace, idle_timeout) = (config.login_grace, config.idle_timeout);
+        let (login_grace, idle_timeout, scp) = (config.login_grace, config.idle_timeout, config.scp);
         let max_auth_tries = config.max_auth_tries;
         let russh = Arc::new(config::russh_config(config)?);
         let ciphers = config::cipher_names();
-        let terms = Arc::new(Terms { russh, ciphers, gateway, banner, login_grace, max_auth_tries, idle_timeout });
+        let terms = Arc::new(Terms { russh, ciphers, gateway, banner, login_grace, max_auth_tries, idle_timeout, scp });
         Ok(Self { terms, connections: TaskTracker::new() })
     }
 

@@ -131,6 +131,7 @@ impl Place {
             login_grace: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(10),
             max_auth_tries: 6,
+            scp: true,
         };
         let front = Front::new(config, Gateway::start(parts).await.unwrap()).unwrap();
         Self { _folder: folder, ledger, front, shutdown: CancellationToken::new(), key }

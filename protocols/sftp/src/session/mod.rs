@@ -384,4 +384,4 @@ impl<F: Files> Session<F> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
