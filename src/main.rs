@@ -5,10 +5,12 @@ mod certificate;
 mod cli;
 mod config;
 mod data_dir;
+mod descriptors;
 mod failure;
 mod host_keys;
 mod logging;
 mod sources;
+mod startups;
 mod supervisor;
 mod webhook;
 

@@ -16,7 +16,7 @@ use super::access::Place;
 use super::{Parts, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
-use crate::identity::{Directory, PasswordVerifier, Session, Throttle};
+use crate::identity::{Directory, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::Reap;
 use crate::namespace::Target;
 use crate::ports::{BlobStore, Durability, Ledger, Tx, WebhookSender, transact};
@@ -35,6 +35,9 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) verifier: PasswordVerifier,
     pub(crate) throttle: Throttle,
+    pub(crate) penalties: Penalties,
+    /// The sessions that are here.
+    pub(crate) places: Arc<Places>,
     /// This process.
     pub(crate) incarnation: Uuid,
     /// Wakes the sequencer.
@@ -79,6 +82,8 @@ impl Inner {
         Self {
             verifier: PasswordVerifier::new(parallel, directory.sample_hash().map(ExposeSecret::expose_secret)),
             throttle: Throttle::new(settings.throttle),
+            penalties: Penalties::new(settings.penalties.clone()),
+            places: Places::new(settings.sessions),
             ledger,
             storages,
             directory,

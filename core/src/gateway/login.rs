@@ -1,8 +1,8 @@
 //! Letting callers in: one place for every protocol and credential.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -15,7 +15,8 @@ use super::inner::{Inner, held};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::identity::{
-    AuthMethod, Credential, Identity, LoginMatch, Peer, Protocol, PublicKey, ScopeSet, Session, Tenant, hash_key,
+    AuthMethod, Credential, Identity, LoginMatch, Offence, Peer, Place, Protocol, PublicKey, ScopeSet, Session, Tenant,
+    hash_key,
 };
 use crate::namespace::ensure_folder;
 use crate::path::VirtualPath;
@@ -99,8 +100,9 @@ impl Inner {
                 }
             }
         };
-        match proof {
-            Ok(proof) => {
+        let placed = proof.and_then(|proof| self.place(&proof, peer).map(|place| (proof, place)));
+        match placed {
+            Ok((proof, place)) => {
                 let session = Arc::new(Session {
                     id: Uuid::now_v7(),
                     tenant: proof.tenant,
@@ -115,6 +117,7 @@ impl Inner {
                     client_version: peer.client_version.clone(),
                     expires: proof.expires,
                     opened: AtomicBool::new(false),
+                    place: Mutex::new(place),
                 });
                 self.ensure_view(&session).await?;
                 if peer.protocol != Protocol::Api {
@@ -128,6 +131,25 @@ impl Inner {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// A place among the sessions that last; a request of the API takes none.
+    fn place(&self, proof: &Proof, peer: &Peer) -> Result<Option<Place>> {
+        match peer.protocol {
+            Protocol::Sftp | Protocol::Scp | Protocol::Ftps => {
+                self.places.enter(&proof.tenant.id, &proof.login, peer.ip).map(Some)
+            }
+            Protocol::Api | Protocol::Transfer => Ok(None),
+        }
+    }
+
+    /// See [`super::Gateway::offence_of`].
+    pub(crate) fn offence_of(&self, login: &str, peer: &Peer) -> Offence {
+        match self.directory.find_login(login) {
+            None => Offence::InvalidUser,
+            Some(found) if !allowed_from(&found.login.allow_from, peer.ip) => Offence::RefuseConnection,
+            Some(_) => Offence::AuthFail,
         }
     }
 
@@ -204,6 +226,7 @@ impl Inner {
 
     /// See [`super::Gateway::close_session`].
     pub(crate) async fn close_session(&self, session: &Session) {
+        session.leave();
         if !session.take_opened() {
             return;
         }

@@ -2,8 +2,11 @@
 //! only another way to become an identity; what the identity may do is decided in [`crate::policy`].
 
 mod directory;
+mod penalty;
 mod permission;
+mod places;
 mod session;
+mod source;
 mod throttle;
 mod verify;
 mod view;
@@ -17,8 +20,12 @@ use secrecy::SecretString;
 use time::OffsetDateTime;
 
 pub use directory::{Directory, DirectoryError, KeyMatch, LoginMatch};
+pub use penalty::{Offence, Overflow, Penalties, PenaltyLimits};
 pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
+pub use places::SessionLimits;
+pub(crate) use places::{Place, Places};
 pub use session::{AuthMethod, Session};
+pub use source::source_of;
 pub use throttle::{Throttle, ThrottleLimits};
 pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, generate_key, hash_key, hash_password};
 pub use view::{Resolved, View, ViewEntry};

@@ -1,12 +1,12 @@
 //! A session: an identity that is here, and how it came.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use super::{Identity, Protocol, ScopeSet, Tenant};
+use super::{Identity, Place, Protocol, ScopeSet, Tenant};
 use crate::path::VirtualPath;
 
 /// How a session was authenticated, by the names that audit entries carry.
@@ -61,9 +61,16 @@ pub struct Session {
     pub expires: Option<time::OffsetDateTime>,
     /// Whether `session.opened` was told, so that `session.closed` follows once.
     pub(crate) opened: AtomicBool,
+    /// Its place among the sessions of its login and of its address, until it is closed.
+    pub(crate) place: Mutex<Option<Place>>,
 }
 
 impl Session {
+    /// Gives its place to the next session.
+    pub(crate) fn leave(&self) {
+        drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
     /// Takes the mark that the session was opened; true for the first caller.
     pub(crate) fn take_opened(&self) -> bool {
         self.opened.swap(false, Ordering::AcqRel)

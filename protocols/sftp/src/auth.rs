@@ -2,7 +2,7 @@
 
 use causeway_core::identity::PublicKey;
 use causeway_core::{Credential, ErrorKind};
-use russh::keys::{Algorithm, PublicKey as SshKey};
+use russh::keys::PublicKey as SshKey;
 use russh::server::Auth;
 use russh::{MethodKind, MethodSet};
 use secrecy::SecretString;
@@ -26,16 +26,16 @@ pub(crate) async fn password(connection: &Connection, user: &str, password: &str
 }
 
 /// The query of RFC 4252 section 7: would this key do? A "no" counts as no failure.
-pub(crate) fn offered(connection: &Connection, user: &str, key: &SshKey, algorithm: &Algorithm) -> Auth {
-    match blob(key, algorithm) {
+pub(crate) fn offered(connection: &Connection, user: &str, key: &SshKey) -> Auth {
+    match blob(key) {
         Some(key) if connection.gateway().accepts_key(user, &key, &connection.peer()) => Auth::Accept,
         _ => reject(),
     }
 }
 
 /// RFC 4252 section 7, with a signature that russh has verified.
-pub(crate) async fn signed(connection: &Connection, user: &str, key: &SshKey, algorithm: &Algorithm) -> Auth {
-    match blob(key, algorithm) {
+pub(crate) async fn signed(connection: &Connection, user: &str, key: &SshKey) -> Auth {
+    match blob(key) {
         Some(key) => enter(connection, Credential::PublicKey { login: user.to_owned(), key }).await,
         None => reject(),
     }
@@ -51,15 +51,23 @@ async fn enter(connection: &Connection, credential: Credential) -> Auth {
             if error.kind() != ErrorKind::Unauthenticated {
                 tracing::debug!(%error, "a login was not possible");
             }
+            match error.kind() {
+                // The credential is right, but there are too many sessions. SSH can say that only to who is logged in: the
+                // handler ends the connection with these words in the same breath. Without a session nothing can be done.
+                ErrorKind::Throttled if error.retry_after().is_none() => {
+                    connection.dismiss(error.message().to_owned());
+                    return Auth::Accept;
+                }
+                // Nobody can tell whether it is right.
+                ErrorKind::Unavailable => connection.dismiss(error.message().to_owned()),
+                _ => {}
+            }
             reject()
         }
     }
 }
 
-/// The key's blob; none where it would sign with SHA-1 (`ssh-rsa`, RFC 8332).
-fn blob(key: &SshKey, algorithm: &Algorithm) -> Option<PublicKey> {
-    if matches!(algorithm, Algorithm::Rsa { hash: None } | Algorithm::Dsa) {
-        return None;
-    }
+/// The key's blob. By which algorithm it signs is the handler's to look at.
+fn blob(key: &SshKey) -> Option<PublicKey> {
     key.to_bytes().ok().map(|blob| PublicKey { blob })
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::identity::{
-    ApiKey, Directory, Identity, Login, Mount, PermissionSet, PublicKey, ScopeSet, Tenant, TenantRecord,
-    ThrottleLimits, View, ViewEntry,
+    ApiKey, Directory, Identity, Login, Mount, PenaltyLimits, PermissionSet, PublicKey, ScopeSet, SessionLimits,
+    Tenant, TenantRecord, ThrottleLimits, View, ViewEntry,
 };
 use causeway_core::ports::{Answer, BlobStore, Durability, Ledger as LedgerPort, Query, TxOp, WebhookSender};
 use causeway_core::{
@@ -133,6 +133,8 @@ pub async fn start_with_vault(
         bandwidth_up: None,
         bandwidth_down: None,
         throttle: ThrottleLimits { failures: 10, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
+        penalties: PenaltyLimits::default(),
+        sessions: SessionLimits::default(),
         blob_grace: Duration::ZERO,
         idle_detach: Duration::from_mins(1),
         checkpoint_bytes: 64 * 1024,
