@@ -5,11 +5,13 @@ mod certificate;
 mod cli;
 mod config;
 mod data_dir;
+mod descriptors;
 mod failure;
 mod host_keys;
 mod key_files;
 mod logging;
 mod sources;
+mod startups;
 mod supervisor;
 mod webhook;
 

@@ -8,6 +8,7 @@ mod parts;
 mod proof;
 mod trail;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::Operation;
-use crate::identity::{Credential, Peer, Progress, PublicKey, Session};
+use crate::identity::{Credential, Offence, Peer, Progress, PublicKey, Session};
 use crate::namespace::{Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
 use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent};
@@ -68,8 +69,10 @@ impl Gateway {
 
     // ---- who
 
-    /// Lets a caller in by this credential alone, or not: `Unauthenticated` (the same answer and time for an unknown login as for a wrong
-    /// password), `Throttled`. Failures are audited here. A session of SFTP or FTPS tells `auth.succeeded` and
+    /// Lets a caller in by this credential alone, or not: `Unauthenticated` (the same answer and time for an unknown
+    /// login as for a wrong password), `Throttled`. That without a time to wait says that the credential is right, but
+    /// the login or its address has as many sessions as it may have: the client is to be told so. Failures are audited
+    /// here. A session of SFTP or FTPS tells `auth.succeeded` and
     /// `session.opened`, and must be given to [`Gateway::close_session`] at its end.
     pub async fn login(&self, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
         self.inner.login(credential, peer).await
@@ -94,7 +97,23 @@ impl Gateway {
         self.inner.directory.believes_certificates()
     }
 
-    /// Tells `session.closed`, once.
+    /// Whether a connection from this address is to be looked at at all. To be asked when it is accepted, before any
+    /// work is done for it.
+    pub fn admits(&self, ip: IpAddr) -> bool {
+        self.inner.penalties.admits(ip)
+    }
+
+    /// Makes an address pay for a connection on which nobody logged in. To be called once, at that connection's end.
+    pub fn offence(&self, ip: IpAddr, offence: Offence) {
+        self.inner.penalties.add(ip, offence);
+    }
+
+    /// What a failed login of this name is. For [`Gateway::offence`] alone: no client may learn it.
+    pub fn offence_of(&self, login: &str, peer: &Peer) -> Offence {
+        self.inner.offence_of(login, peer)
+    }
+
+    /// Tells `session.closed`, once, and gives the session's place to the next one.
     pub async fn close_session(&self, session: &Session) {
         self.inner.close_session(session).await;
     }

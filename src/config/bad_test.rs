@@ -307,6 +307,26 @@ fn each_mistake_is_named_with_line_and_key() {
                 "c.toml:19:1: error: tenant.webhook.path: `in/**` is no pattern of paths; begin it with / like \"/inbound/**\"",
             ],
         ),
+        // Limits of connections.
+        (
+            "[limits]\nsessions_per_login = 0\npenalty_exempt = [\"here\"]",
+            &[
+                "c.toml:16:1: error: limits.sessions_per_login: 0 is out of range; give 1 to 1000000",
+                "c.toml:17:19: error: limits.penalty_exempt: `here` is no network; write it like \"192.0.2.0/24\" or \"2001:db8::/32\"",
+            ],
+        ),
+        (
+            "[limits]\npenalties = { authfial = \"5s\", overflow = \"some\", netblock6 = 129 }",
+            &[
+                "c.toml:16:15: error: limits.penalties.authfial: unknown key `authfial`; did you mean `authfail`?",
+                "c.toml:16:32: error: limits.penalties.overflow: `some` is not known here; write \"permissive\" or \"deny-all\"",
+                "c.toml:16:51: error: limits.penalties.netblock6: 129 is out of range; give 1 to 128",
+            ],
+        ),
+        (
+            "[limits]\npenalties = { min = \"1m\", max = \"30s\" }",
+            &["c.toml:16:1: error: limits.penalties: min is above max; nobody would ever be refused"],
+        ),
         // What is not built yet is read with the same care.
         (
             "[ftps]\npassive_ports = \"50099-50000\"",
@@ -482,6 +502,61 @@ fn what_is_not_built_is_an_error_of_serve() {
     assert_eq!(problems.render(true), "c.toml:15:2: error: ftps: FTPS is not built yet; leave it out until it is\n");
 }
 
+/// `[sftp]` with these lines; the first of them is line 2.
+fn sftp(lines: &str) -> Vec<String> {
+    said(&GOOD.replacen("[sftp]\n", &format!("[sftp]\n{lines}\n"), 1), Secrets::Skip)
+}
+
+#[test]
+fn algorithms_are_known_and_strong() {
+    assert_eq!(
+        sftp("ciphers = [\"aes128-gmc@openssh.com\", \"aes128-cbc\"]"),
+        [
+            "c.toml:2:12: error: sftp.ciphers: `aes128-gmc@openssh.com` is not known here; did you mean `aes128-gcm@openssh.com`? There are: aes128-gcm@openssh.com, aes256-gcm@openssh.com, chacha20-poly1305@openssh.com, aes256-ctr, aes192-ctr, aes128-ctr",
+            "c.toml:2:38: error: sftp.ciphers: `aes128-cbc` is broken; it is there only with legacy_algorithms = true",
+        ]
+    );
+    assert_eq!(
+        sftp("macs = [\"hmac-sha2-256\", \"hmac-sha2-256\"]\nkex = []"),
+        [
+            "c.toml:2:26: error: sftp.macs: `hmac-sha2-256` stands here twice; remove one",
+            "c.toml:3:1: error: sftp.kex: the list is empty; leave the key out for the default",
+        ]
+    );
+    assert_eq!(sftp("kex = [\"ecdh-sha2-nistp256\", \"curve25519-sha256\"]"), [""; 0]);
+    assert_eq!(
+        sftp("host_key_algorithms = [\"ecdsa-sha2-nistp256\"]\npublic_key_algorithms = [\"ssh-ed25519\"]"),
+        [""; 0]
+    );
+    let said = sftp("legacy_algorithms = true\nkex = [\"diffie-hellman-group1-sha1\"]\nciphers = [\"none\"]");
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said[0].contains("broken algorithms are offered (aes128-cbc") && said[0].contains("group1-sha1"),
+        "{said:?}"
+    );
+    assert!(said[1].contains("`none` is not known here. There are: aes128-gcm@openssh.com, "), "{said:?}");
+}
+
+#[test]
+fn what_a_connection_may_do_is_in_range() {
+    assert_eq!(
+        sftp("max_startups = \"10:30\"\nrekey_limit_bytes = \"2 GiB\"\nrekey_limit_time = \"10ms\"\nmax_channels = 0"),
+        [
+            "c.toml:2:1: error: sftp.max_startups: `10:30` is not understood; write begin:percent:full like \"200:30:1000\", or one number",
+            "c.toml:3:1: error: sftp.rekey_limit_bytes: `2 GiB` is out of range; give \"64 KiB\" to \"1 GiB\"",
+            "c.toml:4:1: error: sftp.rekey_limit_time: `10ms` is too short; write at least \"1s\"",
+            "c.toml:5:1: error: sftp.max_channels: 0 is out of range; give 1 to 1000",
+        ]
+    );
+    assert_eq!(
+        sftp("max_startups = \"20:30:10\""),
+        [
+            "c.toml:2:1: error: sftp.max_startups: `20:30:10` is out of range; the first number is at least 1 and not above the third, the second is 1 to 100",
+        ]
+    );
+    assert_eq!(sftp("max_startups = \"50\"\nkeepalive = \"0s\"\ncompression = false"), [""; 0]);
+}
+
 #[test]
 fn an_empty_file_has_nothing_to_serve() {
     assert_eq!(
@@ -543,7 +618,7 @@ file = "x.cedar"
     c.toml:7:15: error: sftp.host_keys: ./nowhere cannot be read: entity not found; name a private key
     c.toml:8:1: error: sftp.max_auth_tries: 0 is out of range; give 1 to 100
     c.toml:9:1: error: sftp.scp: expected true or false without quotes, found a string
-    c.toml:10:1: warning: sftp.legacy_algorithms: the choice of legacy algorithms is not built yet; leave it out until it is
+    c.toml:10:1: warning: sftp.legacy_algorithms: broken algorithms are offered (aes128-cbc, aes192-cbc, aes256-cbc, diffie-hellman-group-exchange-sha1, diffie-hellman-group14-sha1, hmac-sha1, hmac-sha1-etm@openssh.com, ssh-rsa); switch them off as soon as no partner needs them
     c.toml:12:1: error: api.listen: expected a list of strings in brackets, found a string
     c.toml:13:1: error: api.client_certificates: `maybe` is not known here; write "off" or "optional" or "required"
     c.toml:14:18: error: api.cors_origins: `https://a.example/path` is no origin; write "https://a.example"

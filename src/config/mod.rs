@@ -1,6 +1,7 @@
 //! The configuration file: parsed and validated whole before anything binds. Every problem is reported in one go with
 //! file, line, column and key ([`report`]). One section of the file is one module.
 
+pub mod algorithms;
 pub mod api;
 pub mod database;
 pub mod events;

@@ -16,7 +16,7 @@ use super::access::Place;
 use super::{Parts, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
-use crate::identity::{Codes, Directory, PasswordVerifier, Session, Throttle};
+use crate::identity::{Codes, Directory, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::Reap;
 use crate::namespace::Target;
 use crate::ports::{BlobStore, Durability, KeySource, Ledger, Tx, WebhookSender, transact};
@@ -39,6 +39,9 @@ pub(crate) struct Inner {
     pub(crate) keys: Arc<dyn KeySource>,
     /// Key files whose faults were told.
     pub(crate) complaints: Mutex<HashSet<String>>,
+    pub(crate) penalties: Penalties,
+    /// The sessions that are here.
+    pub(crate) places: Arc<Places>,
     /// This process.
     pub(crate) incarnation: Uuid,
     /// Wakes the sequencer.
@@ -86,6 +89,8 @@ impl Inner {
             codes: Codes::new(settings.throttle),
             keys,
             complaints: Mutex::default(),
+            penalties: Penalties::new(settings.penalties.clone()),
+            places: Places::new(settings.sessions),
             ledger,
             storages,
             directory,

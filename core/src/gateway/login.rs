@@ -1,19 +1,20 @@
 //! Letting callers in: one place for every protocol and credential. What a credential proves is in [`super::proof`].
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
 use super::inner::{Inner, held};
-use super::proof::Proof;
+use super::proof::{Proof, allowed_from};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::identity::{
-    AuthMethod, Credential, Factor, FactorSet, LoginMatch, Peer, Progress, Protocol, PublicKey, Session, hash_key,
+    AuthMethod, Credential, Factor, FactorSet, LoginMatch, Offence, Peer, Place, Progress, Protocol, PublicKey,
+    Session, hash_key,
 };
 use crate::namespace::ensure_folder;
 use crate::path::VirtualPath;
@@ -127,10 +128,38 @@ impl Inner {
         };
         // Only now: whoever knows one of two things must not be able to wipe out his guesses at the other.
         self.throttle.succeeded(&claim.counted, claim.ip);
-        self.enter(proof, peer).await.map(Admission::In)
+        let place = match self.place(&proof, peer) {
+            Ok(place) => place,
+            Err(error) => {
+                if self.is_first_refusal(&claim.counted, claim.ip) {
+                    self.put_refused_login(&claim, peer, &error).await;
+                }
+                return Err(error);
+            }
+        };
+        self.enter(proof, place, peer).await.map(Admission::In)
     }
 
-    async fn enter(&self, proof: Proof, peer: &Peer) -> Result<Arc<Session>> {
+    /// A place among the sessions that last; a request of the API takes none.
+    fn place(&self, proof: &Proof, peer: &Peer) -> Result<Option<Place>> {
+        match (peer.protocol, proof) {
+            (Protocol::Sftp | Protocol::Scp | Protocol::Ftps, Proof::Whole { tenant, login, .. }) => {
+                self.places.enter(&tenant.id, login, peer.ip).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// See [`super::Gateway::offence_of`].
+    pub(crate) fn offence_of(&self, login: &str, peer: &Peer) -> Offence {
+        match self.directory.find_login(login) {
+            None => Offence::InvalidUser,
+            Some(found) if !allowed_from(&found.login.allow_from, peer.ip) => Offence::RefuseConnection,
+            Some(_) => Offence::AuthFail,
+        }
+    }
+
+    async fn enter(&self, proof: Proof, place: Option<Place>, peer: &Peer) -> Result<Arc<Session>> {
         let Proof::Whole { tenant, identity, login, scopes, home, method, expires } = proof else {
             return Err(refused());
         };
@@ -148,6 +177,7 @@ impl Inner {
             client_version: peer.client_version.clone(),
             expires,
             opened: AtomicBool::new(false),
+            place: Mutex::new(place),
         });
         self.ensure_view(&session).await?;
         if peer.protocol != Protocol::Api {
@@ -194,6 +224,7 @@ impl Inner {
 
     /// See [`super::Gateway::close_session`].
     pub(crate) async fn close_session(&self, session: &Session) {
+        session.leave();
         if !session.take_opened() {
             return;
         }

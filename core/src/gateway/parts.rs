@@ -8,7 +8,7 @@ use globset::GlobSet;
 use uuid::Uuid;
 
 use crate::events::Webhook;
-use crate::identity::{Directory, ThrottleLimits};
+use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::ports::{BlobStore, KeySource, Ledger, WebhookSender};
 
 /// The rules that the configuration sets.
@@ -30,6 +30,10 @@ pub struct Settings {
     pub bandwidth_down: Option<u64>,
     /// Failed logins.
     pub throttle: ThrottleLimits,
+    /// What connections that do not become logins cost their source.
+    pub penalties: PenaltyLimits,
+    /// How many sessions there may be at the same time.
+    pub sessions: SessionLimits,
     /// How long a blob without reference is kept, beyond the oldest download under way.
     pub blob_grace: Duration,
     /// An open upload that receives nothing for this long is detached, so that another session of its identity can resume it.

@@ -51,7 +51,7 @@ impl Proof {
 }
 
 /// `::ffff:192.0.2.7` is 192.0.2.7.
-fn allowed_from(networks: &[IpNet], ip: IpAddr) -> bool {
+pub(super) fn allowed_from(networks: &[IpNet], ip: IpAddr) -> bool {
     networks.is_empty() || networks.iter().any(|network| network.contains(&ip.to_canonical()))
 }
 

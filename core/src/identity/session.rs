@@ -1,12 +1,12 @@
 //! A session: an identity that is here, and how it came.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use super::{Factor, FactorSet, Identity, Protocol, ScopeSet, Tenant};
+use super::{Factor, FactorSet, Identity, Place, Protocol, ScopeSet, Tenant};
 use crate::path::VirtualPath;
 
 /// How a session was authenticated, by the names that audit entries carry.
@@ -63,6 +63,8 @@ pub struct Session {
     pub expires: Option<time::OffsetDateTime>,
     /// Whether `session.opened` was told, so that `session.closed` follows once.
     pub(crate) opened: AtomicBool,
+    /// Its place among the sessions of its login and of its address, until it is closed.
+    pub(crate) place: Mutex<Option<Place>>,
 }
 
 impl Session {
@@ -83,7 +85,13 @@ impl Session {
             client_version: self.client_version.clone(),
             expires: self.expires,
             opened: AtomicBool::new(false),
+            place: Mutex::new(None),
         }
+    }
+
+    /// Gives its place to the next session.
+    pub(crate) fn leave(&self) {
+        drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Takes the mark that the session was opened; true for the first caller.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_core::identity::{Factor, FactorSet, Progress, PublicKey};
 use causeway_core::{Admission, Credential, ErrorKind};
-use russh::keys::{Algorithm, PublicKey as SshKey};
+use russh::keys::PublicKey as SshKey;
 use russh::server::Auth;
 use russh::{MethodKind, MethodSet};
 use secrecy::SecretString;
@@ -114,19 +114,13 @@ impl Attempt {
     }
 
     /// The query of RFC 4252 section 7: would this key do? For the gateway a "no" is no failure.
-    pub(crate) async fn offered(
-        &mut self,
-        connection: &Connection,
-        user: &str,
-        key: &SshKey,
-        algorithm: &Algorithm,
-    ) -> Auth {
+    pub(crate) async fn offered(&mut self, connection: &Connection, user: &str, key: Option<&SshKey>) -> Auth {
         let began = Instant::now();
         if !self.begin(user) {
             return self.refusal();
         }
         let gateway = connection.gateway();
-        let Some(key) = blob(key, algorithm) else { return self.refuse(connection, began).await };
+        let Some(key) = key.and_then(blob) else { return self.refuse(connection, began).await };
         // russh asks here for the key of a certificate, too, and does not tell that it is one. Where certificates count
         // at all, any key may sign, known or not; what it comes to is decided when it has.
         if gateway.believes_certificates()
@@ -138,18 +132,12 @@ impl Attempt {
     }
 
     /// RFC 4252 section 7, with a signature that russh has verified.
-    pub(crate) async fn signed(
-        &mut self,
-        connection: &Connection,
-        user: &str,
-        key: &SshKey,
-        algorithm: &Algorithm,
-    ) -> Auth {
+    pub(crate) async fn signed(&mut self, connection: &Connection, user: &str, key: Option<&SshKey>) -> Auth {
         let began = Instant::now();
         if !self.begin(user) {
             return self.refusal();
         }
-        match blob(key, algorithm) {
+        match key.and_then(blob) {
             Some(key) => self.show(connection, Credential::PublicKey { login: user.to_owned(), key }, began).await,
             None => self.refuse(connection, began).await,
         }
@@ -228,6 +216,18 @@ impl Attempt {
                 if error.kind() != ErrorKind::Unauthenticated {
                     tracing::debug!(%error, "a login was not possible");
                 }
+                match error.kind() {
+                    // The credential is right, but there are too many sessions. SSH can say that only to who is logged
+                    // in: the handler ends the connection with these words in the same breath. Without a session nothing
+                    // can be done.
+                    ErrorKind::Throttled if error.retry_after().is_none() => {
+                        connection.dismiss(error.message().to_owned());
+                        return Auth::Accept;
+                    }
+                    // Nobody can tell whether it is right.
+                    ErrorKind::Unavailable => connection.dismiss(error.message().to_owned()),
+                    _ => {}
+                }
                 self.refuse(connection, began).await
             }
         }
@@ -243,10 +243,7 @@ async fn pace(began: Instant) {
     sleep_until(began + until).await;
 }
 
-/// The key's blob; none where it would sign with SHA-1 (`ssh-rsa`, RFC 8332), or is too weak.
-fn blob(key: &SshKey, algorithm: &Algorithm) -> Option<PublicKey> {
-    if matches!(algorithm, Algorithm::Rsa { hash: None } | Algorithm::Dsa) {
-        return None;
-    }
+/// The key's blob; none where it is too weak. By which algorithm it signs is the handler's to look at.
+fn blob(key: &SshKey) -> Option<PublicKey> {
     key.to_bytes().ok().map(|blob| PublicKey { blob }).filter(PublicKey::is_accepted)
 }

@@ -11,8 +11,6 @@ use crate::auth::Attempt;
 use crate::channel::{self, SUBSYSTEM};
 use crate::connection::Connection;
 
-/// Channels that one connection may have at the same time.
-const CHANNELS: usize = 8;
 /// Channels that one connection may open one after the other. russh keeps something of each channel that we closed first,
 /// as long as the connection is there.
 const CHANNELS_EVER: usize = 1000;
@@ -38,6 +36,14 @@ impl Callbacks {
         self.purposes.insert(channel)
     }
 
+    /// Hands an answer to a login on; a "no" is remembered.
+    fn judged(&self, user: &str, auth: Auth) -> Auth {
+        if matches!(auth, Auth::Reject { partial_success: false, .. }) {
+            self.connection.failed(user);
+        }
+        auth
+    }
+
     fn answer(channel: ChannelId, yes: bool, session: &mut Session) -> Result<(), russh::Error> {
         if yes { session.channel_success(channel) } else { session.channel_failure(channel) }
     }
@@ -55,15 +61,21 @@ impl Handler for Callbacks {
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
-        Ok(self.attempt.password(&self.connection, user, password).await)
+        // Boxed, as what a login needs would else be kept free in the connection's task as long as it lives.
+        let auth = Box::pin(self.attempt.password(&self.connection, user, password)).await;
+        Ok(self.judged(user, auth))
     }
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
-        Ok(self.attempt.offered(&self.connection, user, offer.public_key, offer.algorithm).await)
+        let key = self.connection.takes(offer.algorithm).then_some(offer.public_key);
+        let auth = Box::pin(self.attempt.offered(&self.connection, user, key)).await;
+        Ok(self.judged(user, auth))
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        Ok(self.attempt.signed(&self.connection, user, key.public_key, key.algorithm).await)
+        let key = self.connection.takes(key.algorithm).then_some(key.public_key);
+        let auth = Box::pin(self.attempt.signed(&self.connection, user, key)).await;
+        Ok(self.judged(user, auth))
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -72,10 +84,18 @@ impl Handler for Callbacks {
         _submethods: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, Self::Error> {
-        Ok(match response {
+        let auth = match response {
             None => self.attempt.interactive(user),
-            Some(answers) => self.attempt.answered(&self.connection, user, answers).await,
-        })
+            Some(answers) => Box::pin(self.attempt.answered(&self.connection, user, answers)).await,
+        };
+        Ok(self.judged(user, auth))
+    }
+
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
+        if let Some(why) = self.connection.dismissed() {
+            session.disconnect(Disconnect::TooManyConnections, why, "")?;
+        }
+        Ok(())
     }
 
     async fn channel_open_session(
@@ -84,12 +104,12 @@ impl Handler for Callbacks {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let open = self.connection.channels();
-        if self.opened >= CHANNELS_EVER && open == 0 {
+        if self.opened >= CHANNELS_EVER && self.connection.channels() == 0 {
             // A client that keeps its connection for ever goes on with the next one.
             return session.disconnect(Disconnect::ByApplication, "too many channels were opened; connect again", "");
         }
-        if self.connection.shutdown().is_cancelled() || open >= CHANNELS || self.opened >= CHANNELS_EVER {
+        let closing = self.connection.shutdown().is_cancelled() || self.connection.session().is_none();
+        if closing || !self.connection.has_channel() || self.opened >= CHANNELS_EVER {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::identity::{
-    CertificateRules, Directory, Identity, Login, Mount, PermissionSet, PublicKey, Require, ScopeSet, Tenant,
-    TenantRecord, ThrottleLimits, View, ViewEntry,
+    CertificateRules, Directory, Identity, Login, Mount, PenaltyLimits, PermissionSet, PublicKey, Require, ScopeSet,
+    SessionLimits, Tenant, TenantRecord, ThrottleLimits, View, ViewEntry,
 };
 use causeway_core::ports::{Answer, BlobStore, Ledger, NoKeyFiles, WebhookSender};
 use causeway_core::records::AuditFilter;
@@ -107,6 +107,8 @@ impl Place {
             bandwidth_up: None,
             bandwidth_down: None,
             throttle: ThrottleLimits { failures: 10, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
+            penalties: PenaltyLimits::default(),
+            sessions: SessionLimits::default(),
             blob_grace: Duration::ZERO,
             idle_detach: Duration::from_mins(1),
             checkpoint_bytes: 64 * 1024,
@@ -125,14 +127,7 @@ impl Place {
             sender: Arc::new(NoWebhooks),
             settings,
         };
-        let config = SftpConfig {
-            host_keys: vec![HostKey::generate(HostKeyKind::Ed25519).unwrap()],
-            banner: None,
-            login_grace: Duration::from_mins(1),
-            idle_timeout: Duration::from_mins(10),
-            max_auth_tries: 6,
-            scp: true,
-        };
+        let config = SftpConfig::new(vec![HostKey::generate(HostKeyKind::Ed25519).unwrap()]);
         let front = Front::new(config, Gateway::start(parts).await.unwrap()).unwrap();
         Self { _folder: folder, ledger, front, shutdown: CancellationToken::new(), key }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::identity::{
-    ApiKey, CertificateRules, Directory, Identity, Login, Mount, PermissionSet, PublicKey, Require, ScopeSet, Tenant,
-    TenantRecord, ThrottleLimits, View, ViewEntry,
+    ApiKey, CertificateRules, Directory, Identity, Login, Mount, PenaltyLimits, PermissionSet, PublicKey, Require,
+    ScopeSet, SessionLimits, Tenant, TenantRecord, ThrottleLimits, View, ViewEntry,
 };
 use causeway_core::ports::{
     Answer, BlobStore, Durability, Ledger as LedgerPort, NoKeyFiles, Query, TxOp, WebhookSender,
@@ -140,6 +140,8 @@ pub async fn start_with_vault(
         bandwidth_up: None,
         bandwidth_down: None,
         throttle: ThrottleLimits { failures: 10, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
+        penalties: PenaltyLimits::default(),
+        sessions: SessionLimits::default(),
         blob_grace: Duration::ZERO,
         idle_detach: Duration::from_mins(1),
         checkpoint_bytes: 64 * 1024,

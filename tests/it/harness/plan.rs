@@ -88,6 +88,8 @@ pub fn api_key(id: &str) -> String {
 #[derive(Clone)]
 pub struct Plan {
     pub ledger: Ledger,
+    sftp: String,
+    own_host_key: bool,
     uploads: String,
     limits: String,
     hooks: String,
@@ -103,6 +105,8 @@ impl Plan {
     pub fn new(ledger: Ledger) -> Self {
         Self {
             ledger,
+            sftp: String::new(),
+            own_host_key: true,
             uploads: String::new(),
             limits: String::new(),
             hooks: String::new(),
@@ -113,6 +117,18 @@ impl Plan {
             max_attempts: 12,
             grace: "5s",
         }
+    }
+
+    /// Adds a line to `[sftp]`.
+    pub fn sftp(mut self, line: &str) -> Self {
+        writeln!(self.sftp, "{line}").unwrap();
+        self
+    }
+
+    /// With the host keys that a gateway makes for itself, which takes a second.
+    pub fn generated_host_keys(mut self) -> Self {
+        self.own_host_key = false;
+        self
     }
 
     /// Adds a line to `[uploads]`.
@@ -175,6 +191,10 @@ impl Plan {
         let secrets = Secrets::get();
         let default_root = data.join("content");
         let root = self.storage_root.as_deref().unwrap_or(&default_root);
+        let mut sftp = self.sftp.clone();
+        if self.own_host_key {
+            writeln!(sftp, "host_keys = [{:?}]", secrets.host_key()).unwrap();
+        }
         let mut text = format!(
             r#"data_dir = {data:?}
 shutdown_grace = "{grace}"
@@ -182,8 +202,7 @@ shutdown_grace = "{grace}"
 name = "gw-test"
 [sftp]
 listen = ["127.0.0.1:0"]
-host_keys = [{host_key:?}]
-[api]
+{sftp}[api]
 listen = ["127.0.0.1:0"]
 [ops]
 listen = ["127.0.0.1:0"]
@@ -237,7 +256,7 @@ scopes = ["admin"]
 view = []
 "#,
             grace = self.grace,
-            host_key = secrets.host_key(),
+            sftp = sftp,
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
             uploads = self.uploads,
             limits = self.limits,

@@ -186,7 +186,7 @@ pub struct Sftp {
     stream: ChannelStream<Msg>,
     next: u32,
     // The connection ends when its handle goes.
-    _connection: client::Handle<AnyHost>,
+    connection: Arc<client::Handle<AnyHost>>,
 }
 
 /// How long anything may take before a test calls it hung.
@@ -204,7 +204,7 @@ impl Sftp {
         if !answer.success() {
             return Err(format!("{login} was not let in"));
         }
-        Self::begin(connection).await
+        Self::begin(Arc::new(connection)).await
     }
 
     /// By the tests' password, or another one.
@@ -219,7 +219,7 @@ impl Sftp {
         if !answer.success() {
             return Err(format!("{login} was not let in"));
         }
-        Self::begin(connection).await
+        Self::begin(Arc::new(connection)).await
     }
 
     /// A connection that nobody has logged in on.
@@ -229,16 +229,21 @@ impl Sftp {
         tokio::time::timeout(LIMIT, dial).await.map_err(|_| "no answer".to_owned())?.map_err(|e| e.to_string())
     }
 
-    async fn begin(connection: client::Handle<AnyHost>) -> std::result::Result<Self, String> {
+    async fn begin(connection: Arc<client::Handle<AnyHost>>) -> std::result::Result<Self, String> {
         let channel = connection.channel_open_session().await.map_err(|e| e.to_string())?;
         channel.request_subsystem(true, "sftp").await.map_err(|e| e.to_string())?;
-        let mut sftp = Self { stream: channel.into_stream(), next: 0, _connection: connection };
+        let mut sftp = Self { stream: channel.into_stream(), next: 0, connection };
         sftp.send_raw(&[0, 0, 0, 5, INIT, 0, 0, 0, 3]).await.map_err(|s| s.message)?;
         let packet = sftp.receive_raw().await.map_err(|s| s.message)?;
         if packet.first() != Some(&2) || Reading(&packet[1..]).u32() != 3 {
             return Err(format!("not SSH_FXP_VERSION 3: {packet:?}"));
         }
         Ok(sftp)
+    }
+
+    /// One more session on the same connection.
+    pub async fn channel(&self) -> std::result::Result<Self, String> {
+        Self::begin(self.connection.clone()).await
     }
 
     /// Sends these bytes as they are.

@@ -9,7 +9,7 @@ use super::handles::Job;
 use super::paths::{Meeting, PathJob, PathRequest};
 use super::replies::{Outgoing, Ticket};
 use super::verbs::{open, read, realpath};
-use super::{Ended, HANDLES, Session};
+use super::{Ended, Session};
 use crate::codec::{Malformed, Request, decode, decode_init};
 use crate::files::Files;
 use crate::status::{Code, refuse};
@@ -152,10 +152,12 @@ impl<F: Files> Session<F> {
                 self.ticket(id, 0).answer(refuse(Code::Failure, "the gateway is shutting down; try again later"));
                 return;
             }
-            if self.handles.len() + self.opening >= HANDLES {
-                self.ticket(id, 0).answer(refuse(Code::Failure, "too many files are open in this session; close some"));
+            let Some(place) = self.flow.handle() else {
+                let text = "too many files are open on this connection; close some";
+                self.ticket(id, 0).answer(refuse(Code::Failure, text));
                 return;
-            }
+            };
+            self.places.push(place);
             self.opening += 1;
         }
         self.path(id, operation, raw, asked);

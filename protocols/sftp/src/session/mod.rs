@@ -34,6 +34,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use causeway_core::{Error, ErrorKind, VirtualPath};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +49,7 @@ use crate::files::Files;
 use crate::flow::Flow;
 use crate::status::{Code, refuse};
 
-/// Handles that one session may have open.
+/// Handles that one connection may have open by default.
 pub(crate) const HANDLES: usize = 256;
 /// Requests that may be let in and not be answered yet.
 pub(crate) const REQUESTS: usize = 128;
@@ -123,6 +124,8 @@ struct Session<F: Files> {
     last_handle: u32,
     /// Opens that were let in and are not done.
     opening: usize,
+    /// One for each open handle and each open that is under way.
+    places: Vec<OwnedSemaphorePermit>,
     paths: Option<UnboundedSender<PathJob>>,
     replies: UnboundedSender<Outgoing>,
     events: UnboundedSender<Event<F>>,
@@ -266,6 +269,7 @@ impl<F: Files> Session<F> {
             handles: HashMap::new(),
             last_handle: 0,
             opening: 0,
+            places: Vec::new(),
             paths: Some(paths),
             replies,
             events,
@@ -324,6 +328,7 @@ impl<F: Files> Session<F> {
             }
             Event::Sent(Sent::Gone) => self.end(Ended::Lost),
         }
+        self.places.truncate(self.handles.len() + self.opening);
     }
 
     /// Gives what was opened a handle and a task. Handles are numbers that no other handle of the session ever had.
