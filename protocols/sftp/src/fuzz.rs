@@ -92,7 +92,7 @@ pub fn session(data: &[u8]) {
     let (work, answers) = (files.clone(), record.clone());
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
     runtime.block_on(async move {
-        run(work, Arc::new(Flow::new()), Script(pieces), answers, CancellationToken::new()).await;
+        run(work, Arc::new(Flow::with_handles(256)), Script(pieces), answers, CancellationToken::new()).await;
     });
     assert_eq!(files.open(), 0, "something was left open");
 
