@@ -50,12 +50,7 @@ pub(super) async fn gathered<T>(parts: impl Future<Output = T>) -> T {
     std::future::poll_fn(|context| poll(parts.as_mut(), &bell, &waker, context)).await
 }
 
-fn poll<T>(
-    mut parts: Pin<&mut impl Future<Output = T>>,
-    bell: &Bell,
-    waker: &Waker,
-    context: &Context<'_>,
-) -> Poll<T> {
+fn poll<T>(mut parts: Pin<&mut impl Future<Output = T>>, bell: &Bell, waker: &Waker, context: &Context<'_>) -> Poll<T> {
     bell.task.register(context.waker());
     for _ in 0..ROUNDS {
         bell.state.store(POLLED, Ordering::Release);

@@ -400,7 +400,13 @@ impl<F: Files> Session<F> {
 /// A part of the session. One that panics leaves the others alone: whoever waits for it is told by its tickets.
 fn part(work: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
     let caught = AssertUnwindSafe(work).catch_unwind();
-    caught.map(|ended| if ended.is_err() { tracing::error!("a part of an SFTP session panicked") }).boxed()
+    caught
+        .map(|ended| {
+            if ended.is_err() {
+                tracing::error!("a part of an SFTP session panicked");
+            }
+        })
+        .boxed()
 }
 
 #[cfg(test)]
