@@ -7,7 +7,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::Pacer;
-use super::content::Reader;
+use super::ahead::Ahead;
+use super::content::{MAX_READ, Reader};
 use super::segments::Segments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
@@ -28,7 +29,8 @@ pub(crate) struct DownloadCore {
     id: Uuid,
     began: Instant,
     lease: (Micros, Uuid),
-    reader: Reader,
+    reader: Arc<Reader>,
+    ahead: tokio::sync::Mutex<Ahead>,
     pacer: Arc<Pacer>,
     sent: Mutex<Sent>,
 }
@@ -109,7 +111,8 @@ impl Inner {
             id: Uuid::now_v7(),
             began: Instant::now(),
             lease,
-            reader,
+            reader: Arc::new(reader),
+            ahead: tokio::sync::Mutex::default(),
             pacer: self.pacer(session),
             sent: Mutex::default(),
         });
@@ -187,7 +190,10 @@ impl Download {
     /// Waits for the bandwidth limit.
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let core = self.core.as_ref().ok_or_else(|| Error::internal("a download was used after its end"))?;
-        let bytes = core.reader.read_at(offset, len).await?;
+        let bytes = {
+            let mut ahead = core.ahead.lock().await;
+            ahead.read(&core.reader, core.entry.size, core.pacer.ahead(), offset, len.min(MAX_READ)).await?
+        };
         if !bytes.is_empty() {
             held(&core.sent).note(offset, bytes.len() as u64);
         }

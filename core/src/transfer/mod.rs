@@ -1,5 +1,6 @@
 //! Content in and out: uploads that become visible whole or not at all, downloads that keep their version.
 
+mod ahead;
 mod begin;
 mod commit;
 mod content;

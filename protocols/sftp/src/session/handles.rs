@@ -1,7 +1,6 @@
 //! Open files and folders. Each has a task of its own that works off its requests in the order in which they came
 //! (draft-ietf-secsh-filexfer-02 section 3.1); requests of different handles run beside each other.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -16,9 +15,6 @@ use super::verbs::{close, folder::FolderHandle, read, setstat, stat, write};
 use crate::codec::{FileAttributes, Reply};
 use crate::files::{Files, Reading, Writing};
 use crate::status::{Code, failure, refuse};
-
-/// Requests that a handle takes from its queue at once, to see which reads follow one another.
-const BATCH: usize = 64;
 
 /// What a handle stands for.
 pub(super) enum Open<F: Files> {
@@ -131,38 +127,27 @@ async fn serve_download<F: Files>(
     files: &F,
     reason: impl Fn() -> Error + Send,
 ) {
-    let mut waiting = Vec::with_capacity(BATCH);
-    while jobs.recv_many(&mut waiting, BATCH).await > 0 {
-        let mut batch: VecDeque<Job> = waiting.drain(..).collect();
-        while let Some(job) = batch.pop_front() {
-            match job {
-                Job::Read { ticket, offset, length } => {
-                    let mut run = read::Run::new(ticket, offset, length);
-                    while let Some(Job::Read { offset, length, .. }) = batch.front()
-                        && run.takes(*offset, *length)
-                        && let Some(Job::Read { ticket, length, .. }) = batch.pop_front()
-                    {
-                        run.add(ticket, length);
-                    }
-                    run.serve(&download).await;
-                }
-                Job::Write { ticket, .. } => {
-                    let error = Error::new(ErrorKind::PermissionDenied, "the file is open for reading only");
-                    ticket.answer(failure(&error));
-                }
-                Job::Fstat(ticket) => ticket.answer(Reply::Attributes(attributes_of(download.entry()))),
-                Job::Fsetstat(ticket, attributes) => {
-                    // By its id: the file that is open, whatever has its name by now.
-                    let target = Target::Id(download.entry().id);
-                    ticket.answer(setstat::fsetstat(files, &target, &attributes).await);
-                }
-                Job::Readdir(ticket) => ticket.answer(not_a_folder()),
-                Job::Close(ticket) => {
-                    ticket.answer(close::close_download::<F>(download).await);
-                    return;
-                }
-                Job::Meet { arrived, over } => meet(arrived, over).await,
+    while let Some(job) = jobs.recv().await {
+        match job {
+            Job::Read { ticket, offset, length } => {
+                ticket.answer(read::read_download(&download, offset, length).await);
             }
+            Job::Write { ticket, .. } => {
+                let error = Error::new(ErrorKind::PermissionDenied, "the file is open for reading only");
+                ticket.answer(failure(&error));
+            }
+            Job::Fstat(ticket) => ticket.answer(Reply::Attributes(attributes_of(download.entry()))),
+            Job::Fsetstat(ticket, attributes) => {
+                // By its id: the file that is open, whatever has its name by now.
+                let target = Target::Id(download.entry().id);
+                ticket.answer(setstat::fsetstat(files, &target, &attributes).await);
+            }
+            Job::Readdir(ticket) => ticket.answer(not_a_folder()),
+            Job::Close(ticket) => {
+                ticket.answer(close::close_download::<F>(download).await);
+                return;
+            }
+            Job::Meet { arrived, over } => meet(arrived, over).await,
         }
     }
     download.fail(reason()).await;

@@ -40,6 +40,7 @@ async fn pipelined_put_and_get() {
         let request = Request::Read { handle: handle.clone(), offset: offset as u64, length: 32 * 1024 };
         ids.push(client.send(request).await);
     }
+    let asked = ids.len();
     let mut got = Vec::new();
     let mut ends = 0;
     for id in ids {
@@ -51,7 +52,8 @@ async fn pipelined_put_and_get() {
     }
     assert_eq!(got, content);
     assert!(ends > 3);
-    assert!(files.reads() < 60, "reads that follow one another are made at once: {}", files.reads());
+    // Each read is asked of the download by itself; it is the download that reads ahead in large pieces (core's `ahead`).
+    assert_eq!(files.reads(), asked);
     assert_eq!(client.status(Request::Close(handle)).await, 0);
     assert_eq!(client.leave().await, Ended::Client);
     assert_eq!(files.log(), ["commit /a.bin", "finish /a.bin"]);
