@@ -86,7 +86,7 @@ pub fn session(data: &[u8]) {
 
     let files = FakeFiles::new();
     files.put("/f", b"content of a file");
-    files.put("/d/g", &[7; 70_000]);
+    files.put("/d/g", &[7; 9_000]);
     files.partial("/p", b"half");
     let record = Record::default();
     let (work, answers) = (files.clone(), record.clone());
