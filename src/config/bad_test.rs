@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Secrets, parse};
 
 /// A small right file. Each case replaces or adds lines.
-const GOOD: &str = r#"[sftp]
+pub(super) const GOOD: &str = r#"[sftp]
 listen = ["127.0.0.1:0"]
 [[storage]]
 name = "local"
@@ -21,7 +21,7 @@ scopes = ["files:read"]
 view = [{ at = "/", path = "/", permissions = ["*"] }]
 "#;
 
-fn said(text: &str, secrets: Secrets) -> Vec<String> {
+pub(super) fn said(text: &str, secrets: Secrets) -> Vec<String> {
     let (config, problems) = parse(Path::new("c.toml"), text, secrets);
     let lines: Vec<String> = problems.render(false).lines().map(ToOwned::to_owned).collect();
     assert_eq!(config.is_none(), lines.iter().any(|l| l.contains(" error: ")), "{lines:?}");
@@ -312,7 +312,7 @@ fn each_mistake_is_named_with_line_and_key() {
             "[limits]\nsessions_per_login = 0\npenalty_exempt = [\"here\"]",
             &[
                 "c.toml:16:1: error: limits.sessions_per_login: 0 is out of range; give 1 to 1000000",
-                "c.toml:17:19: error: limits.penalty_exempt: `here` is no network; write it like \"192.0.2.0/24\" or \"2001:db8::/32\"",
+                "c.toml:17:20: error: limits.penalty_exempt: `here` is no network; write it like \"192.0.2.0/24\" or \"2001:db8::/32\"",
             ],
         ),
         (
@@ -500,61 +500,6 @@ fn what_is_not_built_is_an_error_of_serve() {
     let (config, problems) = parse(Path::new("c.toml"), &format!("{GOOD}[ftps]\n"), Secrets::Skip);
     assert!(config.is_some());
     assert_eq!(problems.render(true), "c.toml:15:2: error: ftps: FTPS is not built yet; leave it out until it is\n");
-}
-
-/// `[sftp]` with these lines; the first of them is line 2.
-fn sftp(lines: &str) -> Vec<String> {
-    said(&GOOD.replacen("[sftp]\n", &format!("[sftp]\n{lines}\n"), 1), Secrets::Skip)
-}
-
-#[test]
-fn algorithms_are_known_and_strong() {
-    assert_eq!(
-        sftp("ciphers = [\"aes128-gmc@openssh.com\", \"aes128-cbc\"]"),
-        [
-            "c.toml:2:12: error: sftp.ciphers: `aes128-gmc@openssh.com` is not known here; did you mean `aes128-gcm@openssh.com`? There are: aes128-gcm@openssh.com, aes256-gcm@openssh.com, chacha20-poly1305@openssh.com, aes256-ctr, aes192-ctr, aes128-ctr",
-            "c.toml:2:38: error: sftp.ciphers: `aes128-cbc` is broken; it is there only with legacy_algorithms = true",
-        ]
-    );
-    assert_eq!(
-        sftp("macs = [\"hmac-sha2-256\", \"hmac-sha2-256\"]\nkex = []"),
-        [
-            "c.toml:2:26: error: sftp.macs: `hmac-sha2-256` stands here twice; remove one",
-            "c.toml:3:1: error: sftp.kex: the list is empty; leave the key out for the default",
-        ]
-    );
-    assert_eq!(sftp("kex = [\"ecdh-sha2-nistp256\", \"curve25519-sha256\"]"), [""; 0]);
-    assert_eq!(
-        sftp("host_key_algorithms = [\"ecdsa-sha2-nistp256\"]\npublic_key_algorithms = [\"ssh-ed25519\"]"),
-        [""; 0]
-    );
-    let said = sftp("legacy_algorithms = true\nkex = [\"diffie-hellman-group1-sha1\"]\nciphers = [\"none\"]");
-    assert_eq!(said.len(), 2, "{said:?}");
-    assert!(
-        said[0].contains("broken algorithms are offered (aes128-cbc") && said[0].contains("group1-sha1"),
-        "{said:?}"
-    );
-    assert!(said[1].contains("`none` is not known here. There are: aes128-gcm@openssh.com, "), "{said:?}");
-}
-
-#[test]
-fn what_a_connection_may_do_is_in_range() {
-    assert_eq!(
-        sftp("max_startups = \"10:30\"\nrekey_limit_bytes = \"2 GiB\"\nrekey_limit_time = \"10ms\"\nmax_channels = 0"),
-        [
-            "c.toml:2:1: error: sftp.max_startups: `10:30` is not understood; write begin:percent:full like \"200:30:1000\", or one number",
-            "c.toml:3:1: error: sftp.rekey_limit_bytes: `2 GiB` is out of range; give \"64 KiB\" to \"1 GiB\"",
-            "c.toml:4:1: error: sftp.rekey_limit_time: `10ms` is too short; write at least \"1s\"",
-            "c.toml:5:1: error: sftp.max_channels: 0 is out of range; give 1 to 1000",
-        ]
-    );
-    assert_eq!(
-        sftp("max_startups = \"20:30:10\""),
-        [
-            "c.toml:2:1: error: sftp.max_startups: `20:30:10` is out of range; the first number is at least 1 and not above the third, the second is 1 to 100",
-        ]
-    );
-    assert_eq!(sftp("max_startups = \"50\"\nkeepalive = \"0s\"\ncompression = false"), [""; 0]);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub mod value;
 mod bad_test;
 #[cfg(test)]
 mod good_test;
+#[cfg(test)]
+mod sftp_test;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
