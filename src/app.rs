@@ -60,6 +60,7 @@ where
 {
     let mut signals = Signals::new()?;
     let host_keys = load_host_keys(&config, data_dir.path()).await?;
+    let host_certificates = host_keys::load_certificates(config.sftp.as_ref().map_or(&[], |s| &s.host_certificates))?;
     let certs = data_dir.path().join("certs");
     let tls = if config.api.is_some() { Some(certificate::server_config(&config.tls, &certs)?) } else { None };
 
@@ -77,6 +78,7 @@ where
         max_sessions = sftp.max_sessions as usize;
         SftpConfig {
             host_keys: host_keys.clone(),
+            host_certificates: host_certificates.clone(),
             banner: Some(sftp.banner.clone()).filter(|text| !text.is_empty()),
             login_grace: sftp.login_grace,
             idle_timeout: sftp.idle_timeout,

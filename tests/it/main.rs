@@ -17,6 +17,7 @@
 mod harness;
 
 mod bad_input;
+mod certificates;
 mod cli;
 mod clients;
 mod crash;

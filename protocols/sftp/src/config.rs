@@ -10,6 +10,7 @@ use russh::server::Config;
 use russh::{Preferred, SshId, cipher, compression, kex, mac};
 
 use crate::auth;
+use crate::host_certificate::HostCertificate;
 use crate::host_key::HostKey;
 
 /// The settings of the SFTP front (`[sftp]` of the configuration).
@@ -17,6 +18,8 @@ use crate::host_key::HostKey;
 pub struct SftpConfig {
     /// The host keys, at least one; a client chooses among them by its own preference.
     pub host_keys: Vec<HostKey>,
+    /// Certificates of host keys; each is offered before its plain key.
+    pub host_certificates: Vec<HostCertificate>,
     /// Shown before the login (RFC 4252 section 5.4).
     pub banner: Option<String>,
     /// How long a connection may take to log in.
@@ -65,10 +68,19 @@ pub(crate) fn cipher_names() -> Arc<[&'static str]> {
     CIPHERS.iter().map(AsRef::as_ref).collect()
 }
 
-/// russh's configuration. `InvalidArgument` where there is no host key.
+/// russh's configuration. `InvalidArgument` where there is no host key, or a certificate of none of them.
 pub(crate) fn russh_config(config: SftpConfig) -> Result<Config> {
     if config.host_keys.is_empty() {
         return Err(Error::new(ErrorKind::InvalidArgument, "there is no host key; configure or generate one"));
+    }
+    let orphan = config.host_certificates.iter().find(|certificate| {
+        !config.host_keys.iter().any(|key| certificate.certifies(key))
+    });
+    if let Some(orphan) = orphan {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("the host certificate {:?} is for none of the host keys; name its private key too", orphan.key_id()),
+        ));
     }
     Ok(Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-causeway")),
@@ -78,6 +90,7 @@ pub(crate) fn russh_config(config: SftpConfig) -> Result<Config> {
         auth_rejection_time: Duration::ZERO,
         auth_rejection_time_initial: Some(Duration::ZERO),
         keys: config.host_keys.into_iter().map(HostKey::into_inner).collect(),
+        certificates: config.host_certificates.into_iter().map(HostCertificate::into_inner).collect(),
         window_size: 8 * 1024 * 1024,
         maximum_packet_size: 65_535,
         channel_buffer_size: 256,

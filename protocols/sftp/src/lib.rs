@@ -5,7 +5,8 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `config`, `host_key` | settings, algorithms, keys in files |
+//! | `config`, `host_key`, `host_certificate` | settings, algorithms, keys in files |
+//! | `certificate`, [`krl`] | user certificates, and what is revoked |
 //! | `connection`, `wire`, `greeting`, `flow` | one SSH connection: its times, its socket, what the client says of itself, back-pressure |
 //! | `handler`, `auth`, `channel` | russh's callbacks: logins and channels; all else is refused |
 //! | [`codec`] | packets as pure functions over bytes |
@@ -14,6 +15,7 @@
 //! | [`status`] | the one map from kinds of failure to `SSH_FX_*` |
 
 mod auth;
+mod certificate;
 mod channel;
 pub mod codec;
 mod config;
@@ -22,7 +24,9 @@ mod files;
 mod flow;
 mod greeting;
 mod handler;
+mod host_certificate;
 mod host_key;
+pub mod krl;
 mod session;
 pub mod status;
 mod wire;
@@ -36,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use config::SftpConfig;
+pub use host_certificate::HostCertificate;
 pub use host_key::{HostKey, HostKeyKind, generate_client_key};
 pub use status::status_of;
 

@@ -115,6 +115,7 @@ impl Place {
         let parts = Parts { ledger: ledger.clone(), storages, directory, sender: Arc::new(NoWebhooks), settings };
         let config = SftpConfig {
             host_keys: vec![HostKey::generate(HostKeyKind::Ed25519).unwrap()],
+            host_certificates: Vec::new(),
             banner: None,
             login_grace: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(10),
