@@ -28,6 +28,7 @@ use crate::config::storage::Kind;
 use crate::data_dir::{DataDir, make_folder};
 use crate::failure::{Failure, Outcome};
 use crate::host_keys;
+use crate::key_files::KeyFiles;
 use crate::supervisor::{Bound, Supervisor, secure};
 use crate::webhook::HttpSender;
 
@@ -246,6 +247,7 @@ fn parts(
     installation: Uuid,
 ) -> Outcome<Parts> {
     let sole_owner = matches!(config.database.place, Place::Sqlite(_));
+    let keys = Arc::new(KeyFiles::new(&config.folder));
     let directory = Directory::new(config.tenants).map_err(|e| Failure::configuration(e.to_string()))?;
     let sender = HttpSender::new(config.events.webhook_timeout, config.events.allow_private_addresses);
     let settings = Settings {
@@ -268,7 +270,7 @@ fn parts(
         webhook_max_attempts: config.events.webhook_max_attempts,
         sole_owner,
     };
-    Ok(Parts { ledger, storages, directory, sender: Arc::new(sender), settings })
+    Ok(Parts { ledger, storages, directory, keys, sender: Arc::new(sender), settings })
 }
 
 struct Signals {

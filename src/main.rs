@@ -7,6 +7,7 @@ mod config;
 mod data_dir;
 mod failure;
 mod host_keys;
+mod key_files;
 mod logging;
 mod sources;
 mod supervisor;

@@ -5,6 +5,7 @@ mod access;
 mod inner;
 mod login;
 mod parts;
+mod proof;
 mod trail;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::Operation;
-use crate::identity::{Credential, Peer, PublicKey, Session};
+use crate::identity::{Credential, Peer, Progress, PublicKey, Session};
 use crate::namespace::{Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
 use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent};
@@ -22,6 +23,7 @@ use crate::transfer::{Download, Upload, UploadOptions};
 
 pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
 pub(crate) use inner::{Inner, held};
+pub use login::Admission;
 pub use parts::{Parts, Settings};
 
 /// The gateway.
@@ -66,17 +68,30 @@ impl Gateway {
 
     // ---- who
 
-    /// Lets a caller in, or not: `Unauthenticated` (the same answer and time for an unknown login as for a wrong
+    /// Lets a caller in by this credential alone, or not: `Unauthenticated` (the same answer and time for an unknown login as for a wrong
     /// password), `Throttled`. Failures are audited here. A session of SFTP or FTPS tells `auth.succeeded` and
     /// `session.opened`, and must be given to [`Gateway::close_session`] at its end.
     pub async fn login(&self, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
         self.inner.login(credential, peer).await
     }
 
-    /// Whether a login would be let in by this key if it signed with it (SSH's query, RFC 4252 section 7). No failure
+    /// One step of a login that may need several (`require`): takes a credential and answers the session, or what would
+    /// bring the login on. `progress` belongs to one connection and knows what was proven before; it begins anew with
+    /// another name. Fails and leaves its trail as [`Gateway::login`] does, for each step that fails; `auth.succeeded`
+    /// comes once, when the caller is in.
+    pub async fn log_in(&self, progress: &mut Progress, credential: Credential, peer: &Peer) -> Result<Admission> {
+        self.inner.log_in(progress, credential, peer).await
+    }
+
+    /// Whether a login would be brought on by this key if it signed with it (SSH's query, RFC 4252 section 7). No failure
     /// is counted.
-    pub fn accepts_key(&self, login: &str, key: &PublicKey, peer: &Peer) -> bool {
-        self.inner.accepts_key(login, key, peer)
+    pub async fn accepts_key(&self, progress: &mut Progress, login: &str, key: &PublicKey, peer: &Peer) -> bool {
+        self.inner.accepts_key(progress, login, key, peer).await
+    }
+
+    /// Whether any tenant believes OpenSSH user certificates.
+    pub fn believes_certificates(&self) -> bool {
+        self.inner.directory.believes_certificates()
     }
 
     /// Tells `session.closed`, once.

@@ -15,7 +15,7 @@ pub mod records;
 pub mod transfer;
 
 pub use error::{Error, ErrorKind, Result};
-pub use gateway::{Gateway, Parts, Settings};
+pub use gateway::{Admission, Gateway, Parts, Settings};
 pub use identity::{Credential, Peer, Protocol, Session};
 pub use namespace::{Entry, Listing};
 pub use path::{Name, VirtualPath};

@@ -1,4 +1,4 @@
-//! What core needs of the outside: a ledger, blob stores, a way to deliver webhooks. Small, streaming, `dyn`.
+//! What core needs of the outside: a ledger, blob stores, a way to deliver webhooks, files of keys. Small, streaming, `dyn`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -250,4 +250,26 @@ pub enum Answer {
 pub trait WebhookSender: Send + Sync {
     /// One POST, no redirects, within the time-out.
     async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Answer;
+}
+
+/// The longest file of keys, in bytes.
+pub const MAX_KEY_FILE: u64 = 64 * 1024;
+
+/// Reads files of authorized keys when somebody logs in.
+#[async_trait]
+pub trait KeySource: Send + Sync {
+    /// The text of the file at this path, which is relative and has plain names alone; none where there is no such file.
+    /// An implementation never leaves its folder, whatever links are in it, and fails for a file above [`MAX_KEY_FILE`].
+    async fn read(&self, path: &str) -> Result<Option<String>>;
+}
+
+/// A source without files.
+#[derive(Clone, Copy, Debug)]
+pub struct NoKeyFiles;
+
+#[async_trait]
+impl KeySource for NoKeyFiles {
+    async fn read(&self, _path: &str) -> Result<Option<String>> {
+        Ok(None)
+    }
 }

@@ -196,7 +196,7 @@ fn each_mistake_is_named_with_line_and_key() {
         (
             "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\nauthorized_keys = [\"ssh-ed25519 nope\"]\npassword_hash = \"env:X\"",
             &[
-                "c.toml:18:21: error: tenant.login.authorized_keys: is no OpenSSH public key; write the line of the .pub file (`ssh-ed25519 AAAA… comment`), without options",
+                "c.toml:18:21: error: tenant.login.authorized_keys: is no OpenSSH public key; write the line of the .pub file (`ssh-ed25519 AAAA… comment`)",
             ],
         ),
         (
@@ -318,7 +318,6 @@ fn each_mistake_is_named_with_line_and_key() {
         (
             "[[tenant.mapping]]\nid = \"m\"\nidentity = \"app\"\nusername = \"b-(?<nr>[0-9]+)\"\nhome = \"/in/${no}\"\nauthorized_keys_file = \"../x\"",
             &[
-                "c.toml:15:1: warning: tenant.mapping: a rule for logins is not built yet; leave it out until it is",
                 "c.toml:19:1: error: tenant.mapping.home: `${no}` is no named group of `username`; write (?<no>…) there",
                 "c.toml:20:1: error: tenant.mapping.authorized_keys_file: `../x` is outside this file's folder; write a path below it",
             ],
@@ -326,8 +325,54 @@ fn each_mistake_is_named_with_line_and_key() {
         (
             "[[tenant.mapping]]\nid = \"m\"\nidentity = \"app\"\nusername = \"b-(\"",
             &[
-                "c.toml:15:1: warning: tenant.mapping: a rule for logins is not built yet; leave it out until it is",
+                "c.toml:15:1: warning: tenant.mapping: has no `authorized_keys_file`; nobody can log in by it",
                 "c.toml:18:1: error: tenant.mapping.username: `b-(` is no regular expression; correct it, named groups are written (?<name>…)",
+            ],
+        ),
+        (
+            "[[tenant.mapping]]\nid = \"m\"\nidentity = \"ap\"\nusername = \"a\"\nhome = \"in\"\nauthorized_keys_file = \"k\"\nrequire = \"publickey+totp\"",
+            &[
+                "c.toml:17:1: error: tenant.mapping.identity: there is no identity of this tenant `ap`; did you mean \"app\"?",
+                "c.toml:19:1: error: tenant.mapping.home: `in` is no path in the tree; begin it with / and give every part a name",
+                "c.toml:21:1: error: tenant.mapping.require: asks for a code (totp), and there is no `totp_secret`; add it (`causeway totp-secret`)",
+            ],
+        ),
+        (
+            "[[tenant.mapping]]\nid = \"m\"\nidentity = \"app\"\nusername = \"a)|(b\"\nauthorized_keys_file = \"${x}\"\nrequire = \"publickey+password\"",
+            &[
+                "c.toml:18:1: error: tenant.mapping.username: `a)|(b` is no regular expression; correct it, named groups are written (?<name>…)",
+                "c.toml:20:1: warning: tenant.mapping.require: asks for a password, and there is no `password_hash`; nobody can log in by it",
+            ],
+        ),
+        (
+            "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\npassword_hash = \"env:X\"\nrequire = \"password+totp\"",
+            &[
+                "c.toml:19:1: error: tenant.login.require: asks for a code (totp), and there is no `totp_secret`; add it (`causeway totp-secret`)",
+            ],
+        ),
+        (
+            "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\npassword_hash = \"env:X\"\ntotp_secret = \"GEZDGNBVGY3TQOJQ\"",
+            &[
+                "c.toml:19:1: error: tenant.login.totp_secret: a secret stands here in clear; put it into the environment or a file and write \"env:NAME\" or \"file:/path\"",
+            ],
+        ),
+        (
+            "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\npassword_hash = \"env:X\"\ntotp_secret = \"env:T\"",
+            &[
+                "c.toml:19:1: error: tenant.login.totp_secret: is never asked for; write totp into `require`, like \"password+totp\"",
+            ],
+        ),
+        (
+            "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\npassword_hash = \"env:X\"\nrequire = \"publickey+password\"",
+            &[
+                "c.toml:19:1: warning: tenant.login.require: asks for a public key, and there is none; nobody can log in by it",
+            ],
+        ),
+        (
+            "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\nauthorized_keys = [\n\"command=\\\"x\\\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\",\n\"from=\\\"*.example\\\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\",\n]",
+            &[
+                "c.toml:19:2: error: tenant.login.authorized_keys: has the option `command`, which is not honoured here; remove it, or do not use the key",
+                "c.toml:20:2: error: tenant.login.authorized_keys: has `*.example` in from=, but names are not looked up; write addresses or networks",
             ],
         ),
         (
@@ -516,7 +561,7 @@ file = "x.cedar"
     c.toml:28:1: error: tenant.login.usrname: unknown key `usrname`; did you mean `username`?
     c.toml:29:1: error: tenant.login.identity: there is no identity of this tenant `nobody`; add it under [[tenant.identity]]
     c.toml:30:15: warning: tenant.login.protocols: logging in over "ftps" is not built yet; leave it out until it is
-    c.toml:31:1: error: tenant.login.require: `two` is not known here; write "any" or "publickey+password" or "certificate+password"
+    c.toml:31:1: error: tenant.login.require: `two` is not known here; write "any", or several of publickey or certificate, password and totp with + between them
     c.toml:32:1: error: tenant.login.password_hash: this is no password hash (PHC string `$argon2id$v=19$…`); make one with `causeway hash-password`
     c.toml:33:25: error: tenant.login.client_certificates: `edi` names no certificate; write "sha256:<64 hex digits>" or "san:<name>"
     c.toml:34:1: warning: tenant.oauth_client: an OAuth client is not built yet; leave it out until it is

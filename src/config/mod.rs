@@ -38,6 +38,8 @@ use report::{Problems, Report, Severity, Spot};
 /// A configuration that is right.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The folder of the configuration file, which paths in it are relative to.
+    pub folder: PathBuf,
     /// Database, generated keys and certificates.
     pub data_dir: PathBuf,
     /// How long sessions may finish what they are at when the gateway stops.
@@ -121,6 +123,7 @@ fn read(root: &Section<'_>) -> Config {
     let declared = tenant::read(root, &names, events.allow_private_addresses);
     let (tenants, webhooks): (Vec<_>, Vec<_>) = declared.into_iter().map(|t| (t.record, t.webhooks)).unzip();
     Config {
+        folder: report.path(""),
         shutdown_grace,
         node: node::Node::read(&root.table("node")),
         sftp,

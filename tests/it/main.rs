@@ -16,6 +16,7 @@
 
 mod harness;
 
+mod auth;
 mod bad_input;
 mod certificates;
 mod cli;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::events::Webhook;
 use crate::identity::{Directory, ThrottleLimits};
-use crate::ports::{BlobStore, Ledger, WebhookSender};
+use crate::ports::{BlobStore, KeySource, Ledger, WebhookSender};
 
 /// The rules that the configuration sets.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub struct Parts {
     pub storages: HashMap<String, Arc<dyn BlobStore>>,
     /// Who may come.
     pub directory: Directory,
+    /// The files of keys that mapping rules name.
+    pub keys: Arc<dyn KeySource>,
     /// How webhooks go out.
     pub sender: Arc<dyn WebhookSender>,
     /// The rules.

@@ -275,7 +275,8 @@ mod tests {
 
     #[test]
     fn what_is_revoked() {
-        let revoked = |revoke: &dyn Fn(&mut Revocations)| {
+        type Revoke<'r> = &'r dyn Fn(&mut Revocations);
+        let revoked = |revoke: Revoke<'_>| {
             let mut list = Revocations::default();
             revoke(&mut list);
             let mut extended = Revocations::default();
@@ -287,7 +288,7 @@ mod tests {
         };
         let blob = |byte| key(byte).blob;
         let (ca, other) = (key(2), key(3));
-        let cases: &[(&str, bool, &dyn Fn(&mut Revocations))] = &[
+        let cases: &[(&str, bool, Revoke<'_>)] = &[
             ("nothing", false, &|_| {}),
             ("its key", true, &|l| l.revoke_key(&key(1))),
             ("its CA's key", true, &|l| l.revoke_key(&key(2))),

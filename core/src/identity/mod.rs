@@ -1,12 +1,16 @@
 //! Who is asking: tenants, identities, the logins and keys that are mapped onto them, and live sessions. A login is
 //! only another way to become an identity; what the identity may do is decided in [`crate::policy`].
 
+mod authorized_keys;
 mod certificate;
 mod directory;
+mod mapping;
 mod permission;
 mod public_key;
+mod require;
 mod session;
 mod throttle;
+mod totp;
 mod verify;
 mod view;
 
@@ -18,12 +22,17 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
+pub use authorized_keys::{AuthorizedKey, KeyLineError, parse_key_file};
 pub use certificate::{CertificateRefusal, CertificateRules, Revocations, UserCertificate};
 pub use directory::{Directory, DirectoryError, KeyMatch, LoginMatch};
+pub use mapping::{Mapping, MappingError, NamePattern, PathTemplate};
 pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
 pub use public_key::PublicKey;
+pub use require::{Factor, FactorSet, Progress, Require};
 pub use session::{AuthMethod, Session};
 pub use throttle::{Throttle, ThrottleLimits};
+pub(crate) use totp::Codes;
+pub use totp::{check_totp_secret, generate_totp_secret};
 pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, generate_key, hash_key, hash_password};
 pub use view::{Resolved, View, ViewEntry};
 
@@ -88,6 +97,8 @@ pub struct Tenant {
     pub quota: Option<u64>,
     /// At least one, with one at `/`.
     pub mounts: Vec<Mount>,
+    /// Which OpenSSH user certificates its logins may show.
+    pub certificates: CertificateRules,
 }
 
 impl Tenant {
@@ -122,8 +133,14 @@ pub struct Login {
     pub protocols: Vec<Protocol>,
     /// Argon2id PHC string.
     pub password_hash: Option<SecretString>,
+    /// The secret of its time-based codes, in base32 (see [`check_totp_secret`]).
+    pub totp_secret: Option<SecretString>,
     /// Keys that it may sign with.
-    pub authorized_keys: Vec<PublicKey>,
+    pub authorized_keys: Vec<AuthorizedKey>,
+    /// A file of more keys, which is read at each login (see [`crate::ports::KeySource`]).
+    pub authorized_keys_file: Option<String>,
+    /// What it must prove.
+    pub require: Require,
     /// Networks that it may come from; empty: all.
     pub allow_from: Vec<IpNet>,
     /// Start folder and root, in the identity's view.
@@ -156,6 +173,8 @@ pub struct TenantRecord {
     pub identities: Vec<Identity>,
     /// Its logins.
     pub logins: Vec<Login>,
+    /// Rules for more logins; the first that matches counts.
+    pub mappings: Vec<Mapping>,
     /// Its API keys.
     pub api_keys: Vec<ApiKey>,
 }
@@ -177,8 +196,46 @@ pub enum Credential {
         /// The key that signed.
         key: PublicKey,
     },
+    /// A login and a certificate whose signatures the transport has verified.
+    Certificate {
+        /// `name` or `name@tenant`.
+        login: String,
+        /// The certificate.
+        certificate: UserCertificate,
+    },
+    /// A login and the time-based code of its second step (RFC 6238).
+    Code {
+        /// `name` or `name@tenant`.
+        login: String,
+        /// As typed.
+        code: SecretString,
+    },
     /// An API key (`cwk_…`).
     ApiKey(SecretString),
+}
+
+impl Credential {
+    /// What it would prove of a login; none for an API key, which is no login's.
+    pub const fn factor(&self) -> Option<Factor> {
+        match self {
+            Self::Password { .. } => Some(Factor::Password),
+            Self::PublicKey { .. } => Some(Factor::PublicKey),
+            Self::Certificate { .. } => Some(Factor::Certificate),
+            Self::Code { .. } => Some(Factor::Totp),
+            Self::ApiKey(_) => None,
+        }
+    }
+
+    /// The login's name as it was sent; none for an API key.
+    pub fn login(&self) -> Option<&str> {
+        match self {
+            Self::Password { login, .. }
+            | Self::PublicKey { login, .. }
+            | Self::Certificate { login, .. }
+            | Self::Code { login, .. } => Some(login),
+            Self::ApiKey(_) => None,
+        }
+    }
 }
 
 /// The other end of a connection.

@@ -6,26 +6,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-use super::{Identity, Protocol, ScopeSet, Tenant};
+use super::{Factor, FactorSet, Identity, Protocol, ScopeSet, Tenant};
 use crate::path::VirtualPath;
 
 /// How a session was authenticated, by the names that audit entries carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMethod {
-    /// A password.
-    Password,
-    /// An SSH public key.
-    PublicKey,
+    /// What a login has proven, one thing or several.
+    Login(FactorSet),
     /// An API key.
     ApiKey,
 }
 
 impl AuthMethod {
-    /// The name in audit entries and in `GET /auth/validate`.
+    /// One thing that a login proves.
+    pub const fn one(factor: Factor) -> Self {
+        Self::Login(FactorSet::NONE.with(factor))
+    }
+
+    /// The name in audit entries and in `GET /auth/validate`: `password`, `publickey+totp`, `api_key` …
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Password => "password",
-            Self::PublicKey => "publickey",
+            Self::Login(proven) => proven.as_str(),
             Self::ApiKey => "api_key",
         }
     }

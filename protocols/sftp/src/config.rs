@@ -103,7 +103,7 @@ pub(crate) fn russh_config(config: SftpConfig) -> Result<Config> {
             mac: Cow::Borrowed(MACS),
             compression: Cow::Borrowed(COMPRESSIONS),
         },
-        // russh counts the question for the methods (`none`) too.
+        // A backstop: `auth` counts by itself, as russh counts the question for the methods (`none`) too.
         max_auth_attempts: config.max_auth_tries.saturating_add(1),
         // A backstop for clients whose socket takes nothing any more; see `connection` for the idle time itself.
         inactivity_timeout: Some(config.idle_timeout.saturating_add(Duration::from_mins(1))),

@@ -32,6 +32,7 @@ pub(crate) struct Terms {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) banner: Option<String>,
     pub(crate) login_grace: Duration,
+    pub(crate) max_auth_tries: usize,
     pub(crate) idle_timeout: Duration,
 }
 
@@ -43,6 +44,7 @@ pub(crate) struct Connection {
     heard: Arc<OnceLock<Greeting>>,
     session: OnceLock<Arc<Session>>,
     inside: CancellationToken,
+    locked_out: CancellationToken,
     channels: TaskTracker,
     given_up: CancellationToken,
     shutdown: CancellationToken,
@@ -94,6 +96,11 @@ impl Connection {
         self.flow.touch();
         self.inside.cancel();
     }
+
+    /// Ends the connection: its login has failed too often.
+    pub(crate) fn failed_too_often(&self) {
+        self.locked_out.cancel();
+    }
 }
 
 /// Serves a connection until it ends. When `cut` is cancelled its socket is dead at once.
@@ -113,6 +120,7 @@ pub(crate) async fn serve<S>(
         heard: Arc::default(),
         session: OnceLock::new(),
         inside: CancellationToken::new(),
+        locked_out: CancellationToken::new(),
         channels: TaskTracker::new(),
         given_up: CancellationToken::new(),
         shutdown,
@@ -137,7 +145,7 @@ where
     let deadline = Instant::now() + terms.login_grace;
     let listener = Listener::new(terms.ciphers.clone(), connection.heard.clone());
     let wire = Wire::new(stream, connection.flow.clone(), listener, cut);
-    let callbacks = Callbacks::new(connection.clone(), terms.banner.clone());
+    let callbacks = Callbacks::new(connection.clone(), terms.banner.clone(), terms.max_auth_tries);
     let started = tokio::select! {
         started = timeout_at(deadline, russh::server::run_stream(terms.russh.clone(), wire, callbacks)) => started,
         () = connection.shutdown.cancelled() => return,
@@ -177,11 +185,12 @@ where
     }
 }
 
-/// Waits until the client has taken too long to log in, or has been idle for too long afterwards: nothing came, nothing
+/// Waits until the client has taken too long to log in, has failed to too often, or has been idle for too long afterwards: nothing came, nothing
 /// went, and nothing was being worked on. Keep-alive messages of SSH do not count.
 async fn overstays(connection: &Connection, deadline: Instant, idle: Duration) -> &'static str {
     tokio::select! {
         () = connection.inside.cancelled() => {}
+        () = connection.locked_out.cancelled() => return "too many authentication failures",
         () = sleep_until(deadline) => return "the login took too long",
     }
     loop {

@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
+use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty};
 
-use crate::auth;
+use crate::auth::Attempt;
 use crate::channel::{self, SUBSYSTEM};
 use crate::connection::Connection;
 
@@ -21,15 +21,16 @@ const CHANNELS_EVER: usize = 1000;
 pub(crate) struct Callbacks {
     connection: Arc<Connection>,
     banner: Option<String>,
+    attempt: Attempt,
     opened: usize,
     /// Channels that have their purpose. Those that are over stay in it; there are at most [`CHANNELS_EVER`].
     purposes: HashSet<ChannelId>,
 }
 
 impl Callbacks {
-    /// For this connection.
-    pub(crate) fn new(connection: Arc<Connection>, banner: Option<String>) -> Self {
-        Self { connection, banner, opened: 0, purposes: HashSet::new() }
+    /// For this connection, on which a login may fail this often.
+    pub(crate) fn new(connection: Arc<Connection>, banner: Option<String>, max_auth_tries: usize) -> Self {
+        Self { connection, banner, attempt: Attempt::new(max_auth_tries), opened: 0, purposes: HashSet::new() }
     }
 
     /// Gives the channel its purpose (see [`channel::Purpose`]); false where it has one already.
@@ -49,20 +50,32 @@ impl Handler for Callbacks {
         Ok(self.banner.clone())
     }
 
-    async fn auth_none(&mut self, _user: &str) -> Result<Auth, Self::Error> {
-        Ok(auth::reject())
+    async fn auth_none(&mut self, user: &str) -> Result<Auth, Self::Error> {
+        Ok(self.attempt.none(&self.connection, user))
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
-        Ok(auth::password(&self.connection, user, password).await)
+        Ok(self.attempt.password(&self.connection, user, password).await)
     }
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
-        Ok(auth::offered(&self.connection, user, offer.public_key, offer.algorithm))
+        Ok(self.attempt.offered(&self.connection, user, offer.public_key, offer.algorithm).await)
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        Ok(auth::signed(&self.connection, user, key.public_key, key.algorithm).await)
+        Ok(self.attempt.signed(&self.connection, user, key.public_key, key.algorithm).await)
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _submethods: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        Ok(match response {
+            None => self.attempt.interactive(user),
+            Some(answers) => self.attempt.answered(&self.connection, user, answers).await,
+        })
     }
 
     async fn channel_open_session(

@@ -63,9 +63,10 @@ impl Front {
             text
         });
         let (login_grace, idle_timeout) = (config.login_grace, config.idle_timeout);
+        let max_auth_tries = config.max_auth_tries;
         let russh = Arc::new(config::russh_config(config)?);
         let ciphers = config::cipher_names();
-        let terms = Arc::new(Terms { russh, ciphers, gateway, banner, login_grace, idle_timeout });
+        let terms = Arc::new(Terms { russh, ciphers, gateway, banner, login_grace, max_auth_tries, idle_timeout });
         Ok(Self { terms, connections: TaskTracker::new() })
     }
 

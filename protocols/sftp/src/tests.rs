@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::identity::{
-    Directory, Identity, Login, Mount, PermissionSet, PublicKey, ScopeSet, Tenant, TenantRecord, ThrottleLimits, View,
-    ViewEntry,
+    CertificateRules, Directory, Identity, Login, Mount, PermissionSet, PublicKey, Require, ScopeSet, Tenant,
+    TenantRecord, ThrottleLimits, View, ViewEntry,
 };
-use causeway_core::ports::{Answer, BlobStore, Ledger, WebhookSender};
+use causeway_core::ports::{Answer, BlobStore, Ledger, NoKeyFiles, WebhookSender};
 use causeway_core::records::AuditFilter;
 use causeway_core::{Parts, Protocol, Settings, VirtualPath};
 use causeway_store::blobs::MemoryBlobs;
@@ -58,6 +58,7 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
             id: "acme".into(),
             quota: None,
             mounts: vec![Mount { at: root(), storage: "memory".into(), path: "acme".into() }],
+            certificates: CertificateRules::default(),
         },
         identities: vec![Identity {
             id: "app".into(),
@@ -70,10 +71,14 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
             identity: "app".into(),
             protocols: vec![Protocol::Sftp],
             password_hash: None,
-            authorized_keys: vec![PublicKey { blob: key.public_key().public_key_bytes() }],
+            totp_secret: None,
+            authorized_keys: vec![PublicKey { blob: key.public_key().public_key_bytes() }.into()],
+            authorized_keys_file: None,
+            require: Require::Any,
             allow_from: Vec::new(),
             home: root(),
         }],
+        mappings: Vec::new(),
         api_keys: Vec::new(),
     }
 }
@@ -112,7 +117,14 @@ impl Place {
         let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobs::new());
         let storages = HashMap::from([("memory".to_owned(), blobs)]);
         let directory = Directory::new(vec![tenant(&key)]).unwrap();
-        let parts = Parts { ledger: ledger.clone(), storages, directory, sender: Arc::new(NoWebhooks), settings };
+        let parts = Parts {
+            ledger: ledger.clone(),
+            storages,
+            directory,
+            keys: Arc::new(NoKeyFiles),
+            sender: Arc::new(NoWebhooks),
+            settings,
+        };
         let config = SftpConfig {
             host_keys: vec![HostKey::generate(HostKeyKind::Ed25519).unwrap()],
             host_certificates: Vec::new(),
