@@ -16,7 +16,6 @@
 
 mod harness;
 
-mod auth;
 mod bad_input;
 mod certificates;
 mod cli;

@@ -142,7 +142,11 @@ mod tests {
         let why = |of, options: &[(&str, &str)]| read(&make(of, options).0).unwrap_err();
         assert_eq!(why(CertType::Host, &[]), Unusable::NotOfUser);
         for option in ["force-command", "verify-required", "foo", "Source-Address", ""] {
-            assert_eq!(why(CertType::User, &[(option, "bar")]), Unusable::CriticalOption(option.to_owned()), "{option}");
+            assert_eq!(
+                why(CertType::User, &[(option, "bar")]),
+                Unusable::CriticalOption(option.to_owned()),
+                "{option}"
+            );
         }
         let one_of_two = [("source-address", "10.0.0.0/8"), ("zzz", "")];
         assert_eq!(why(CertType::User, &one_of_two), Unusable::CriticalOption("zzz".to_owned()));

@@ -73,13 +73,17 @@ pub(crate) fn russh_config(config: SftpConfig) -> Result<Config> {
     if config.host_keys.is_empty() {
         return Err(Error::new(ErrorKind::InvalidArgument, "there is no host key; configure or generate one"));
     }
-    let orphan = config.host_certificates.iter().find(|certificate| {
-        !config.host_keys.iter().any(|key| certificate.certifies(key))
-    });
+    let orphan = config
+        .host_certificates
+        .iter()
+        .find(|certificate| !config.host_keys.iter().any(|key| certificate.certifies(key)));
     if let Some(orphan) = orphan {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
-            format!("the host certificate {:?} is for none of the host keys; name its private key too", orphan.key_id()),
+            format!(
+                "the host certificate {:?} is for none of the host keys; name its private key too",
+                orphan.key_id()
+            ),
         ));
     }
     Ok(Config {

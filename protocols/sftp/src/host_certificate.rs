@@ -36,7 +36,8 @@ impl HostCertificate {
 
     /// Whether clients believe it at this time.
     pub fn is_valid_at(&self, time: SystemTime) -> bool {
-        self.0.valid_after_time().is_none_or(|from| from <= time) && self.0.valid_before_time().is_none_or(|to| time < to)
+        self.0.valid_after_time().is_none_or(|from| from <= time)
+            && self.0.valid_before_time().is_none_or(|to| time < to)
     }
 
     /// Its CA's name for it.
@@ -65,7 +66,8 @@ mod tests {
         let ca = PrivateKey::random(&mut russh::keys::key::safe_rng(), russh::keys::Algorithm::Ed25519).unwrap();
         let subject = key.clone().into_inner();
         let mut builder =
-            Builder::new_with_random_nonce(&mut russh::keys::key::safe_rng(), subject.public_key(), 1000, 2000).unwrap();
+            Builder::new_with_random_nonce(&mut russh::keys::key::safe_rng(), subject.public_key(), 1000, 2000)
+                .unwrap();
         builder.cert_type(of).unwrap().key_id("gw").unwrap().all_principals_valid().unwrap();
         builder.sign(&ca).unwrap().to_openssh().unwrap()
     }

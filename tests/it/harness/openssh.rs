@@ -94,20 +94,14 @@ impl OpenSsh {
 
     /// Logs in by password and runs one command line. `SSH_ASKPASS` answers the prompt, as there is no terminal.
     pub async fn with_password(&self, password: &str, commands: &str) -> Ran {
-        self.answering(&format!("echo '{password}'"), &["-o", "PubkeyAuthentication=no"], commands).await
-    }
-
-    /// Logs in and answers each prompt by what this shell script prints; the prompt is its `$1`.
-    pub async fn answering(&self, script: &str, arguments: &[&str], commands: &str) -> Ran {
-        let ask = self.local("ask", format!("#!/bin/sh\n{script}\n").as_bytes());
+        let ask = self.local("ask", format!("#!/bin/sh\necho '{password}'\n").as_bytes());
         let mut permissions = fs::metadata(&ask).unwrap().permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o700);
         fs::set_permissions(&ask, permissions).unwrap();
         let output = File::create(self.folder.path().join("output")).unwrap();
         let child = self
             .base()
-            .args(["-o", "NumberOfPasswordPrompts=1"])
-            .args(arguments)
+            .args(["-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1"])
             .arg(format!("{}@127.0.0.1", self.login))
             .env("SSH_ASKPASS", ask)
             .env("SSH_ASKPASS_REQUIRE", "force")

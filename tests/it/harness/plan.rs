@@ -194,18 +194,6 @@ impl Plan {
         self
     }
 
-    /// Adds these tables to the tenant `acme`.
-    pub fn tenant(mut self, tables: &str) -> Self {
-        writeln!(self.hooks, "{tables}").unwrap();
-        self
-    }
-
-    /// Sets a variable of the gateway's environment.
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
     /// The configuration file.
     pub fn text(&self, data: &Path) -> String {
         let secrets = Secrets::get();

@@ -110,7 +110,9 @@ impl List {
             SERIAL_RANGE => {
                 let (from, to) = (input.uint64()?, input.uint64()?);
                 if from > to {
-                    return Err(invalid("the revocation list has a range of serial numbers that ends before it begins"));
+                    return Err(invalid(
+                        "the revocation list has a range of serial numbers that ends before it begins",
+                    ));
                 }
                 self.serials(ca, from..=to)?;
             }
@@ -140,9 +142,9 @@ impl List {
         let mut run: Option<RangeInclusive<u64>> = None;
         for (byte, nr) in bits.iter().rev().zip(0u64..) {
             for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
-                let serial = offset
-                    .checked_add(nr * 8 + bit)
-                    .ok_or_else(|| invalid("the revocation list has a bitmap beyond the last serial number there is"))?;
+                let serial = offset.checked_add(nr * 8 + bit).ok_or_else(|| {
+                    invalid("the revocation list has a bitmap beyond the last serial number there is")
+                })?;
                 run = Some(match run {
                     Some(run) if run.end().checked_add(1) == Some(serial) => *run.start()..=serial,
                     ended => {

@@ -13,7 +13,8 @@ use crate::certificate;
 /// Reads all lines. Empty ones and those that begin with `#` are read over, and so is what follows a `#` behind a serial
 /// number, key id or hash; a line that is not understood is an error that names its number.
 pub(super) fn parse(bytes: &[u8]) -> Result<Revocations> {
-    let text = std::str::from_utf8(bytes).map_err(|_| invalid("the revocation list is neither a KRL nor UTF-8 text"))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| invalid("the revocation list is neither a KRL nor UTF-8 text"))?;
     let mut list = Revocations::default();
     for (nr, line) in text.lines().enumerate() {
         let line = line.trim();
