@@ -65,6 +65,7 @@ where
     descriptors::raise();
     let mut signals = Signals::new()?;
     let host_keys = load_host_keys(&config, data_dir.path()).await?;
+    let host_certificates = host_keys::load_certificates(config.sftp.as_ref().map_or(&[], |s| &s.host_certificates))?;
     let certs = data_dir.path().join("certs");
     let tls = if config.api.is_some() { Some(certificate::server_config(&config.tls, &certs)?) } else { None };
 
@@ -81,6 +82,7 @@ where
     let sftp_door = config.sftp.as_ref().map(|sftp| sftp_door(sftp, config.limits.sessions));
     let sftp_config = config.sftp.as_ref().map(|sftp| SftpConfig {
         host_keys: host_keys.clone(),
+        host_certificates: host_certificates.clone(),
         banner: Some(sftp.banner.clone()).filter(|text| !text.is_empty()),
         login_grace: sftp.login_grace,
         idle_timeout: sftp.idle_timeout,

@@ -10,6 +10,7 @@ mod failure;
 mod host_keys;
 mod key_files;
 mod logging;
+mod revoked_keys;
 mod sources;
 mod startups;
 mod supervisor;

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::identity::Revocations;
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, Micros, Node, Seal,
     StoredEvent, UploadRow, UploadState,
@@ -268,6 +269,24 @@ pub trait KeySource: Send + Sync {
     /// The text of the file at this path, which is relative and has plain names alone; none where there is no such file.
     /// An implementation never leaves its folder, whatever links are in it, and fails for a file above [`MAX_KEY_FILE`].
     async fn read(&self, path: &str) -> Result<Option<String>>;
+}
+
+/// Says what is revoked when somebody shows a key or a certificate.
+#[async_trait]
+pub trait RevocationSource: std::fmt::Debug + Send + Sync {
+    /// What is revoked now. Where that cannot be said it fails, and no key and no certificate lets in.
+    async fn current(&self) -> Result<Arc<Revocations>>;
+}
+
+/// Nothing is revoked.
+#[derive(Clone, Copy, Debug)]
+pub struct NothingRevoked;
+
+#[async_trait]
+impl RevocationSource for NothingRevoked {
+    async fn current(&self) -> Result<Arc<Revocations>> {
+        Ok(Arc::default())
+    }
 }
 
 /// A source without files.

@@ -29,6 +29,8 @@ pub struct Sftp {
     pub listen: Vec<SocketAddr>,
     /// Private keys in OpenSSH form; empty: generated ones.
     pub host_keys: Vec<PathBuf>,
+    /// Certificates of host keys.
+    pub host_certificates: Vec<PathBuf>,
     /// Shown before the login.
     pub banner: String,
     /// How long a client may take to log in.
@@ -62,22 +64,9 @@ pub struct Sftp {
 impl Sftp {
     /// Reads the table; none where it is not there.
     pub fn read(section: &Section<'_>) -> Option<Self> {
-        let report = section.report();
-        let host_keys = section.texts("host_keys", value::file_path).map(|f| f.value).unwrap_or_default();
-        for key in &host_keys {
-            let path = report.path(&key.value);
-            if let Err(error) = std::fs::File::open(&path) {
-                report.error(
-                    &key.spot,
-                    format!("{} cannot be read: {}; name a private key", path.display(), error.kind()),
-                );
-            }
-        }
-        if let Some(found) = section.texts("host_certificates", value::file_path)
-            && !found.value.is_empty()
-        {
-            report.not_built(&found.spot, "a host certificate");
-        }
+        let host_keys = files(section, "host_keys", "name a private key");
+        let host_certificates = files(section, "host_certificates", "name the `-cert.pub` of a host key");
+        let algorithms = algorithms::read(section, !host_keys.is_empty());
         let rekey_bytes = section.text("rekey_limit_bytes", |text| {
             let bytes = value::size(text)?;
             if (MIN_REKEY_BYTES..=MAX_REKEY_BYTES).contains(&bytes) {
@@ -88,7 +77,8 @@ impl Sftp {
         });
         let sftp = Self {
             listen: listen::addresses(section, "listen", "127.0.0.1:2022"),
-            host_keys: host_keys.iter().map(|key| report.path(&key.value)).collect(),
+            host_keys,
+            host_certificates,
             banner: section.text("banner", |text| Ok(text.to_owned())).map(|f| f.value).unwrap_or_default(),
             login_grace: section.text("login_grace", value::duration).map_or(Duration::from_secs(30), |f| f.value),
             idle_timeout: section.text("idle_timeout", value::duration).map_or(Duration::from_mins(15), |f| f.value),
@@ -98,7 +88,7 @@ impl Sftp {
             max_startups: section.text("max_startups", value::startups).map_or(MAX_STARTUPS, |f| f.value),
             max_channels: section.number("max_channels", 1..=1_000).map_or(8, |f| f.value),
             max_handles: section.number("max_handles", 1..=100_000).map_or(256, |f| f.value),
-            algorithms: algorithms::read(section, !host_keys.is_empty()),
+            algorithms,
             rekey_bytes: rekey_bytes.map_or(MAX_REKEY_BYTES, |f| f.value),
             rekey_time: section.text("rekey_limit_time", rekey_time).map_or(Duration::from_hours(1), |f| f.value),
             compression: section.flag("compression").is_none_or(|f| f.value),
@@ -108,4 +98,18 @@ impl Sftp {
         };
         section.is_present().then_some(sftp)
     }
+}
+
+/// The files of a list, each of which can be read or is a problem.
+fn files(section: &Section<'_>, key: &'static str, hint: &str) -> Vec<PathBuf> {
+    let report = section.report();
+    let found = section.texts(key, value::file_path).map(|f| f.value).unwrap_or_default();
+    let each = found.iter().map(|file| {
+        let path = report.path(&file.value);
+        if let Err(error) = std::fs::File::open(&path) {
+            report.error(&file.spot, format!("{} cannot be read: {}; {hint}", path.display(), error.kind()));
+        }
+        path
+    });
+    each.collect()
 }

@@ -16,8 +16,8 @@
 
 mod harness;
 
-mod auth;
 mod bad_input;
+mod certificates;
 mod cli;
 mod clients;
 mod crash;

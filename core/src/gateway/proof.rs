@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 use super::inner::{Inner, held};
 use crate::error::Result;
 use crate::identity::{
-    AuthMethod, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Protocol, PublicKey, ScopeSet, Tenant,
-    hash_key, parse_key_file,
+    AuthMethod, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Protocol, PublicKey, Revocations, ScopeSet,
+    Tenant, UserCertificate, hash_key, parse_key_file,
 };
 use crate::path::VirtualPath;
 
@@ -64,6 +64,32 @@ fn may_come(found: &LoginMatch, peer: &Peer) -> bool {
     found.login.protocols.contains(&by) && allowed_from(&found.login.allow_from, peer.ip)
 }
 
+/// What the tenant has revoked; none where that cannot be said.
+async fn revocations(tenant: &Tenant) -> Option<Arc<Revocations>> {
+    match tenant.certificates.revocations.current().await {
+        Ok(revoked) => Some(revoked),
+        Err(error) => {
+            tracing::error!(
+                tenant = &*tenant.id,
+                %error,
+                "what is revoked cannot be read; until it can, no key and no certificate of this tenant lets in"
+            );
+            None
+        }
+    }
+}
+
+/// Whether the certificate stands for the login.
+async fn believes(found: &LoginMatch, certificate: &UserCertificate, peer: &Peer) -> bool {
+    let Some(revoked) = revocations(&found.tenant).await else { return false };
+    let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
+    let checked = found.tenant.certificates.check(&revoked, certificate, &found.login.username, peer.ip, now);
+    if let Err(why) = checked {
+        tracing::info!(login = &*found.login.username, ip = %peer.ip, %why, "a certificate is refused");
+    }
+    checked.is_ok()
+}
+
 impl Inner {
     /// What the credential proves; none: nothing. `found` is the login that it names, `proven` what that has proven before.
     /// Every way to nothing takes the same time, as far as it can be measured from outside.
@@ -85,14 +111,10 @@ impl Inner {
                 self.verifier.verify_while(hash, password, unthrottled).await
             }
             Credential::PublicKey { key, .. } => self.holds_key(found, key, proven, peer).await,
-            Credential::Certificate { certificate, .. } => wanted.is_some_and(|found| {
-                let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
-                let checked = found.tenant.certificates.check(certificate, &found.login.username, peer.ip, now);
-                if let Err(why) = checked {
-                    tracing::debug!(login = &*found.login.username, ip = %peer.ip, %why, "a certificate is refused");
-                }
-                checked.is_ok()
-            }),
+            Credential::Certificate { certificate, .. } => match wanted {
+                Some(found) => believes(found, certificate, peer).await,
+                None => false,
+            },
             Credential::Code { code, .. } => match wanted.and_then(|f| f.login.totp_secret.as_ref()) {
                 Some(secret) => self.takes_code(counted, secret, code)?,
                 None => false,
@@ -118,8 +140,9 @@ impl Inner {
         let wanted =
             |found: &&LoginMatch| may_come(found, peer) && found.login.require.next(proven).has(Factor::PublicKey);
         let Some(found) = found.filter(wanted) else { return false };
-        if found.tenant.certificates.revocations.revokes_key(key) {
-            return false;
+        match revocations(&found.tenant).await {
+            Some(revoked) if !revoked.revokes_key(key) => {}
+            _ => return false,
         }
         let now = OffsetDateTime::now_utc().unix_timestamp();
         if found.login.authorized_keys.iter().any(|known| known.admits(key, peer.ip, now)) {

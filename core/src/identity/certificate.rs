@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use sha1::Sha1;
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::PublicKey;
+use crate::ports::{NothingRevoked, RevocationSource};
 
 /// A user certificate whose signatures the transport has verified: its CA's, and its holder's over the connection. The
 /// reader refuses what it cannot say here: host certificates, `force-command`, and critical options that it does not know.
@@ -71,19 +73,26 @@ impl fmt::Display for CertificateRefusal {
 impl std::error::Error for CertificateRefusal {}
 
 /// Which user certificates a tenant believes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CertificateRules {
     /// The keys of its CAs; empty: no certificate lets in.
     pub authorities: Vec<PublicKey>,
     /// What is revoked. It holds for plain keys too, as in OpenSSH.
-    pub revocations: Revocations,
+    pub revocations: Arc<dyn RevocationSource>,
+}
+
+impl Default for CertificateRules {
+    fn default() -> Self {
+        Self { authorities: Vec::new(), revocations: Arc::new(NothingRevoked) }
+    }
 }
 
 impl CertificateRules {
     /// Whether a certificate stands for `username` (as configured, without the tenant) when it comes from `ip` at `now`
-    /// (seconds since 1970).
+    /// (seconds since 1970), where this is revoked.
     pub fn check(
         &self,
+        revocations: &Revocations,
         certificate: &UserCertificate,
         username: &str,
         ip: IpAddr,
@@ -96,7 +105,7 @@ impl CertificateRules {
         if !certificate.key.is_accepted() || !certificate.ca.is_accepted() {
             return Err(CertificateRefusal::WeakKey);
         }
-        if self.revocations.revokes(certificate) {
+        if revocations.revokes(certificate) {
             return Err(CertificateRefusal::Revoked);
         }
         if now < certificate.valid_after {
@@ -230,7 +239,7 @@ mod tests {
     }
 
     fn rules() -> CertificateRules {
-        CertificateRules { authorities: vec![key(9), key(2)], revocations: Revocations::default() }
+        CertificateRules { authorities: vec![key(9), key(2)], ..CertificateRules::default() }
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -244,7 +253,7 @@ mod tests {
         let check = |change: fn(&mut UserCertificate), username: &str, ip: IpAddr, now: u64| {
             let mut certificate = certificate();
             change(&mut certificate);
-            rules().check(&certificate, username, ip, now)
+            rules().check(&Revocations::default(), &certificate, username, ip, now)
         };
         let same: fn(&mut UserCertificate) = |_| {};
         assert_eq!(check(same, "edi01", here, 1000), Ok(()));
@@ -267,10 +276,10 @@ mod tests {
         }
         let mut none = rules();
         none.authorities.clear();
-        assert_eq!(none.check(&certificate(), "edi01", here, 1500), Err(No::UnknownCa));
-        let mut revoked = rules();
-        revoked.revocations.revoke_serials(Some(&key(2)), 7..=7);
-        assert_eq!(revoked.check(&certificate(), "edi01", here, 1500), Err(No::Revoked));
+        assert_eq!(none.check(&Revocations::default(), &certificate(), "edi01", here, 1500), Err(No::UnknownCa));
+        let mut revoked = Revocations::default();
+        revoked.revoke_serials(Some(&key(2)), 7..=7);
+        assert_eq!(rules().check(&revoked, &certificate(), "edi01", here, 1500), Err(No::Revoked));
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_core::identity::{Factor, FactorSet, Progress, PublicKey};
 use causeway_core::{Admission, Credential, ErrorKind};
-use russh::keys::PublicKey as SshKey;
+use russh::keys::{Certificate, PublicKey as SshKey};
 use russh::server::Auth;
 use russh::{MethodKind, MethodSet};
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep_until};
 
+use crate::certificate;
 use crate::connection::Connection;
 
 /// A "no" comes after a multiple of this by a power of two, so that its time tells nothing of how it came about (a rule
@@ -201,6 +202,25 @@ impl Attempt {
         };
         let prompts = vec![(Cow::Borrowed(prompt), false)];
         Auth::Partial { name: Cow::Borrowed(""), instructions: Cow::Borrowed(""), prompts: Cow::Owned(prompts) }
+    }
+
+    /// A certificate in place of a key (PROTOCOL.certkeys), with signatures that russh has verified; what the holder signed
+    /// with was asked of [`Attempt::offered`].
+    pub(crate) async fn certified(&mut self, connection: &Connection, user: &str, certificate: &Certificate) -> Auth {
+        let began = Instant::now();
+        if !self.begin(user) {
+            return self.refusal();
+        }
+        match certificate::read(certificate) {
+            Ok(certificate) => {
+                let credential = Credential::Certificate { login: user.to_owned(), certificate };
+                self.show(connection, credential, began).await
+            }
+            Err(why) => {
+                tracing::info!(login = user, ip = %connection.peer().ip, %why, "a certificate is refused");
+                self.refuse(connection, began).await
+            }
+        }
     }
 
     async fn show(&mut self, connection: &Connection, credential: Credential, began: Instant) -> Auth {

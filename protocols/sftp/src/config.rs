@@ -9,6 +9,7 @@ use russh::{Limits, Preferred, SshId, compression};
 
 use crate::algorithms::Algorithms;
 use crate::auth;
+use crate::host_certificate::HostCertificate;
 use crate::host_key::HostKey;
 use crate::session::HANDLES;
 
@@ -23,6 +24,8 @@ const UNANSWERED: usize = 3;
 pub struct SftpConfig {
     /// The host keys, at least one; a client chooses among them by its own preference.
     pub host_keys: Vec<HostKey>,
+    /// Certificates of host keys; each is offered before its plain key.
+    pub host_certificates: Vec<HostCertificate>,
     /// Shown before the login (RFC 4252 section 5.4).
     pub banner: Option<String>,
     /// How long a connection may take to log in.
@@ -55,6 +58,7 @@ impl SftpConfig {
     pub fn new(host_keys: Vec<HostKey>) -> Self {
         Self {
             host_keys,
+            host_certificates: Vec::new(),
             banner: None,
             login_grace: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(15),
@@ -71,11 +75,20 @@ impl SftpConfig {
     }
 }
 
-/// russh's configuration. `InvalidArgument` where there is no host key, or none that may be shown.
+/// russh's configuration. `InvalidArgument` where there is no host key, none that may be shown, or a certificate of none of
+/// them.
 pub(crate) fn russh_config(config: SftpConfig) -> Result<Config> {
-    let wrong = |what| Err(Error::new(ErrorKind::InvalidArgument, what));
+    let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidArgument, what.to_owned()));
     if config.host_keys.is_empty() {
         return wrong("there is no host key; configure or generate one");
+    }
+    let orphan = config
+        .host_certificates
+        .iter()
+        .find(|certificate| !config.host_keys.iter().any(|key| certificate.certifies(key)));
+    if let Some(orphan) = orphan {
+        let id = orphan.key_id();
+        return wrong(&format!("the host certificate {id:?} is for none of the host keys; name its private key too"));
     }
     let algorithms = &config.algorithms;
     let keys: Vec<_> = config.host_keys.into_iter().map(HostKey::into_inner).collect();
@@ -109,6 +122,7 @@ pub(crate) fn russh_config(config: SftpConfig) -> Result<Config> {
             rekey_read_limit: rekey_bytes,
             rekey_time_limit: config.rekey_time,
         },
+        certificates: config.host_certificates.into_iter().map(HostCertificate::into_inner).collect(),
         window_size: 8 * 1024 * 1024,
         maximum_packet_size: 65_535,
         channel_buffer_size: 256,

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use russh::keys::Certificate;
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty};
 
@@ -76,6 +77,10 @@ impl Handler for Callbacks {
         let key = self.connection.takes(key.algorithm).then_some(key.public_key);
         let auth = Box::pin(self.attempt.signed(&self.connection, user, key)).await;
         Ok(self.judged(user, auth))
+    }
+
+    async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Self::Error> {
+        Ok(self.attempt.certified(&self.connection, user, certificate).await)
     }
 
     async fn auth_keyboard_interactive<'a>(

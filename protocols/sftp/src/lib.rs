@@ -5,7 +5,8 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `config`, `algorithms`, `host_key` | settings, algorithms, keys in files |
+//! | `config`, `algorithms`, `host_key`, `host_certificate` | settings, algorithms, keys in files |
+//! | `certificate`, [`krl`] | user certificates, and what is revoked |
 //! | `connection`, `wire`, `greeting`, `flow` | one SSH connection: its times, its socket, what the client says of itself, back-pressure |
 //! | `handler`, `auth`, `channel` | russh's callbacks: logins and channels; all else is refused |
 //! | [`codec`] | packets as pure functions over bytes |
@@ -17,6 +18,7 @@
 
 mod algorithms;
 mod auth;
+mod certificate;
 mod channel;
 pub mod codec;
 mod config;
@@ -29,7 +31,9 @@ mod flow;
 pub mod fuzz;
 mod greeting;
 mod handler;
+mod host_certificate;
 mod host_key;
+pub mod krl;
 mod scp;
 mod session;
 pub mod status;
@@ -46,6 +50,7 @@ use tokio_util::task::TaskTracker;
 
 pub use algorithms::{AlgorithmList, Algorithms, NoSuchAlgorithm};
 pub use config::{MAX_REKEY_BYTES, SftpConfig};
+pub use host_certificate::HostCertificate;
 pub use host_key::{HostKey, HostKeyKind, generate_client_key};
 pub use status::status_of;
 

@@ -1,6 +1,7 @@
 //! `[[tenant]]`: who is there: identities, the logins and keys mapped onto them, and what belongs to the tenant.
 
 pub mod api_key;
+pub mod certificates;
 pub mod identity;
 pub mod issuer;
 pub mod login;
@@ -16,7 +17,7 @@ pub mod webhook;
 use std::collections::{BTreeMap, BTreeSet};
 
 use causeway_core::events::Webhook;
-use causeway_core::identity::{CertificateRules, Tenant, TenantRecord};
+use causeway_core::identity::{Tenant, TenantRecord};
 
 use super::reader::{Parsed, Section, nearest};
 use super::report::{Located, Report, Spot};
@@ -123,13 +124,8 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
             report.not_built(&found.spot, what);
         }
     }
-    if let Some(found) = section.texts("trusted_user_ca_keys", value::public_key)
-        && !found.value.is_empty()
-    {
-        report.not_built(&found.spot, "a CA of SSH user certificates");
-    }
 
-    let certificates = CertificateRules::default();
+    let certificates = certificates::read(section);
     let mut known = Known {
         tenant: &id,
         storages,

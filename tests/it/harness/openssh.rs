@@ -22,12 +22,15 @@ pub struct OpenSsh {
     folder: tempfile::TempDir,
     options: Vec<String>,
     arguments: Vec<String>,
+    identity: PathBuf,
 }
 
 impl OpenSsh {
     pub fn new(gateway: &Gateway, login: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { port: gateway.sftp.port(), login: login.to_owned(), folder, options: Vec::new(), arguments: Vec::new() }
+        let identity = Secrets::get().private_key();
+        let (options, arguments) = (Vec::new(), Vec::new());
+        Self { port: gateway.sftp.port(), login: login.to_owned(), folder, options, arguments, identity }
     }
 
     /// With one more `-o` option.
@@ -39,6 +42,12 @@ impl OpenSsh {
     /// With these arguments before all others.
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// With this private key, and the certificate beside it where there is one.
+    pub fn identity(mut self, key: &Path) -> Self {
+        key.clone_into(&mut self.identity);
         self
     }
 
@@ -57,6 +66,10 @@ impl OpenSsh {
     fn base(&self) -> Command {
         let mut command = Command::new("sftp");
         command.current_dir(self.folder.path()).args(["-F", "/dev/null", "-P", &self.port.to_string()]);
+        // Of an option that stands twice the first one counts.
+        for option in &self.options {
+            command.args(["-o", option]);
+        }
         for option in ["StrictHostKeyChecking=accept-new", "ConnectTimeout=20"] {
             command.args(["-o", option]);
         }
@@ -74,7 +87,7 @@ impl OpenSsh {
         let output = File::create(self.folder.path().join("output")).unwrap();
         self.base()
             .args(["-o", "IdentitiesOnly=yes", "-i"])
-            .arg(Secrets::get().private_key())
+            .arg(&self.identity)
             .arg("-b")
             .arg(batch)
             .arg(format!("{}@127.0.0.1", self.login))
@@ -93,20 +106,14 @@ impl OpenSsh {
 
     /// Logs in by password and runs one command line. `SSH_ASKPASS` answers the prompt, as there is no terminal.
     pub async fn with_password(&self, password: &str, commands: &str) -> Ran {
-        self.answering(&format!("echo '{password}'"), &["-o", "PubkeyAuthentication=no"], commands).await
-    }
-
-    /// Logs in and answers each prompt by what this shell script prints; the prompt is its `$1`.
-    pub async fn answering(&self, script: &str, arguments: &[&str], commands: &str) -> Ran {
-        let ask = self.local("ask", format!("#!/bin/sh\n{script}\n").as_bytes());
+        let ask = self.local("ask", format!("#!/bin/sh\necho '{password}'\n").as_bytes());
         let mut permissions = fs::metadata(&ask).unwrap().permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o700);
         fs::set_permissions(&ask, permissions).unwrap();
         let output = File::create(self.folder.path().join("output")).unwrap();
         let child = self
             .base()
-            .args(["-o", "NumberOfPasswordPrompts=1"])
-            .args(arguments)
+            .args(["-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1"])
             .arg(format!("{}@127.0.0.1", self.login))
             .env("SSH_ASKPASS", ask)
             .env("SSH_ASKPASS_REQUIRE", "force")

@@ -71,7 +71,7 @@ impl Secrets {
     }
 
     /// The gateways' host key: making an RSA key takes a second, and the tests start a hundred gateways.
-    fn host_key(&self) -> PathBuf {
+    pub fn host_key(&self) -> PathBuf {
         self.folder.path().join("host")
     }
 }
@@ -90,6 +90,9 @@ pub struct Plan {
     pub ledger: Ledger,
     sftp: String,
     own_host_key: bool,
+    acme: String,
+    other: String,
+    logins: String,
     uploads: String,
     limits: String,
     hooks: String,
@@ -107,6 +110,9 @@ impl Plan {
             ledger,
             sftp: String::new(),
             own_host_key: true,
+            acme: String::new(),
+            other: String::new(),
+            logins: String::new(),
             uploads: String::new(),
             limits: String::new(),
             hooks: String::new(),
@@ -128,6 +134,28 @@ impl Plan {
     /// With the host keys that a gateway makes for itself, which takes a second.
     pub fn generated_host_keys(mut self) -> Self {
         self.own_host_key = false;
+        self
+    }
+
+    /// Adds a line to the tenant `acme`.
+    pub fn acme(mut self, line: &str) -> Self {
+        writeln!(self.acme, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a line to the tenant `other`.
+    pub fn other(mut self, line: &str) -> Self {
+        writeln!(self.other, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a login of `acme` without any credential, with these lines.
+    pub fn login(mut self, username: &str, identity: &str, lines: &str) -> Self {
+        writeln!(
+            self.logins,
+            "[[tenant.login]]\nusername = \"{username}\"\nidentity = \"{identity}\"\nprotocols = [\"sftp\"]\n{lines}"
+        )
+        .unwrap();
         self
     }
 
@@ -174,18 +202,6 @@ impl Plan {
         self
     }
 
-    /// Adds these tables to the tenant `acme`.
-    pub fn tenant(mut self, tables: &str) -> Self {
-        writeln!(self.hooks, "{tables}").unwrap();
-        self
-    }
-
-    /// Sets a variable of the gateway's environment.
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
     /// The configuration file.
     pub fn text(&self, data: &Path) -> String {
         let secrets = Secrets::get();
@@ -222,7 +238,7 @@ webhook_allow_private_addresses = true
 [[tenant]]
 id = "acme"
 quota = "{tenant_quota}"
-[[tenant.mount]]
+{acme}[[tenant.mount]]
 at = "/"
 storage = "local"
 path = "acme"
@@ -258,6 +274,7 @@ view = []
             grace = self.grace,
             sftp = sftp,
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
+            acme = self.acme,
             uploads = self.uploads,
             limits = self.limits,
             max_attempts = self.max_attempts,
@@ -274,6 +291,7 @@ view = []
         ] {
             text.push_str(&login(username, identity, secrets));
         }
+        text.push_str(&self.logins);
         for (id, identity) in [
             ("orders", "orders-app"),
             ("edi", "edi-partner"),
@@ -285,8 +303,9 @@ view = []
             text.push_str(&key(id, identity));
         }
         text.push_str(&self.hooks);
+        write!(text, "[[tenant]]\nid = \"other\"\n{}", self.other).unwrap();
         text.push_str(
-            "[[tenant]]\nid = \"other\"\n[[tenant.mount]]\nat = \"/\"\nstorage = \"local\"\npath = \"other\"\n\
+            "[[tenant.mount]]\nat = \"/\"\nstorage = \"local\"\npath = \"other\"\n\
              [[tenant.identity]]\nid = \"other-app\"\n\
              scopes = [\"files:read\", \"files:write\", \"events:read\", \"audit:read\"]\n\
              view = [{ at = \"/\", path = \"/\", permissions = [\"*\"] }]\n",

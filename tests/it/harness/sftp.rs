@@ -170,8 +170,7 @@ pub enum Reply {
     Attrs(Attrs),
 }
 
-/// Takes any host key.
-pub struct AnyHost;
+struct AnyHost;
 
 impl client::Handler for AnyHost {
     type Error = russh::Error;
@@ -222,8 +221,7 @@ impl Sftp {
         Self::begin(Arc::new(connection)).await
     }
 
-    /// A connection that nobody has logged in on.
-    pub async fn dial(address: SocketAddr) -> std::result::Result<client::Handle<AnyHost>, String> {
+    async fn dial(address: SocketAddr) -> std::result::Result<client::Handle<AnyHost>, String> {
         let config = client::Config { window_size: 8 << 20, nodelay: true, ..client::Config::default() };
         let dial = client::connect(Arc::new(config), address, AnyHost);
         tokio::time::timeout(LIMIT, dial).await.map_err(|_| "no answer".to_owned())?.map_err(|e| e.to_string())
