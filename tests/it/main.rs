@@ -28,6 +28,7 @@ mod model;
 mod mounts;
 mod race;
 mod rest;
+mod sftp_extensions;
 mod sftp_ops;
 mod spine;
 mod syscalls;

@@ -15,6 +15,7 @@
 
 mod auth;
 mod channel;
+mod checksum;
 pub mod codec;
 mod config;
 mod connection;

@@ -31,6 +31,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use causeway_core::{Error, ErrorKind, VirtualPath};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -101,9 +102,34 @@ enum Event<F: Files> {
     Sent(Sent),
 }
 
+/// What the tasks of a session share.
+#[derive(Debug)]
+struct Shared {
+    /// Why the session ended, once it has.
+    reason: OnceLock<Error>,
+    /// Whose turn it is to read content for a checksum.
+    hashing: Semaphore,
+}
+
+impl Shared {
+    fn new() -> Self {
+        Self { reason: OnceLock::new(), hashing: Semaphore::new(1) }
+    }
+
+    /// The reason, if the session has ended.
+    fn ended(&self) -> Option<Error> {
+        self.reason.get().cloned()
+    }
+
+    /// Why what is open stays incomplete.
+    fn reason(&self) -> Error {
+        self.ended().unwrap_or_else(|| Error::new(ErrorKind::Incomplete, "the session ended"))
+    }
+}
+
 /// An open handle, as the session knows it.
-struct Handle {
-    jobs: UnboundedSender<Job>,
+struct Handle<F: Files> {
+    jobs: UnboundedSender<Job<F>>,
     /// What is being written by it.
     written: Option<VirtualPath>,
     /// Whether its close was let in: the handle is no more, but its last requests are still being worked on.
@@ -116,7 +142,7 @@ struct Session<F: Files> {
     flow: Arc<Flow>,
     frames: Frames,
     greeted: bool,
-    handles: HashMap<u32, Handle>,
+    handles: HashMap<u32, Handle<F>>,
     last_handle: u32,
     /// Opens that were let in and are not done.
     opening: usize,
@@ -126,7 +152,7 @@ struct Session<F: Files> {
     tasks: JoinSet<()>,
     requests: usize,
     bytes: usize,
-    reason: Arc<OnceLock<Error>>,
+    shared: Arc<Shared>,
     /// Whether the gateway shuts down, and only open uploads keep the session.
     closing: bool,
     ended: Option<Ended>,
@@ -254,7 +280,9 @@ impl<F: Files> Session<F> {
         let (paths, path_jobs) = unbounded_channel();
         let told = events.clone();
         let mut tasks = JoinSet::new();
-        tasks.spawn(paths::serve(files.clone(), path_jobs, move |opened| drop(told.send(Event::Opened(opened)))));
+        let shared = Arc::new(Shared::new());
+        let tell = move |opened| drop(told.send(Event::Opened(opened)));
+        tasks.spawn(paths::serve(files.clone(), shared.clone(), path_jobs, tell));
         Self {
             files,
             flow,
@@ -269,7 +297,7 @@ impl<F: Files> Session<F> {
             tasks,
             requests: 0,
             bytes: 0,
-            reason: Arc::new(OnceLock::new()),
+            shared,
             closing: false,
             ended: None,
         }
@@ -329,7 +357,7 @@ impl<F: Files> Session<F> {
         let written = if let Open::Upload(handle) = &open { Some(handle.path.clone()) } else { None };
         let handle = self.last_handle.checked_add(1).filter(|_| self.ended.is_none());
         let events = self.events.clone();
-        let work = handles::serve(open, received, self.files.clone(), self.reason.clone());
+        let work = handles::serve(open, received, self.files.clone(), self.shared.clone());
         self.tasks.spawn(async move {
             work.await;
             if let Some(handle) = handle {
@@ -361,7 +389,7 @@ impl<F: Files> Session<F> {
             tracing::warn!(reason, "an SFTP session is ended");
         }
         self.ended = Some(ended);
-        let _ = self.reason.set(ended.reason());
+        let _ = self.shared.reason.set(ended.reason());
         self.flow.used(self.frames.held());
         self.frames.clear();
         self.paths = None;
