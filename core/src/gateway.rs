@@ -20,7 +20,7 @@ use crate::identity::{Credential, Offence, Peer, Progress, PublicKey, Session};
 use crate::namespace::{Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
 use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent};
-use crate::transfer::{Download, Upload, UploadOptions};
+use crate::transfer::{Download, Receipt, Source, Space, Upload, UploadOptions};
 
 pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
 pub(crate) use inner::{Inner, held};
@@ -171,6 +171,30 @@ impl Gateway {
     /// Begins a download: needs `download`. Its audit entry is committed when this returns.
     pub async fn begin_download(&self, session: &Arc<Session>, target: &Target) -> Result<Download> {
         self.inner.begin_download(session, target).await
+    }
+
+    /// Opens a file to be read on this side of the wire, for a checksum: needs `download`. It is on record as a download
+    /// that sent nothing; no event is told of it.
+    pub async fn examine(&self, session: &Arc<Session>, target: &Target) -> Result<Source> {
+        self.inner.examine(session, target).await
+    }
+
+    /// Copies a file: needs `download` at the source, and `upload` (`overwrite` where a file is there) at the target. By
+    /// reference where both lie in one storage; charged to the quota in full either way. `AlreadyExists` where the
+    /// target is there and `overwrite` is false.
+    pub async fn copy(
+        &self,
+        session: &Arc<Session>,
+        from: &Target,
+        to: &VirtualPath,
+        overwrite: bool,
+    ) -> Result<Receipt> {
+        self.inner.copy(session, from, to, overwrite).await
+    }
+
+    /// How much room there is at a path, by the quotas: needs what [`Gateway::stat`] needs.
+    pub async fn space(&self, session: &Session, path: &VirtualPath) -> Result<Space> {
+        self.inner.space(session, path).await
     }
 
     // ---- trail

@@ -31,6 +31,7 @@ mod race;
 mod rest;
 mod scp;
 mod sessions;
+mod sftp_extensions;
 mod sftp_ops;
 mod spine;
 mod ssh_audit;

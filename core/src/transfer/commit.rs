@@ -174,6 +174,11 @@ async fn publish(core: &UploadCore, work: &Work, sha256: [u8; 32]) -> Result<Rec
     facts.transfer_id = Some(core.id);
     facts.size = Some(row.size);
     facts.bytes = Some(work.received);
+    if let Some(from) = work.copied_from() {
+        facts.operation = Operation::Copy;
+        facts.previous_path = Some(from.to_owned());
+        facts.bytes = Some(row.size);
+    }
     facts.complete = Some(true);
     facts.hash = Some(sha256);
     facts.duration_ms = u64::try_from(core.began.elapsed().as_millis()).ok();
@@ -281,7 +286,9 @@ impl Publication {
         self.facts.at = now();
         tx.append_audit(&self.facts.audit()).await?;
         if !self.temporary {
-            let events = [self.facts.event("file.uploaded"), self.facts.event("transfer.completed")];
+            let copied = self.facts.operation == Operation::Copy;
+            let arrival = if copied { "file.copied" } else { "file.uploaded" };
+            let events = [self.facts.event(arrival), self.facts.event("transfer.completed")];
             tx.append_events(&events).await?;
         }
         Ok(Published { node, created })

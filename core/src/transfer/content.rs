@@ -57,7 +57,6 @@ impl Reader {
     }
 
     /// The runs.
-    #[cfg(test)]
     pub(crate) const fn segments(&self) -> &Segments {
         &self.segments
     }

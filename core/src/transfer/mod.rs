@@ -4,11 +4,14 @@ mod ahead;
 mod begin;
 mod commit;
 mod content;
+mod copy;
 mod detach;
 mod digest;
 mod download;
 mod pace;
 mod segments;
+mod source;
+mod space;
 mod upload;
 mod work;
 
@@ -22,6 +25,8 @@ pub(crate) use detach::{broken, detach, discard_row, give_up_row, replace_other_
 pub use download::Download;
 pub(crate) use download::DownloadCore;
 pub(crate) use pace::Pacer;
+pub use source::Source;
+pub use space::Space;
 pub use upload::Upload;
 pub(crate) use upload::UploadCore;
 

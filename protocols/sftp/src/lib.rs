@@ -20,6 +20,7 @@ mod algorithms;
 mod auth;
 mod certificate;
 mod channel;
+mod checksum;
 pub mod codec;
 mod config;
 mod connection;

@@ -12,7 +12,7 @@ use causeway_core::identity::{
 };
 use causeway_core::ports::{Answer, BlobStore, Ledger, NoKeyFiles, WebhookSender};
 use causeway_core::records::AuditFilter;
-use causeway_core::{Parts, Protocol, Settings, VirtualPath};
+use causeway_core::{Credential, Parts, Peer, Protocol, Settings, VirtualPath};
 use causeway_store::blobs::MemoryBlobs;
 use causeway_store::ledger::SqliteLedger;
 use russh::client::{self, Msg};
@@ -27,6 +27,7 @@ use uuid::Uuid;
 use super::*;
 use crate::codec::tests::{encode_init, encode_request};
 use crate::codec::{FileAttributes, OpenFlags, Request};
+use crate::files::Account;
 
 /// How long a connection may take to end. Less than what a gateway that has given up a channel waits.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -84,7 +85,7 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
 }
 
 /// A front, and what a client needs to get in.
-struct Place {
+pub(crate) struct Place {
     _folder: tempfile::TempDir,
     ledger: Arc<dyn Ledger>,
     front: Front,
@@ -93,7 +94,7 @@ struct Place {
 }
 
 impl Place {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let key = generate_client_key("app").unwrap().0;
         let key = Arc::new(PrivateKey::from_openssh(key.expose_secret()).unwrap());
         let folder = tempfile::tempdir().unwrap();
@@ -130,6 +131,16 @@ impl Place {
         let config = SftpConfig::new(vec![HostKey::generate(HostKeyKind::Ed25519).unwrap()]);
         let front = Front::new(config, Gateway::start(parts).await.unwrap()).unwrap();
         Self { _folder: folder, ledger, front, shutdown: CancellationToken::new(), key }
+    }
+
+    /// The files of a login, as a session of the front sees them.
+    pub(crate) async fn account(&self) -> Arc<Account> {
+        let gateway = self.front.terms.gateway.clone();
+        let key = PublicKey { blob: self.key.public_key().public_key_bytes() };
+        let peer =
+            Peer { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Sftp, client_version: None, cipher: None };
+        let session = gateway.login(Credential::PublicKey { login: "app".into(), key }, &peer).await.unwrap();
+        Arc::new(Account::new(gateway, session))
     }
 
     /// A client that is logged in and gives each channel this window, and its connection on the front's side.

@@ -32,6 +32,7 @@ pub const STAT: u8 = 17;
 pub const RENAME: u8 = 18;
 pub const READLINK: u8 = 19;
 pub const SYMLINK: u8 = 20;
+pub const EXTENDED: u8 = 200;
 
 // Section 6.3: how to open.
 pub const R: u32 = 1;
@@ -168,6 +169,8 @@ pub enum Reply {
     Data(Vec<u8>),
     Names(Vec<(String, Attrs)>),
     Attrs(Attrs),
+    /// What follows the id of an extended reply.
+    Extended(Vec<u8>),
 }
 
 struct AnyHost;
@@ -306,6 +309,7 @@ impl Sftp {
                 Reply::Names(names)
             }
             105 => Reply::Attrs(rest.attrs()),
+            201 => Reply::Extended(rest.take(rest.0.len()).to_vec()),
             other => panic!("the gateway sent a packet of type {other}"),
         };
         assert!(rest.0.is_empty(), "{} bytes after the end of a reply", rest.0.len());

@@ -40,8 +40,8 @@ use causeway_core::{Error, ErrorKind, VirtualPath};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use transport::{Gone, Inbound, Incoming, Outbound};
@@ -110,9 +110,34 @@ enum Event<F: Files> {
     Sent(Sent),
 }
 
+/// What the tasks of a session share.
+#[derive(Debug)]
+struct Shared {
+    /// Why the session ended, once it has.
+    reason: OnceLock<Error>,
+    /// Whose turn it is to read content for a checksum.
+    hashing: Semaphore,
+}
+
+impl Shared {
+    fn new() -> Self {
+        Self { reason: OnceLock::new(), hashing: Semaphore::new(1) }
+    }
+
+    /// The reason, if the session has ended.
+    fn ended(&self) -> Option<Error> {
+        self.reason.get().cloned()
+    }
+
+    /// Why what is open stays incomplete.
+    fn reason(&self) -> Error {
+        self.ended().unwrap_or_else(|| Error::new(ErrorKind::Incomplete, "the session ended"))
+    }
+}
+
 /// An open handle, as the session knows it.
-struct Handle {
-    jobs: UnboundedSender<Job>,
+struct Handle<F: Files> {
+    jobs: UnboundedSender<Job<F>>,
     /// What is being written by it.
     written: Option<VirtualPath>,
     /// Whether its close was let in: the handle is no more, but its last requests are still being worked on.
@@ -125,7 +150,7 @@ struct Session<F: Files> {
     flow: Arc<Flow>,
     frames: Frames,
     greeted: bool,
-    handles: HashMap<u32, Handle>,
+    handles: HashMap<u32, Handle<F>>,
     last_handle: u32,
     /// Opens that were let in and are not done.
     opening: usize,
@@ -137,7 +162,7 @@ struct Session<F: Files> {
     parts: FuturesUnordered<BoxFuture<'static, ()>>,
     requests: usize,
     bytes: usize,
-    reason: Arc<OnceLock<Error>>,
+    shared: Arc<Shared>,
     /// Whether the gateway shuts down, and only open uploads keep the session.
     closing: bool,
     ended: Option<Ended>,
@@ -277,7 +302,9 @@ impl<F: Files> Session<F> {
         let (paths, path_jobs) = unbounded_channel();
         let told = events.clone();
         let parts = FuturesUnordered::new();
-        parts.push(part(paths::serve(files.clone(), path_jobs, move |opened| drop(told.send(Event::Opened(opened))))));
+        let shared = Arc::new(Shared::new());
+        let tell = move |opened| drop(told.send(Event::Opened(opened)));
+        parts.push(part(paths::serve(files.clone(), shared.clone(), path_jobs, tell)));
         Self {
             files,
             flow,
@@ -293,7 +320,7 @@ impl<F: Files> Session<F> {
             parts,
             requests: 0,
             bytes: 0,
-            reason: Arc::new(OnceLock::new()),
+            shared,
             closing: false,
             ended: None,
         }
@@ -354,7 +381,7 @@ impl<F: Files> Session<F> {
         let written = if let Open::Upload(handle) = &open { Some(handle.path.clone()) } else { None };
         let handle = self.last_handle.checked_add(1).filter(|_| self.ended.is_none());
         let events = self.events.clone();
-        let work = handles::serve(open, received, self.files.clone(), self.reason.clone());
+        let work = handles::serve(open, received, self.files.clone(), self.shared.clone());
         self.parts.push(part(async move {
             work.await;
             if let Some(handle) = handle {
@@ -386,7 +413,7 @@ impl<F: Files> Session<F> {
             tracing::warn!(reason, "an SFTP session is ended");
         }
         self.ended = Some(ended);
-        let _ = self.reason.set(ended.reason());
+        let _ = self.shared.reason.set(ended.reason());
         self.flow.used(self.frames.held());
         self.frames.clear();
         self.paths = None;

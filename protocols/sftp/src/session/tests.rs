@@ -1,6 +1,8 @@
 //! The state machine over an in-memory stream, with files that are in memory too.
 
 mod client;
+mod extended;
+mod model;
 
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use self::client::{Client, PATIENCE, open, path, pattern, write};
 use super::fake::FakeFiles;
 use super::*;
 use crate::codec::tests::{Answer, encode_init, encode_request};
-use crate::codec::{FileAttributes, OpenFlags, Request};
+use crate::codec::{Copying, Extended, FileAttributes, Hashing, OpenFlags, Request};
 
 const PUT: u32 = OpenFlags::WRITE | OpenFlags::CREAT | OpenFlags::TRUNC;
 
@@ -99,7 +101,7 @@ async fn malformed_packets() {
     assert!(matches!(client.answer(77).await, Answer::Status(5, _)));
     // A type that there is not.
     assert_eq!(client.status(Request::Unknown(99)).await, 8);
-    assert_eq!(client.status(Request::Extended(path("statvfs@openssh.com"))).await, 8);
+    assert_eq!(client.status(Request::Extended(Extended::Unknown(path("vendor-id")))).await, 8);
     // A length that no packet has: the session ends, and what is open stays incomplete.
     client.open("/a", PUT).await;
     client.write.write_all(&[0xff; 64]).await.unwrap();
@@ -479,6 +481,16 @@ fn any_request() -> impl Strategy<Value = Request> {
         (name(), attributes()).prop_map(|(n, a)| Request::Mkdir(n, a)),
         name().prop_map(Request::Rmdir),
         (name(), name()).prop_map(|(a, b)| Request::Rename(a, b)),
+        (name(), name()).prop_map(|(a, b)| Request::Extended(Extended::PosixRename(a, b))),
+        handle().prop_map(|h| Request::Extended(Extended::Fsync(h))),
+        handle().prop_map(|h| Request::Extended(Extended::Fstatvfs(h))),
+        (handle(), handle(), 0u64..20, 0u64..20).prop_map(|(from, to, offset, length)| {
+            Request::Extended(Extended::CopyData(Copying { from, offset, length, to, at: offset }))
+        }),
+        (handle(), 0u64..20).prop_map(|(h, start)| {
+            let hashing = Hashing { algorithms: path("md5"), start, length: 0, block: 256 };
+            Request::Extended(Extended::CheckHandle(h, hashing))
+        }),
     ]
 }
 
