@@ -113,6 +113,20 @@ async fn copies(ledger: Ledger) {
     assert_eq!(rest.entry("/inbound", "d").await.unwrap()["hash"], sha256(&longer));
     assert_eq!(rest.read("/inbound/d").await.body, longer);
     events_come(&rest, "file.uploaded", "/inbound/d", 1).await;
+
+    // Whose name was removed meanwhile takes nothing over, and neither does who asks for what is not open.
+    let (gone, kept) = ("/inbound/gone", "/inbound/kept");
+    let to = session.open(gone, sftp::W | sftp::CREATE | sftp::TRUNCATE).await.unwrap();
+    session.remove(gone).await.unwrap();
+    let from = session.open("/inbound/d", sftp::R).await.unwrap();
+    copy(&mut session, &from, &to).await.unwrap_err();
+    session.close(&to).await.unwrap_err();
+    session.close(&from).await.unwrap();
+    session.put(kept, b"the old version").await.unwrap();
+    let to = session.open(kept, sftp::W | sftp::TRUNCATE).await.unwrap();
+    copy(&mut session, &from, &to).await.unwrap_err();
+    session.close(&to).await.unwrap_err();
+    assert_eq!(session.get(kept).await.unwrap(), b"the old version");
 }
 
 async fn checksums_and_room(ledger: Ledger) {
