@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::harness::plan::Secrets;
+use crate::harness::plan::{PASSWORD, Secrets};
 use crate::harness::proxy::Proxy;
 use crate::harness::{Ledger, Plan, Random, eventually, has_tool, sha256, skip};
 use crate::spine::{audit_of, events_come, events_of};
@@ -264,6 +264,36 @@ async fn a_cut_leaves_the_old_version_and_an_incomplete_upload() {
     assert!(!child.0.wait().unwrap().success());
     assert_eq!(&rest.read("/inbound/kept").await.body[..], b"the old version");
     assert_eq!(events_of(&rest, "file.uploaded", "/inbound/kept").await.len(), 1, "the one over REST");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn puttys_pscp_by_the_old_protocol() {
+    if !has_tool("pscp") {
+        return;
+    }
+    let gateway = Plan::new(Ledger::Sqlite).start().await;
+    let client = Client::new(gateway.sftp.port(), "edi01");
+    client.write("tree/sub/a b", &Random::seeded("pscp").bytes(300_000));
+    client.write("tree/empty", b"");
+    client.ssh(&["ls"]).await;
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.arg("-lf").arg(client.path(".known_hosts"));
+    let shown = String::from_utf8(run(keygen).await.stdout).unwrap();
+    let host_key = shown.split_whitespace().find(|word| word.starts_with("SHA256:")).unwrap().to_owned();
+    let pscp = |arguments: &[&str]| {
+        let mut command = Command::new("pscp");
+        command.current_dir(client.folder.path()).env("HOME", client.folder.path());
+        command.args(["-scp", "-batch", "-q", "-P", &client.port.to_string(), "-pw", PASSWORD, "-hostkey", &host_key]);
+        command.args(arguments);
+        command
+    };
+    fs::create_dir(client.path("back")).unwrap();
+    assert_done(&run(pscp(&["-r", "-p", "tree", &client.there("/inbound/")])).await);
+    assert_done(&run(pscp(&["-r", "-p", &client.there("/inbound/tree"), "back"])).await);
+    for path in ["sub/a b", "empty"] {
+        let [there, back] = ["tree", "back/tree"].map(|root| fs::read(client.path(root).join(path)).unwrap());
+        assert!(there == back, "{path} differs");
+    }
 }
 
 /// A child that does not outlive its test.
