@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_api::{ApiConfig, ConnectionInfo, OpsFront};
-use causeway_core::identity::{Directory, ThrottleLimits};
+use causeway_core::identity::{Directory, SessionLimits, ThrottleLimits};
 use causeway_core::ports::{BlobStore, Ledger};
 use causeway_core::{Gateway, Parts, Settings};
 use causeway_sftp::{HostKey, SftpConfig};
@@ -24,11 +24,15 @@ use crate::certificate;
 use crate::config::Config;
 use crate::config::database::Place;
 use crate::config::node::host_name;
+use crate::config::sftp::Sftp;
 use crate::config::storage::Kind;
 use crate::data_dir::{DataDir, make_folder};
+use crate::descriptors;
 use crate::failure::{Failure, Outcome};
 use crate::host_keys;
-use crate::supervisor::{Bound, Supervisor, secure};
+use crate::key_files::KeyFiles;
+use crate::startups::Startups;
+use crate::supervisor::{Bound, Door, Supervisor, secure};
 use crate::webhook::HttpSender;
 
 /// Connections of the API at once; each may carry many requests.
@@ -58,8 +62,10 @@ pub async fn run<R>(config: Config, data_dir: DataDir, ready: R) -> Outcome
 where
     R: FnOnce(&Up<'_>) -> Outcome + Send,
 {
+    descriptors::raise();
     let mut signals = Signals::new()?;
     let host_keys = load_host_keys(&config, data_dir.path()).await?;
+    let host_certificates = host_keys::load_certificates(config.sftp.as_ref().map_or(&[], |s| &s.host_certificates))?;
     let certs = data_dir.path().join("certs");
     let tls = if config.api.is_some() { Some(certificate::server_config(&config.tls, &certs)?) } else { None };
 
@@ -72,17 +78,23 @@ where
 
     let ledger = open_ledger(&config).await?;
     let storages = open_storages(&config, data_dir.installation()).await?;
-    let (mut max_sessions, grace, ledger_min_free) = (0, config.shutdown_grace, config.database.min_free);
-    let sftp_config = config.sftp.as_ref().map(|sftp| {
-        max_sessions = sftp.max_sessions as usize;
-        SftpConfig {
-            host_keys: host_keys.clone(),
-            banner: Some(sftp.banner.clone()).filter(|text| !text.is_empty()),
-            login_grace: sftp.login_grace,
-            idle_timeout: sftp.idle_timeout,
-            max_auth_tries: sftp.max_auth_tries as usize,
-            scp: sftp.scp,
-        }
+    let (grace, ledger_min_free) = (config.shutdown_grace, config.database.min_free);
+    let sftp_door = config.sftp.as_ref().map(|sftp| sftp_door(sftp, config.limits.sessions));
+    let sftp_config = config.sftp.as_ref().map(|sftp| SftpConfig {
+        host_keys: host_keys.clone(),
+        host_certificates: host_certificates.clone(),
+        banner: Some(sftp.banner.clone()).filter(|text| !text.is_empty()),
+        login_grace: sftp.login_grace,
+        idle_timeout: sftp.idle_timeout,
+        max_auth_tries: sftp.max_auth_tries as usize,
+        algorithms: sftp.algorithms.clone(),
+        rekey_bytes: sftp.rekey_bytes,
+        rekey_time: sftp.rekey_time,
+        compression: sftp.compression,
+        keepalive: sftp.keepalive,
+        max_channels: sftp.max_channels as usize,
+        max_handles: sftp.max_handles as usize,
+        scp: sftp.scp,
     });
     let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;
     gateway.spawn_jobs();
@@ -90,11 +102,12 @@ where
     let addresses = [sftp.addresses.clone(), api.addresses.clone(), ops.addresses.clone()];
     let supervisor = Supervisor::new();
     let sftp_front = sftp_config.map(|config| causeway_sftp::Front::new(config, gateway.clone())).transpose()?;
-    if let Some(front) = sftp_front.clone() {
-        let shutdown = supervisor.shutdown().clone();
-        supervisor.accept(sftp, max_sessions, move |stream, peer| {
+    if let (Some(front), Some(mut door)) = (sftp_front.clone(), sftp_door) {
+        let (shutdown, guard) = (supervisor.shutdown().clone(), gateway.clone());
+        door.admits = Some(Arc::new(move |ip| guard.admits(ip)));
+        supervisor.accept_by(sftp, door, move |stream, peer, startup| {
             let (front, shutdown) = (front.clone(), shutdown.clone());
-            async move { front.serve(stream, peer.ip(), shutdown).await }
+            async move { front.serve_holding(stream, peer.ip(), shutdown, Box::new(startup)).await }
         });
     }
     if let Some(tls) = tls {
@@ -154,6 +167,19 @@ where
     gateway.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whom SFTP lets in. One source may have a few more connections than sessions, so that the one too many hears why it is
+/// refused.
+fn sftp_door(sftp: &Sftp, sessions: SessionLimits) -> Door {
+    let per_source = sessions.per_address.map_or(usize::MAX, |sessions| sessions as usize);
+    Door {
+        per_source: per_source.saturating_add(sftp.max_startups.full as usize),
+        startups: Some(Startups::new(sftp.max_startups)),
+        // OpenSSH's words; lines before the identification are for this (RFC 4253 section 4.2).
+        refusal: "Not allowed at this time\r\n",
+        ..Door::new(sftp.max_sessions as usize)
+    }
 }
 
 fn announcement(sftp: &[SocketAddr], api: &[SocketAddr], ops: &[SocketAddr]) -> Value {
@@ -245,6 +271,7 @@ fn parts(
     installation: Uuid,
 ) -> Outcome<Parts> {
     let sole_owner = matches!(config.database.place, Place::Sqlite(_));
+    let keys = Arc::new(KeyFiles::new(&config.folder));
     let directory = Directory::new(config.tenants).map_err(|e| Failure::configuration(e.to_string()))?;
     let sender = HttpSender::new(config.events.webhook_timeout, config.events.allow_private_addresses);
     let settings = Settings {
@@ -260,6 +287,8 @@ fn parts(
             window: config.limits.failed_logins_window,
             ban: config.limits.ban,
         },
+        penalties: config.limits.penalties,
+        sessions: config.limits.sessions,
         blob_grace: config.uploads.blob_grace,
         idle_detach: config.uploads.idle_detach,
         checkpoint_bytes: config.uploads.checkpoint,
@@ -267,7 +296,7 @@ fn parts(
         webhook_max_attempts: config.events.webhook_max_attempts,
         sole_owner,
     };
-    Ok(Parts { ledger, storages, directory, sender: Arc::new(sender), settings })
+    Ok(Parts { ledger, storages, directory, keys, sender: Arc::new(sender), settings })
 }
 
 struct Signals {

@@ -29,7 +29,6 @@ fn the_contract_is_right_but_not_all_built() {
     events.audit_retention: the removal of old audit entries is not built yet; the key has no effect until it is
     tenant.login.protocols: logging in over "ftps" is not built yet; this login works over "sftp" alone until it is
     tenant.login.ftps: FTPS is not built yet; leave it out until it is
-    tenant.mapping: a rule for logins is not built yet; leave it out until it is
     tenant.issuer: an issuer of tokens is not built yet; leave it out until it is
     tenant.oauth_client: an OAuth client is not built yet; leave it out until it is
     tenant.remote: a remote is not built yet; leave it out until it is
@@ -47,6 +46,9 @@ fn the_contract_is_right_but_not_all_built() {
     assert_eq!(tenant.identities.len(), 3);
     assert_eq!(tenant.identities[0].view.entries().len(), 2);
     assert_eq!(tenant.logins[0].protocols, [Protocol::Sftp, Protocol::Ftps]);
+    let branch = tenant.mappings[0].login("branch-017").unwrap();
+    assert_eq!(branch.home.as_str(), "/inbound/branch-017");
+    assert_eq!(branch.authorized_keys_file.as_deref(), Some("keys/branch-017.pub"));
     assert!(config.uploads.temporary_names.is_match("a.filepart") && !config.uploads.temporary_names.is_match("a.csv"));
 }
 

@@ -155,16 +155,15 @@ async fn verifies_the_trail(ledger: Ledger) {
     // Somebody with the database in hands changes an entry.
     match gateway.database() {
         None => {
-            let url = format!("sqlite://{}", gateway.data().join("causeway.db").display());
-            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-            for statement in [
-                "drop trigger audit_entries_no_update",
-                "update audit_entries set body = cast(replace(cast(body as text), '/inbound/3', '/inbound/4') as blob) \
-                 where path = '/inbound/3'",
-            ] {
-                connection.execute(statement).await.unwrap();
-            }
-            connection.close().await.unwrap();
+            let connection = rusqlite::Connection::open(gateway.data().join("causeway.db")).unwrap();
+            connection
+                .execute_batch(
+                    "drop trigger audit_entries_no_update; \
+                     update audit_entries \
+                     set body = cast(replace(cast(body as text), '/inbound/3', '/inbound/4') as blob) \
+                     where path = '/inbound/3';",
+                )
+                .unwrap();
         }
         Some(url) => {
             let mut connection = sqlx::PgConnection::connect(url).await.unwrap();

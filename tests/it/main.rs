@@ -17,6 +17,7 @@
 mod harness;
 
 mod bad_input;
+mod certificates;
 mod cli;
 mod clients;
 mod crash;
@@ -29,8 +30,12 @@ mod mounts;
 mod race;
 mod rest;
 mod scp;
+mod sessions;
+mod sftp_extensions;
 mod sftp_ops;
 mod spine;
+mod ssh_audit;
 mod syscalls;
 mod tidy;
+mod transport;
 mod visibility;

@@ -71,7 +71,7 @@ impl Secrets {
     }
 
     /// The gateways' host key: making an RSA key takes a second, and the tests start a hundred gateways.
-    fn host_key(&self) -> PathBuf {
+    pub fn host_key(&self) -> PathBuf {
         self.folder.path().join("host")
     }
 }
@@ -88,6 +88,11 @@ pub fn api_key(id: &str) -> String {
 #[derive(Clone)]
 pub struct Plan {
     pub ledger: Ledger,
+    sftp: String,
+    own_host_key: bool,
+    acme: String,
+    other: String,
+    logins: String,
     uploads: String,
     limits: String,
     hooks: String,
@@ -103,6 +108,11 @@ impl Plan {
     pub fn new(ledger: Ledger) -> Self {
         Self {
             ledger,
+            sftp: String::new(),
+            own_host_key: true,
+            acme: String::new(),
+            other: String::new(),
+            logins: String::new(),
             uploads: String::new(),
             limits: String::new(),
             hooks: String::new(),
@@ -113,6 +123,40 @@ impl Plan {
             max_attempts: 12,
             grace: "5s",
         }
+    }
+
+    /// Adds a line to `[sftp]`.
+    pub fn sftp(mut self, line: &str) -> Self {
+        writeln!(self.sftp, "{line}").unwrap();
+        self
+    }
+
+    /// With the host keys that a gateway makes for itself, which takes a second.
+    pub fn generated_host_keys(mut self) -> Self {
+        self.own_host_key = false;
+        self
+    }
+
+    /// Adds a line to the tenant `acme`.
+    pub fn acme(mut self, line: &str) -> Self {
+        writeln!(self.acme, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a line to the tenant `other`.
+    pub fn other(mut self, line: &str) -> Self {
+        writeln!(self.other, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a login of `acme` without any credential, with these lines.
+    pub fn login(mut self, username: &str, identity: &str, lines: &str) -> Self {
+        writeln!(
+            self.logins,
+            "[[tenant.login]]\nusername = \"{username}\"\nidentity = \"{identity}\"\nprotocols = [\"sftp\"]\n{lines}"
+        )
+        .unwrap();
+        self
     }
 
     /// Adds a line to `[uploads]`.
@@ -163,6 +207,10 @@ impl Plan {
         let secrets = Secrets::get();
         let default_root = data.join("content");
         let root = self.storage_root.as_deref().unwrap_or(&default_root);
+        let mut sftp = self.sftp.clone();
+        if self.own_host_key {
+            writeln!(sftp, "host_keys = [{:?}]", secrets.host_key()).unwrap();
+        }
         let mut text = format!(
             r#"data_dir = {data:?}
 shutdown_grace = "{grace}"
@@ -170,8 +218,7 @@ shutdown_grace = "{grace}"
 name = "gw-test"
 [sftp]
 listen = ["127.0.0.1:0"]
-host_keys = [{host_key:?}]
-[api]
+{sftp}[api]
 listen = ["127.0.0.1:0"]
 [ops]
 listen = ["127.0.0.1:0"]
@@ -191,7 +238,7 @@ webhook_allow_private_addresses = true
 [[tenant]]
 id = "acme"
 quota = "{tenant_quota}"
-[[tenant.mount]]
+{acme}[[tenant.mount]]
 at = "/"
 storage = "local"
 path = "acme"
@@ -225,8 +272,9 @@ scopes = ["admin"]
 view = []
 "#,
             grace = self.grace,
-            host_key = secrets.host_key(),
+            sftp = sftp,
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
+            acme = self.acme,
             uploads = self.uploads,
             limits = self.limits,
             max_attempts = self.max_attempts,
@@ -243,6 +291,7 @@ view = []
         ] {
             text.push_str(&login(username, identity, secrets));
         }
+        text.push_str(&self.logins);
         for (id, identity) in [
             ("orders", "orders-app"),
             ("edi", "edi-partner"),
@@ -254,8 +303,9 @@ view = []
             text.push_str(&key(id, identity));
         }
         text.push_str(&self.hooks);
+        write!(text, "[[tenant]]\nid = \"other\"\n{}", self.other).unwrap();
         text.push_str(
-            "[[tenant]]\nid = \"other\"\n[[tenant.mount]]\nat = \"/\"\nstorage = \"local\"\npath = \"other\"\n\
+            "[[tenant.mount]]\nat = \"/\"\nstorage = \"local\"\npath = \"other\"\n\
              [[tenant.identity]]\nid = \"other-app\"\n\
              scopes = [\"files:read\", \"files:write\", \"events:read\", \"audit:read\"]\n\
              view = [{ at = \"/\", path = \"/\", permissions = [\"*\"] }]\n",

@@ -214,7 +214,7 @@ async fn names<F: Files>(files: &F, above: &str, part: &Pattern, more: bool, roo
 mod tests {
     use super::super::words::split;
     use super::*;
-    use crate::session::tests::fake::FakeFiles;
+    use crate::session::fake::FakeFiles;
     use proptest::prelude::*;
 
     fn word(text: &str) -> Word {

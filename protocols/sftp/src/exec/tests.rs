@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::session::Incoming;
-use crate::session::tests::fake::FakeFiles;
+use crate::session::fake::FakeFiles;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::exec::tests::Peer;
 use crate::files::Files;
-use crate::session::tests::fake::FakeFiles;
+use crate::session::fake::FakeFiles;
 
 fn files() -> Arc<FakeFiles> {
     let files = FakeFiles::new();
