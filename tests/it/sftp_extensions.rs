@@ -136,7 +136,6 @@ async fn checksums_and_room(ledger: Ledger) {
     let check = |name: &str| ext("check-file-name").string("/inbound/a").string(name).u64(0).u64(0).u32(0);
     let reply = |name: &str, hash: &str| {
         Body::default()
-            .string("check-file")
             .string(name)
             .0
             .into_iter()

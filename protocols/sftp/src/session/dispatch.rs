@@ -135,7 +135,7 @@ impl<F: Files> Session<F> {
             }
             // There are no links, so it is SETSTAT.
             Extended::Lsetstat(path, attributes) => self.request(id, Request::Setstat(path, attributes)),
-            Extended::Limits => self.ticket(id, 0).answer(limits::limits()),
+            Extended::Limits => self.ticket(id, 0).answer(limits::limits(self.flow.most_handles())),
             Extended::ExpandPath(path) => {
                 let expanded = expand_path::expand(&path, self.files.login());
                 self.name(id, &path, expanded);
