@@ -10,6 +10,7 @@ use causeway_api::{ApiConfig, ConnectionInfo, OpsFront};
 use causeway_core::identity::{Directory, ThrottleLimits};
 use causeway_core::ports::{BlobStore, Ledger};
 use causeway_core::{Gateway, Parts, Settings};
+use causeway_ftp::{DataRules, Ends, FtpsConfig, Start};
 use causeway_sftp::{HostKey, SftpConfig};
 use causeway_store::blobs::{LocalBlobs, MemoryBlobs};
 use causeway_store::ledger::{PostgresLedger, SqliteLedger};
@@ -35,7 +36,7 @@ use crate::webhook::HttpSender;
 const MAX_API_CONNECTIONS: usize = 10_000;
 /// Connections of the operator's listener at once.
 const MAX_OPS_CONNECTIONS: usize = 256;
-/// How long SFTP connections that were cut may take to put their end on record.
+/// How long SFTP or FTPS connections that were cut may take to put their end on record.
 const ENDING: Duration = Duration::from_secs(5);
 
 /// What is up, once everything is.
@@ -61,10 +62,17 @@ where
     let mut signals = Signals::new()?;
     let host_keys = load_host_keys(&config, data_dir.path()).await?;
     let certs = data_dir.path().join("certs");
-    let tls = if config.api.is_some() { Some(certificate::server_config(&config.tls, &certs)?) } else { None };
+    let tls = if config.api.is_some() || config.ftps.is_some() {
+        Some(certificate::server_config(&config.tls, &certs)?)
+    } else {
+        None
+    };
 
     // Bound before the ledger is touched, so that a taken port is told at once; nothing is accepted yet.
     let sftp = Bound::bind("sftp", config.sftp.as_ref().map_or(&[], |s| &s.listen)).await?;
+    let ftps = Bound::bind("ftps", config.ftps.as_ref().map_or(&[], |f| &f.listen)).await?;
+    let implicit = config.ftps.as_ref().map_or(&[][..], |f| &f.listen_implicit);
+    let ftps_implicit = Bound::bind("ftps", implicit).await?;
     let api = Bound::bind("api", config.api.as_ref().map_or(&[], |a| &a.listen)).await?;
     let ops = Bound::bind("ops", config.ops.as_ref().map_or(&[], |o| &o.listen)).await?;
     let public_url = config.api.as_ref().and_then(|a| a.public_url.clone());
@@ -83,10 +91,13 @@ where
             max_auth_tries: sftp.max_auth_tries as usize,
         }
     });
+    let ftps_config = ftps_config(&config);
+    let max_ftps = config.ftps.as_ref().map_or(0, |ftps| ftps.max_sessions as usize);
+    let api_tls = tls.clone().filter(|_| config.api.is_some());
     let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;
     gateway.spawn_jobs();
 
-    let addresses = [sftp.addresses.clone(), api.addresses.clone(), ops.addresses.clone()];
+    let addresses = [&sftp, &ftps, &ftps_implicit, &api, &ops].map(|bound| bound.addresses.clone());
     let supervisor = Supervisor::new();
     let sftp_front = sftp_config.map(|config| causeway_sftp::Front::new(config, gateway.clone())).transpose()?;
     if let Some(front) = sftp_front.clone() {
@@ -96,7 +107,20 @@ where
             async move { front.serve(stream, peer.ip(), shutdown).await }
         });
     }
-    if let Some(tls) = tls {
+    let ftps_front = ftps_config.zip(tls).map(|(config, tls)| causeway_ftp::Front::new(config, tls, gateway.clone()));
+    if let Some(front) = ftps_front.clone() {
+        for (bound, start) in [(ftps, Start::Explicit), (ftps_implicit, Start::Implicit)] {
+            let (front, shutdown) = (front.clone(), supervisor.shutdown().clone());
+            supervisor.accept(bound, max_ftps, move |stream, peer| {
+                let (front, shutdown) = (front.clone(), shutdown.clone());
+                async move {
+                    let Ok(local) = stream.local_addr() else { return };
+                    front.serve(stream, Ends { peer, local }, start, shutdown).await;
+                }
+            });
+        }
+    }
+    if let Some(tls) = api_tls {
         let spool = data_dir.path().join("spool");
         make_folder(&spool)?;
         let mut api_config = ApiConfig::new(public_url.clone(), spool);
@@ -126,14 +150,15 @@ where
         });
     }
 
-    let [sftp, api, ops] = &addresses;
-    for (protocol, addresses) in [("sftp", sftp), ("api", api), ("ops", ops)] {
+    let [sftp, ftps, ftps_implicit, api, ops] = &addresses;
+    let named = [("sftp", sftp), ("ftps", ftps), ("ftps_implicit", ftps_implicit), ("api", api), ("ops", ops)];
+    for (protocol, addresses) in named {
         for address in addresses {
             tracing::info!(protocol, %address, "listening");
         }
     }
     ready(&Up { sftp, api, ops, public_url: &public_url, host_keys: &host_keys })?;
-    data_dir.announce(&announcement(sftp, api, ops))?;
+    data_dir.announce(&announcement(&named))?;
 
     let which = signals.next().await;
     tracing::info!(signal = which, grace = ?grace, "stopping");
@@ -150,14 +175,51 @@ where
             "SFTP connections that were cut have not ended; what they did last is put in order at the next start"
         );
     }
+    if let Some(front) = ftps_front
+        && timeout(ENDING, front.ended()).await.is_err()
+    {
+        tracing::warn!(
+            "FTPS connections that were cut have not ended; what they did last is put in order at the next start"
+        );
+    }
     gateway.stop().await;
     tracing::info!("stopped");
     Ok(())
 }
 
-fn announcement(sftp: &[SocketAddr], api: &[SocketAddr], ops: &[SocketAddr]) -> Value {
-    let texts = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
-    json!({ "pid": std::process::id(), "sftp": texts(sftp), "api": texts(api), "ops": texts(ops) })
+fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {
+    let mut said = json!({ "pid": std::process::id() });
+    for (protocol, addresses) in named {
+        said[protocol] = addresses.iter().map(ToString::to_string).collect();
+    }
+    said
+}
+
+/// The settings of the FTPS front, with the rules of the logins that have some of their own.
+fn ftps_config(config: &Config) -> Option<FtpsConfig> {
+    let ftps = config.ftps.as_ref()?;
+    let data = DataRules { session_reuse: ftps.session_reuse, close_notify: ftps.close_notify };
+    let logins = config.ftps_logins.iter().map(|(login, rules)| {
+        let rules = DataRules {
+            session_reuse: rules.session_reuse.unwrap_or(data.session_reuse),
+            close_notify: rules.close_notify.unwrap_or(data.close_notify),
+        };
+        (login.clone(), rules)
+    });
+    Some(FtpsConfig {
+        banner: ftps.banner.clone(),
+        passive_ports: ftps.passive_ports.clone(),
+        passive_address: ftps.passive_address,
+        passive_addresses: ftps.passive_addresses.clone(),
+        active_mode: ftps.active_mode,
+        data,
+        logins: logins.collect(),
+        login_grace: ftps.login_grace,
+        idle_timeout: ftps.idle_timeout,
+        stall_timeout: ftps.stall_timeout,
+        data_timeout: ftps.data_timeout,
+        max_auth_tries: ftps.max_auth_tries,
+    })
 }
 
 /// The URL of the first API listener: `localhost` where only this machine reaches it, the host's name where it listens
@@ -318,8 +380,8 @@ mod tests {
 
     #[test]
     fn the_announcement_names_all_listeners() {
-        let address = ["127.0.0.1:1".parse().unwrap()];
-        let value = announcement(&address, &[], &address);
+        let (address, none) = (vec!["127.0.0.1:1".parse().unwrap()], Vec::new());
+        let value = announcement(&[("sftp", &address), ("api", &none)]);
         assert_eq!(value["sftp"][0], "127.0.0.1:1");
         assert_eq!(value["api"], json!([]));
         assert_eq!(value["pid"], std::process::id());

@@ -98,7 +98,8 @@ fn make() -> Result<Made, rcgen::Error> {
     })
 }
 
-/// What the API's listeners speak: TLS from the lowest version on, HTTP/2 before HTTP/1.1 (RFC 7301).
+/// What the listeners of the API and of FTPS speak: TLS from the lowest version on; for the API, HTTP/2 before HTTP/1.1
+/// (RFC 7301), which FTPS leaves out.
 pub fn server_config(tls: &Tls, development_folder: &Path) -> Outcome<Arc<ServerConfig>> {
     let files = match &tls.files {
         Some((chain, key)) => Files { chain: chain.clone(), key: key.clone() },

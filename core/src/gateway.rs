@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::audit::Verification;
 use crate::error::{Error, Result};
-use crate::events::Operation;
+use crate::events::{Facts, Operation};
 use crate::identity::{Credential, Peer, PublicKey, Session};
 use crate::namespace::{Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
@@ -79,6 +79,11 @@ impl Gateway {
         self.inner.accepts_key(login, key, peer)
     }
 
+    /// Whether there is a tenant of this name (FTP's HOST may name it).
+    pub fn has_tenant(&self, name: &str) -> bool {
+        self.inner.directory.tenant(name).is_some()
+    }
+
     /// Tells `session.closed`, once.
     pub async fn close_session(&self, session: &Session) {
         self.inner.close_session(session).await;
@@ -134,6 +139,11 @@ impl Gateway {
         self.inner.begin_upload(session, path, options).await
     }
 
+    /// How many more bytes the quotas have room for; none where there is no quota.
+    pub async fn room(&self, session: &Session) -> Result<Option<u64>> {
+        self.inner.room(session).await
+    }
+
     /// Begins a download: needs `download`. Its audit entry is committed when this returns.
     pub async fn begin_download(&self, session: &Arc<Session>, target: &Target) -> Result<Download> {
         self.inner.begin_download(session, target).await
@@ -168,6 +178,12 @@ impl Gateway {
     pub async fn refused(&self, session: &Session, operation: Operation, path: &str, error: &Error) {
         let mut facts = self.inner.facts(session, operation);
         facts.view_path = Some(path.to_owned());
+        self.inner.put_failure(facts, error).await;
+    }
+    /// The same for a client that is not logged in. The caller bounds how often it does this: it is not throttled here.
+    pub async fn refused_peer(&self, peer: &Peer, operation: Operation, path: &str, error: &Error) {
+        let mut facts = Facts::of_peer(peer, &self.inner.settings.node, operation);
+        facts.view_path = Some(path.to_owned()).filter(|path| !path.is_empty());
         self.inner.put_failure(facts, error).await;
     }
 }

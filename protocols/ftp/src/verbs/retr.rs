@@ -1,0 +1,37 @@
+//! RETR (RFC 959 section 4.1.3).
+
+use causeway_core::events::Operation;
+use causeway_core::namespace::Target;
+use causeway_core::{Error, ErrorKind};
+
+use crate::session::{Answer, Conversation, Turn, Type};
+use crate::tls::Way;
+use crate::transfer::download::send;
+use crate::wire::{Reply, Verb};
+
+pub(super) async fn run(talk: &mut Conversation, argument: &[u8], restart: u64) -> Turn {
+    let path = talk.path(Verb::Retr, Operation::Download, argument).await?;
+    if restart != 0 && talk.parameters.kind == Type::Ascii {
+        return Err(Reply::new(554, "REST counts bytes of the file, which TYPE A changes; send TYPE I first"));
+    }
+    let session = talk.session()?;
+    let download = talk.gateway().begin_download(&session, &Target::Path(path.clone())).await?;
+    let size = download.entry().size;
+    let ticket = if restart > size {
+        Err(Reply::new(554, format!("REST goes beyond the end of the file, which has {size} bytes")))
+    } else {
+        talk.ticket(Way::Out, false)
+    };
+    match ticket {
+        Ok(ticket) => {
+            let running = ticket.begin(format!("RETR {path}"), |ticket| send(download, restart, ticket));
+            let said = format!("here come {} bytes", size.saturating_sub(restart));
+            Ok(Answer::Begun(Some(Reply::new(150, said)), running))
+        }
+        Err(refusal) => {
+            let reason = Error::new(ErrorKind::Incomplete, refusal.text().to_owned());
+            download.fail(reason).await;
+            Err(refusal)
+        }
+    }
+}
