@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
-use crate::session::{Answer, Conversation, Ended, Running, Security};
+use crate::session::{Answer, Conversation, Running, Security, Step};
 use crate::tls::Sessions;
 use crate::wire::{Command, Line, Malformed, Reply, Verb, command};
 use crate::{Ends, Start, Terms, verbs};
@@ -59,7 +59,7 @@ pub(crate) async fn serve(
 /// What happens next.
 enum Event {
     Line(Option<Line>),
-    Ended(Ended),
+    Step(Step),
     Stranger(std::net::IpAddr),
     Late,
     Leaving,
@@ -136,7 +136,8 @@ async fn converse(
                     return Ok(());
                 }
             }
-            Event::Ended(ended) => {
+            Event::Step(Step::Opening(reply)) => control.send(&reply).await?,
+            Event::Step(Step::Ended(ended)) => {
                 turns.touched = Instant::now();
                 let aborting = talk.running.take().is_some_and(|running| running.aborting);
                 control.send(&ended.reply).await?;
@@ -176,7 +177,9 @@ async fn next(
     } else {
         Some(turns.opened + talk.terms.config.login_grace)
     };
-    let reads = !turns.quitting && (!busy || turns.queue.len() < QUEUED);
+    // Nothing is answered between a transfer's command and its first reply, which is soon.
+    let opening = talk.running.as_ref().is_some_and(|running| running.opening.is_some());
+    let reads = !turns.quitting && !opening && (!busy || turns.queue.len() < QUEUED);
     let late = async {
         match deadline {
             Some(at) => sleep_until(at).await,
@@ -186,7 +189,7 @@ async fn next(
     let (running, strangers) = talk.waits();
     tokio::select! {
         biased;
-        ended = Running::wait(running) => Ok(Event::Ended(ended)),
+        step = Running::step(running) => Ok(Event::Step(step)),
         () = shutdown.cancelled(), if !turns.leaving => Ok(Event::Leaving),
         address = Conversation::stranger(strangers) => Ok(Event::Stranger(address)),
         line = control.next(), if reads => line.map(Event::Line),
@@ -250,12 +253,7 @@ async fn answer(
 ) -> io::Result<bool> {
     match verbs::dispatch(talk, command).await {
         Ok(Answer::Reply(reply)) | Err(reply) => control.send(&reply).await?,
-        Ok(Answer::Begun(opening, running)) => {
-            talk.running = Some(running);
-            if let Some(opening) = opening {
-                control.send(&opening).await?;
-            }
-        }
+        Ok(Answer::Begun(running)) => talk.running = Some(running),
         Ok(Answer::Close(reply)) => {
             control.send(&reply).await?;
             return Ok(false);

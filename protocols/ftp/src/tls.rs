@@ -18,9 +18,9 @@ use tokio_rustls::server::TlsStream;
 
 /// TLS 1.2 sessions with an id that one control connection remembers, for clients without tickets.
 const SESSIONS: usize = 8;
-/// TLS 1.3 tickets that a client gets for its data connections. Clients that use each one once (RFC 8446 appendix C.4
-/// wishes it) get more with each download and listing.
-const TICKETS: usize = 8;
+/// TLS 1.3 tickets that a client gets at its login. Each data connection gives it one more: many clients use a ticket only
+/// once (RFC 8446 appendix C.4 wishes it, and OpenSSL sees to it).
+const TICKETS: usize = 4;
 /// Bytes that rustls holds of what is to be sent on a data connection.
 const BUFFER: usize = 256 * 1024 + 8 * 1024;
 
@@ -29,17 +29,7 @@ const BUFFER: usize = 256 * 1024 + 8 * 1024;
 pub(crate) struct Sessions {
     /// For the control connection.
     pub(crate) control: Arc<ServerConfig>,
-    outgoing: Arc<ServerConfig>,
-    incoming: Arc<ServerConfig>,
-}
-
-/// Which way the data goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// To the client.
-    Out,
-    /// From the client.
-    In,
+    data: Arc<ServerConfig>,
 }
 
 impl Sessions {
@@ -50,28 +40,19 @@ impl Sessions {
         control.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         control.ticketer = Ticketer::new().map_err(io::Error::other)?;
         control.send_tls13_tickets = TICKETS;
-        let mut outgoing = control.clone();
-        outgoing.send_tls13_tickets = 1;
-        // None where the client sends: one that closes without having read them resets the connection, and what it sent
-        // last is lost.
-        let mut incoming = control.clone();
-        incoming.send_tls13_tickets = 0;
-        Ok(Self { control: Arc::new(control), outgoing: Arc::new(outgoing), incoming: Arc::new(incoming) })
+        let mut data = control.clone();
+        data.send_tls13_tickets = 1;
+        Ok(Self { control: Arc::new(control), data: Arc::new(data) })
     }
 
     /// Secures a data connection; `resume`: it must resume this control connection's session.
     pub(crate) async fn secure(
         &self,
         stream: TcpStream,
-        way: Way,
         resume: bool,
         limit: Duration,
     ) -> Result<TlsStream<TcpStream>, Insecure> {
-        let config = match way {
-            Way::Out => self.outgoing.clone(),
-            Way::In => self.incoming.clone(),
-        };
-        let mut stream = match timeout(limit, TlsAcceptor::from(config).accept(stream)).await {
+        let mut stream = match timeout(limit, TlsAcceptor::from(self.data.clone()).accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Insecure::Handshake(error)),
             Err(_) => return Err(Insecure::Late),

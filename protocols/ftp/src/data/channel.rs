@@ -10,7 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::Broken;
 use super::passive::Passive;
-use crate::tls::{Insecure, Sessions, Way};
+use crate::session::Signal;
+use crate::tls::{Insecure, Sessions};
+
+/// How long 150 waits for a handshake that the client has begun.
+const AHEAD: Duration = Duration::from_millis(300);
+
+/// Makes the system acknowledge at once what comes next: clients hold their last small piece back until the one before it
+/// is acknowledged (Nagle), which the system would do 40 ms later.
+pub(crate) fn quicken(stream: &TcpStream) {
+    // It is a hint, and there are systems without it.
+    let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
+}
 
 /// How the next data connection comes about.
 #[derive(Debug)]
@@ -25,12 +36,13 @@ pub(crate) enum Channel {
 pub(crate) struct Opening {
     pub(crate) channel: Channel,
     pub(crate) sessions: Sessions,
-    pub(crate) way: Way,
     /// Whether the control connection's session must be resumed.
     pub(crate) resume: bool,
     /// For the connection, and again for the handshake.
     pub(crate) limit: Duration,
     pub(crate) abort: CancellationToken,
+    /// Given when the client may be told to go on (150).
+    pub(crate) go_on: Signal,
 }
 
 impl Opening {
@@ -45,10 +57,20 @@ impl Opening {
     }
 
     async fn open(self) -> Result<TlsStream<TcpStream>, Broken> {
+        let mut go_on = self.go_on;
         let none = "no data connection came about; connect to the port that PASV or EPSV told, or check the firewall";
         let stream = match self.channel {
             Channel::Passive(passive) => {
-                timeout(self.limit, passive.connected()).await.ok().flatten().ok_or(Broken::NotConnected(none))?
+                let mut connected = std::pin::pin!(passive.connected());
+                let early = timeout(Duration::ZERO, &mut connected).await;
+                let stream = match early {
+                    Ok(stream) => stream,
+                    Err(_) => {
+                        go_on.give();
+                        timeout(self.limit, connected).await.ok().flatten()
+                    }
+                };
+                stream.ok_or(Broken::NotConnected(none))?
             }
             Channel::Active(local, to) => {
                 let refused = Broken::NotConnected("the data connection could not be made; use PASV or EPSV");
@@ -60,10 +82,26 @@ impl Opening {
                 timeout(self.limit, connect).await.ok().and_then(Result::ok).ok_or(refused)?
             }
         };
+        quicken(&stream);
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        self.sessions.secure(stream, self.way, self.resume, self.limit).await.map_err(|why| match why {
+        // A client that has begun its handshake by now goes on with it before it looks for 150. It gets its next session
+        // ticket with the end of the handshake; told to send before it has that, it might send a small file, close, and
+        // have no ticket left for its next data connection.
+        let begun = timeout(Duration::ZERO, stream.peek(&mut [0])).await.is_ok();
+        if !begun {
+            go_on.give();
+        }
+        let mut secured = std::pin::pin!(self.sessions.secure(stream, self.resume, self.limit));
+        let secured = match timeout(AHEAD, &mut secured).await {
+            Ok(secured) => secured,
+            Err(_) => {
+                go_on.give();
+                secured.await
+            }
+        };
+        secured.map_err(|why| match why {
             Insecure::NotResumed => Broken::NotResumed,
             Insecure::Late => Broken::NotConnected("the TLS handshake of the data connection took too long"),
             Insecure::Handshake(error) => {

@@ -79,6 +79,10 @@ impl Incoming {
         }
         self.buffer.reserve(PIECE);
         while !self.ended && self.buffer.len() < PIECE {
+            // Small files are over with a piece or two; large ones do not need it.
+            if self.moved.load(Ordering::Relaxed) == 0 {
+                super::channel::quicken(self.stream.get_ref().0);
+            }
             let read = tokio::select! {
                 biased;
                 () = self.abort.cancelled() => return Err(Broken::Aborted),

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use parameters::{Mode, Parameters, Type};
-pub(crate) use running::{Ended, Running};
+pub(crate) use running::{Ended, Running, Signal, Step};
 
 use crate::config::DataRules;
 use crate::data::Channel;
@@ -88,8 +88,8 @@ pub(crate) struct Conversation {
 pub(crate) enum Answer {
     /// A reply.
     Reply(Reply),
-    /// A reply, and something that runs now; its end is another reply.
-    Begun(Option<Reply>, Running),
+    /// Something runs now; its replies follow.
+    Begun(Running),
     /// A reply, and then TLS.
     Secure(Reply),
     /// A reply, and the end of the connection.

@@ -26,11 +26,55 @@ pub(crate) struct Running {
     pub(crate) abort: CancellationToken,
     /// Tells its end.
     pub(crate) ended: oneshot::Receiver<Ended>,
+    /// Says that the data connection is there, or awaited: the time for the first reply.
+    pub(crate) opening: Option<(oneshot::Receiver<()>, Reply)>,
     /// ABOR came.
     pub(crate) aborting: bool,
 }
 
+/// Tells the control connection once that something may go on.
+#[derive(Debug)]
+pub(crate) struct Signal(Option<oneshot::Sender<()>>);
+
+impl Signal {
+    /// A signal, and its other end.
+    pub(crate) fn new() -> (Self, oneshot::Receiver<()>) {
+        let (give, given) = oneshot::channel();
+        (Self(Some(give)), given)
+    }
+
+    /// Gives it.
+    pub(crate) fn give(&mut self) {
+        if let Some(give) = self.0.take() {
+            // Where the control connection is gone there is nobody to tell.
+            let _ = give.send(());
+        }
+    }
+}
+
+/// What of it comes next.
+pub(crate) enum Step {
+    /// The reply of its beginning.
+    Opening(Reply),
+    /// Its end.
+    Ended(Ended),
+}
+
 impl Running {
+    /// Waits for what comes next of what runs; forever where nothing does.
+    pub(crate) async fn step(running: &mut Option<Self>) -> Step {
+        if let Some(this) = running
+            && let Some((given, _)) = &mut this.opening
+        {
+            // Given, or dropped unused: then its end follows at once.
+            let _ = given.await;
+            if let Some((_, reply)) = this.opening.take() {
+                return Step::Opening(reply);
+            }
+        }
+        Step::Ended(Self::wait(running).await)
+    }
+
     /// Waits for the end of what runs; forever where nothing does.
     pub(crate) async fn wait(running: &mut Option<Self>) -> Ended {
         let Some(this) = running else { return std::future::pending().await };

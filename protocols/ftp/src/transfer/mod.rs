@@ -15,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::data::deflate::{Packer, Unpacker};
 use crate::data::outgoing::Parting;
 use crate::data::{Broken, Incoming, Opening, Outgoing};
-use crate::session::{Conversation, Ended, Mode, Running, Security, Type};
-use crate::tls::Way;
+use crate::session::{Conversation, Ended, Mode, Running, Security, Signal, Type};
 use crate::wire::Reply;
 use crate::wire::ascii::{FromWire, ToWire};
 
@@ -30,12 +29,13 @@ pub(crate) struct Ticket {
     stall: std::time::Duration,
     lingering: Arc<Semaphore>,
     moved: Arc<AtomicU64>,
+    given: oneshot::Receiver<()>,
 }
 
 impl Conversation {
     /// Takes the data connection that was agreed on, for a transfer; refused where there is none, or where it would go
     /// in clear. `listing`: listings are text whatever TYPE says.
-    pub(crate) fn ticket(&mut self, way: Way, listing: bool) -> Result<Ticket, Reply> {
+    pub(crate) fn ticket(&mut self, listing: bool) -> Result<Ticket, Reply> {
         let rules = self.inside()?.rules;
         let Security::Tls { sessions, private, .. } = &self.security else {
             return Err(Reply::new(530, "secure the connection first with AUTH TLS"));
@@ -45,15 +45,16 @@ impl Conversation {
         }
         let sessions = sessions.clone();
         let channel = self.channel.take().ok_or_else(|| Reply::new(425, "send PASV or EPSV first"))?;
+        let (go_on, given) = Signal::new();
         let config = &self.terms.config;
         Ok(Ticket {
             opening: Opening {
                 channel,
                 sessions,
-                way,
                 resume: rules.session_reuse,
                 limit: config.data_timeout,
                 abort: Self::abort_token(),
+                go_on,
             },
             ascii: !listing && self.parameters.kind == Type::Ascii,
             mode: self.parameters.mode,
@@ -62,6 +63,7 @@ impl Conversation {
             stall: config.stall_timeout,
             lingering: self.lingering.clone(),
             moved: Arc::default(),
+            given,
         })
     }
 }
@@ -96,14 +98,18 @@ impl Ticket {
         })
     }
 
-    /// Runs the work beside the control connection: it gives the reply of its end, and a data connection that waits for
+    /// Runs the work beside the control connection: `opening` is its first reply, and it gives the reply of its end, and a data connection that waits for
     /// the client to close it.
-    pub(crate) fn begin<W>(self, what: String, work: impl FnOnce(Self) -> W) -> Running
+    pub(crate) fn begin<W>(mut self, what: String, opening: Reply, work: impl FnOnce(Self) -> W) -> Running
     where
         W: Future<Output = (Reply, Option<Parting>)> + Send + 'static,
     {
         let (moved, abort, lingering) = (self.moved.clone(), self.opening.abort.clone(), self.lingering.clone());
-        run(what, moved, abort, Some(lingering), work(self))
+        // This end stays here; the ticket keeps one that says nothing.
+        let given = std::mem::replace(&mut self.given, Signal::new().1);
+        let mut running = run(what, moved, abort, Some(lingering), work(self));
+        running.opening = Some((given, opening));
+        running
     }
 }
 
@@ -128,5 +134,5 @@ where
             parting.linger().await;
         }
     });
-    Running { what, moved, abort, ended, aborting: false }
+    Running { what, moved, abort, ended, opening: None, aborting: false }
 }

@@ -1,7 +1,6 @@
 //! LIST (RFC 959 section 4.1.3), as `ls -l` writes it.
 
 use crate::session::{Answer, Conversation, Turn};
-use crate::tls::Way;
 use crate::transfer::listing::{Found, Lines, Shape, find, send, without_options};
 use crate::wire::Reply;
 
@@ -13,8 +12,9 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
 /// Begins to send what was found.
 pub(super) fn begin(talk: &mut Conversation, found: Found, shape: Shape) -> Turn {
     let session = talk.session()?;
-    let ticket = talk.ticket(Way::Out, true)?;
+    let ticket = talk.ticket(true)?;
     let lines = Lines { session, shape };
-    let running = ticket.begin("a listing".to_owned(), |ticket| send(found, lines, ticket));
-    Ok(Answer::Begun(Some(Reply::new(150, "here comes the listing")), running))
+    let running = ticket
+        .begin("a listing".to_owned(), Reply::new(150, "here comes the listing"), |ticket| send(found, lines, ticket));
+    Ok(Answer::Begun(running))
 }

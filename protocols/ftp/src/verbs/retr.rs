@@ -5,7 +5,6 @@ use causeway_core::namespace::Target;
 use causeway_core::{Error, ErrorKind};
 
 use crate::session::{Answer, Conversation, Turn, Type};
-use crate::tls::Way;
 use crate::transfer::download::send;
 use crate::wire::{Reply, Verb};
 
@@ -20,13 +19,13 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8], restart: u64) 
     let ticket = if restart > size {
         Err(Reply::new(554, format!("REST goes beyond the end of the file, which has {size} bytes")))
     } else {
-        talk.ticket(Way::Out, false)
+        talk.ticket(false)
     };
     match ticket {
         Ok(ticket) => {
-            let running = ticket.begin(format!("RETR {path}"), |ticket| send(download, restart, ticket));
-            let said = format!("here come {} bytes", size.saturating_sub(restart));
-            Ok(Answer::Begun(Some(Reply::new(150, said)), running))
+            let said = Reply::new(150, format!("here come {} bytes", size.saturating_sub(restart)));
+            let running = ticket.begin(format!("a download of {path}"), said, |ticket| send(download, restart, ticket));
+            Ok(Answer::Begun(running))
         }
         Err(refusal) => {
             let reason = Error::new(ErrorKind::Incomplete, refusal.text().to_owned());

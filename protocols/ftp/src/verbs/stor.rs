@@ -5,7 +5,6 @@ use causeway_core::transfer::Disposition;
 use causeway_core::{Error, ErrorKind, Result, Upload, UploadOptions, VirtualPath};
 
 use crate::session::{Answer, Conversation, Turn, Type};
-use crate::tls::Way;
 use crate::transfer::upload::{Begun, receive};
 use crate::wire::{Reply, Verb};
 
@@ -42,7 +41,7 @@ where
 {
     let replaces = !matches!(options.disposition, Disposition::Modify { .. });
     // Looked at before an older incomplete upload is given up for this one.
-    let ticket = talk.ticket(Way::In, false)?;
+    let ticket = talk.ticket(false)?;
     let session = talk.session()?;
     let upload = talk.gateway().begin_upload(&session, path, options).await?;
     let fresh = replaces && !upload.is_resumed();
@@ -55,6 +54,7 @@ where
         }
     };
     let what = format!("an upload of {path}");
-    let running = ticket.begin(what, |ticket| receive(Begun { upload, at, fresh }, ticket));
-    Ok(Answer::Begun(Some(Reply::new(150, "send the data")), running))
+    let said = Reply::new(150, "send the data");
+    let running = ticket.begin(what, said, |ticket| receive(Begun { upload, at, fresh }, ticket));
+    Ok(Answer::Begun(running))
 }

@@ -6,7 +6,6 @@ use causeway_core::{ErrorKind, UploadOptions, VirtualPath};
 use uuid::Uuid;
 
 use crate::session::{Answer, Conversation, Turn};
-use crate::tls::Way;
 use crate::transfer::upload::{Begun, receive};
 use crate::wire::Reply;
 
@@ -17,7 +16,7 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8], restart: u64) 
     if restart != 0 {
         return Err(Reply::new(554, "REST does not go with STOU: the file is a new one"));
     }
-    let ticket = talk.ticket(Way::In, false)?;
+    let ticket = talk.ticket(false)?;
     let session = talk.session()?;
     for _ in 0..TRIES {
         let unique = Uuid::new_v4().simple().to_string();
@@ -30,8 +29,8 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8], restart: u64) 
             Ok(upload) => {
                 let said = Reply::new(150, format!("FILE: {}", String::from_utf8_lossy(&name)));
                 let what = format!("an upload of {path}");
-                let running = ticket.begin(what, |ticket| receive(Begun { upload, at: 0, fresh: true }, ticket));
-                return Ok(Answer::Begun(Some(said), running));
+                let running = ticket.begin(what, said, |ticket| receive(Begun { upload, at: 0, fresh: true }, ticket));
+                return Ok(Answer::Begun(running));
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error.into()),

@@ -40,7 +40,7 @@ pub(super) async fn begin(
     let work = Work { download, algorithm, from, to, abort: abort.clone(), moved: std::sync::Arc::clone(&moved) };
     let what = format!("a digest of {path}");
     let running = run_beside(what, moved, abort, None, digest(work, move |digest| tell(size, digest)));
-    Ok(Answer::Begun(None, running))
+    Ok(Answer::Begun(running))
 }
 
 /// The name, and the range.
