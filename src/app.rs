@@ -63,7 +63,7 @@ where
     let host_keys = load_host_keys(&config, data_dir.path()).await?;
     let certs = data_dir.path().join("certs");
     let tls = if config.api.is_some() || config.ftps.is_some() {
-        Some(certificate::server_config(&config.tls, &certs)?)
+        Some(certificate::live(config.tls.clone(), &certs)?)
     } else {
         None
     };
@@ -129,7 +129,7 @@ where
         let front = Arc::new(causeway_api::Front::new(api_config, gateway.clone()));
         let shutdown = supervisor.shutdown().clone();
         supervisor.accept(api, MAX_API_CONNECTIONS, move |stream, peer| {
-            let (front, shutdown, tls) = (front.clone(), shutdown.clone(), tls.clone());
+            let (front, shutdown, tls) = (front.clone(), shutdown.clone(), tls.borrow().clone());
             async move {
                 let Some(stream) = secure(stream, peer, tls).await else { return };
                 let tls = stream.get_ref().1;

@@ -47,7 +47,7 @@ pub(crate) async fn serve(
         None => {}
     }
     if let Some(running) = &mut talk.running {
-        // After QUIT a transfer may come to its end (RFC 959, QUIT); otherwise it does not outlive its control connection.
+        // It does not outlive its control connection; after QUIT its end was awaited (RFC 959 section 4.1.1).
         running.abort.cancel();
         if timeout(ENDING, &mut running.ended).await.is_err() {
             tracing::error!(peer = %ends.peer, "a transfer of an ended connection does not end");
@@ -67,6 +67,7 @@ enum Event {
 
 /// What a connection is at, beside what it has said.
 struct Turns {
+    /// When the time to log in began.
     opened: Instant,
     /// When something last happened.
     touched: Instant,
@@ -121,13 +122,6 @@ async fn converse(
             }
         }
         match next(talk, control, &turns, shutdown).await? {
-            Event::Line(None) if turns.quitting => {
-                // The client has left after QUIT; what it began comes to its end.
-                let ended = Running::wait(&mut talk.running).await;
-                talk.running = None;
-                tracing::debug!(code = ended.reply.code, "a transfer ended after its client had quit");
-                return Ok(());
-            }
             Event::Line(None) => return Ok(()),
             Event::Line(Some(line)) => {
                 turns.touched = Instant::now();
@@ -251,6 +245,7 @@ async fn answer(
     turns: &mut Turns,
     command: Command,
 ) -> io::Result<bool> {
+    let was_inside = talk.is_inside();
     match verbs::dispatch(talk, command).await {
         Ok(Answer::Reply(reply)) | Err(reply) => control.send(&reply).await?,
         Ok(Answer::Begun(running)) => talk.running = Some(running),
@@ -272,6 +267,10 @@ async fn answer(
         }
     }
     turns.touched = Instant::now();
+    if was_inside && !talk.is_inside() {
+        // REIN, or another USER: there is time for another login.
+        turns.opened = turns.touched;
+    }
     Ok(true)
 }
 

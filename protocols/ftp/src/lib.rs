@@ -27,11 +27,12 @@ mod verbs;
 pub mod wire;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use causeway_core::Gateway;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -45,7 +46,7 @@ pub(crate) struct Terms {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) config: FtpsConfig,
     pub(crate) ports: Arc<Ports>,
-    tls: RwLock<Arc<ServerConfig>>,
+    tls: watch::Receiver<Arc<ServerConfig>>,
 }
 
 /// Where a connection came from, and to.
@@ -74,20 +75,15 @@ pub struct Front {
 }
 
 impl Front {
-    /// With these settings and this certificate (with its versions and what is asked of clients; tickets and session
-    /// storage are every connection's own).
-    pub fn new(config: FtpsConfig, tls: Arc<ServerConfig>, gateway: Arc<Gateway>) -> Self {
+    /// With these settings and this certificate, which may change: it holds for the connections that come then. (Versions are
+    /// taken from there, too; tickets and session storage are every connection's own.)
+    pub fn new(config: FtpsConfig, tls: watch::Receiver<Arc<ServerConfig>>, gateway: Arc<Gateway>) -> Self {
         // Not always the same ports first: those of the process before may still be in use.
         let spread = (uuid::Uuid::new_v4().as_u128() as usize) % config.passive_ports.len().max(1);
         let start = config.passive_ports.start().saturating_add(spread as u16);
         let ports = Ports::new(config.passive_ports.clone(), start);
-        let terms = Terms { gateway, config, ports, tls: RwLock::new(tls) };
+        let terms = Terms { gateway, config, ports, tls };
         Self { terms: Arc::new(terms), connections: TaskTracker::new() }
-    }
-
-    /// Takes another certificate, for the connections to come.
-    pub fn set_tls(&self, tls: Arc<ServerConfig>) {
-        *self.terms.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
     }
 
     /// Serves one accepted connection until it ends, and its login is closed. When `shutdown` is cancelled a transfer under
@@ -115,6 +111,6 @@ impl Front {
 impl Terms {
     /// The TLS settings of now.
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {
-        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.tls.borrow().clone()
     }
 }

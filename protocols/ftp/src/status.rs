@@ -35,7 +35,7 @@ pub const fn status_of(kind: ErrorKind) -> (u16, &'static str) {
     let name = match code {
         421 => "Service not available",
         426 => "Transfer aborted",
-        450 => "File unavailable",
+        450 => "File busy",
         451 => "Local error",
         452 => "Insufficient storage",
         501 => "Syntax error in arguments",

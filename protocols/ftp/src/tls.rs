@@ -19,8 +19,9 @@ use tokio_rustls::server::TlsStream;
 /// TLS 1.2 sessions with an id that one control connection remembers, for clients without tickets.
 const SESSIONS: usize = 8;
 /// TLS 1.3 tickets that a client gets at its login. Each data connection gives it one more: many clients use a ticket only
-/// once (RFC 8446 appendix C.4 wishes it, and OpenSSL sees to it).
-const TICKETS: usize = 4;
+/// once (RFC 8446 appendix C.4 wishes it, and OpenSSL sees to it). Those that use a ticket once and never read on an upload's
+/// data connection, and so never see the new one, can make this many uploads in a row.
+const TICKETS: usize = 8;
 /// Bytes that rustls holds of what is to be sent on a data connection.
 const BUFFER: usize = 256 * 1024 + 8 * 1024;
 

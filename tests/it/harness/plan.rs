@@ -97,6 +97,8 @@ pub struct Plan {
     storage_root: Option<PathBuf>,
     max_attempts: u32,
     grace: &'static str,
+    ftps: String,
+    logins: String,
 }
 
 impl Plan {
@@ -112,6 +114,8 @@ impl Plan {
             storage_root: None,
             max_attempts: 12,
             grace: "5s",
+            ftps: String::new(),
+            logins: String::new(),
         }
     }
 
@@ -124,6 +128,19 @@ impl Plan {
     /// Adds a line to `[limits]`.
     pub fn limits(mut self, line: &str) -> Self {
         writeln!(self.limits, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a line to `[ftps]`.
+    pub fn ftps(mut self, line: &str) -> Self {
+        writeln!(self.ftps, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a login of `edi-partner` with a line of its own.
+    pub fn login(mut self, username: &str, line: &str) -> Self {
+        self.logins.push_str(&login(username, "edi-partner", Secrets::get()));
+        writeln!(self.logins, "{line}").unwrap();
         self
     }
 
@@ -171,7 +188,10 @@ name = "gw-test"
 [sftp]
 listen = ["127.0.0.1:0"]
 host_keys = [{host_key:?}]
-[api]
+[ftps]
+listen = ["127.0.0.1:0"]
+listen_implicit = ["127.0.0.1:0"]
+{ftps}[api]
 listen = ["127.0.0.1:0"]
 [ops]
 listen = ["127.0.0.1:0"]
@@ -225,6 +245,7 @@ scopes = ["admin"]
 view = []
 "#,
             grace = self.grace,
+            ftps = self.ftps,
             host_key = secrets.host_key(),
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
             uploads = self.uploads,
@@ -243,6 +264,7 @@ view = []
         ] {
             text.push_str(&login(username, identity, secrets));
         }
+        text.push_str(&self.logins);
         for (id, identity) in [
             ("orders", "orders-app"),
             ("edi", "edi-partner"),
@@ -273,7 +295,7 @@ view = []
 
 fn login(username: &str, identity: &str, secrets: &Secrets) -> String {
     format!(
-        "[[tenant.login]]\nusername = \"{username}\"\nidentity = \"{identity}\"\nprotocols = [\"sftp\"]\n\
+        "[[tenant.login]]\nusername = \"{username}\"\nidentity = \"{identity}\"\nprotocols = [\"sftp\", \"ftps\"]\n\
          password_hash = \"{}\"\nauthorized_keys = [\"{}\"]\n",
         secrets.password_hash, secrets.public_key
     )

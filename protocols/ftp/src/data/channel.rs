@@ -62,13 +62,11 @@ impl Opening {
         let stream = match self.channel {
             Channel::Passive(passive) => {
                 let mut connected = std::pin::pin!(passive.connected());
-                let early = timeout(Duration::ZERO, &mut connected).await;
-                let stream = match early {
-                    Ok(stream) => stream,
-                    Err(_) => {
-                        go_on.give();
-                        timeout(self.limit, connected).await.ok().flatten()
-                    }
+                let stream = if let Ok(early) = timeout(Duration::ZERO, &mut connected).await {
+                    early
+                } else {
+                    go_on.give();
+                    timeout(self.limit, connected).await.ok().flatten()
                 };
                 stream.ok_or(Broken::NotConnected(none))?
             }
@@ -94,12 +92,11 @@ impl Opening {
             go_on.give();
         }
         let mut secured = std::pin::pin!(self.sessions.secure(stream, self.resume, self.limit));
-        let secured = match timeout(AHEAD, &mut secured).await {
-            Ok(secured) => secured,
-            Err(_) => {
-                go_on.give();
-                secured.await
-            }
+        let secured = if let Ok(secured) = timeout(AHEAD, &mut secured).await {
+            secured
+        } else {
+            go_on.give();
+            secured.await
         };
         secured.map_err(|why| match why {
             Insecure::NotResumed => Broken::NotResumed,

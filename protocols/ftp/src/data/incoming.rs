@@ -121,22 +121,8 @@ impl Incoming {
         let mut out = Vec::new();
         loop {
             if self.packed.is_empty() {
-                match self.raw().await? {
-                    Some(piece) => self.packed = piece,
-                    None => {
-                        let Some(unpacker) = &mut self.unpacker else { return Ok(None) };
-                        if unpacker.is_ended() {
-                            return Ok(None);
-                        }
-                        // The end may need no more bytes, only room.
-                        unpacker.unpack(&[], &mut out).map_err(|_| Broken::Garbled)?;
-                        return match (out.is_empty(), unpacker.is_ended()) {
-                            (true, true) => Ok(None),
-                            (true, false) => Err(Broken::Garbled),
-                            (false, _) => Ok(Some(Bytes::from(out))),
-                        };
-                    }
-                }
+                let Some(piece) = self.raw().await? else { return self.unpacked_end(out) };
+                self.packed = piece;
             }
             let Some(unpacker) = &mut self.unpacker else { return Ok(None) };
             let used = unpacker.unpack(&self.packed, &mut out).map_err(|_| Broken::Garbled)?;
@@ -144,6 +130,19 @@ impl Incoming {
             if !out.is_empty() {
                 return Ok(Some(Bytes::from(out)));
             }
+        }
+    }
+
+    /// Nothing more comes: what the unpacker still holds may need no more bytes, only room.
+    fn unpacked_end(&mut self, mut out: Vec<u8>) -> Result<Option<Bytes>, Broken> {
+        let Some(unpacker) = &mut self.unpacker else { return Ok(None) };
+        if !unpacker.is_ended() {
+            unpacker.unpack(&[], &mut out).map_err(|_| Broken::Garbled)?;
+        }
+        match (out.is_empty(), unpacker.is_ended()) {
+            (true, true) => Ok(None),
+            (true, false) => Err(Broken::Garbled),
+            (false, _) => Ok(Some(Bytes::from(out))),
         }
     }
 

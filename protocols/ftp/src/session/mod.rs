@@ -99,7 +99,8 @@ pub(crate) enum Answer {
 /// A refusal is a reply, too.
 pub(crate) type Turn = Result<Answer, Reply>;
 
-/// A reply of one line, and nothing more.
+/// A reply of one line, and nothing more, in the form that every verb answers in.
+#[allow(clippy::unnecessary_wraps)]
 pub(crate) fn say(code: u16, text: impl Into<std::borrow::Cow<'static, str>>) -> Turn {
     Ok(Answer::Reply(Reply::new(code, text)))
 }

@@ -31,7 +31,7 @@ pub(crate) enum Shape {
 /// What is listed.
 pub(crate) enum Found {
     /// A folder's entries, those that match a pattern where there is one.
-    Folder(Listing, Option<String>),
+    Folder(Box<Listing>, Option<String>),
     /// One file.
     File(Box<Entry>),
 }
@@ -67,12 +67,12 @@ pub(crate) async fn find(talk: &mut Conversation, argument: &[u8]) -> Result<Fou
             let name = path.name().map(|n| n.as_str().to_owned()).filter(|n| pattern::is_pattern(n));
             if let (Some(name), Some(folder)) = (name, path.parent()) {
                 let listing = gateway.list(&session, &folder, None).await?;
-                return Ok(Found::Folder(listing, Some(name)));
+                return Ok(Found::Folder(Box::new(listing), Some(name)));
             }
         }
         _ => {}
     }
-    Ok(Found::Folder(gateway.list(&session, &path, None).await?, None))
+    Ok(Found::Folder(Box::new(gateway.list(&session, &path, None).await?), None))
 }
 
 /// Writes the lines of entries.

@@ -1,10 +1,10 @@
 //! FEAT (RFC 2389 section 3): what is there beyond RFC 959.
 
-use crate::session::{Answer, Conversation, Turn};
+use crate::session::{Answer, Conversation};
 use crate::transfer::digest::Algorithm;
 use crate::wire::Reply;
 
-pub(super) fn run(talk: &Conversation) -> Turn {
+pub(super) fn run(talk: &Conversation) -> Answer {
     let hashes: Vec<String> = Algorithm::ALL
         .iter()
         .map(|one| format!("{}{}", one.name(), if *one == talk.parameters.algorithm { "*" } else { "" }))
@@ -36,5 +36,5 @@ pub(super) fn run(talk: &Conversation) -> Turn {
         ]
         .map(str::to_owned),
     );
-    Ok(Answer::Reply(Reply::lines(211, "Features:", features, "End")))
+    Answer::Reply(Reply::lines(211, "Features:", features, "End"))
 }

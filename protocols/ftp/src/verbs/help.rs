@@ -17,7 +17,7 @@ pub(super) fn run(argument: &[u8]) -> Turn {
         )));
     }
     if wanted == "SITE" || wanted.starts_with("SITE ") {
-        return super::site::help();
+        return Ok(super::site::help());
     }
     match Verb::parse(&wanted) {
         Some(verb) => say(214, verb.usage()),

@@ -15,5 +15,5 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
         _ => error.into(),
     })?;
     let facts = talk.parameters.facts;
-    super::list::begin(talk, Found::Folder(listing, None), Shape::Facts(facts))
+    super::list::begin(talk, Found::Folder(Box::new(listing), None), Shape::Facts(facts))
 }

@@ -93,7 +93,7 @@ pub(crate) async fn dispatch(talk: &mut Conversation, command: Command) -> Turn 
         Verb::Dele => dele::run(talk, argument).await,
         Verb::Eprt => eprt::run(talk, argument).await,
         Verb::Epsv => epsv::run(talk, argument),
-        Verb::Feat => feat::run(talk),
+        Verb::Feat => Ok(feat::run(talk)),
         Verb::Hash => hash::run(talk, argument).await,
         Verb::Help => help::run(argument),
         Verb::Host => host::run(talk, argument),

@@ -13,24 +13,17 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8], restart: u64) 
     if restart != 0 && talk.parameters.kind == Type::Ascii {
         return Err(Reply::new(554, "REST counts bytes of the file, which TYPE A changes; send TYPE I first"));
     }
+    // Before the download is begun, and on record.
+    let ticket = talk.ticket(false)?;
     let session = talk.session()?;
     let download = talk.gateway().begin_download(&session, &Target::Path(path.clone())).await?;
     let size = download.entry().size;
-    let ticket = if restart > size {
-        Err(Reply::new(554, format!("REST goes beyond the end of the file, which has {size} bytes")))
-    } else {
-        talk.ticket(false)
-    };
-    match ticket {
-        Ok(ticket) => {
-            let said = Reply::new(150, format!("here come {} bytes", size.saturating_sub(restart)));
-            let running = ticket.begin(format!("a download of {path}"), said, |ticket| send(download, restart, ticket));
-            Ok(Answer::Begun(running))
-        }
-        Err(refusal) => {
-            let reason = Error::new(ErrorKind::Incomplete, refusal.text().to_owned());
-            download.fail(reason).await;
-            Err(refusal)
-        }
+    if restart > size {
+        let why = format!("REST goes beyond the end of the file, which has {size} bytes");
+        download.fail(Error::new(ErrorKind::InvalidArgument, why.clone())).await;
+        return Err(Reply::new(554, why));
     }
+    let said = Reply::new(150, format!("here come {} bytes", size.saturating_sub(restart)));
+    let running = ticket.begin(format!("a download of {path}"), said, |ticket| send(download, restart, ticket));
+    Ok(Answer::Begun(running))
 }

@@ -13,19 +13,19 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     match word(name).to_ascii_uppercase().as_str() {
         "CHMOD" => chmod(talk, rest).await,
         "UTIME" => utime(talk, rest).await,
-        "HELP" => help(),
+        "HELP" => Ok(help()),
         _ => Err(Reply::new(504, "SITE knows CHMOD, UTIME and HELP")),
     }
 }
 
 /// The forms.
-pub(super) fn help() -> Turn {
+pub(super) fn help() -> Answer {
     let lines = [
         "SITE CHMOD <mode> <path>",
         "SITE UTIME <YYYYMMDDhhmm[ss]> <path>",
         "SITE UTIME <path> <atime> <mtime> <ctime> UTC",
     ];
-    Ok(Answer::Reply(Reply::lines(214, "SITE knows:", lines.map(str::to_owned).to_vec(), "End")))
+    Answer::Reply(Reply::lines(214, "SITE knows:", lines.map(str::to_owned).to_vec(), "End"))
 }
 
 async fn chmod(talk: &mut Conversation, rest: &[u8]) -> Turn {

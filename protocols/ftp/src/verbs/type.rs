@@ -10,7 +10,7 @@ pub(super) fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     let (kind, said) = match words.as_slice() {
         ["A"] | ["A", "N"] => (Type::Ascii, "the type is text"),
         ["I"] | ["L", "8"] => (Type::Image, "the type is image"),
-        ["A" | "E", ..] | ["L", ..] => return Err(Reply::new(504, "only TYPE A and TYPE I are known here")),
+        ["A" | "E" | "L", ..] => return Err(Reply::new(504, "only TYPE A and TYPE I are known here")),
         _ => return Err(Reply::new(501, format!("the type is missing or wrong; send {}", Verb::Type.usage()))),
     };
     talk.parameters.kind = kind;

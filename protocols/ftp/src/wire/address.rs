@@ -33,7 +33,7 @@ pub fn parse_eprt(text: &str) -> Result<SocketAddr, Eprt> {
     let mut fields = text.split(delimiter).skip(1);
     let mut next = || fields.next().ok_or(Eprt::Malformed);
     let (family, address, port) = (next()?, next()?, next()?);
-    if next()? != "" || fields.next().is_some() {
+    if !next()?.is_empty() || fields.next().is_some() {
         return Err(Eprt::Malformed);
     }
     let ip: IpAddr = match family {

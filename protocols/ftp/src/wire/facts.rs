@@ -63,12 +63,12 @@ impl FactSet {
 
     /// `type;size;`.
     pub fn names(self) -> String {
-        Fact::ALL.iter().filter(|fact| self.has(**fact)).map(|fact| format!("{};", fact.name())).collect()
+        Fact::ALL.iter().filter(|fact| self.has(**fact)).flat_map(|fact| [fact.name(), ";"]).collect()
     }
 
     /// `type*;size;`: the star marks those that are told now (RFC 3659 section 7.8).
     pub fn feature(self) -> String {
-        Fact::ALL.iter().map(|f| format!("{}{};", f.name(), if self.has(*f) { "*" } else { "" })).collect()
+        Fact::ALL.iter().flat_map(|fact| [fact.name(), if self.has(*fact) { "*;" } else { ";" }]).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use super::moment;
 
 /// The nine letters of a mode.
 fn letters(mode: u32) -> String {
-    (0..9).rev().map(|bit| if mode & (1 << bit) == 0 { '-' } else { ['x', 'w', 'r'][bit % 3] }).collect()
+    "rwxrwxrwx".chars().zip((0..9).rev()).map(|(c, bit)| if mode & (1 << bit) == 0 { '-' } else { c }).collect()
 }
 
 /// The mode of an entry, where a client has set one; otherwise what is usual.
