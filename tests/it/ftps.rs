@@ -10,7 +10,12 @@ use crate::harness::sftp;
 use crate::harness::{Ftps, Gateway, Ledger, Plan, Random, eventually, on_both_ledgers, sha256};
 use crate::spine::{audit_of, events_come};
 
-on_both_ledgers!(files_come_and_go, a_broken_upload_is_resumed, an_aborted_upload_is_resumed_elsewhere,);
+on_both_ledgers!(
+    files_come_and_go,
+    a_broken_upload_is_resumed,
+    an_aborted_upload_is_resumed_elsewhere,
+    a_restart_mixes_nothing,
+);
 
 async fn files_come_and_go(ledger: Ledger) {
     let gateway = Plan::new(ledger).start().await;
@@ -136,6 +141,32 @@ async fn an_aborted_upload_is_resumed_elsewhere(ledger: Ledger) {
     assert_eq!(code(&client.put("APPE /inbound/APPE.bin", b"more").await), 226);
     let (got, _) = client.get("RETR /inbound/APPE.bin").await;
     assert_eq!(got, [&content[..], b"more"].concat());
+}
+
+/// REST and STOR on a visible version: what was behind the offset is gone, whether the upload breaks or not.
+async fn a_restart_mixes_nothing(ledger: Ledger) {
+    let gateway = Plan::new(ledger).start().await;
+    let rest = gateway.rest("orders");
+    let mut client = Ftps::login(&gateway, "edi01").await;
+    let path = "/inbound/r.txt";
+    let old = b"the old content, which is long";
+    assert_eq!(code(&client.put(&format!("STOR {path}"), old).await), 226);
+    assert_eq!(client.code("REST 4").await, 350);
+    let (_, data) = client.open(&format!("STOR {path}")).await;
+    let mut data = data.unwrap();
+    data.write_all(b"new").await.unwrap();
+    data.flush().await.unwrap();
+    cut(data).await;
+    assert_eq!(code(&client.reply().await), 426);
+    assert_eq!(rest.read(path).await.body, old.as_slice(), "the old version is served on");
+    assert_eq!(client.say(&format!("SIZE {path}")).await, "213 7");
+    assert_eq!(client.code("REST 7").await, 350);
+    assert_eq!(code(&client.put(&format!("STOR {path}"), b" one").await), 226);
+    assert_eq!(rest.read(path).await.body, b"the new one".as_slice());
+    // A rest of nothing cuts, too.
+    assert_eq!(client.code("REST 3").await, 350);
+    assert_eq!(code(&client.put(&format!("STOR {path}"), b"").await), 226);
+    assert_eq!(rest.read(path).await.body, b"the".as_slice());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,10 +36,18 @@ pub(crate) async fn receive(begun: Begun, ticket: Ticket) -> (Reply, Option<Part
 }
 
 async fn pour(upload: &Upload, incoming: &mut Incoming, offset: &mut u64) -> Result<(), Broken> {
-    while let Some(piece) = incoming.next().await? {
-        let length = piece.len() as u64;
-        upload.write_at(*offset, piece).await?;
+    let at = *offset;
+    let mut piece = incoming.next().await?;
+    // What the client sends is the rest of its file: what was here beyond is not part of it. It is cut off only now that there
+    // is something in its place, and before that is written, so that a break leaves no mixture of the two.
+    if upload.stat().await?.size > at {
+        upload.set_size(at).await?;
+    }
+    while let Some(bytes) = piece {
+        let length = bytes.len() as u64;
+        upload.write_at(*offset, bytes).await?;
         *offset = offset.saturating_add(length);
+        piece = incoming.next().await?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8], restart: u64) 
     if talk.parameters.kind == Type::Ascii {
         return Err(Reply::new(554, "REST counts bytes of the file, which TYPE A changes; send TYPE I first"));
     }
-    // What the client sends is the rest of its file: what is here beyond that offset is not part of it.
+    // What is here beyond that offset is cut off when the first byte comes.
     begin(talk, &path, UploadOptions::new(Disposition::Modify { create: false }), |upload| async move {
         let size = upload.stat().await?.size;
         if restart > size {
