@@ -188,11 +188,10 @@ where
 }
 
 fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {
-    let mut said = json!({ "pid": std::process::id() });
-    for (protocol, addresses) in named {
-        said[protocol] = addresses.iter().map(ToString::to_string).collect();
-    }
-    said
+    let listed = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Value>();
+    let mut said = serde_json::Map::from_iter([("pid".to_owned(), json!(std::process::id()))]);
+    said.extend(named.iter().map(|(protocol, addresses)| ((*protocol).to_owned(), listed(addresses))));
+    Value::Object(said)
 }
 
 /// The settings of the FTPS front, with the rules of the logins that have some of their own.

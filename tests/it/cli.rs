@@ -83,11 +83,7 @@ async fn checks_a_configuration() {
     assert!(!checked.status.success());
     assert!(!text(&checked).contains("hunter2"), "{}", text(&checked));
     // What is not built yet: a warning of `check`, an error of `serve`.
-    std::fs::write(
-        gateway.config(),
-        good.replace("[ops]", "[ftps]\nlisten = [\"127.0.0.1:0\"]\nclient_certificates = \"required\"\n[ops]"),
-    )
-    .unwrap();
+    std::fs::write(gateway.config(), good.replace("[ftps]\n", "[ftps]\nclient_certificates = \"required\"\n")).unwrap();
     let checked = gateway.run(&["check"]);
     assert!(checked.status.success() && text(&checked).contains("ftps"), "{}", text(&checked));
     let served = gateway.run(&["serve"]);
