@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_api::{ApiConfig, ConnectionInfo, OpsFront};
-use causeway_core::identity::{Directory, ThrottleLimits};
+use causeway_core::identity::{Directory, SessionLimits, ThrottleLimits};
 use causeway_core::ports::{BlobStore, Ledger};
 use causeway_core::{Gateway, Parts, Settings};
-use causeway_ftp::{DataRules, Ends, FtpsConfig, Start};
 use causeway_sftp::{HostKey, SftpConfig};
 use causeway_store::blobs::{LocalBlobs, MemoryBlobs};
 use causeway_store::ledger::{PostgresLedger, SqliteLedger};
@@ -25,11 +24,16 @@ use crate::certificate;
 use crate::config::Config;
 use crate::config::database::Place;
 use crate::config::node::host_name;
+use crate::config::sftp::Sftp;
 use crate::config::storage::Kind;
 use crate::data_dir::{DataDir, make_folder};
+use crate::descriptors;
 use crate::failure::{Failure, Outcome};
+use crate::ftps;
 use crate::host_keys;
-use crate::supervisor::{Bound, Supervisor, secure};
+use crate::key_files::KeyFiles;
+use crate::startups::Startups;
+use crate::supervisor::{Bound, Door, Supervisor, secure};
 use crate::webhook::HttpSender;
 
 /// Connections of the API at once; each may carry many requests.
@@ -43,6 +47,8 @@ const ENDING: Duration = Duration::from_secs(5);
 pub struct Up<'u> {
     /// Where SFTP listens.
     pub sftp: &'u [SocketAddr],
+    /// Where FTPS with explicit TLS listens.
+    pub ftps: &'u [SocketAddr],
     /// Where the API listens.
     pub api: &'u [SocketAddr],
     /// Where the operator's listener is.
@@ -59,8 +65,10 @@ pub async fn run<R>(config: Config, data_dir: DataDir, ready: R) -> Outcome
 where
     R: FnOnce(&Up<'_>) -> Outcome + Send,
 {
+    descriptors::raise();
     let mut signals = Signals::new()?;
     let host_keys = load_host_keys(&config, data_dir.path()).await?;
+    let host_certificates = host_keys::load_certificates(config.sftp.as_ref().map_or(&[], |s| &s.host_certificates))?;
     let certs = data_dir.path().join("certs");
     let tls = if config.api.is_some() || config.ftps.is_some() {
         Some(certificate::live(config.tls.clone(), &certs)?)
@@ -70,9 +78,8 @@ where
 
     // Bound before the ledger is touched, so that a taken port is told at once; nothing is accepted yet.
     let sftp = Bound::bind("sftp", config.sftp.as_ref().map_or(&[], |s| &s.listen)).await?;
-    let ftps = Bound::bind("ftps", config.ftps.as_ref().map_or(&[], |f| &f.listen)).await?;
-    let implicit = config.ftps.as_ref().map_or(&[][..], |f| &f.listen_implicit);
-    let ftps_implicit = Bound::bind("ftps", implicit).await?;
+    let explicit = Bound::bind("ftps", config.ftps.as_ref().map_or(&[], |f| &f.listen)).await?;
+    let implicit = Bound::bind("ftps", config.ftps.as_ref().map_or(&[], |f| &f.listen_implicit)).await?;
     let api = Bound::bind("api", config.api.as_ref().map_or(&[], |a| &a.listen)).await?;
     let ops = Bound::bind("ops", config.ops.as_ref().map_or(&[], |o| &o.listen)).await?;
     let public_url = config.api.as_ref().and_then(|a| a.public_url.clone());
@@ -80,46 +87,45 @@ where
 
     let ledger = open_ledger(&config).await?;
     let storages = open_storages(&config, data_dir.installation()).await?;
-    let (mut max_sessions, grace, ledger_min_free) = (0, config.shutdown_grace, config.database.min_free);
-    let sftp_config = config.sftp.as_ref().map(|sftp| {
-        max_sessions = sftp.max_sessions as usize;
-        SftpConfig {
-            host_keys: host_keys.clone(),
-            banner: Some(sftp.banner.clone()).filter(|text| !text.is_empty()),
-            login_grace: sftp.login_grace,
-            idle_timeout: sftp.idle_timeout,
-            max_auth_tries: sftp.max_auth_tries as usize,
-        }
+    let (grace, ledger_min_free) = (config.shutdown_grace, config.database.min_free);
+    let sftp_door = config.sftp.as_ref().map(|sftp| sftp_door(sftp, config.limits.sessions));
+    let sftp_config = config.sftp.as_ref().map(|sftp| SftpConfig {
+        host_keys: host_keys.clone(),
+        host_certificates: host_certificates.clone(),
+        banner: Some(sftp.banner.clone()).filter(|text| !text.is_empty()),
+        login_grace: sftp.login_grace,
+        idle_timeout: sftp.idle_timeout,
+        max_auth_tries: sftp.max_auth_tries as usize,
+        algorithms: sftp.algorithms.clone(),
+        rekey_bytes: sftp.rekey_bytes,
+        rekey_time: sftp.rekey_time,
+        compression: sftp.compression,
+        keepalive: sftp.keepalive,
+        max_channels: sftp.max_channels as usize,
+        max_handles: sftp.max_handles as usize,
+        scp: sftp.scp,
     });
-    let ftps_config = ftps_config(&config);
-    let max_ftps = config.ftps.as_ref().map_or(0, |ftps| ftps.max_sessions as usize);
+    let ftps = ftps::settings(&config);
     let api_tls = tls.clone().filter(|_| config.api.is_some());
     let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;
     gateway.spawn_jobs();
 
-    let addresses = [&sftp, &ftps, &ftps_implicit, &api, &ops].map(|bound| bound.addresses.clone());
+    let addresses = [&sftp, &explicit, &implicit, &api, &ops].map(|bound| bound.addresses.clone());
     let supervisor = Supervisor::new();
     let sftp_front = sftp_config.map(|config| causeway_sftp::Front::new(config, gateway.clone())).transpose()?;
-    if let Some(front) = sftp_front.clone() {
-        let shutdown = supervisor.shutdown().clone();
-        supervisor.accept(sftp, max_sessions, move |stream, peer| {
+    if let (Some(front), Some(mut door)) = (sftp_front.clone(), sftp_door) {
+        let (shutdown, guard) = (supervisor.shutdown().clone(), gateway.clone());
+        door.admits = Some(Arc::new(move |ip| guard.admits(ip)));
+        supervisor.accept_by(sftp, door, move |stream, peer, startup| {
             let (front, shutdown) = (front.clone(), shutdown.clone());
-            async move { front.serve(stream, peer.ip(), shutdown).await }
+            async move { front.serve_holding(stream, peer.ip(), shutdown, Box::new(startup)).await }
         });
     }
-    let ftps_front = ftps_config.zip(tls).map(|(config, tls)| causeway_ftp::Front::new(config, tls, gateway.clone()));
-    if let Some(front) = ftps_front.clone() {
-        for (bound, start) in [(ftps, Start::Explicit), (ftps_implicit, Start::Implicit)] {
-            let (front, shutdown) = (front.clone(), supervisor.shutdown().clone());
-            supervisor.accept(bound, max_ftps, move |stream, peer| {
-                let (front, shutdown) = (front.clone(), shutdown.clone());
-                async move {
-                    let Ok(local) = stream.local_addr() else { return };
-                    front.serve(stream, Ends { peer, local }, start, shutdown).await;
-                }
-            });
-        }
-    }
+    let ftps_front = ftps.zip(tls).map(|(settings, tls)| {
+        let front = causeway_ftp::Front::new(settings.front, tls, gateway.clone());
+        ftps::accept(&supervisor, &front, &gateway, settings.door, [explicit, implicit]);
+        front
+    });
     if let Some(tls) = api_tls {
         let spool = data_dir.path().join("spool");
         make_folder(&spool)?;
@@ -157,7 +163,7 @@ where
             tracing::info!(protocol, %address, "listening");
         }
     }
-    ready(&Up { sftp, api, ops, public_url: &public_url, host_keys: &host_keys })?;
+    ready(&Up { sftp, ftps, api, ops, public_url: &public_url, host_keys: &host_keys })?;
     data_dir.announce(&announcement(&named))?;
 
     let which = signals.next().await;
@@ -194,31 +200,17 @@ fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {
     Value::Object(said)
 }
 
-/// The settings of the FTPS front, with the rules of the logins that have some of their own.
-fn ftps_config(config: &Config) -> Option<FtpsConfig> {
-    let ftps = config.ftps.as_ref()?;
-    let data = DataRules { session_reuse: ftps.session_reuse, close_notify: ftps.close_notify };
-    let logins = config.ftps_logins.iter().map(|(login, rules)| {
-        let rules = DataRules {
-            session_reuse: rules.session_reuse.unwrap_or(data.session_reuse),
-            close_notify: rules.close_notify.unwrap_or(data.close_notify),
-        };
-        (login.clone(), rules)
-    });
-    Some(FtpsConfig {
-        banner: ftps.banner.clone(),
-        passive_ports: ftps.passive_ports.clone(),
-        passive_address: ftps.passive_address,
-        passive_addresses: ftps.passive_addresses.clone(),
-        active_mode: ftps.active_mode,
-        data,
-        logins: logins.collect(),
-        login_grace: ftps.login_grace,
-        idle_timeout: ftps.idle_timeout,
-        stall_timeout: ftps.stall_timeout,
-        data_timeout: ftps.data_timeout,
-        max_auth_tries: ftps.max_auth_tries,
-    })
+/// Whom SFTP lets in. One source may have a few more connections than sessions, so that the one too many hears why it is
+/// refused.
+fn sftp_door(sftp: &Sftp, sessions: SessionLimits) -> Door {
+    let per_source = sessions.per_address.map_or(usize::MAX, |sessions| sessions as usize);
+    Door {
+        per_source: per_source.saturating_add(sftp.max_startups.full as usize),
+        startups: Some(Startups::new(sftp.max_startups)),
+        // OpenSSH's words; lines before the identification are for this (RFC 4253 section 4.2).
+        refusal: "Not allowed at this time\r\n",
+        ..Door::new(sftp.max_sessions as usize)
+    }
 }
 
 /// The URL of the first API listener: `localhost` where only this machine reaches it, the host's name where it listens
@@ -305,6 +297,7 @@ fn parts(
     installation: Uuid,
 ) -> Outcome<Parts> {
     let sole_owner = matches!(config.database.place, Place::Sqlite(_));
+    let keys = Arc::new(KeyFiles::new(&config.folder));
     let directory = Directory::new(config.tenants).map_err(|e| Failure::configuration(e.to_string()))?;
     let sender = HttpSender::new(config.events.webhook_timeout, config.events.allow_private_addresses);
     let settings = Settings {
@@ -320,6 +313,8 @@ fn parts(
             window: config.limits.failed_logins_window,
             ban: config.limits.ban,
         },
+        penalties: config.limits.penalties,
+        sessions: config.limits.sessions,
         blob_grace: config.uploads.blob_grace,
         idle_detach: config.uploads.idle_detach,
         checkpoint_bytes: config.uploads.checkpoint,
@@ -327,7 +322,7 @@ fn parts(
         webhook_max_attempts: config.events.webhook_max_attempts,
         sole_owner,
     };
-    Ok(Parts { ledger, storages, directory, sender: Arc::new(sender), settings })
+    Ok(Parts { ledger, storages, directory, keys, sender: Arc::new(sender), settings })
 }
 
 struct Signals {

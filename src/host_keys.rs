@@ -1,8 +1,9 @@
-//! SSH host keys: the configured ones, or one of each kind that is made once and kept.
+//! SSH host keys: the configured ones, or one of each kind that is made once and kept; and their certificates.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use causeway_sftp::{HostKey, HostKeyKind};
+use causeway_sftp::{HostCertificate, HostKey, HostKeyKind};
 use secrecy::ExposeSecret as _;
 
 use crate::data_dir::{make_folder, write_private};
@@ -28,6 +29,28 @@ fn read(path: &Path) -> Outcome<HostKey> {
     };
     let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
     HostKey::from_openssh(&text).map_err(|e| wrong(&e))
+}
+
+/// The certificates of these files. One that clients do not believe today is said in the log: until it is replaced they
+/// fall back to what they know of the key itself, or refuse.
+pub fn load_certificates(configured: &[PathBuf]) -> Outcome<Vec<HostCertificate>> {
+    configured.iter().map(|path| read_certificate(path)).collect()
+}
+
+fn read_certificate(path: &Path) -> Outcome<HostCertificate> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        Failure::configuration(format!("sftp.host_certificates: {}: {why}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
+    let certificate = HostCertificate::from_openssh(&text).map_err(|e| wrong(&e))?;
+    if !certificate.is_valid_at(SystemTime::now()) {
+        tracing::warn!(
+            path = %path.display(),
+            key_id = certificate.key_id(),
+            "the host certificate has expired or is not valid yet; have the CA make a new one"
+        );
+    }
+    Ok(certificate)
 }
 
 fn load_or_make(path: &Path, kind: HostKeyKind) -> Outcome<HostKey> {
@@ -64,6 +87,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("key");
         std::fs::write(&path, "no key").unwrap();
-        assert_eq!(load(&[path], root.path()).unwrap_err().code, 2);
+        assert_eq!(load(std::slice::from_ref(&path), root.path()).unwrap_err().code, 2);
+        assert_eq!(load_certificates(&[path]).unwrap_err().code, 2);
     }
 }

@@ -5,10 +5,15 @@ mod certificate;
 mod cli;
 mod config;
 mod data_dir;
+mod descriptors;
 mod failure;
+mod ftps;
 mod host_keys;
+mod key_files;
 mod logging;
+mod revoked_keys;
 mod sources;
+mod startups;
 mod supervisor;
 mod webhook;
 

@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use causeway_core::identity::source_of;
 
 /// The sources that have connections, and how many each may have.
 #[derive(Clone)]
@@ -47,13 +49,6 @@ impl Drop for Place {
                 more => *count.get_mut() = more - 1,
             }
         }
-    }
-}
-
-fn source_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

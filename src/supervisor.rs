@@ -1,8 +1,8 @@
 //! Listeners: bound before anything else happens, accepting once the gateway is up, each with a limit of connections,
-//! over all and for each source. A front end gets a connection that is accepted and, for the API, secured; it never sees a listener.
+//! over all and for each source, and for SFTP one for those that have not logged in. A front end gets a connection that is accepted and, for the API, secured; it never sees a listener.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +17,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::failure::{Failure, Outcome};
 use crate::sources::Sources;
+use crate::startups::{Startup, Startups};
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Connections from one source at once, for each protocol: no single client takes all that a protocol has. It is far
+/// Connections from one source at once, for each protocol that has no limit of its own: no single client takes all that a protocol has. It is far
 /// above what a partner needs, since many of them may come through one address (NAT, a balancer).
 const MAX_PER_SOURCE: usize = 1_000;
 
@@ -59,6 +60,33 @@ impl Bound {
     }
 }
 
+/// Whom a protocol lets in.
+#[derive(Clone)]
+pub struct Door {
+    /// Connections at once.
+    pub limit: usize,
+    /// Connections from one source at once.
+    pub per_source: usize,
+    /// Connections that have not logged in.
+    pub startups: Option<Startups>,
+    /// Whether an address is to be looked at at all.
+    pub admits: Option<Arc<dyn Fn(IpAddr) -> bool + Send + Sync>>,
+    /// What those are told that are turned away, before the protocol begins; it is sent if it can be sent at once.
+    pub refusal: &'static str,
+}
+
+impl Door {
+    /// One that knows no other limit.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, per_source: MAX_PER_SOURCE, startups: None, admits: None, refusal: "" }
+    }
+
+    fn refuse(&self, stream: &TcpStream) {
+        // A courtesy: who cannot hear it now is not waited for.
+        let _ = stream.try_write(self.refusal.as_bytes());
+    }
+}
+
 /// Accepts connections until it is told to stop, and waits for those that are there.
 #[derive(Clone)]
 pub struct Supervisor {
@@ -87,12 +115,23 @@ impl Supervisor {
         F: Fn(TcpStream, SocketAddr) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
-        let permits = Arc::new(Semaphore::new(limit));
-        let sources = Sources::new(MAX_PER_SOURCE);
+        self.accept_by(bound, Door::new(limit), move |stream, peer, _| serve(stream, peer));
+    }
+
+    /// Accepts on all listeners of a protocol whom its door lets in. `serve` drops the [`Startup`], if there is one, when
+    /// its client has logged in.
+    pub fn accept_by<F, S>(&self, bound: Bound, door: Door, serve: F)
+    where
+        F: Fn(TcpStream, SocketAddr, Option<Startup>) -> S + Send + Sync + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let permits = Arc::new(Semaphore::new(door.limit));
+        let sources = Sources::new(door.per_source);
         let serve = Arc::new(serve);
         let protocol = bound.protocol;
         for listener in bound.listeners {
             let (this, permits, sources, serve) = (self.clone(), permits.clone(), sources.clone(), serve.clone());
+            let door = door.clone();
             self.tasks.spawn(async move {
                 loop {
                     let accepted = tokio::select! {
@@ -108,18 +147,31 @@ impl Supervisor {
                             continue;
                         }
                     };
+                    if door.admits.as_ref().is_some_and(|admits| !admits(peer.ip())) {
+                        tracing::debug!(protocol, %peer, "a connection was refused: its source has to wait");
+                        door.refuse(&stream);
+                        continue;
+                    }
                     let Some(place) = sources.enter(peer.ip()) else {
-                        tracing::debug!(protocol, %peer, limit = MAX_PER_SOURCE, "a connection was refused: its source has too many");
+                        tracing::debug!(protocol, %peer, limit = door.per_source, "a connection was refused: its source has too many");
+                        door.refuse(&stream);
                         continue;
                     };
                     let Ok(permit) = permits.clone().try_acquire_owned() else {
-                        tracing::warn!(protocol, %peer, limit, "a connection was refused: there are too many");
+                        tracing::warn!(protocol, %peer, limit = door.limit, "a connection was refused: there are too many");
+                        door.refuse(&stream);
                         continue;
                     };
+                    let startup = door.startups.as_ref().map(Startups::enter);
+                    if let Some(None) = startup {
+                        tracing::debug!(protocol, %peer, "a connection was dropped: too many are on their way to a login");
+                        door.refuse(&stream);
+                        continue;
+                    }
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(protocol, %peer, %error, "TCP_NODELAY could not be set");
                     }
-                    let (abort, session) = (this.abort.clone(), serve(stream, peer));
+                    let (abort, session) = (this.abort.clone(), serve(stream, peer, startup.flatten()));
                     this.tasks.spawn(async move {
                         tokio::select! {
                             () = session => {}
@@ -166,6 +218,7 @@ pub async fn secure(stream: TcpStream, peer: SocketAddr, config: Arc<ServerConfi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::startups::StartupLimits;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     async fn bound() -> Bound {
@@ -188,6 +241,46 @@ mod tests {
         drop(first);
         supervisor.drain(Duration::from_secs(5), std::future::pending()).await;
         assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_is_told() {
+        let supervisor = Supervisor::new();
+        let bound = bound().await;
+        let address = bound.addresses[0];
+        let open = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let asked = open.clone();
+        let door = Door {
+            startups: Some(Startups::new(StartupLimits { begin: 1, percent: 100, full: 1 })),
+            admits: Some(Arc::new(move |_| asked.load(std::sync::atomic::Ordering::Acquire))),
+            refusal: "not now",
+            ..Door::new(8)
+        };
+        supervisor.accept_by(bound, door, |mut stream, _, startup| async move {
+            let _ = stream.write_all(b"x").await;
+            if stream.read_u8().await.is_ok() {
+                drop(startup);
+                let _ = stream.write_all(b"y").await;
+                let _ = stream.read(&mut [0]).await;
+            }
+        });
+        let told = async || {
+            let mut text = String::new();
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let _ = stream.read_to_string(&mut text).await;
+            text
+        };
+        let mut first = TcpStream::connect(address).await.unwrap();
+        assert_eq!(first.read_u8().await.unwrap(), b'x');
+        assert_eq!(told().await, "not now", "the one place before the login is taken");
+        first.write_u8(1).await.unwrap();
+        assert_eq!(first.read_u8().await.unwrap(), b'y');
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert_eq!(second.read_u8().await.unwrap(), b'x', "who has logged in takes none");
+        open.store(false, std::sync::atomic::Ordering::Release);
+        assert_eq!(told().await, "not now");
+        drop((first, second));
+        supervisor.drain(Duration::from_secs(5), std::future::pending()).await;
     }
 
     #[tokio::test]

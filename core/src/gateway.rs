@@ -5,8 +5,10 @@ mod access;
 mod inner;
 mod login;
 mod parts;
+mod proof;
 mod trail;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -14,14 +16,15 @@ use uuid::Uuid;
 use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::{Facts, Operation};
-use crate::identity::{Credential, Peer, PublicKey, Session};
+use crate::identity::{Credential, Offence, Peer, Progress, PublicKey, Session};
 use crate::namespace::{Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
 use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent};
-use crate::transfer::{Download, Upload, UploadOptions};
+use crate::transfer::{Download, Receipt, Source, Space, Upload, UploadOptions};
 
 pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
 pub(crate) use inner::{Inner, held};
+pub use login::Admission;
 pub use parts::{Parts, Settings};
 
 /// The gateway.
@@ -66,17 +69,21 @@ impl Gateway {
 
     // ---- who
 
-    /// Lets a caller in, or not: `Unauthenticated` (the same answer and time for an unknown login as for a wrong
-    /// password), `Throttled`. Failures are audited here. A session of SFTP or FTPS tells `auth.succeeded` and
+    /// Lets a caller in by this credential alone, or not: `Unauthenticated` (the same answer and time for an unknown
+    /// login as for a wrong password), `Throttled`. That without a time to wait says that the credential is right, but
+    /// the login or its address has as many sessions as it may have: the client is to be told so. Failures are audited
+    /// here. A session of SFTP or FTPS tells `auth.succeeded` and
     /// `session.opened`, and must be given to [`Gateway::close_session`] at its end.
     pub async fn login(&self, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
         self.inner.login(credential, peer).await
     }
 
-    /// Whether a login would be let in by this key if it signed with it (SSH's query, RFC 4252 section 7). No failure
-    /// is counted.
-    pub fn accepts_key(&self, login: &str, key: &PublicKey, peer: &Peer) -> bool {
-        self.inner.accepts_key(login, key, peer)
+    /// One step of a login that may need several (`require`): takes a credential and answers the session, or what would
+    /// bring the login on. `progress` belongs to one connection and knows what was proven before; it begins anew with
+    /// another name. Fails and leaves its trail as [`Gateway::login`] does, for each step that fails; `auth.succeeded`
+    /// comes once, when the caller is in.
+    pub async fn log_in(&self, progress: &mut Progress, credential: Credential, peer: &Peer) -> Result<Admission> {
+        self.inner.log_in(progress, credential, peer).await
     }
 
     /// Whether there is a tenant of this name (FTP's HOST may name it).
@@ -84,7 +91,34 @@ impl Gateway {
         self.inner.directory.tenant(name).is_some()
     }
 
-    /// Tells `session.closed`, once.
+    /// Whether a login would be brought on by this key if it signed with it (SSH's query, RFC 4252 section 7). No failure
+    /// is counted.
+    pub async fn accepts_key(&self, progress: &mut Progress, login: &str, key: &PublicKey, peer: &Peer) -> bool {
+        self.inner.accepts_key(progress, login, key, peer).await
+    }
+
+    /// Whether any tenant believes OpenSSH user certificates.
+    pub fn believes_certificates(&self) -> bool {
+        self.inner.directory.believes_certificates()
+    }
+
+    /// Whether a connection from this address is to be looked at at all. To be asked when it is accepted, before any
+    /// work is done for it.
+    pub fn admits(&self, ip: IpAddr) -> bool {
+        self.inner.penalties.admits(ip)
+    }
+
+    /// Makes an address pay for a connection on which nobody logged in. To be called once, at that connection's end.
+    pub fn offence(&self, ip: IpAddr, offence: Offence) {
+        self.inner.penalties.add(ip, offence);
+    }
+
+    /// What a failed login of this name is. For [`Gateway::offence`] alone: no client may learn it.
+    pub fn offence_of(&self, login: &str, peer: &Peer) -> Offence {
+        self.inner.offence_of(login, peer)
+    }
+
+    /// Tells `session.closed`, once, and gives the session's place to the next one.
     pub async fn close_session(&self, session: &Session) {
         self.inner.close_session(session).await;
     }
@@ -139,14 +173,33 @@ impl Gateway {
         self.inner.begin_upload(session, path, options).await
     }
 
-    /// How many more bytes the quotas have room for; none where there is no quota.
-    pub async fn room(&self, session: &Session) -> Result<Option<u64>> {
-        self.inner.room(session).await
-    }
-
     /// Begins a download: needs `download`. Its audit entry is committed when this returns.
     pub async fn begin_download(&self, session: &Arc<Session>, target: &Target) -> Result<Download> {
         self.inner.begin_download(session, target).await
+    }
+
+    /// Opens a file to be read on this side of the wire, for a checksum: needs `download`. It is on record as a download
+    /// that sent nothing; no event is told of it.
+    pub async fn examine(&self, session: &Arc<Session>, target: &Target) -> Result<Source> {
+        self.inner.examine(session, target).await
+    }
+
+    /// Copies a file: needs `download` at the source, and `upload` (`overwrite` where a file is there) at the target. By
+    /// reference where both lie in one storage; charged to the quota in full either way. `AlreadyExists` where the
+    /// target is there and `overwrite` is false.
+    pub async fn copy(
+        &self,
+        session: &Arc<Session>,
+        from: &Target,
+        to: &VirtualPath,
+        overwrite: bool,
+    ) -> Result<Receipt> {
+        self.inner.copy(session, from, to, overwrite).await
+    }
+
+    /// How much room there is at a path, by the quotas: needs what [`Gateway::stat`] needs.
+    pub async fn space(&self, session: &Session, path: &VirtualPath) -> Result<Space> {
+        self.inner.space(session, path).await
     }
 
     // ---- trail

@@ -15,8 +15,8 @@ pub mod records;
 pub mod transfer;
 
 pub use error::{Error, ErrorKind, Result};
-pub use gateway::{Gateway, Parts, Settings};
+pub use gateway::{Admission, Gateway, Parts, Settings};
 pub use identity::{Credential, Peer, Protocol, Session};
 pub use namespace::{Entry, Listing};
 pub use path::{Name, VirtualPath};
-pub use transfer::{Download, Receipt, Upload, UploadOptions};
+pub use transfer::{Download, Receipt, Source, Space, Upload, UploadOptions};

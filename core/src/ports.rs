@@ -1,4 +1,4 @@
-//! What core needs of the outside: a ledger, blob stores, a way to deliver webhooks. Small, streaming, `dyn`.
+//! What core needs of the outside: a ledger, blob stores, a way to deliver webhooks, files of keys. Small, streaming, `dyn`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::identity::Revocations;
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, Micros, Node, Seal,
     StoredEvent, UploadRow, UploadState,
@@ -210,6 +211,13 @@ where
 pub trait BlobStore: Send + Sync {
     /// Begins a blob. Its row is in the ledger already.
     async fn create(&self, id: &BlobId) -> Result<Box<dyn BlobWriter>>;
+    /// Makes a blob of all of its content, durably: creates it, appends and syncs. For small ones, which a storage may
+    /// write in fewer steps.
+    async fn put(&self, id: &BlobId, pieces: Vec<Bytes>) -> Result<()> {
+        let mut writer = self.create(id).await?;
+        writer.append(pieces).await?;
+        writer.sync().await
+    }
     /// Opens a blob to read. The reader goes on working when the blob is removed meanwhile, where the storage can do that.
     async fn open(&self, id: &BlobId) -> Result<Arc<dyn BlobReader>>;
     /// Removes a blob; fine where it is not there.
@@ -250,4 +258,44 @@ pub enum Answer {
 pub trait WebhookSender: Send + Sync {
     /// One POST, no redirects, within the time-out.
     async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Answer;
+}
+
+/// The longest file of keys, in bytes.
+pub const MAX_KEY_FILE: u64 = 64 * 1024;
+
+/// Reads files of authorized keys when somebody logs in.
+#[async_trait]
+pub trait KeySource: Send + Sync {
+    /// The text of the file at this path, which is relative and has plain names alone; none where there is no such file.
+    /// An implementation never leaves its folder, whatever links are in it, and fails for a file above [`MAX_KEY_FILE`].
+    async fn read(&self, path: &str) -> Result<Option<String>>;
+}
+
+/// Says what is revoked when somebody shows a key or a certificate.
+#[async_trait]
+pub trait RevocationSource: std::fmt::Debug + Send + Sync {
+    /// What is revoked now. Where that cannot be said it fails, and no key and no certificate lets in.
+    async fn current(&self) -> Result<Arc<Revocations>>;
+}
+
+/// Nothing is revoked.
+#[derive(Clone, Copy, Debug)]
+pub struct NothingRevoked;
+
+#[async_trait]
+impl RevocationSource for NothingRevoked {
+    async fn current(&self) -> Result<Arc<Revocations>> {
+        Ok(Arc::default())
+    }
+}
+
+/// A source without files.
+#[derive(Clone, Copy, Debug)]
+pub struct NoKeyFiles;
+
+#[async_trait]
+impl KeySource for NoKeyFiles {
+    async fn read(&self, _path: &str) -> Result<Option<String>> {
+        Ok(None)
+    }
 }

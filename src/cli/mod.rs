@@ -5,6 +5,7 @@ mod check;
 mod hash;
 pub mod quickstart;
 mod serve;
+mod totp;
 
 use std::path::PathBuf;
 
@@ -38,6 +39,12 @@ enum Command {
     HashPassword,
     /// Print the SHA-256 of an API key, which is asked for or read from standard input.
     HashKey,
+    /// Print a new secret for the time-based codes of a login, and the URI that apps read (mostly as a QR code).
+    TotpSecret {
+        /// The login that the app shows.
+        #[arg(long, value_name = "NAME")]
+        login: String,
+    },
     /// The audit trail.
     Audit {
         #[command(subcommand)]
@@ -66,6 +73,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Quickstart(options) => quickstart::run(&options),
         Command::HashPassword => hash::password(),
         Command::HashKey => hash::key(),
+        Command::TotpSecret { login } => totp::secret(&login),
         Command::Audit { command: AuditCommand::Verify(Configured { config }) } => audit::verify(&config),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Secrets, parse};
 
 /// A small right file. Each case replaces or adds lines.
-const GOOD: &str = r#"[sftp]
+pub(super) const GOOD: &str = r#"[sftp]
 listen = ["127.0.0.1:0"]
 [[storage]]
 name = "local"
@@ -21,7 +21,7 @@ scopes = ["files:read"]
 view = [{ at = "/", path = "/", permissions = ["*"] }]
 "#;
 
-fn said(text: &str, secrets: Secrets) -> Vec<String> {
+pub(super) fn said(text: &str, secrets: Secrets) -> Vec<String> {
     let (config, problems) = parse(Path::new("c.toml"), text, secrets);
     let lines: Vec<String> = problems.render(false).lines().map(ToOwned::to_owned).collect();
     assert_eq!(config.is_none(), lines.iter().any(|l| l.contains(" error: ")), "{lines:?}");
@@ -196,7 +196,7 @@ fn each_mistake_is_named_with_line_and_key() {
         (
             "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\nauthorized_keys = [\"ssh-ed25519 nope\"]\npassword_hash = \"env:X\"",
             &[
-                "c.toml:18:21: error: tenant.login.authorized_keys: is no OpenSSH public key; write the line of the .pub file (`ssh-ed25519 AAAA… comment`), without options",
+                "c.toml:18:21: error: tenant.login.authorized_keys: is no OpenSSH public key; write the line of the .pub file (`ssh-ed25519 AAAA… comment`)",
             ],
         ),
         (
@@ -307,6 +307,26 @@ fn each_mistake_is_named_with_line_and_key() {
                 "c.toml:19:1: error: tenant.webhook.path: `in/**` is no pattern of paths; begin it with / like \"/inbound/**\"",
             ],
         ),
+        // Limits of connections.
+        (
+            "[limits]\nsessions_per_login = 0\npenalty_exempt = [\"here\"]",
+            &[
+                "c.toml:16:1: error: limits.sessions_per_login: 0 is out of range; give 1 to 1000000",
+                "c.toml:17:20: error: limits.penalty_exempt: `here` is no network; write it like \"192.0.2.0/24\" or \"2001:db8::/32\"",
+            ],
+        ),
+        (
+            "[limits]\npenalties = { authfial = \"5s\", overflow = \"some\", netblock6 = 129 }",
+            &[
+                "c.toml:16:15: error: limits.penalties.authfial: unknown key `authfial`; did you mean `authfail`?",
+                "c.toml:16:32: error: limits.penalties.overflow: `some` is not known here; write \"permissive\" or \"deny-all\"",
+                "c.toml:16:51: error: limits.penalties.netblock6: 129 is out of range; give 1 to 128",
+            ],
+        ),
+        (
+            "[limits]\npenalties = { min = \"1m\", max = \"30s\" }",
+            &["c.toml:16:1: error: limits.penalties: min is above max; nobody would ever be refused"],
+        ),
         // What is not built yet is read with the same care.
         (
             "[ftps]\npassive_ports = \"50099-50000\"",
@@ -317,7 +337,6 @@ fn each_mistake_is_named_with_line_and_key() {
         (
             "[[tenant.mapping]]\nid = \"m\"\nidentity = \"app\"\nusername = \"b-(?<nr>[0-9]+)\"\nhome = \"/in/${no}\"\nauthorized_keys_file = \"../x\"",
             &[
-                "c.toml:15:1: warning: tenant.mapping: a rule for logins is not built yet; leave it out until it is",
                 "c.toml:19:1: error: tenant.mapping.home: `${no}` is no named group of `username`; write (?<no>…) there",
                 "c.toml:20:1: error: tenant.mapping.authorized_keys_file: `../x` is outside this file's folder; write a path below it",
             ],
@@ -325,8 +344,54 @@ fn each_mistake_is_named_with_line_and_key() {
         (
             "[[tenant.mapping]]\nid = \"m\"\nidentity = \"app\"\nusername = \"b-(\"",
             &[
-                "c.toml:15:1: warning: tenant.mapping: a rule for logins is not built yet; leave it out until it is",
+                "c.toml:15:1: warning: tenant.mapping: has no `authorized_keys_file`; nobody can log in by it",
                 "c.toml:18:1: error: tenant.mapping.username: `b-(` is no regular expression; correct it, named groups are written (?<name>…)",
+            ],
+        ),
+        (
+            "[[tenant.mapping]]\nid = \"m\"\nidentity = \"ap\"\nusername = \"a\"\nhome = \"in\"\nauthorized_keys_file = \"k\"\nrequire = \"publickey+totp\"",
+            &[
+                "c.toml:17:1: error: tenant.mapping.identity: there is no identity of this tenant `ap`; did you mean \"app\"?",
+                "c.toml:19:1: error: tenant.mapping.home: `in` is no path in the tree; begin it with / and give every part a name",
+                "c.toml:21:1: error: tenant.mapping.require: asks for a code (totp), and there is no `totp_secret`; add it (`causeway totp-secret`)",
+            ],
+        ),
+        (
+            "[[tenant.mapping]]\nid = \"m\"\nidentity = \"app\"\nusername = \"a)|(b\"\nauthorized_keys_file = \"${x}\"\nrequire = \"publickey+password\"",
+            &[
+                "c.toml:18:1: error: tenant.mapping.username: `a)|(b` is no regular expression; correct it, named groups are written (?<name>…)",
+                "c.toml:20:1: warning: tenant.mapping.require: asks for a password, and there is no `password_hash`; nobody can log in by it",
+            ],
+        ),
+        (
+            "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\npassword_hash = \"env:X\"\nrequire = \"password+totp\"",
+            &[
+                "c.toml:19:1: error: tenant.login.require: asks for a code (totp), and there is no `totp_secret`; add it (`causeway totp-secret`)",
+            ],
+        ),
+        (
+            "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\npassword_hash = \"env:X\"\ntotp_secret = \"GEZDGNBVGY3TQOJQ\"",
+            &[
+                "c.toml:19:1: error: tenant.login.totp_secret: a secret stands here in clear; put it into the environment or a file and write \"env:NAME\" or \"file:/path\"",
+            ],
+        ),
+        (
+            "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\npassword_hash = \"env:X\"\ntotp_secret = \"env:T\"",
+            &[
+                "c.toml:19:1: error: tenant.login.totp_secret: is never asked for; write totp into `require`, like \"password+totp\"",
+            ],
+        ),
+        (
+            "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\npassword_hash = \"env:X\"\nrequire = \"publickey+password\"",
+            &[
+                "c.toml:19:1: warning: tenant.login.require: asks for a public key, and there is none; nobody can log in by it",
+            ],
+        ),
+        (
+            "[[tenant.login]]\nusername = \"edi\"\nidentity = \"app\"\nauthorized_keys = [\n\"command=\\\"x\\\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\",\n\"from=\\\"*.example\\\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\",\n]",
+            &[
+                "c.toml:19:2: error: tenant.login.authorized_keys: has the option `command`, which is not honoured here; remove it, or do not use the key",
+                "c.toml:20:2: error: tenant.login.authorized_keys: has `*.example` in from=, but names are not looked up; write addresses or networks",
             ],
         ),
         (
@@ -501,7 +566,7 @@ file = "x.cedar"
     c.toml:7:15: error: sftp.host_keys: ./nowhere cannot be read: entity not found; name a private key
     c.toml:8:1: error: sftp.max_auth_tries: 0 is out of range; give 1 to 100
     c.toml:9:1: error: sftp.scp: expected true or false without quotes, found a string
-    c.toml:10:1: warning: sftp.legacy_algorithms: the choice of legacy algorithms is not built yet; leave it out until it is
+    c.toml:10:1: warning: sftp.legacy_algorithms: broken algorithms are offered (aes128-cbc, aes192-cbc, aes256-cbc, diffie-hellman-group-exchange-sha1, diffie-hellman-group14-sha1, hmac-sha1, hmac-sha1-etm@openssh.com, ssh-rsa); switch them off as soon as no partner needs them
     c.toml:12:1: error: api.listen: expected a list of strings in brackets, found a string
     c.toml:13:1: error: api.client_certificates: `maybe` is not known here; write "off" or "optional" or "required"
     c.toml:14:18: error: api.cors_origins: `https://a.example/path` is no origin; write "https://a.example"
@@ -519,11 +584,42 @@ file = "x.cedar"
     c.toml:28:1: error: tenant.login.usrname: unknown key `usrname`; did you mean `username`?
     c.toml:29:1: error: tenant.login.identity: there is no identity of this tenant `nobody`; add it under [[tenant.identity]]
     c.toml:30:15: warning: tenant.login.protocols: logging in over "api" is not built yet; leave it out until it is
-    c.toml:31:1: error: tenant.login.require: `two` is not known here; write "any" or "publickey+password" or "certificate+password"
+    c.toml:31:1: error: tenant.login.require: `two` is not known here; write "any", or several of publickey or certificate, password and totp with + between them
     c.toml:32:1: error: tenant.login.password_hash: this is no password hash (PHC string `$argon2id$v=19$…`); make one with `causeway hash-password`
     c.toml:33:25: error: tenant.login.client_certificates: `edi` names no certificate; write "sha256:<64 hex digits>" or "san:<name>"
     c.toml:34:1: warning: tenant.oauth_client: an OAuth client is not built yet; leave it out until it is
     c.toml:36:19: error: tenant.oauth_client.redirect_uris: `portal` is no URL (relative URL without a base); write one that begins with https:// or http://
     c.toml:38:1: warning: tenant.policy.file: a policy is not built yet; leave it out until it is
     "#);
+}
+
+/// A CA is a line or a file of lines; a revocation list that cannot be read would lock its tenant out.
+#[test]
+fn authorities_and_revocation_lists() {
+    const CA: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtm7BgJU+yzE7+Amkoa9mmk9osBbrnMf52OanGYPXX3 ca";
+    const SHORT_RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDJM9/ck+UwgbyNSla5/A33dl0W3whCyJYgFa8fVop/PUCn8bnQUcVL5K5boZuUP2eqIgsDz3GSFEhZoaUoiwLiMPKoDDYg7d251lDwBfonIM3lfWu+FP7eFHS/ShfBWr7qQ9xBAn2XzTWa36binT6ZwHdgsD0TpGt2tWwZlUy54Q==";
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        format!("{path:?}")
+    };
+    let said = |lines: &str| {
+        let text = GOOD.replace("id = \"acme\"", &format!("id = \"acme\"\n{lines}"));
+        said(&text, Secrets::Skip).join("\n").replace(&folder.path().display().to_string(), "…")
+    };
+    let (keys, list) = (file("ca.pub", &format!("# ours\n{CA}\n\n{CA}\n")), file("list", "serial: 7\n"));
+    assert_eq!(said(&format!("trusted_user_ca_keys = [{CA:?}, {keys}]\nrevoked_keys = [{list}]")), "");
+    let (short, empty) = (file("short.pub", &format!("{CA}\n{SHORT_RSA}\n")), file("empty.pub", "# none\n"));
+    let lines = format!("trusted_user_ca_keys = [{SHORT_RSA:?}, {short}, {empty}, \"nowhere\"]");
+    let wrong = said(&lines);
+    let wrong: Vec<&str> = wrong.lines().map(|line| line.split_once("trusted_user_ca_keys: ").unwrap().1).collect();
+    let weak = "is a key that is not accepted of a CA; take Ed25519, ECDSA or RSA from 2048 bits";
+    assert_eq!(wrong[..3], [weak, &format!("a line of …/short.pub {weak}"), "…/empty.pub has no public key"]);
+    assert!(wrong[3].starts_with("is no OpenSSH public key, and no file that can be read (./nowhere: "), "{wrong:?}");
+    let broken = file("broken", "serial: 7\ncolour: red\n");
+    let wrong = said(&format!("revoked_keys = [{broken}, \"nowhere\"]"));
+    let (first, second) = wrong.split_once('\n').unwrap();
+    assert!(first.contains("tenant.revoked_keys: …/broken: line 2 of the revocation list is neither"), "{first}");
+    assert!(second.contains("tenant.revoked_keys: ./nowhere cannot be read: entity not found; until"), "{second}");
 }

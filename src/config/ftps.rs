@@ -8,7 +8,9 @@ use ipnet::IpNet;
 
 use super::listen;
 use super::reader::{Parsed, Section};
+use super::sftp::MAX_STARTUPS;
 use super::value;
+use crate::startups::StartupLimits;
 
 /// `off`, `optional` or `required`.
 pub const CLIENT_CERTIFICATES: &[(&str, &str)] = &[("off", "off"), ("optional", "optional"), ("required", "required")];
@@ -48,6 +50,8 @@ pub struct Ftps {
     pub max_auth_tries: u32,
     /// Connections at once.
     pub max_sessions: u32,
+    /// Connections at once that have not logged in, of both listeners together.
+    pub max_startups: StartupLimits,
 }
 
 /// What a login's own `ftps` says: none: the listener's rule.
@@ -123,6 +127,7 @@ impl Ftps {
             banner: banner.map(|f| f.value).unwrap_or_default(),
             max_auth_tries: section.number("max_auth_tries", 1..=100).map_or(6, |f| f.value),
             max_sessions: section.number("max_sessions", 1..=1_000_000).map_or(10_000, |f| f.value),
+            max_startups: section.text("max_startups", value::startups).map_or(MAX_STARTUPS, |f| f.value),
         };
         section.is_present().then_some(ftps)
     }

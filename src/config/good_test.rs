@@ -21,14 +21,12 @@ fn the_contract_is_right_but_not_all_built() {
     assert!(!problems.has(Severity::Error) && problems.has(Severity::NotBuilt), "{text}");
     let lines: Vec<&str> = text.lines().filter_map(|l| l.split_once(" warning: ")).map(|(_, l)| l).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    sftp.scp: SCP is not built yet; the key has no effect until it is
     ftps.client_certificates: asking for client certificates is not built yet; the key has no effect until it is
     api.client_certificates: asking for client certificates is not built yet; the key has no effect until it is
     api.api_key_max_age: the age limit of API keys is not built yet; the key has no effect until it is
     uploads.content_type_check: the check of content types is not built yet; the key has no effect until it is
     limits.requests_per_minute: the limit of requests is not built yet; the key has no effect until it is
     events.audit_retention: the removal of old audit entries is not built yet; the key has no effect until it is
-    tenant.mapping: a rule for logins is not built yet; leave it out until it is
     tenant.issuer: an issuer of tokens is not built yet; leave it out until it is
     tenant.oauth_client: an OAuth client is not built yet; leave it out until it is
     tenant.remote: a remote is not built yet; leave it out until it is
@@ -46,6 +44,9 @@ fn the_contract_is_right_but_not_all_built() {
     assert_eq!(tenant.identities.len(), 3);
     assert_eq!(tenant.identities[0].view.entries().len(), 2);
     assert_eq!(tenant.logins[0].protocols, [Protocol::Sftp, Protocol::Ftps]);
+    let branch = tenant.mappings[0].login("branch-017").unwrap();
+    assert_eq!(branch.home.as_str(), "/inbound/branch-017");
+    assert_eq!(branch.authorized_keys_file.as_deref(), Some("keys/branch-017.pub"));
     assert!(config.uploads.temporary_names.is_match("a.filepart") && !config.uploads.temporary_names.is_match("a.csv"));
 }
 

@@ -1,6 +1,7 @@
 //! The configuration file: parsed and validated whole before anything binds. Every problem is reported in one go with
 //! file, line, column and key ([`report`]). One section of the file is one module.
 
+pub mod algorithms;
 pub mod api;
 pub mod database;
 pub mod events;
@@ -25,6 +26,8 @@ pub mod value;
 mod bad_test;
 #[cfg(test)]
 mod good_test;
+#[cfg(test)]
+mod sftp_test;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,6 +41,8 @@ use report::{Problems, Report, Severity, Spot};
 /// A configuration that is right.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The folder of the configuration file, which paths in it are relative to.
+    pub folder: PathBuf,
     /// Database, generated keys and certificates.
     pub data_dir: PathBuf,
     /// How long sessions may finish what they are at when the gateway stops.
@@ -130,6 +135,7 @@ fn read(root: &Section<'_>) -> Config {
         webhooks.extend(tenant.webhooks);
     }
     Config {
+        folder: report.path(""),
         shutdown_grace,
         node: node::Node::read(&root.table("node")),
         sftp,

@@ -151,6 +151,11 @@ pub fn password_hash(text: &str) -> Parsed<()> {
     causeway_core::identity::check_phc(text).map_err(|e| e.message().to_owned())
 }
 
+/// A secret of time-based codes, in base32.
+pub fn totp_secret(text: &str) -> Parsed<()> {
+    causeway_core::identity::check_totp_secret(&text.into()).map_err(|e| format!("the secret {}", e.message()))
+}
+
 /// 64 hex digits.
 pub fn key_hash(text: &str) -> Parsed<()> {
     match hex::decode(text) {

@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::reader::{Parsed, nearest};
+use crate::startups::StartupLimits;
 
 /// Any text that is not empty and has no control characters.
 pub fn words(text: &str) -> Parsed<String> {
@@ -114,6 +115,27 @@ pub fn size(text: &str) -> Parsed<u64> {
 pub fn rate(text: &str) -> Parsed<u64> {
     let wrong = || format!("`{text}` is no rate; write it like \"50 MiB/s\"");
     size(text.strip_suffix("/s").ok_or_else(wrong)?.trim_end()).map_err(|_| wrong())
+}
+
+/// Bounds for connections that have not logged in: `begin:percent:full`, or one number for a plain limit.
+pub fn startups(text: &str) -> Parsed<StartupLimits> {
+    let wrong = || format!("`{text}` is not understood; write begin:percent:full like \"200:30:1000\", or one number");
+    let numbers: Option<Vec<u32>> = text.split(':').map(|part| part.parse().ok()).collect();
+    let limits = match numbers.as_deref() {
+        Some([full]) => StartupLimits { begin: *full, percent: 100, full: *full },
+        Some([begin, percent, full]) => StartupLimits { begin: *begin, percent: *percent, full: *full },
+        _ => return Err(wrong()),
+    };
+    if limits.begin == 0
+        || limits.full < limits.begin
+        || limits.full > 1_000_000
+        || !(1..=100).contains(&limits.percent)
+    {
+        return Err(format!(
+            "`{text}` is out of range; the first number is at least 1 and not above the third, the second is 1 to 100"
+        ));
+    }
+    Ok(limits)
 }
 
 /// A literal address and port to listen on; port 0 lets the system choose one.

@@ -155,16 +155,15 @@ async fn verifies_the_trail(ledger: Ledger) {
     // Somebody with the database in hands changes an entry.
     match gateway.database() {
         None => {
-            let url = format!("sqlite://{}", gateway.data().join("causeway.db").display());
-            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-            for statement in [
-                "drop trigger audit_entries_no_update",
-                "update audit_entries set body = cast(replace(cast(body as text), '/inbound/3', '/inbound/4') as blob) \
-                 where path = '/inbound/3'",
-            ] {
-                connection.execute(statement).await.unwrap();
-            }
-            connection.close().await.unwrap();
+            let connection = rusqlite::Connection::open(gateway.data().join("causeway.db")).unwrap();
+            connection
+                .execute_batch(
+                    "drop trigger audit_entries_no_update; \
+                     update audit_entries \
+                     set body = cast(replace(cast(body as text), '/inbound/3', '/inbound/4') as blob) \
+                     where path = '/inbound/3';",
+                )
+                .unwrap();
         }
         Some(url) => {
             let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
@@ -254,6 +253,15 @@ async fn quickstart_twice() {
     );
     let ran = shell(line.clone()).await.unwrap();
     assert!(ran.status.success(), "{line}: {}\n{said}", text(&ran));
+    // lftp's as printed, with something to do in place of a terminal.
+    if has_tool("lftp") {
+        let lftp = pasteable(&said, "lftp ");
+        assert_eq!(lftp.len(), 1, "{said}");
+        let line = lftp[0].replacen("-e \"", "-e \"set cmd:fail-exit yes; ", 1);
+        let line = line.replacen("\" -u", "; cls ftps.toml; quit\" -u", 1);
+        let ran = shell(line.clone()).await.unwrap();
+        assert!(ran.status.success() && text(&ran).contains("ftps.toml"), "{line}: {}", text(&ran));
+    }
     drop(first);
     let (_second, again) = quickstart(folder.path(), base).await;
     assert_eq!(pasteable(&again, "curl "), curls, "a second start reuses all of it");

@@ -19,6 +19,10 @@ on_both_ledgers!(ledger_faults, blob_faults);
 
 const OLD: &[u8] = b"the old version";
 
+/// A content that is written piece by piece and sealed, and one that is written in one step: how long, whether it
+/// overwrites, and how many writes of the ledger it takes at the least (begin, seal where there is one, publish).
+const CASES: [(usize, bool, usize); 4] = [(180_000, false, 3), (180_000, true, 3), (4_000, false, 2), (4_000, true, 2)];
+
 async fn put(gateway: &Gateway, session: &Arc<Session>, name: &str, content: &Bytes) -> Result<()> {
     let upload = gateway.begin_upload(session, &path(name), UploadOptions::new(Disposition::Replace)).await?;
     // In pieces above the interval of checkpoints, so that those are among the steps.
@@ -69,12 +73,12 @@ struct Case {
 }
 
 impl Case {
-    async fn new(ledger: Ledger, overwrites: bool) -> Self {
+    async fn new(ledger: Ledger, len: usize, overwrites: bool) -> Self {
         let case = Self {
             place: Place::new(ledger).await,
             blobs: PowerCut::new(),
             installation: uuid::Uuid::new_v4(),
-            content: Random::from(7).bytes(180_000),
+            content: Random::from(7).bytes(len),
             overwrites,
         };
         let gateway = case.gateway().await;
@@ -117,18 +121,18 @@ impl Case {
 }
 
 async fn ledger_faults(ledger: Ledger) {
-    for overwrites in [false, true] {
+    for (len, overwrites, least) in CASES {
         for fault in [Fault::Refused, Fault::AnswerLost, Fault::Gone { done: false }, Fault::Gone { done: true }] {
             let (mut steps, mut acknowledged, mut visible_though_failed) = (0, 0, 0);
             loop {
-                let case = Case::new(ledger, overwrites).await;
+                let case = Case::new(ledger, len, overwrites).await;
                 let faulty = Faulty::new(case.place.open().await, fault);
                 let gateway = start(faulty.clone(), Arc::new(case.blobs.clone()), case.installation).await.unwrap();
                 let session = sftp(&gateway, "app").await;
                 faulty.fail_after(steps);
                 let work = put(&gateway, &session, "/f", &case.content);
                 let answered = tokio::time::timeout(Duration::from_mins(1), work).await.expect("it hangs");
-                let what = format!("overwrites: {overwrites}, {fault:?} at write {steps}: {answered:?}");
+                let what = format!("{len} bytes, overwrites: {overwrites}, {fault:?} at write {steps}: {answered:?}");
                 let failed = faulty.failed();
                 drop((session, gateway));
                 case.check(&answered, &what).await;
@@ -141,7 +145,7 @@ async fn ledger_faults(ledger: Ledger) {
                 steps += 1;
                 assert!(steps < 50, "writes without end");
             }
-            assert!(steps >= 3, "begin, seal and publish are writes of their own: {steps}");
+            assert!(steps >= least, "begin, seal and publish are writes of their own: {steps}");
             if fault == Fault::AnswerLost {
                 // The last write is the publication: its lost answer is looked up, and the upload is acknowledged.
                 assert!(
@@ -154,18 +158,19 @@ async fn ledger_faults(ledger: Ledger) {
 }
 
 async fn blob_faults(ledger: Ledger) {
-    for overwrites in [false, true] {
+    for (len, overwrites, _) in CASES {
         for op in [Op::Create, Op::Append, Op::Sync] {
             for kind in [ErrorKind::Internal, ErrorKind::NoSpace] {
                 for nth in 0..8 {
-                    let case = Case::new(ledger, overwrites).await;
+                    let case = Case::new(ledger, len, overwrites).await;
                     let gateway = case.gateway().await;
                     let session = sftp(&gateway, "app").await;
                     case.blobs.take_log();
                     case.blobs.fail_after(op, nth, kind);
                     let answered = put(&gateway, &session, "/f", &case.content).await;
                     let done = case.blobs.take_log().iter().filter(|(done, _)| *done == op).count();
-                    let what = format!("overwrites: {overwrites}, {op:?} number {nth} fails: {answered:?}");
+                    let what =
+                        format!("{len} bytes, overwrites: {overwrites}, {op:?} number {nth} fails: {answered:?}");
                     assert_eq!(answered.is_err(), done > nth, "{what}: a failed step is never an acknowledgement");
                     if let Err(error) = &answered {
                         assert_eq!(error.kind(), kind, "{what}");

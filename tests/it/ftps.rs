@@ -267,7 +267,7 @@ async fn text_and_packed_data_are_translated() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_may_have_rules_of_its_own() {
     let plan = Plan::new(Ledger::Sqlite)
-        .login("old01", "ftps = { session_reuse = \"optional\", close_notify = \"optional\" }");
+        .partner_login("old01", "ftps = { session_reuse = \"optional\", close_notify = \"optional\" }");
     let gateway = plan.start().await;
     let rest = gateway.rest("orders");
     for (login, allowed) in [("old01", true), ("edi01", false)] {
@@ -323,7 +323,7 @@ async fn sessions_end_with_the_gateway() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_certificate_is_taken_while_serving() {
-    let gateway = Plan::new(Ledger::Sqlite).start().await;
+    let gateway = Plan::new(Ledger::Sqlite).limits("penalty_exempt = [\"127.0.0.0/8\"]").start().await;
     let certs = gateway.data().join("certs");
     let mut old = Ftps::login(&gateway, "edi01").await;
     // Another development certificate takes the place of this one: made by another gateway.

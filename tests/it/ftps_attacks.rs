@@ -191,6 +191,7 @@ async fn bombs_are_bounded() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_clients_are_told_to_go() {
     let plan = Plan::new(Ledger::Sqlite)
+        .limits("penalty_exempt = [\"127.0.0.0/8\"]")
         .ftps("login_grace = \"2s\"")
         .ftps("idle_timeout = \"2s\"")
         .ftps("stall_timeout = \"1s\"")

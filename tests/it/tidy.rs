@@ -60,6 +60,7 @@ fn arrows_point_one_way() {
         "russh",
         "axum",
         "sqlx",
+        "rusqlite",
         "rustls",
         "tokio-rustls",
         "object_store",
@@ -77,9 +78,9 @@ fn arrows_point_one_way() {
     assert!(workspace(&core).is_empty(), "core sees no other crate of the workspace");
     for (manifest, foreign) in [
         ("store/Cargo.toml", &["russh", "axum", "rustls", "hyper"][..]),
-        ("protocols/sftp/Cargo.toml", &["axum", "sqlx", "rustls", "hyper", "http"]),
-        ("protocols/ftp/Cargo.toml", &["axum", "sqlx", "russh", "hyper", "http"]),
-        ("api/Cargo.toml", &["russh", "sqlx", "rustls", "tokio-rustls"]),
+        ("protocols/sftp/Cargo.toml", &["axum", "sqlx", "rusqlite", "rustls", "hyper", "http"]),
+        ("protocols/ftp/Cargo.toml", &["axum", "sqlx", "rusqlite", "russh", "hyper", "http"]),
+        ("api/Cargo.toml", &["russh", "sqlx", "rusqlite", "rustls", "tokio-rustls"]),
     ] {
         let seen = dependencies(manifest);
         assert_eq!(workspace(&seen), ["causeway-core"], "{manifest}: the middle crates see core alone");

@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::ErrorKind;
+use crate::identity::Factor;
 
 fn facts() -> Facts {
     let peer = Peer {
@@ -19,7 +20,7 @@ fn uploaded() -> Facts {
         identity: Some("edi-partner".into()),
         login: Some("edi01".into()),
         session: Some(Uuid::from_u128(1)),
-        auth_method: Some(AuthMethod::PublicKey),
+        auth_method: Some(AuthMethod::one(Factor::PublicKey)),
         transfer_id: Some(Uuid::from_u128(2)),
         file_id: Some(Uuid::from_u128(3)),
         path: Some("/inbound/orders.csv".into()),

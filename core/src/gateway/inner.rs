@@ -16,10 +16,10 @@ use super::access::Place;
 use super::{Parts, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
-use crate::identity::{Directory, PasswordVerifier, Session, Throttle};
+use crate::identity::{Codes, Directory, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::Reap;
 use crate::namespace::Target;
-use crate::ports::{BlobStore, Durability, Ledger, Tx, WebhookSender, transact};
+use crate::ports::{BlobStore, Durability, KeySource, Ledger, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
 use crate::transfer::{Pacer, UploadCore};
 
@@ -35,6 +35,13 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) verifier: PasswordVerifier,
     pub(crate) throttle: Throttle,
+    pub(crate) codes: Codes,
+    pub(crate) keys: Arc<dyn KeySource>,
+    /// Key files whose faults were told.
+    pub(crate) complaints: Mutex<HashSet<String>>,
+    pub(crate) penalties: Penalties,
+    /// The sessions that are here.
+    pub(crate) places: Arc<Places>,
     /// This process.
     pub(crate) incarnation: Uuid,
     /// Wakes the sequencer.
@@ -72,13 +79,18 @@ pub(crate) fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Inner {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { ledger, storages, directory, sender, settings } = parts;
+        let Parts { ledger, storages, directory, keys, sender, settings } = parts;
         let (reaper, reaped) = mpsc::unbounded_channel();
         // Argon2 takes memory and a core for some ten milliseconds: as many at once as there are cores.
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
             verifier: PasswordVerifier::new(parallel, directory.sample_hash().map(ExposeSecret::expose_secret)),
             throttle: Throttle::new(settings.throttle),
+            codes: Codes::new(settings.throttle),
+            keys,
+            complaints: Mutex::default(),
+            penalties: Penalties::new(settings.penalties.clone()),
+            places: Places::new(settings.sessions),
             ledger,
             storages,
             directory,

@@ -1,21 +1,20 @@
-//! Letting callers in: one place for every protocol and credential.
+//! Letting callers in: one place for every protocol and credential. What a credential proves is in [`super::proof`].
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use secrecy::ExposeSecret as _;
-use subtle::ConstantTimeEq as _;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::inner::{Inner, held};
+use super::proof::{Proof, allowed_from};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::identity::{
-    AuthMethod, Credential, Identity, LoginMatch, Peer, Protocol, PublicKey, ScopeSet, Session, Tenant, hash_key,
+    AuthMethod, Credential, Factor, FactorSet, LoginMatch, Offence, Peer, Place, Progress, Protocol, PublicKey,
+    Session, hash_key,
 };
 use crate::namespace::ensure_folder;
 use crate::path::VirtualPath;
@@ -35,33 +34,33 @@ const REFUSALS_PAUSE: Duration = Duration::from_mins(1);
 /// How many of them are remembered.
 const MAX_REFUSALS: usize = 10_000;
 
-/// `::ffff:192.0.2.7` is 192.0.2.7.
-fn allowed_from(networks: &[IpNet], ip: IpAddr) -> bool {
-    networks.is_empty() || networks.iter().any(|network| network.contains(&ip.to_canonical()))
+/// What a step of a login came to.
+#[derive(Debug)]
+pub enum Admission {
+    /// The caller is in.
+    In(Arc<Session>),
+    /// The credential is right, and the login must prove more: what would bring it on.
+    More(FactorSet),
 }
 
-/// What a credential proved.
-struct Proof {
-    tenant: Arc<Tenant>,
-    identity: Arc<Identity>,
-    login: Arc<str>,
-    scopes: ScopeSet,
-    home: VirtualPath,
+/// Whom a caller says that he is.
+struct Claim {
+    /// As it was sent; of an API key none of it.
+    name: String,
     method: AuthMethod,
-    expires: Option<OffsetDateTime>,
+    /// The name that failures are counted under: one, however it is written.
+    counted: String,
+    /// Whether there is such a login; it may not be one that may come this way.
+    found: Option<LoginMatch>,
+    ip: IpAddr,
 }
 
-impl Proof {
-    fn of_login(found: LoginMatch, method: AuthMethod) -> Self {
-        let LoginMatch { tenant, identity, login } = found;
-        Self {
-            scopes: identity.scopes,
-            home: login.home.clone(),
-            login: login.username.clone(),
-            tenant,
-            identity,
-            method,
-            expires: None,
+impl Claim {
+    /// Only what can be guessed counts as a failed login: nobody guesses a key, and clients show all that they have.
+    const fn is_guess(&self) -> bool {
+        match self.method {
+            AuthMethod::Login(proven) => !proven.has(Factor::PublicKey) && !proven.has(Factor::Certificate),
+            AuthMethod::ApiKey => true,
         }
     }
 }
@@ -69,128 +68,149 @@ impl Proof {
 impl Inner {
     /// See [`super::Gateway::login`].
     pub(crate) async fn login(&self, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
-        self.require_open()?;
-        let (name, method) = match &credential {
-            Credential::Password { login, .. } => (login.clone(), AuthMethod::Password),
-            Credential::PublicKey { login, .. } => (login.clone(), AuthMethod::PublicKey),
-            Credential::ApiKey(key) => {
-                // Counted per key that was sent, by a piece of its digest: one application with a wrong key must not
-                // lock out its neighbours behind the same address.
-                let digest = hash_key(key.expose_secret());
-                (format!("{API_KEYS} {}", hex::encode(digest.get(..8).unwrap_or_default())), AuthMethod::ApiKey)
-            }
-        };
-        let ip = peer.ip.to_canonical();
-        let counted = self.counted(&name);
-        let proof = if let Err(throttled) = self.throttle.check(&counted, ip) {
-            Err(throttled)
-        } else {
-            let proof = self.prove(credential, &counted, peer).await;
-            // Guesses that were all let in before the first one failed: the limit holds for them too.
-            match (self.throttle.check(&counted, ip), proof) {
-                (Err(throttled), _) => Err(throttled),
-                (Ok(()), Some(proof)) => {
-                    self.throttle.succeeded(&counted, ip);
-                    Ok(proof)
-                }
-                (Ok(()), None) => {
-                    self.throttle.failed(&counted, ip);
-                    Err(refused())
-                }
-            }
-        };
-        match proof {
-            Ok(proof) => {
-                let session = Arc::new(Session {
-                    id: Uuid::now_v7(),
-                    tenant: proof.tenant,
-                    identity: proof.identity,
-                    login: proof.login,
-                    protocol: peer.protocol,
-                    client_ip: ip,
-                    scopes: proof.scopes,
-                    home: proof.home,
-                    auth_method: proof.method,
-                    cipher: peer.cipher.clone(),
-                    client_version: peer.client_version.clone(),
-                    expires: proof.expires,
-                    opened: AtomicBool::new(false),
-                });
-                self.ensure_view(&session).await?;
-                if peer.protocol != Protocol::Api {
-                    self.put_opened(&session).await?;
-                }
-                Ok(session)
-            }
-            Err(error) => {
-                if error.kind() != ErrorKind::Throttled || self.is_first_refusal(&counted, ip) {
-                    self.put_refused_login(&name, method, peer, &error).await;
-                }
+        let claim = self.claim(&credential, peer);
+        match self.log_in(&mut Progress::new(), credential, peer).await? {
+            Admission::In(session) => Ok(session),
+            Admission::More(_) => {
+                let error = refused();
+                self.put_refused_login(&claim, peer, &error).await;
                 Err(error)
             }
         }
     }
 
-    /// The name that failures of a login are counted under: one, however it is written.
-    fn counted(&self, name: &str) -> String {
-        match self.directory.find_login(name) {
-            Some(found) => format!("{}@{}", found.login.username, found.tenant.id),
-            None => name.to_owned(),
-        }
-    }
-
-    async fn prove(&self, credential: Credential, counted: &str, peer: &Peer) -> Option<Proof> {
-        match credential {
-            Credential::Password { login, password } => {
-                let found = self.eligible(&login, peer);
-                // An unknown login, or one that may not come this way, costs as much time as a wrong password.
-                let hash = found.as_ref().and_then(|f| f.login.password_hash.as_ref());
-                let wanted = || self.throttle.check(counted, peer.ip.to_canonical()).is_ok();
-                let right = self.verifier.verify_while(hash, &password, wanted).await;
-                found.filter(|_| right).map(|f| Proof::of_login(f, AuthMethod::Password))
-            }
-            Credential::PublicKey { login, key } => {
-                let found = self.eligible(&login, peer)?;
-                holds_key(&found, &key).then(|| Proof::of_login(found, AuthMethod::PublicKey))
-            }
-            Credential::ApiKey(key) => {
-                let found = self.directory.find_api_key(&hash_key(key.expose_secret()))?;
-                let live = found.key.expires.is_none_or(|end| end > OffsetDateTime::now_utc());
-                if !live || peer.protocol != Protocol::Api || !allowed_from(&found.key.allow_from, peer.ip) {
-                    return None;
-                }
-                let narrowed = found.key.scopes;
-                Some(Proof {
-                    scopes: if narrowed.is_empty() {
-                        found.identity.scopes
-                    } else {
-                        found.identity.scopes.and(narrowed)
-                    },
-                    home: VirtualPath::root(),
-                    login: found.key.id.clone(),
-                    method: AuthMethod::ApiKey,
-                    expires: found.key.expires,
-                    tenant: found.tenant,
-                    identity: found.identity,
-                })
-            }
-        }
-    }
-
-    /// The login of this name, where it may come by this protocol and from this address.
-    fn eligible(&self, name: &str, peer: &Peer) -> Option<LoginMatch> {
-        let found = self.directory.find_login(name)?;
-        let by = match peer.protocol {
-            Protocol::Scp => Protocol::Sftp,
-            other => other,
+    /// See [`super::Gateway::log_in`].
+    pub(crate) async fn log_in(
+        &self,
+        progress: &mut Progress,
+        credential: Credential,
+        peer: &Peer,
+    ) -> Result<Admission> {
+        self.require_open()?;
+        let claim = self.claim(&credential, peer);
+        progress.bind(&claim.name);
+        let proof = match self.throttle.check(&claim.counted, claim.ip) {
+            Err(throttled) => Err(throttled),
+            Ok(()) => self.prove(&credential, &claim.counted, claim.found.as_ref(), progress.proven(), peer).await,
         };
-        (found.login.protocols.contains(&by) && allowed_from(&found.login.allow_from, peer.ip)).then_some(found)
+        // Guesses that were all let in before the first one failed: the limit holds for them too.
+        let proof = proof.and_then(|proof| self.throttle.check(&claim.counted, claim.ip).map(|()| proof));
+        let proof = match proof {
+            Ok(Some(proof)) => proof,
+            Ok(None) => {
+                let error = refused();
+                if claim.is_guess() {
+                    self.throttle.failed(&claim.counted, claim.ip);
+                    self.put_refused_login(&claim, peer, &error).await;
+                } else if self.is_first_refusal(&claim.counted, claim.ip) {
+                    self.put_refused_login(&claim, peer, &error).await;
+                }
+                return Err(error);
+            }
+            Err(error) => {
+                if error.kind() != ErrorKind::Throttled || self.is_first_refusal(&claim.counted, claim.ip) {
+                    self.put_refused_login(&claim, peer, &error).await;
+                }
+                return Err(error);
+            }
+        };
+        let proof = match proof {
+            Proof::Factor { found, factor } => {
+                progress.prove(factor, found.login.require);
+                if !progress.next().is_empty() {
+                    return Ok(Admission::More(progress.next()));
+                }
+                let proven = progress.proven();
+                progress.clear();
+                Proof::whole(found, proven)
+            }
+            whole @ Proof::Whole { .. } => whole,
+        };
+        // Only now: whoever knows one of two things must not be able to wipe out his guesses at the other.
+        self.throttle.succeeded(&claim.counted, claim.ip);
+        let place = match self.place(&proof, peer) {
+            Ok(place) => place,
+            Err(error) => {
+                if self.is_first_refusal(&claim.counted, claim.ip) {
+                    self.put_refused_login(&claim, peer, &error).await;
+                }
+                return Err(error);
+            }
+        };
+        self.enter(proof, place, peer).await.map(Admission::In)
+    }
+
+    /// A place among the sessions that last; a request of the API takes none.
+    fn place(&self, proof: &Proof, peer: &Peer) -> Result<Option<Place>> {
+        match (peer.protocol, proof) {
+            (Protocol::Sftp | Protocol::Scp | Protocol::Ftps, Proof::Whole { tenant, login, .. }) => {
+                self.places.enter(&tenant.id, login, peer.ip).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// See [`super::Gateway::offence_of`].
+    pub(crate) fn offence_of(&self, login: &str, peer: &Peer) -> Offence {
+        match self.directory.find_login(login) {
+            None => Offence::InvalidUser,
+            Some(found) if !allowed_from(&found.login.allow_from, peer.ip) => Offence::RefuseConnection,
+            Some(_) => Offence::AuthFail,
+        }
+    }
+
+    async fn enter(&self, proof: Proof, place: Option<Place>, peer: &Peer) -> Result<Arc<Session>> {
+        let Proof::Whole { tenant, identity, login, scopes, home, method, expires } = proof else {
+            return Err(refused());
+        };
+        let session = Arc::new(Session {
+            id: Uuid::now_v7(),
+            tenant,
+            identity,
+            login,
+            protocol: peer.protocol,
+            client_ip: peer.ip.to_canonical(),
+            scopes,
+            home,
+            auth_method: method,
+            cipher: peer.cipher.clone(),
+            client_version: peer.client_version.clone(),
+            expires,
+            opened: AtomicBool::new(false),
+            place: Mutex::new(place),
+        });
+        self.ensure_view(&session).await?;
+        if peer.protocol != Protocol::Api {
+            self.put_opened(&session).await?;
+        }
+        Ok(session)
+    }
+
+    fn claim(&self, credential: &Credential, peer: &Peer) -> Claim {
+        let ip = peer.ip.to_canonical();
+        match (credential, credential.factor(), credential.login()) {
+            (_, Some(factor), Some(login)) => {
+                let found = self.directory.find_login(login);
+                let counted = counted(login, found.as_ref());
+                Claim { name: login.to_owned(), method: AuthMethod::one(factor), counted, found, ip }
+            }
+            (Credential::ApiKey(key), ..) => {
+                // Counted per key that was sent, by a piece of its digest: one application with a wrong key must not
+                // lock out its neighbours behind the same address.
+                let digest = hash_key(key.expose_secret());
+                let name = format!("{API_KEYS} {}", hex::encode(digest.get(..8).unwrap_or_default()));
+                Claim { counted: name.clone(), name, method: AuthMethod::ApiKey, found: None, ip }
+            }
+            _ => Claim { name: String::new(), method: AuthMethod::ApiKey, counted: String::new(), found: None, ip },
+        }
     }
 
     /// See [`super::Gateway::accepts_key`].
-    pub(crate) fn accepts_key(&self, login: &str, key: &PublicKey, peer: &Peer) -> bool {
-        self.throttle.check(&self.counted(login), peer.ip.to_canonical()).is_ok()
-            && self.eligible(login, peer).is_some_and(|found| holds_key(&found, key))
+    pub(crate) async fn accepts_key(&self, progress: &mut Progress, login: &str, key: &PublicKey, peer: &Peer) -> bool {
+        progress.bind(login);
+        let found = self.directory.find_login(login);
+        self.throttle.check(&counted(login, found.as_ref()), peer.ip.to_canonical()).is_ok()
+            && self.holds_key(found.as_ref(), key, progress.proven(), peer).await
     }
 
     async fn put_opened(&self, session: &Session) -> Result<()> {
@@ -204,6 +224,7 @@ impl Inner {
 
     /// See [`super::Gateway::close_session`].
     pub(crate) async fn close_session(&self, session: &Session) {
+        session.leave();
         if !session.take_opened() {
             return;
         }
@@ -244,12 +265,12 @@ impl Inner {
         }
     }
 
-    async fn put_refused_login(&self, name: &str, method: AuthMethod, peer: &Peer, error: &Error) {
+    async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {
         let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login).failed(error);
         facts.status = Status::Denied;
-        facts.login = (method != AuthMethod::ApiKey).then(|| name.to_owned());
-        facts.auth_method = Some(method);
-        if let Some(found) = self.directory.find_login(name) {
+        facts.login = (claim.method != AuthMethod::ApiKey).then(|| claim.name.clone());
+        facts.auth_method = Some(claim.method);
+        if let Some(found) = &claim.found {
             facts.tenant = Some(found.tenant.id.clone());
             facts.identity = Some(found.identity.id.to_string());
         }
@@ -300,6 +321,10 @@ impl Inner {
     }
 }
 
-fn holds_key(found: &LoginMatch, key: &PublicKey) -> bool {
-    found.login.authorized_keys.iter().any(|known| bool::from(known.blob.ct_eq(&key.blob)))
+/// The name that failures of a login are counted under.
+fn counted(name: &str, found: Option<&LoginMatch>) -> String {
+    match found {
+        Some(found) => format!("{}@{}", found.login.username, found.tenant.id),
+        None => name.to_owned(),
+    }
 }

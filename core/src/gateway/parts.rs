@@ -8,8 +8,8 @@ use globset::GlobSet;
 use uuid::Uuid;
 
 use crate::events::Webhook;
-use crate::identity::{Directory, ThrottleLimits};
-use crate::ports::{BlobStore, Ledger, WebhookSender};
+use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
+use crate::ports::{BlobStore, KeySource, Ledger, WebhookSender};
 
 /// The rules that the configuration sets.
 #[derive(Clone, Debug)]
@@ -30,6 +30,10 @@ pub struct Settings {
     pub bandwidth_down: Option<u64>,
     /// Failed logins.
     pub throttle: ThrottleLimits,
+    /// What connections that do not become logins cost their source.
+    pub penalties: PenaltyLimits,
+    /// How many sessions there may be at the same time.
+    pub sessions: SessionLimits,
     /// How long a blob without reference is kept, beyond the oldest download under way.
     pub blob_grace: Duration,
     /// An open upload that receives nothing for this long is detached, so that another session of its identity can resume it.
@@ -52,6 +56,8 @@ pub struct Parts {
     pub storages: HashMap<String, Arc<dyn BlobStore>>,
     /// Who may come.
     pub directory: Directory,
+    /// The files of keys that mapping rules name.
+    pub keys: Arc<dyn KeySource>,
     /// How webhooks go out.
     pub sender: Arc<dyn WebhookSender>,
     /// The rules.

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
 use super::verify::cost_of;
-use super::{ApiKey, Identity, Login, Tenant, TenantRecord};
+use super::{ApiKey, Factor, Identity, Login, Mapping, Tenant, TenantRecord};
 
 /// Why tenants cannot stand beside each other. Each names what the operator has to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,29 @@ pub enum DirectoryError {
         /// The identity that is missing.
         identity: String,
     },
+    /// Two mapping rules of one tenant have this id.
+    DuplicateMapping {
+        /// The tenant's id.
+        tenant: String,
+        /// The rule's id.
+        mapping: String,
+    },
+    /// A mapping rule stands for an identity that its tenant does not have.
+    MappingWithoutIdentity {
+        /// The tenant's id.
+        tenant: String,
+        /// The rule's id.
+        mapping: String,
+        /// The identity that is missing.
+        identity: String,
+    },
+    /// A login must show a code, and has no secret that codes are made of.
+    CodeWithoutSecret {
+        /// The tenant's id.
+        tenant: String,
+        /// The username, or the id of the rule.
+        login: String,
+    },
     /// An API key stands for an identity that its tenant does not have.
     ApiKeyWithoutIdentity {
         /// The tenant's id.
@@ -84,6 +107,17 @@ impl fmt::Display for DirectoryError {
             Self::LoginWithoutIdentity { tenant, username, identity } => write!(
                 f,
                 "login `{username}` of tenant `{tenant}` names the identity `{identity}`, which is not there; add it or correct the name"
+            ),
+            Self::DuplicateMapping { tenant, mapping } => {
+                write!(f, "tenant `{tenant}` has two mappings `{mapping}`; rename one of them")
+            }
+            Self::MappingWithoutIdentity { tenant, mapping, identity } => write!(
+                f,
+                "mapping `{mapping}` of tenant `{tenant}` names the identity `{identity}`, which is not there; add it or correct the name"
+            ),
+            Self::CodeWithoutSecret { tenant, login } => write!(
+                f,
+                "`{login}` of tenant `{tenant}` requires a code (totp) but has no `totp_secret`; add it or take totp out of `require`"
             ),
             Self::ApiKeyWithoutIdentity { tenant, key, identity } => write!(
                 f,
@@ -123,6 +157,19 @@ struct Household {
     tenant: Arc<Tenant>,
     identities: HashMap<Arc<str>, Arc<Identity>>,
     logins: HashMap<Arc<str>, LoginMatch>,
+    /// In the order of the configuration.
+    mappings: Vec<(Mapping, Arc<Identity>)>,
+}
+
+impl Household {
+    /// What the first rule that knows the name makes of it.
+    fn map(&self, name: &str) -> Option<LoginMatch> {
+        let made = |(mapping, identity): &(Mapping, Arc<Identity>)| {
+            let login = Arc::new(mapping.login(name)?);
+            Some(LoginMatch { tenant: self.tenant.clone(), identity: identity.clone(), login })
+        };
+        self.mappings.iter().find_map(made)
+    }
 }
 
 /// Everybody who is known, looked up by login or key. A lookup is one or two steps in a hash map, so that requests
@@ -176,6 +223,10 @@ impl Directory {
                     identity: login.identity.to_string(),
                 });
             };
+            if login.require.names(Factor::Totp) && login.totp_secret.is_none() {
+                let login = login.username.to_string();
+                return Err(DirectoryError::CodeWithoutSecret { tenant: id.to_string(), login });
+            }
             let found = LoginMatch { tenant: tenant.clone(), identity, login: login.clone() };
             if logins.insert(login.username.clone(), found.clone()).is_some() {
                 let username = login.username.to_string();
@@ -183,6 +234,22 @@ impl Directory {
             }
             // The second tenant with a name makes it ambiguous, for both.
             self.usernames.entry(login.username.clone()).and_modify(|one| *one = None).or_insert(Some(found));
+        }
+
+        let mut mappings: Vec<(Mapping, Arc<Identity>)> = Vec::with_capacity(record.mappings.len());
+        for mapping in record.mappings {
+            let (tenant, name) = (id.to_string(), mapping.id.to_string());
+            let Some(identity) = identities.get(&mapping.identity).cloned() else {
+                let identity = mapping.identity.to_string();
+                return Err(DirectoryError::MappingWithoutIdentity { tenant, mapping: name, identity });
+            };
+            if mapping.require.names(Factor::Totp) {
+                return Err(DirectoryError::CodeWithoutSecret { tenant, login: name });
+            }
+            if mappings.iter().any(|(other, _)| other.id == mapping.id) {
+                return Err(DirectoryError::DuplicateMapping { tenant, mapping: name });
+            }
+            mappings.push((mapping, identity));
         }
 
         for key in record.api_keys {
@@ -206,18 +273,32 @@ impl Directory {
         }
 
         self.order.push(id.clone());
-        self.households.insert(id, Household { tenant, identities, logins });
+        self.households.insert(id, Household { tenant, identities, logins, mappings });
         Ok(())
     }
 
     /// The login of this name: an exact username of one tenant wins, else `name@tenant`, split at the last `@`
-    /// (SEMANTICS, "Names and views"). A bare name that several tenants have does not resolve.
+    /// (SEMANTICS, "Names and views"). A bare name that several tenants have does not resolve. Where there is no such
+    /// login the rules are asked, in the same order: a tenant that is named comes first, and a whole name that rules of
+    /// several tenants know does not resolve.
     pub fn find_login(&self, name: &str) -> Option<LoginMatch> {
-        if let Some(Some(exact)) = self.usernames.get(name) {
+        let exact = self.usernames.get(name);
+        if let Some(Some(exact)) = exact {
             return Some(exact.clone());
         }
-        let (username, tenant) = name.rsplit_once('@')?;
-        self.households.get(tenant)?.logins.get(username).cloned()
+        let named = name.rsplit_once('@').and_then(|(bare, tenant)| Some((bare, self.households.get(tenant)?)));
+        if let Some((bare, household)) = named {
+            let found = household.logins.get(bare).cloned().or_else(|| household.map(bare));
+            if found.is_some() {
+                return found;
+            }
+        }
+        // Several tenants have a login of this name; no rule decides between them.
+        if exact.is_some() {
+            return None;
+        }
+        let mut made = self.order.iter().filter_map(|id| self.households.get(id)?.map(name));
+        made.next().filter(|_| made.next().is_none())
     }
 
     /// The API key with this SHA-256.
@@ -229,6 +310,11 @@ impl Directory {
     pub fn find_api_key(&self, hash: &[u8; 32]) -> Option<KeyMatch> {
         let candidates = self.keys.get(&index_of(hash))?;
         candidates.iter().find(|found| bool::from(found.key.key_hash.ct_eq(hash))).cloned()
+    }
+
+    /// Whether any tenant has a CA of user certificates.
+    pub fn believes_certificates(&self) -> bool {
+        self.tenants().any(|tenant| !tenant.certificates.authorities.is_empty())
     }
 
     /// All tenants, in the order of the configuration.
@@ -274,12 +360,18 @@ fn index_of(hash: &[u8; 32]) -> [u8; 8] {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use crate::identity::{ScopeSet, View, hash_key};
+    use crate::identity::mapping::tests::mapping;
+    use crate::identity::{CertificateRules, Require, ScopeSet, View, hash_key};
     use crate::path::VirtualPath;
 
     fn record(tenant: &str, logins: &[&str], keys: &[(&str, &str)]) -> TenantRecord {
         TenantRecord {
-            tenant: Tenant { id: tenant.into(), quota: None, mounts: Vec::new() },
+            tenant: Tenant {
+                id: tenant.into(),
+                quota: None,
+                mounts: Vec::new(),
+                certificates: CertificateRules::default(),
+            },
             identities: vec![Identity {
                 id: "app".into(),
                 scopes: ScopeSet::all(),
@@ -287,6 +379,7 @@ mod tests {
                 view: View::default(),
             }],
             logins: logins.iter().map(|name| login(name, "app", None)).collect(),
+            mappings: Vec::new(),
             api_keys: keys.iter().map(|(id, key)| api_key(id, "app", hash_key(key))).collect(),
         }
     }
@@ -297,7 +390,10 @@ mod tests {
             identity: identity.into(),
             protocols: Vec::new(),
             password_hash: hash.map(SecretString::from),
+            totp_secret: None,
             authorized_keys: Vec::new(),
+            authorized_keys_file: None,
+            require: Require::Any,
             allow_from: Vec::new(),
             home: VirtualPath::parse("/").unwrap(),
         }
@@ -339,6 +435,67 @@ mod tests {
         assert_eq!(directory.tenants().map(|t| &*t.id).collect::<Vec<_>>(), ["acme", "globex"]);
         assert!(directory.tenant("acme").is_some() && directory.tenant("x").is_none());
         assert!(directory.identity("acme", "app").is_some() && directory.identity("acme", "x").is_none());
+    }
+
+    #[test]
+    fn logins_win_over_rules_and_then_the_order_counts() {
+        let rule = |id: &str, username: &str, home: &str| mapping(id, username, home, "keys/x").unwrap();
+        let mut acme = record("acme", &["branch-001", "both"], &[]);
+        acme.mappings = vec![
+            rule("branches", "branch-(?<nr>[0-9]{3})", "/b/${nr}"),
+            rule("wide", "b(?<all>.*)", "/wide/${all}"),
+            rule("mail", "(?<who>[a-z]+)@mail", "/mail/${who}"),
+        ];
+        let mut globex = record("globex", &["both"], &[]);
+        globex.mappings = vec![rule("branches", "branch-(?<nr>.*)", "/g/${nr}"), rule("x", "x+", "/x")];
+        let directory = Directory::new(vec![acme, globex]).unwrap();
+        let home = |name: &str| directory.find_login(name).map(|m| format!("{}{}", m.tenant.id, m.login.home));
+        for (name, wanted) in [
+            ("branch-001", Some("acme/")),
+            ("branch-002", None),
+            ("branch-002@acme", Some("acme/b/002")),
+            ("branch-002@globex", Some("globex/g/002")),
+            ("branch-x@acme", Some("acme/wide/ranch-x")),
+            ("bx", Some("acme/wide/x")),
+            ("xx", Some("globex/x")),
+            ("xx@globex", Some("globex/x")),
+            ("xx@acme", None),
+            ("bob@mail", Some("acme/wide/ob@mail")),
+            ("ann@mail", Some("acme/mail/ann")),
+            ("ann@mail@acme", Some("acme/mail/ann")),
+            ("both", None),
+            ("both@acme", Some("acme/")),
+            ("nobody", None),
+        ] {
+            assert_eq!(home(name).as_deref(), wanted, "{name}");
+        }
+        let found = directory.find_login("branch-002@acme").unwrap();
+        assert_eq!(
+            (&*found.login.username, &*found.identity.id),
+            ("branch-002", "app"),
+            "as configured: no tenant in it"
+        );
+    }
+
+    #[test]
+    fn rules_that_cannot_stand_are_refused() {
+        let rule = |id: &str| mapping(id, "a", "/", "k").unwrap();
+        let wrong = |change: &dyn Fn(&mut TenantRecord)| {
+            let mut record = record("acme", &["edi"], &[]);
+            change(&mut record);
+            Directory::new(vec![record]).unwrap_err().to_string()
+        };
+        let twice = wrong(&|r| r.mappings = vec![rule("m"), rule("m")]);
+        assert_eq!(twice, "tenant `acme` has two mappings `m`; rename one of them");
+        let nobody = wrong(&|r| r.mappings = vec![Mapping { identity: "x".into(), ..rule("m") }]);
+        assert!(nobody.starts_with("mapping `m` of tenant `acme` names the identity `x`"), "{nobody}");
+        let totp = Require::parse("publickey+totp").unwrap();
+        for (who, said) in [
+            ("m", wrong(&|r| r.mappings = vec![Mapping { require: totp, ..rule("m") }])),
+            ("edi", wrong(&|r| r.logins[0].require = totp)),
+        ] {
+            assert!(said.starts_with(&format!("`{who}` of tenant `acme` requires a code")), "{said}");
+        }
     }
 
     #[test]

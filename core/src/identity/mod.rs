@@ -1,10 +1,19 @@
 //! Who is asking: tenants, identities, the logins and keys that are mapped onto them, and live sessions. A login is
 //! only another way to become an identity; what the identity may do is decided in [`crate::policy`].
 
+mod authorized_keys;
+mod certificate;
 mod directory;
+mod mapping;
+mod penalty;
 mod permission;
+mod places;
+mod public_key;
+mod require;
 mod session;
+mod source;
 mod throttle;
+mod totp;
 mod verify;
 mod view;
 
@@ -16,10 +25,21 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
+pub use authorized_keys::{AuthorizedKey, KeyLineError, parse_key_file};
+pub use certificate::{CertificateRefusal, CertificateRules, Revocations, UserCertificate};
 pub use directory::{Directory, DirectoryError, KeyMatch, LoginMatch};
+pub use mapping::{Mapping, MappingError, NamePattern, PathTemplate};
+pub use penalty::{Offence, Overflow, Penalties, PenaltyLimits};
 pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
+pub use places::SessionLimits;
+pub(crate) use places::{Place, Places};
+pub use public_key::PublicKey;
+pub use require::{Factor, FactorSet, Progress, Require};
 pub use session::{AuthMethod, Session};
+pub use source::source_of;
 pub use throttle::{Throttle, ThrottleLimits};
+pub(crate) use totp::Codes;
+pub use totp::{check_totp_secret, generate_totp_secret};
 pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, generate_key, hash_key, hash_password};
 pub use view::{Resolved, View, ViewEntry};
 
@@ -84,6 +104,8 @@ pub struct Tenant {
     pub quota: Option<u64>,
     /// At least one, with one at `/`.
     pub mounts: Vec<Mount>,
+    /// Which OpenSSH user certificates its logins may show.
+    pub certificates: CertificateRules,
 }
 
 impl Tenant {
@@ -107,32 +129,6 @@ pub struct Identity {
     pub view: View,
 }
 
-/// An OpenSSH public key: the algorithm's name and the key blob of RFC 4253 section 6.6.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PublicKey {
-    /// The blob, which begins with the algorithm's name.
-    pub blob: Vec<u8>,
-}
-
-impl PublicKey {
-    /// Reads a line of `authorized_keys` or a `.pub` file: `algorithm base64 comment`. Options before the algorithm are
-    /// refused, as nothing here would honour them. None where the line is no key.
-    pub fn from_line(line: &str) -> Option<Self> {
-        use base64::Engine as _;
-        let mut words = line.split_ascii_whitespace();
-        let algorithm = words.next()?;
-        let blob = base64::engine::general_purpose::STANDARD.decode(words.next()?).ok()?;
-        let length = u32::from_be_bytes(blob.get(..4)?.try_into().ok()?) as usize;
-        (blob.get(4..4usize.checked_add(length)?)? == algorithm.as_bytes()).then_some(Self { blob })
-    }
-}
-
-impl fmt::Debug for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey({} bytes)", self.blob.len())
-    }
-}
-
 /// A legacy login and the identity that it becomes.
 #[derive(Clone, Debug)]
 pub struct Login {
@@ -144,8 +140,14 @@ pub struct Login {
     pub protocols: Vec<Protocol>,
     /// Argon2id PHC string.
     pub password_hash: Option<SecretString>,
+    /// The secret of its time-based codes, in base32 (see [`check_totp_secret`]).
+    pub totp_secret: Option<SecretString>,
     /// Keys that it may sign with.
-    pub authorized_keys: Vec<PublicKey>,
+    pub authorized_keys: Vec<AuthorizedKey>,
+    /// A file of more keys, which is read at each login (see [`crate::ports::KeySource`]).
+    pub authorized_keys_file: Option<String>,
+    /// What it must prove.
+    pub require: Require,
     /// Networks that it may come from; empty: all.
     pub allow_from: Vec<IpNet>,
     /// Start folder and root, in the identity's view.
@@ -178,6 +180,8 @@ pub struct TenantRecord {
     pub identities: Vec<Identity>,
     /// Its logins.
     pub logins: Vec<Login>,
+    /// Rules for more logins; the first that matches counts.
+    pub mappings: Vec<Mapping>,
     /// Its API keys.
     pub api_keys: Vec<ApiKey>,
 }
@@ -199,8 +203,46 @@ pub enum Credential {
         /// The key that signed.
         key: PublicKey,
     },
+    /// A login and a certificate whose signatures the transport has verified.
+    Certificate {
+        /// `name` or `name@tenant`.
+        login: String,
+        /// The certificate.
+        certificate: UserCertificate,
+    },
+    /// A login and the time-based code of its second step (RFC 6238).
+    Code {
+        /// `name` or `name@tenant`.
+        login: String,
+        /// As typed.
+        code: SecretString,
+    },
     /// An API key (`cwk_…`).
     ApiKey(SecretString),
+}
+
+impl Credential {
+    /// What it would prove of a login; none for an API key, which is no login's.
+    pub const fn factor(&self) -> Option<Factor> {
+        match self {
+            Self::Password { .. } => Some(Factor::Password),
+            Self::PublicKey { .. } => Some(Factor::PublicKey),
+            Self::Certificate { .. } => Some(Factor::Certificate),
+            Self::Code { .. } => Some(Factor::Totp),
+            Self::ApiKey(_) => None,
+        }
+    }
+
+    /// The login's name as it was sent; none for an API key.
+    pub fn login(&self) -> Option<&str> {
+        match self {
+            Self::Password { login, .. }
+            | Self::PublicKey { login, .. }
+            | Self::Certificate { login, .. }
+            | Self::Code { login, .. } => Some(login),
+            Self::ApiKey(_) => None,
+        }
+    }
 }
 
 /// The other end of a connection.

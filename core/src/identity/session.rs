@@ -1,31 +1,33 @@
 //! A session: an identity that is here, and how it came.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use super::{Identity, Protocol, ScopeSet, Tenant};
+use super::{Factor, FactorSet, Identity, Place, Protocol, ScopeSet, Tenant};
 use crate::path::VirtualPath;
 
 /// How a session was authenticated, by the names that audit entries carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMethod {
-    /// A password.
-    Password,
-    /// An SSH public key.
-    PublicKey,
+    /// What a login has proven, one thing or several.
+    Login(FactorSet),
     /// An API key.
     ApiKey,
 }
 
 impl AuthMethod {
-    /// The name in audit entries and in `GET /auth/validate`.
+    /// One thing that a login proves.
+    pub const fn one(factor: Factor) -> Self {
+        Self::Login(FactorSet::NONE.with(factor))
+    }
+
+    /// The name in audit entries and in `GET /auth/validate`: `password`, `publickey+totp`, `api_key` …
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Password => "password",
-            Self::PublicKey => "publickey",
+            Self::Login(proven) => proven.as_str(),
             Self::ApiKey => "api_key",
         }
     }
@@ -61,9 +63,37 @@ pub struct Session {
     pub expires: Option<time::OffsetDateTime>,
     /// Whether `session.opened` was told, so that `session.closed` follows once.
     pub(crate) opened: AtomicBool,
+    /// Its place among the sessions of its login and of its address, until it is closed.
+    pub(crate) place: Mutex<Option<Place>>,
 }
 
 impl Session {
+    /// The same session as another protocol of its connection acts in it: scp over SSH beside SFTP. Only the protocol's
+    /// name in events and audit entries differs; who ends the session ends the first one.
+    pub fn over(&self, protocol: Protocol) -> Self {
+        Self {
+            id: self.id,
+            tenant: self.tenant.clone(),
+            identity: self.identity.clone(),
+            login: self.login.clone(),
+            protocol,
+            client_ip: self.client_ip,
+            scopes: self.scopes,
+            home: self.home.clone(),
+            auth_method: self.auth_method,
+            cipher: self.cipher.clone(),
+            client_version: self.client_version.clone(),
+            expires: self.expires,
+            opened: AtomicBool::new(false),
+            place: Mutex::new(None),
+        }
+    }
+
+    /// Gives its place to the next session.
+    pub(crate) fn leave(&self) {
+        drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
     /// Takes the mark that the session was opened; true for the first caller.
     pub(crate) fn take_opened(&self) -> bool {
         self.opened.swap(false, Ordering::AcqRel)

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
+use super::source::source_of;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many pairs, and how many addresses, are remembered at most: about ten megabytes each.
@@ -73,7 +74,7 @@ impl Throttle {
     /// must not buy guesses at those of others.
     pub fn succeeded(&self, login: &str, ip: IpAddr) {
         if self.limits.failures > 0 {
-            self.counts().pairs.entries.remove(&(digest(login), source(ip)));
+            self.counts().pairs.entries.remove(&(digest(login), source_of(ip)));
         }
     }
 
@@ -81,7 +82,7 @@ impl Throttle {
         if self.limits.failures == 0 {
             return Ok(());
         }
-        let ip = source(ip);
+        let ip = source_of(ip);
         let counts = self.counts();
         // Until somebody fails, nothing need be hashed.
         if counts.addresses.entries.is_empty() {
@@ -103,7 +104,7 @@ impl Throttle {
         if limit == 0 {
             return;
         }
-        let ip = source(ip);
+        let ip = source_of(ip);
         let login = digest(login);
         let mut counts = self.counts();
         counts.pairs.count((login, ip), limit, self.limits, now);
@@ -183,14 +184,6 @@ impl<K: Eq + Hash + Copy> Table<K> {
         for (_, key) in by_rest {
             self.entries.remove(&key);
         }
-    }
-}
-
-/// What an address counts as.
-fn source(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
     }
 }
 

@@ -83,17 +83,20 @@ impl Inner {
                 extra.insert(name.as_str().to_owned(), entry);
             }
         }
-        let mut partials = BTreeMap::new();
         let viewer = Viewer::of(session);
-        if let (Some(id), true) = (node, viewer.partials) {
-            for mut row in query.uploads_within(id, &session.tenant.id, &session.identity.id).await? {
-                if viewer.sees(&row) && !shadowed.contains(&row.name) {
-                    self.bring_up_to_date(&mut row).await;
-                    partials.entry(row.name.clone()).or_insert(row);
-                }
+        let uploads = match node {
+            Some(id) if viewer.partials => query.uploads_within(id, &session.tenant.id, &session.identity.id).await?,
+            _ => Vec::new(),
+        };
+        // The holders of uploads may be waited for, and must not wait for this connection.
+        drop(query);
+        let mut partials = BTreeMap::new();
+        for mut row in uploads {
+            if viewer.sees(&row) && !shadowed.contains(&row.name) {
+                self.bring_up_to_date(&mut row).await;
+                partials.entry(row.name.clone()).or_insert(row);
             }
         }
-        drop(query);
         self.put(Durability::Process, facts.audit(), Vec::new()).await?;
         let mut listing = Listing {
             inner: self.clone(),

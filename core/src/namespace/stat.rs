@@ -58,7 +58,10 @@ impl Inner {
             (Some(entry), _, _) if entry.folder => Some(entry.clone()),
             (_, Some(parent), Some(_)) => {
                 let (_, name) = place.split()?;
-                match Viewer::of(session).upload(&mut *query, parent.id, &name).await? {
+                let upload = Viewer::of(session).upload(&mut *query, parent.id, &name).await?;
+                // Its holder may be waited for, and must not wait for this connection.
+                drop(query);
+                match upload {
                     Some(mut row) => {
                         self.bring_up_to_date(&mut row).await;
                         Some(Entry::of_upload(&row, entry.as_ref(), path.clone()))

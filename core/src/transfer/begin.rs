@@ -224,16 +224,6 @@ pub(crate) fn require_match(digests: Option<&[[u8; 32]]>, visible: Option<&Node>
 }
 
 impl Inner {
-    /// See [`crate::Gateway::room`].
-    pub(crate) async fn room(&self, session: &Session) -> Result<Option<u64>> {
-        let (tenant, identity) = (&session.tenant, &session.identity);
-        if tenant.quota.is_none() && identity.quota.is_none() {
-            return Ok(None);
-        }
-        let mut query = self.ledger.read().await?;
-        quota_room(&mut *query, (&tenant.id, tenant.quota), (&identity.id, identity.quota)).await.map(Some)
-    }
-
     /// The bandwidth of a session, shared by all that it moves at a time.
     pub(crate) fn pacer(&self, session: &Session) -> Arc<Pacer> {
         let mut pacers = held(&self.pacers);

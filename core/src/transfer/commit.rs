@@ -41,9 +41,10 @@ async fn commit_held(core: &UploadCore) -> Result<Receipt> {
     if work.row.compare_base && !work.wrote && work.failed.is_none() {
         return close_unchanged(core, work).await;
     }
-    if let Err(error) = prepare(core, &mut work).await {
-        return Err(give_up(core, &work, error).await);
-    }
+    let whole = match prepare(core, &mut work).await {
+        Ok(whole) => whole,
+        Err(error) => return Err(give_up(core, &work, error).await),
+    };
     let sha256 = match work.digest(&core.inner).await {
         Ok(sha256) => sha256,
         Err(error) => return Err(give_up(core, &work, error).await),
@@ -62,34 +63,43 @@ async fn commit_held(core: &UploadCore) -> Result<Receipt> {
     }
     // Sealing keeps other sessions out while the content becomes durable: both at once, the transaction after both. The
     // seal stores no more than the last checkpoint, so that a crash in between leaves no row that promises bytes which
-    // did not reach the disk.
-    let sealed = UploadRow { state: UploadState::Sealed, updated_at: now(), ..work.row.clone() };
-    let (seal, sync) = tokio::join!(seal(core, sealed), work.sync());
+    // did not reach the disk. A content that is written in one step is not worth a transaction to keep others out: whoever
+    // takes the upload over meanwhile finds it empty, and the transaction below finds another generation or state.
+    let (state, (seal, sync)) = if whole {
+        (UploadState::Open, (Ok(()), work.sync().await))
+    } else {
+        let sealed = UploadRow { state: UploadState::Sealed, updated_at: now(), ..work.row.clone() };
+        (UploadState::Sealed, tokio::join!(seal(core, sealed), work.sync()))
+    };
     if let Err(error) = sync {
         // A failed sync is not tried again: what was written is given up.
         put_discarded(core, &work, Status::Failed, &error).await?;
         return Err(error);
     }
-    work.row = work.checkpointed(UploadState::Sealed);
+    work.row = work.checkpointed(state);
     if let Err(error) = seal {
         return Err(give_up(core, &work, error).await);
     }
     publish(core, &work, sha256).await
 }
 
-/// Everything that must hold before the content is hashed: all bytes written, the announced size reached.
-async fn prepare(core: &UploadCore, work: &mut Work) -> Result<()> {
+/// Everything that must hold before the content is hashed: all bytes written, or in hand as a whole (then true), the
+/// announced size reached.
+async fn prepare(core: &UploadCore, work: &mut Work) -> Result<bool> {
     work.check()?;
     work.reattach(&core.inner).await?;
-    work.flush().await?;
-    work.land().await?;
+    let whole = work.take_whole();
+    if !whole {
+        work.flush().await?;
+        work.land().await?;
+    }
     if core.options.declared_size.is_some_and(|size| size != work.size) {
         return Err(Error::new(ErrorKind::Incomplete, "fewer bytes came than were announced; nothing was published"));
     }
     let size = work.size;
     core.reserve(work, size).await?;
     work.segments.fill(size);
-    Ok(())
+    Ok(whole)
 }
 
 async fn compact(core: &UploadCore, work: &mut Work) -> Result<()> {
@@ -164,6 +174,11 @@ async fn publish(core: &UploadCore, work: &Work, sha256: [u8; 32]) -> Result<Rec
     facts.transfer_id = Some(core.id);
     facts.size = Some(row.size);
     facts.bytes = Some(work.received);
+    if let Some(from) = work.copied_from() {
+        facts.operation = Operation::Copy;
+        facts.previous_path = Some(from.to_owned());
+        facts.bytes = Some(row.size);
+    }
     facts.complete = Some(true);
     facts.hash = Some(sha256);
     facts.duration_ms = u64::try_from(core.began.elapsed().as_millis()).ok();
@@ -254,7 +269,7 @@ impl Publication {
         }
         let created = existing.is_none();
         let node = self.switch(&mut *tx, existing, content).await?;
-        let generation = self.row.generation;
+        let (state, generation) = (self.row.state, self.row.generation);
         let committed = UploadRow {
             state: UploadState::Committed,
             reserved: 0,
@@ -263,7 +278,7 @@ impl Publication {
             updated_at: now(),
             ..self.row.clone()
         };
-        if !tx.update_upload(&committed, &[UploadState::Sealed], generation).await? {
+        if !tx.update_upload(&committed, &[state], generation).await? {
             return Err(taken_over());
         }
         self.facts.file_id = Some(node.id);
@@ -271,7 +286,9 @@ impl Publication {
         self.facts.at = now();
         tx.append_audit(&self.facts.audit()).await?;
         if !self.temporary {
-            let events = [self.facts.event("file.uploaded"), self.facts.event("transfer.completed")];
+            let copied = self.facts.operation == Operation::Copy;
+            let arrival = if copied { "file.copied" } else { "file.uploaded" };
+            let events = [self.facts.event(arrival), self.facts.event("transfer.completed")];
             tx.append_events(&events).await?;
         }
         Ok(Published { node, created })

@@ -56,6 +56,16 @@ impl Reader {
         Ok(Self { segments, blobs })
     }
 
+    /// The runs.
+    pub(crate) const fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    #[cfg(test)]
+    pub(crate) fn over(segments: Segments, key: Uuid, blob: Arc<dyn BlobReader>) -> Self {
+        Self { segments, blobs: HashMap::from([(key, blob)]) }
+    }
+
     /// Up to `len` bytes from `offset`; fewer only at the end or at a gap.
     pub(crate) async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let mut runs = self.segments.clipped(offset, len.min(MAX_READ) as u64);

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::Pacer;
-use super::content::Reader;
+use super::ahead::Ahead;
+use super::content::{MAX_READ, Reader};
 use super::segments::Segments;
+use super::source::{Kind, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
 use crate::gateway::{Inner, Place, held, locate_place};
@@ -23,12 +25,13 @@ use crate::records::{Micros, now};
 pub(crate) struct DownloadCore {
     inner: Arc<Inner>,
     session: Arc<Session>,
-    place: Place,
-    entry: Entry,
+    pub(super) place: Place,
+    pub(super) entry: Entry,
     id: Uuid,
     began: Instant,
     lease: (Micros, Uuid),
-    reader: Reader,
+    pub(super) reader: Arc<Reader>,
+    ahead: tokio::sync::Mutex<Ahead>,
     pacer: Arc<Pacer>,
     sent: Mutex<Sent>,
 }
@@ -89,6 +92,19 @@ impl Inner {
     }
 
     async fn begin_download_of(self: &Arc<Self>, session: &Arc<Session>, target: &Target) -> Result<Download> {
+        let core = self.open_download(session, target).await?;
+        // A read's entry is committed before its first byte.
+        self.put(Durability::Process, core.facts().audit(), Vec::new()).await?;
+        let entry = core.entry.clone();
+        Ok(Download { core: Some(core), entry })
+    }
+
+    /// Opens a version for reading: permission and lease. Nothing of it is on record yet.
+    pub(super) async fn open_download(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        target: &Target,
+    ) -> Result<Arc<DownloadCore>> {
         self.require_open()?;
         // The lease comes before the look at the ledger: the sweeper spares what was live when the oldest read began.
         let lease = (now(), Uuid::now_v7());
@@ -101,21 +117,19 @@ impl Inner {
                 return Err(error);
             }
         };
-        let core = Arc::new(DownloadCore {
+        Ok(Arc::new(DownloadCore {
             inner: self.clone(),
             session: session.clone(),
             place,
-            entry: entry.clone(),
+            entry,
             id: Uuid::now_v7(),
             began: Instant::now(),
             lease,
-            reader,
+            reader: Arc::new(reader),
+            ahead: tokio::sync::Mutex::default(),
             pacer: self.pacer(session),
             sent: Mutex::default(),
-        });
-        // A read's entry is committed before its first byte.
-        self.put(Durability::Process, core.facts().audit(), Vec::new()).await?;
-        Ok(Download { core: Some(core), entry })
+        }))
     }
 
     async fn open_version(&self, session: &Session, target: &Target) -> Result<(Place, Entry, Reader)> {
@@ -134,7 +148,7 @@ impl Inner {
 }
 
 impl DownloadCore {
-    fn facts(&self) -> Facts {
+    pub(super) fn facts(&self) -> Facts {
         let mut facts = self.inner.facts_at(&self.session, Operation::Download, &self.place);
         facts.transfer_id = Some(self.id);
         facts.file_id = Some(self.entry.id);
@@ -187,12 +201,21 @@ impl Download {
     /// Waits for the bandwidth limit.
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let core = self.core.as_ref().ok_or_else(|| Error::internal("a download was used after its end"))?;
-        let bytes = core.reader.read_at(offset, len).await?;
+        let bytes = {
+            let mut ahead = core.ahead.lock().await;
+            ahead.read(&core.reader, core.entry.size, core.pacer.ahead(), offset, len.min(MAX_READ)).await?
+        };
         if !bytes.is_empty() {
             held(&core.sent).note(offset, bytes.len() as u64);
         }
         core.pacer.down(bytes.len()).await;
         Ok(bytes)
+    }
+
+    /// The content, to be read on this side: for a copy or a checksum.
+    pub fn source(&self) -> Result<Source> {
+        let core = self.core.as_ref().ok_or_else(|| Error::internal("a download was used after its end"))?;
+        Ok(Source(Kind::Version(core.clone())))
     }
 
     /// The reader is done: tells `file.downloaded`, with the bytes that were read and whether that was the whole file,

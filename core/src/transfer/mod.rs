@@ -1,13 +1,17 @@
 //! Content in and out: uploads that become visible whole or not at all, downloads that keep their version.
 
+mod ahead;
 mod begin;
 mod commit;
 mod content;
+mod copy;
 mod detach;
 mod digest;
 mod download;
 mod pace;
 mod segments;
+mod source;
+mod space;
 mod upload;
 mod work;
 
@@ -21,6 +25,8 @@ pub(crate) use detach::{broken, detach, discard_row, give_up_row, replace_other_
 pub use download::Download;
 pub(crate) use download::DownloadCore;
 pub(crate) use pace::Pacer;
+pub use source::Source;
+pub use space::Space;
 pub use upload::Upload;
 pub(crate) use upload::UploadCore;
 

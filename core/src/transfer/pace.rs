@@ -1,16 +1,19 @@
-//! Bandwidth: how fast one session may move bytes.
+//! Bandwidth: how fast one session may move bytes. And how much may be read ahead for it.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::ahead;
 use crate::gateway::held;
 
 /// Spreads bytes over time, in each direction: at most a rate, with a second's worth as a burst.
 pub(crate) struct Pacer {
     up: Option<Lane>,
     down: Option<Lane>,
+    ahead: Arc<Semaphore>,
 }
 
 struct Lane {
@@ -36,7 +39,12 @@ impl Lane {
 
 impl Pacer {
     pub(crate) fn new(up: Option<u64>, down: Option<u64>) -> Self {
-        Self { up: up.map(Lane::new), down: down.map(Lane::new) }
+        Self { up: up.map(Lane::new), down: down.map(Lane::new), ahead: Arc::new(Semaphore::new(ahead::DOWNLOADS)) }
+    }
+
+    /// One permit for each download of the session that may read ahead.
+    pub(crate) const fn ahead(&self) -> &Arc<Semaphore> {
+        &self.ahead
     }
 
     /// Waits until so many more bytes may come in.

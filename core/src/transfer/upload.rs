@@ -14,7 +14,7 @@ use super::pace::Pacer;
 use super::work::Work;
 use super::{Receipt, UploadOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::Operation;
+use crate::events::{Operation, Status};
 use crate::gateway::{Inner, Place, held};
 use crate::identity::{Permission, Session};
 use crate::jobs::Reap;
@@ -61,7 +61,7 @@ impl UploadCore {
         }
     }
 
-    fn check_range(&self, offset: u64, len: u64) -> Result<u64> {
+    pub(super) fn check_range(&self, offset: u64, len: u64) -> Result<u64> {
         let end = offset.checked_add(len).filter(|end| *end <= MAX_OFFSET).ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "the offset is beyond what a file can hold (2^63 - 1 bytes)")
         })?;
@@ -72,6 +72,41 @@ impl UploadCore {
             return Err(Error::new(ErrorKind::InvalidArgument, "more bytes were sent than were announced"));
         }
         Ok(end)
+    }
+
+    /// Takes bytes over at an offset; none: at the end.
+    pub(super) async fn write(&self, work: &mut Work, offset: Option<u64>, data: Bytes) -> Result<()> {
+        work.check()?;
+        let offset = offset.unwrap_or(work.size);
+        let end = match self.check_range(offset, data.len() as u64) {
+            Ok(end) => end,
+            Err(error) => return work.fail(error),
+        };
+        self.touched.store(now(), Ordering::Relaxed);
+        work.reattach(&self.inner).await?;
+        self.reserve(work, end).await?;
+        work.write(offset, data).await?;
+        if work.checkpoint_due(self.inner.settings.checkpoint_bytes) {
+            work.checkpoint(&self.inner, Durability::Process).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what was written so far.
+    pub(super) async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let mut work = self.work.lock().await;
+        work.check()?;
+        if !work.plain {
+            policy::require(self.place.permissions, Permission::Download)?;
+            if !work.read_on_record {
+                let mut facts = self.inner.facts_at(&self.session, Operation::Download, &self.place);
+                facts.file_id = self.visible.as_ref().map(|entry| entry.id);
+                facts.transfer_id = Some(self.id);
+                self.inner.put(Durability::Process, facts.audit(), Vec::new()).await?;
+                work.read_on_record = true;
+            }
+        }
+        work.read(&self.inner, offset, len).await
     }
 
     pub(super) async fn reserve(&self, work: &mut Work, end: u64) -> Result<()> {
@@ -100,7 +135,7 @@ impl Upload {
         Self { core: Some(core) }
     }
 
-    fn core(&self) -> Result<&Arc<UploadCore>> {
+    pub(super) fn core(&self) -> Result<&Arc<UploadCore>> {
         self.core.as_ref().ok_or_else(|| Error::internal("an upload was used after its end"))
     }
 
@@ -130,40 +165,14 @@ impl Upload {
         let core = self.core()?;
         core.pacer.up(data.len()).await;
         let mut work = core.work.lock().await;
-        work.check()?;
-        let offset = offset.unwrap_or(work.size);
-        let end = match core.check_range(offset, data.len() as u64) {
-            Ok(end) => end,
-            Err(error) => return work.fail(error),
-        };
-        core.touched.store(now(), Ordering::Relaxed);
-        work.reattach(&core.inner).await?;
-        core.reserve(&mut work, end).await?;
-        work.write(offset, data).await?;
-        if work.checkpoint_due(core.inner.settings.checkpoint_bytes) {
-            work.checkpoint(&core.inner).await?;
-        }
-        Ok(())
+        core.write(&mut work, offset, data).await
     }
 
     /// Reads what was written so far (handles that read and write). Fewer bytes only at the end. Content that was there
     /// before needs `download`; what this handle wrote itself does not.
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let core = self.core()?;
-        let mut work = core.work.lock().await;
-        work.check()?;
-        if !work.plain {
-            policy::require(core.place.permissions, Permission::Download)?;
-            if !work.read_on_record {
-                let mut facts = core.inner.facts_at(&core.session, Operation::Download, &core.place);
-                facts.file_id = core.visible.as_ref().map(|entry| entry.id);
-                facts.transfer_id = Some(core.id);
-                core.inner.put(Durability::Process, facts.audit(), Vec::new()).await?;
-                work.read_on_record = true;
-            }
-        }
-        let bytes = work.read(&core.inner, offset, len).await?;
-        drop(work);
+        let bytes = core.read_at(offset, len).await?;
         core.pacer.down(bytes.len()).await;
         Ok(bytes)
     }
@@ -211,13 +220,14 @@ impl Upload {
         Ok(entry)
     }
 
-    /// Makes durable what was written so far (fsync@openssh.com), and takes a checkpoint.
+    /// Makes durable what was written so far (fsync@openssh.com): its bytes, and the checkpoint that tells of them. From
+    /// then on neither a crash nor a power cut takes it from the upload; it is not visible for that.
     pub async fn sync(&self) -> Result<()> {
         let core = self.core()?;
         let mut work = core.work.lock().await;
         work.check()?;
         work.reattach(&core.inner).await?;
-        work.checkpoint(&core.inner).await
+        work.checkpoint(&core.inner, Durability::Disk).await
     }
 
     /// Ends the upload: when this returns `Ok` the content is durable, visible, hashed, audited and its events are
@@ -233,12 +243,21 @@ impl Upload {
     }
 
     /// Gives the upload up and removes what was written. It runs on in a task of its own if the caller goes away.
-    pub async fn discard(mut self) -> Result<()> {
-        let core = self.core.take().ok_or_else(|| Error::internal("an upload was used after its end"))?;
+    pub async fn discard(self) -> Result<()> {
         let cancelled = Error::new(ErrorKind::Incomplete, "the upload was given up");
+        self.discard_as(Status::Cancelled, cancelled).await
+    }
+
+    /// The same, after a failure.
+    pub(super) async fn discard_for(self, reason: &Error) -> Result<()> {
+        self.discard_as(Status::Failed, reason.clone()).await
+    }
+
+    async fn discard_as(mut self, status: Status, reason: Error) -> Result<()> {
+        let core = self.core.take().ok_or_else(|| Error::internal("an upload was used after its end"))?;
         let tasks = core.inner.tasks.clone();
         tasks
-            .spawn(async move { discard(&core, crate::events::Status::Cancelled, &cancelled).await })
+            .spawn(async move { discard(&core, status, &reason).await })
             .await
             .map_err(|error| Error::internal(format_args!("the task of a discard ended: {error}")))?
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::content::{Reader, write_whole};
+use super::copy::Origin;
 use super::digest::Hasher;
 use super::segments::Segments;
 use crate::error::{Error, ErrorKind, Result};
@@ -42,6 +43,10 @@ pub(crate) struct Work {
     pub size: u64,
     /// Bytes received by this holder.
     pub received: u64,
+    /// Where the content comes from.
+    pub origin: Origin,
+    /// The digest of the whole content as it is now, where it is known without reading it.
+    known: Option<[u8; 32]>,
     /// What went wrong for good: nothing more is taken, nothing is published.
     pub failed: Option<Error>,
     /// Bytes of the quota that the version to be replaced already takes, where that is charged to the same identity and
@@ -64,6 +69,8 @@ pub(crate) struct Work {
     pending: Vec<Bytes>,
     pending_at: u64,
     pending_len: usize,
+    /// A small content as a whole, hashed and about to be written in one step.
+    whole: Option<Vec<Bytes>>,
     since_checkpoint: u64,
     reader: Option<Reader>,
 }
@@ -90,6 +97,8 @@ impl Work {
             wrote,
             size,
             received: 0,
+            origin: if wrote { Origin::Sent } else { Origin::Nothing },
+            known: None,
             failed: None,
             credit: 0,
             read_on_record: false,
@@ -106,6 +115,7 @@ impl Work {
             pending: Vec::new(),
             pending_at: 0,
             pending_len: 0,
+            whole: None,
             since_checkpoint: 0,
             reader: None,
         }
@@ -137,6 +147,8 @@ impl Work {
         self.pending.push(data);
         self.pending_len += len;
         self.received += len as u64;
+        self.origin = Origin::Sent;
+        self.known = None;
         self.size = self.size.max(offset + len as u64);
         self.wrote = true;
         if self.pending_len >= PIECE {
@@ -200,6 +212,26 @@ impl Work {
         Ok(())
     }
 
+    /// Takes the gathered bytes for the whole content, where they are that and few: then [`Self::sync`] writes them in one
+    /// step, and no part of them is on the disk before. False: they are not.
+    pub(crate) fn take_whole(&mut self) -> bool {
+        let untouched = self.plain && self.blob_len == 0 && self.writer.is_none() && self.flight.is_none();
+        let len = self.pending_len as u64;
+        let all = len > 0 && self.pending_at == 0 && len == self.size && self.pending_len < HASH_APART;
+        if !(untouched && all && !self.rehash && self.hashed == 0) {
+            return false;
+        }
+        let pieces = std::mem::take(&mut self.pending);
+        self.pending_len = 0;
+        self.reader = None;
+        self.segments.put(0, len, Some(&self.blob), 0);
+        self.blob_len = len;
+        self.hasher.update(&pieces);
+        self.hashed = len;
+        self.whole = Some(pieces);
+        true
+    }
+
     /// Waits for what is on its way.
     pub(crate) async fn land(&mut self) -> Result<()> {
         if let Some(flight) = &mut self.flight {
@@ -223,6 +255,11 @@ impl Work {
     pub(crate) async fn sync(&mut self) -> Result<()> {
         self.flush().await?;
         self.land().await?;
+        if let Some(pieces) = self.whole.take()
+            && let Err(error) = self.store.put(&self.blob, pieces).await
+        {
+            return self.fail(error);
+        }
         if let Some(writer) = &mut self.writer
             && let Err(error) = writer.sync().await
         {
@@ -256,20 +293,30 @@ impl Work {
         }
     }
 
-    /// Makes what was written so far durable and stores a checkpoint of it.
-    pub(crate) async fn checkpoint(&mut self, inner: &Inner) -> Result<()> {
+    /// Makes what was written so far durable and stores a checkpoint of it, which is as durable as is asked.
+    pub(crate) async fn checkpoint(&mut self, inner: &Inner, durability: Durability) -> Result<()> {
         self.sync().await?;
         let row = self.checkpointed(UploadState::Open);
-        self.store_row(inner, row, UploadState::Open).await?;
+        self.put_row(inner, row, UploadState::Open, durability).await?;
         self.since_checkpoint = 0;
         Ok(())
     }
 
     /// Stores the row where it still is in this state and this holder's; otherwise the upload was taken over.
     pub(crate) async fn store_row(&mut self, inner: &Inner, row: UploadRow, from: UploadState) -> Result<()> {
+        self.put_row(inner, row, from, Durability::Process).await
+    }
+
+    async fn put_row(
+        &mut self,
+        inner: &Inner,
+        row: UploadRow,
+        from: UploadState,
+        durability: Durability,
+    ) -> Result<()> {
         let (stored, generation) = (row.clone(), self.row.generation);
         let held = inner
-            .write(Durability::Process, move |tx| {
+            .write(durability, move |tx| {
                 let row = row.clone();
                 Box::pin(async move { tx.update_upload(&row, &[from], generation).await })
             })
@@ -342,6 +389,8 @@ impl Work {
             self.segments.cut(size);
             self.rehash |= size < self.hashed;
         }
+        self.origin = Origin::Sent;
+        self.known = None;
         self.size = size;
         self.wrote = true;
         self.reader = None;
@@ -369,6 +418,9 @@ impl Work {
 
     /// The hash of the whole content. Reads again only what the hash could not follow.
     pub(crate) async fn digest(&mut self, inner: &Inner) -> Result<[u8; 32]> {
+        if let Some(known) = self.known {
+            return Ok(known);
+        }
         if self.rehash {
             self.hasher = Hasher::default();
             self.hashed = 0;
@@ -392,6 +444,21 @@ impl Work {
             }
         }
         Ok(self.hasher.finish())
+    }
+
+    /// Whether it began empty and nothing was written to it.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.plain && !self.wrote && self.size == 0
+    }
+
+    /// Takes a whole content over whose blobs this upload refers to by now. It is empty.
+    pub(crate) fn adopt(&mut self, segments: Segments, sha256: [u8; 32]) {
+        self.size = segments.end();
+        self.segments = segments;
+        self.known = Some(sha256);
+        self.plain = false;
+        self.wrote = true;
+        self.reader = None;
     }
 
     /// Copies the content into one new blob, where random writes have left it in too many runs. The blob's row is there.

@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_core::events::Operation;
+use causeway_core::identity::Offence;
 use causeway_core::{Error, ErrorKind};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -18,7 +18,7 @@ use crate::control::Control;
 use crate::session::{Answer, Conversation, Running, Security, Step};
 use crate::tls::Sessions;
 use crate::wire::{Command, Line, Malformed, Reply, Verb, command};
-use crate::{Ends, Start, Terms, verbs};
+use crate::{Start, verbs};
 
 /// Commands that may wait while something runs.
 const QUEUED: usize = 16;
@@ -31,26 +31,29 @@ const ENDING: Duration = Duration::from_secs(30);
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(
-    terms: Arc<Terms>,
+    mut talk: Conversation,
     stream: TcpStream,
-    ends: Ends,
     start: Start,
     shutdown: CancellationToken,
     cut: CancellationToken,
 ) {
-    let mut talk = Conversation::new(terms, ends);
+    let peer = talk.peer;
     let mut control = Control::new(stream);
     let ended = cut.run_until_cancelled(converse(&mut talk, &mut control, start, &shutdown)).await;
     match ended {
         Some(Ok(())) => control.close().await,
-        Some(Err(error)) => tracing::debug!(peer = %ends.peer, %error, "an FTPS connection ended"),
+        Some(Err(error)) => tracing::debug!(%peer, %error, "an FTPS connection ended"),
         None => {}
+    }
+    // Nobody is blamed for what the gateway itself ended.
+    if !shutdown.is_cancelled() {
+        talk.settle();
     }
     if let Some(running) = &mut talk.running {
         // It does not outlive its control connection; after QUIT its end was awaited (RFC 959 section 4.1.1).
         running.abort.cancel();
         if timeout(ENDING, &mut running.ended).await.is_err() {
-            tracing::error!(peer = %ends.peer, "a transfer of an ended connection does not end");
+            tracing::error!(%peer, "a transfer of an ended connection does not end");
         }
     }
     talk.leave().await;
@@ -141,6 +144,7 @@ async fn converse(
             }
             Event::Stranger(address) => talk.record_stranger(address).await,
             Event::Late => {
+                talk.blame.add(Offence::GraceExceeded);
                 let why = match (turns.line_began, talk.is_inside()) {
                     (Some(_), _) => "a command took too long to come",
                     (None, false) => "the login took too long",
@@ -278,7 +282,10 @@ async fn secure(talk: &mut Conversation, control: &mut Control, turns: &Turns) -
     let sessions = Sessions::new(&talk.terms.tls())?;
     let deadline = turns.opened + talk.terms.config.login_grace;
     let secured = timeout_at(deadline, control.secure(sessions.control.clone())).await;
-    let cipher = secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    let cipher = secured.unwrap_or_else(|_| {
+        talk.blame.add(Offence::GraceExceeded);
+        Err(io::ErrorKind::TimedOut.into())
+    })?;
     talk.security = Security::Tls { sessions, cipher, sized: false, private: false };
     Ok(())
 }

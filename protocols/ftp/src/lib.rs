@@ -26,6 +26,7 @@ mod transfer;
 mod verbs;
 pub mod wire;
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub use config::{DataRules, FtpsConfig};
 pub use status::status_of;
 
 use data::ports::Ports;
+use session::Conversation;
 
 /// What every connection shares.
 pub(crate) struct Terms {
@@ -89,11 +91,20 @@ impl Front {
     /// Serves one accepted connection until it ends, and its login is closed. When `shutdown` is cancelled a transfer under
     /// way may be finished, and then the connection is closed; how long that may take is the caller's to say: dropping this
     /// future cuts the connection, and what is still open is left incomplete, which [`Front::ended`] waits for.
-    pub async fn serve(&self, stream: TcpStream, ends: Ends, start: Start, shutdown: CancellationToken) {
+    ///
+    /// `held` is dropped when its client has logged in, or at its end: what the caller counts connections by that have not.
+    pub async fn serve(
+        &self,
+        stream: TcpStream,
+        ends: Ends,
+        start: Start,
+        shutdown: CancellationToken,
+        held: Box<dyn Any + Send + Sync>,
+    ) {
         let cut = CancellationToken::new();
+        let talk = Conversation::new(self.terms.clone(), ends, held);
         // A task of its own, so that its end is orderly however this future ends.
-        let work =
-            self.connections.spawn(connection::serve(self.terms.clone(), stream, ends, start, shutdown, cut.clone()));
+        let work = self.connections.spawn(connection::serve(talk, stream, start, shutdown, cut.clone()));
         let _guard = cut.drop_guard();
         if let Err(error) = work.await {
             tracing::error!(%error, "serving an FTPS connection failed");

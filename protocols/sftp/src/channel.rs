@@ -1,4 +1,5 @@
-//! One channel of a connection (RFC 4254 section 6): it becomes an SFTP session by `subsystem sftp`, and nothing else.
+//! One channel of a connection (RFC 4254 section 6): it becomes an SFTP session by `subsystem sftp`, or runs one of the few
+//! commands that there are; nothing else.
 //! The task reads its channel from the moment it is opened, as russh stops the whole connection when a channel is full.
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::time::timeout;
 
 use crate::connection::Connection;
+use crate::exec::{self, Command, Console};
 use crate::files::Account;
 use crate::flow::Flow;
 use crate::session::{self, Gone, Inbound, Incoming, Outbound};
@@ -19,8 +21,8 @@ use crate::session::{self, Gone, Inbound, Incoming, Outbound};
 /// The subsystem that there is.
 pub(crate) const SUBSYSTEM: &str = "sftp";
 
-/// What is told to those who want a shell or a command.
-const NO_SHELL: &str = "This is a file gateway: it has no shell and runs no commands. Use sftp, or scp without -O.\r\n";
+/// What is told to those who want a shell.
+const NO_SHELL: &str = "This is a file gateway: it has no shell. Use sftp or scp.";
 
 /// How long a client that is refused may take to hear it. russh never wakes who waits for a window of a client that is gone.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -30,19 +32,22 @@ const STDERR: u32 = 1;
 
 /// What a channel was first asked to be: what comes later is refused. The handler, which answers, and the channel's task,
 /// which acts, see the same requests in the same order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// An SFTP session.
     Sftp,
-    /// A shell or command, to be told that there is none.
-    Refused,
+    /// A command.
+    Exec(Vec<u8>),
+    /// A shell, to be told that there is none.
+    Shell,
 }
 
 impl Purpose {
     fn of(message: &ChannelMsg) -> Option<Self> {
         match message {
             ChannelMsg::RequestSubsystem { name, .. } if name == SUBSYSTEM => Some(Self::Sftp),
-            ChannelMsg::RequestShell { .. } | ChannelMsg::Exec { .. } => Some(Self::Refused),
+            ChannelMsg::RequestShell { .. } => Some(Self::Shell),
+            ChannelMsg::Exec { command, .. } => Some(Self::Exec(command.clone())),
             _ => None,
         }
     }
@@ -68,21 +73,32 @@ pub(crate) async fn serve(channel: Channel<Msg>, connection: Arc<Connection>) {
         }
     };
     let output = Output { write, flow: connection.flow().clone() };
-    if purpose == Purpose::Sftp
-        && let Some(session) = connection.session()
-    {
-        let files = Arc::new(Account::new(connection.gateway().clone(), session.clone()));
-        let flow = connection.flow().clone();
-        let shutdown = connection.shutdown().clone();
-        let ended = session::run(files, flow, Input { read }, output, shutdown).await;
-        tracing::debug!(session = %session.id, ?ended, "an SFTP session ended");
-    } else {
-        // Nothing reads this channel any more, and russh stops the connection where a channel that somebody could read
-        // is full.
-        drop(read);
-        let _ = timeout(FAREWELL, output.write.extended_data_bytes(STDERR, NO_SHELL.as_bytes())).await;
-        let _ = timeout(FAREWELL, output.finish(1)).await;
-    }
+    let refusal = match (purpose, connection.session()) {
+        (Purpose::Sftp, Some(session)) => {
+            let files = Arc::new(Account::new(connection.gateway().clone(), session.clone()));
+            let flow = connection.flow().clone();
+            let shutdown = connection.shutdown().clone();
+            let ended = session::run(files, flow, Input { read }, output, shutdown).await;
+            tracing::debug!(session = %session.id, ?ended, "an SFTP session ended");
+            return;
+        }
+        (Purpose::Exec(line), Some(session)) => match Command::parse(&line, connection.scp()) {
+            Ok(command) => {
+                let session = Arc::new(session.over(command.protocol()));
+                let files = Account::new(connection.gateway().clone(), session);
+                let flow = connection.flow().clone();
+                exec::run(&files, &command, flow, Input { read }, output, connection.shutdown()).await;
+                return;
+            }
+            Err(refusal) => refusal,
+        },
+        (_, _) => NO_SHELL.to_owned(),
+    };
+    // Nothing reads this channel any more, and russh stops the connection where a channel that somebody could read is full.
+    drop(read);
+    let line = format!("{refusal}\r\n");
+    let _ = timeout(FAREWELL, output.write.extended_data_bytes(STDERR, line.into_bytes())).await;
+    let _ = timeout(FAREWELL, output.finish(1)).await;
 }
 
 struct Input {
@@ -108,9 +124,9 @@ struct Output {
     flow: Arc<Flow>,
 }
 
-impl Outbound for Output {
-    async fn send(&mut self, bytes: Bytes) -> Result<(), Gone> {
-        let mut sending = std::pin::pin!(self.write.data_bytes(bytes));
+impl Output {
+    async fn deliver<E>(&self, sending: impl Future<Output = Result<(), E>>) -> Result<(), Gone> {
+        let mut sending = std::pin::pin!(sending);
         let sent = if let Poll::Ready(sent) = poll!(sending.as_mut()) {
             sent
         } else {
@@ -121,6 +137,12 @@ impl Outbound for Output {
         self.flow.touch();
         sent.map_err(|_| Gone)
     }
+}
+
+impl Outbound for Output {
+    async fn send(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        self.deliver(self.write.data_bytes(bytes)).await
+    }
 
     async fn finish(self, status: u32) {
         let _waits = self.flow.send_waits();
@@ -128,5 +150,11 @@ impl Outbound for Output {
         let _ = self.write.exit_status(status).await;
         let _ = self.write.eof().await;
         let _ = self.write.close().await;
+    }
+}
+
+impl Console for Output {
+    async fn send_error(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        self.deliver(self.write.extended_data_bytes(STDERR, bytes)).await
     }
 }

@@ -1,22 +1,31 @@
-//! What an operator can set, and the algorithms that follow from it.
+//! What an operator can set, and what russh makes of it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_core::{Error, ErrorKind, Result};
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::server::Config;
-use russh::{Preferred, SshId, cipher, compression, kex, mac};
+use russh::{Limits, Preferred, SshId, compression};
 
+use crate::algorithms::Algorithms;
 use crate::auth;
+use crate::host_certificate::HostCertificate;
 use crate::host_key::HostKey;
+use crate::session::HANDLES;
+
+/// The most that may go over one key: russh's own limit, which is RFC 4253's advice (section 9).
+pub const MAX_REKEY_BYTES: u64 = 1 << 30;
+
+/// Keep-alive questions without an answer before a peer is called dead.
+const UNANSWERED: usize = 3;
 
 /// The settings of the SFTP front (`[sftp]` of the configuration).
 #[derive(Debug)]
 pub struct SftpConfig {
     /// The host keys, at least one; a client chooses among them by its own preference.
     pub host_keys: Vec<HostKey>,
+    /// Certificates of host keys; each is offered before its plain key.
+    pub host_certificates: Vec<HostCertificate>,
     /// Shown before the login (RFC 4252 section 5.4).
     pub banner: Option<String>,
     /// How long a connection may take to log in.
@@ -25,50 +34,72 @@ pub struct SftpConfig {
     pub idle_timeout: Duration,
     /// Tries to log in on one connection; refused offers of keys count, as in OpenSSH.
     pub max_auth_tries: usize,
+    /// Whether the old scp protocol (`scp -O`) is spoken.
+    pub scp: bool,
+    /// What is offered.
+    pub algorithms: Algorithms,
+    /// Bytes in one direction after which new keys are agreed on; at most [`MAX_REKEY_BYTES`].
+    pub rekey_bytes: u64,
+    /// How long a key lives.
+    pub rekey_time: Duration,
+    /// Whether `zlib@openssh.com` is offered: compression after the login only, so that nobody can make an unknown
+    /// client's bytes be unpacked.
+    pub compression: bool,
+    /// How long a peer may be silent before it is asked whether it is still there; none: never.
+    pub keepalive: Option<Duration>,
+    /// Channels that one connection may have at the same time.
+    pub max_channels: usize,
+    /// Files and folders that one connection may have open at the same time.
+    pub max_handles: usize,
 }
 
-/// AES-GCM before ChaCha20, as it takes half the processor time where there are AES instructions; no CBC.
-const CIPHERS: &[cipher::Name] = &[
-    cipher::AES_128_GCM,
-    cipher::AES_256_GCM,
-    cipher::CHACHA20_POLY1305,
-    cipher::AES_256_CTR,
-    cipher::AES_192_CTR,
-    cipher::AES_128_CTR,
-];
-
-/// Post-quantum first; no SHA-1. The last four are no exchanges but what both sides can do (RFC 8308, and OpenSSH's
-/// strict key exchange against prefix truncation).
-const EXCHANGES: &[kex::Name] = &[
-    kex::MLKEM768X25519_SHA256,
-    kex::CURVE25519,
-    kex::CURVE25519_PRE_RFC_8731,
-    kex::ECDH_SHA2_NISTP256,
-    kex::ECDH_SHA2_NISTP384,
-    kex::ECDH_SHA2_NISTP521,
-    kex::DH_G16_SHA512,
-    kex::DH_G18_SHA512,
-    kex::DH_G14_SHA256,
-    kex::EXTENSION_SUPPORT_AS_CLIENT,
-    kex::EXTENSION_SUPPORT_AS_SERVER,
-    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
-    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
-];
-
-const MACS: &[mac::Name] = &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM, mac::HMAC_SHA256, mac::HMAC_SHA512];
-
-/// Compression only after the login, so that nobody can make an unknown client's bytes be unpacked.
-const COMPRESSIONS: &[compression::Name] = &[compression::NONE, compression::ZLIB_LEGACY];
-
-/// The names of the ciphers.
-pub(crate) fn cipher_names() -> Arc<[&'static str]> {
-    CIPHERS.iter().map(AsRef::as_ref).collect()
+impl SftpConfig {
+    /// The defaults, with these host keys.
+    pub fn new(host_keys: Vec<HostKey>) -> Self {
+        Self {
+            host_keys,
+            host_certificates: Vec::new(),
+            banner: None,
+            login_grace: Duration::from_secs(30),
+            idle_timeout: Duration::from_mins(15),
+            max_auth_tries: 6,
+            scp: true,
+            algorithms: Algorithms::default(),
+            rekey_bytes: MAX_REKEY_BYTES,
+            rekey_time: Duration::from_hours(1),
+            compression: true,
+            keepalive: Some(Duration::from_mins(1)),
+            max_channels: 8,
+            max_handles: HANDLES,
+        }
+    }
 }
 
-/// russh's configuration. `InvalidArgument` where there is no host key.
+/// russh's configuration. `InvalidArgument` where there is no host key, none that may be shown, or a certificate of none of
+/// them.
 pub(crate) fn russh_config(config: SftpConfig) -> Result<Config> {
+    let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidArgument, what.to_owned()));
     if config.host_keys.is_empty() {
-        return Err(Error::new(ErrorKind::InvalidArgument, "there is no host key; configure or generate one"));
+        return wrong("there is no host key; configure or generate one");
+    }
+    let orphan = config
+        .host_certificates
+        .iter()
+        .find(|certificate| !config.host_keys.iter().any(|key| certificate.certifies(key)));
+    if let Some(orphan) = orphan {
+        let id = orphan.key_id();
+        return wrong(&format!("the host certificate {id:?} is for none of the host keys; name its private key too"));
+    }
+    let algorithms = &config.algorithms;
+    let keys: Vec<_> = config.host_keys.into_iter().map(HostKey::into_inner).collect();
+    let keys: Vec<_> = keys.into_iter().filter(|key| algorithms.shows(&key.algorithm())).collect();
+    if keys.is_empty() {
+        return wrong("none of the host keys may be shown; name its algorithm in host_key_algorithms, or another key");
+    }
+    let rekey_bytes = usize::try_from(config.rekey_bytes.min(MAX_REKEY_BYTES)).unwrap_or(usize::MAX);
+    let mut compressions = vec![compression::NONE];
+    if config.compression {
+        compressions.push(compression::ZLIB_LEGACY);
     }
     Ok(Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-causeway")),
@@ -77,35 +108,31 @@ pub(crate) fn russh_config(config: SftpConfig) -> Result<Config> {
         // ask what there is (`none`) or offer several keys. Failed logins are throttled by the gateway.
         auth_rejection_time: Duration::ZERO,
         auth_rejection_time_initial: Some(Duration::ZERO),
-        keys: config.host_keys.into_iter().map(HostKey::into_inner).collect(),
+        preferred: Preferred {
+            kex: Cow::Owned(algorithms.kex_names()),
+            key: Cow::Owned(algorithms.signatures()),
+            host_key_certificates: Cow::Borrowed(&[]),
+            cipher: Cow::Owned(algorithms.cipher_names()),
+            mac: Cow::Owned(algorithms.mac_names()),
+            compression: Cow::Owned(compressions),
+        },
+        keys,
+        limits: Limits {
+            rekey_write_limit: rekey_bytes,
+            rekey_read_limit: rekey_bytes,
+            rekey_time_limit: config.rekey_time,
+        },
+        certificates: config.host_certificates.into_iter().map(HostCertificate::into_inner).collect(),
         window_size: 8 * 1024 * 1024,
         maximum_packet_size: 65_535,
         channel_buffer_size: 256,
         event_buffer_size: 64,
-        preferred: Preferred {
-            kex: Cow::Borrowed(EXCHANGES),
-            key: Cow::Owned(host_key_algorithms()),
-            host_key_certificates: Cow::Borrowed(&[]),
-            cipher: Cow::Borrowed(CIPHERS),
-            mac: Cow::Borrowed(MACS),
-            compression: Cow::Borrowed(COMPRESSIONS),
-        },
-        // russh counts the question for the methods (`none`) too.
+        // A backstop: `auth` counts by itself, as russh counts the question for the methods (`none`) too.
         max_auth_attempts: config.max_auth_tries.saturating_add(1),
+        keepalive_interval: config.keepalive,
+        keepalive_max: UNANSWERED,
         // A backstop for clients whose socket takes nothing any more; see `connection` for the idle time itself.
         inactivity_timeout: Some(config.idle_timeout.saturating_add(Duration::from_mins(1))),
         ..Config::default()
     })
-}
-
-fn host_key_algorithms() -> Vec<Algorithm> {
-    let ecdsa = |curve| Algorithm::Ecdsa { curve };
-    vec![
-        Algorithm::Ed25519,
-        ecdsa(EcdsaCurve::NistP256),
-        ecdsa(EcdsaCurve::NistP384),
-        ecdsa(EcdsaCurve::NistP521),
-        Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
-        Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
-    ]
 }

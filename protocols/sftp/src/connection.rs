@@ -1,17 +1,21 @@
 //! One SSH connection from its first byte to its last: login grace, idle time, shutdown, and the end of its login.
 
+use std::any::Any;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use causeway_core::identity::Offence;
 use causeway_core::{Gateway, Peer, Protocol, Session};
 use russh::Disconnect;
+use russh::keys::Algorithm;
 use russh::server::Handle;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::algorithms::Algorithms;
 use crate::flow::Flow;
 use crate::greeting::{Greeting, Listener};
 use crate::handler::Callbacks;
@@ -22,6 +26,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How long what a connection began may take to end once its socket is dead. What does not end is given up: its uploads
 /// are left to be resumed.
 const ENDING: Duration = Duration::from_secs(30);
+/// What a client is told that did not log in in time.
+const TOO_LATE: &str = "the login took too long";
 /// How often the idle time is looked at while work is being done.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -32,26 +38,84 @@ pub(crate) struct Terms {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) banner: Option<String>,
     pub(crate) login_grace: Duration,
+    pub(crate) max_auth_tries: usize,
     pub(crate) idle_timeout: Duration,
+    pub(crate) scp: bool,
+    pub(crate) algorithms: Algorithms,
+    pub(crate) max_channels: usize,
+    pub(crate) max_handles: usize,
 }
 
 /// One connection, shared by its callbacks and its channels.
 pub(crate) struct Connection {
-    gateway: Arc<Gateway>,
+    terms: Arc<Terms>,
     flow: Arc<Flow>,
     ip: IpAddr,
     heard: Arc<OnceLock<Greeting>>,
     session: OnceLock<Arc<Session>>,
     inside: CancellationToken,
+    locked_out: CancellationToken,
     channels: TaskTracker,
     given_up: CancellationToken,
     shutdown: CancellationToken,
+    scp: bool,
+    /// Given back when the client has logged in.
+    held: Mutex<Option<Box<dyn Any + Send>>>,
+    /// What the client did wrong before it logged in.
+    offence: Mutex<Option<Offence>>,
+    /// Why the gateway wants this client to go.
+    dismissed: OnceLock<String>,
+    dismissal: CancellationToken,
 }
 
 impl Connection {
     /// The gateway.
-    pub(crate) const fn gateway(&self) -> &Arc<Gateway> {
-        &self.gateway
+    pub(crate) fn gateway(&self) -> &Arc<Gateway> {
+        &self.terms.gateway
+    }
+
+    /// Whether it may open one more channel.
+    pub(crate) fn has_channel(&self) -> bool {
+        self.channels.len() < self.terms.max_channels
+    }
+
+    /// Whether a client may sign with this.
+    pub(crate) fn takes(&self, algorithm: &Algorithm) -> bool {
+        self.terms.algorithms.takes(algorithm)
+    }
+
+    /// Remembers that a login failed: where none comes about, its source pays for it.
+    pub(crate) fn failed(&self, login: &str) {
+        let offence = self.gateway().offence_of(login, &self.peer());
+        let mut known = self.offence.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = (*known).max(Some(offence));
+    }
+
+    /// Ends this connection, telling the client why.
+    pub(crate) fn dismiss(&self, why: String) {
+        let _ = self.dismissed.set(why);
+        self.dismissal.cancel();
+    }
+
+    /// Why the client has to go, if it has to.
+    pub(crate) fn dismissed(&self) -> Option<&str> {
+        self.dismissed.get().map(String::as_str)
+    }
+
+    async fn is_dismissed(&self) -> &str {
+        self.dismissal.cancelled().await;
+        self.dismissed.get().map_or("the gateway ends this connection", String::as_str)
+    }
+
+    /// Makes the source of a connection on which nobody logged in pay for that.
+    fn settle(&self, overstayed: bool) {
+        // Nobody is blamed for what the gateway itself ended.
+        if self.session.get().is_some() || self.shutdown.is_cancelled() || self.dismissal.is_cancelled() {
+            return;
+        }
+        let known = *self.offence.lock().unwrap_or_else(PoisonError::into_inner);
+        let offence = if overstayed { Offence::GraceExceeded } else { known.unwrap_or(Offence::NoAuth) };
+        self.gateway().offence(self.ip, offence);
     }
 
     /// What is under way.
@@ -77,6 +141,11 @@ impl Connection {
         &self.shutdown
     }
 
+    /// Whether the old scp protocol is spoken.
+    pub(crate) const fn scp(&self) -> bool {
+        self.scp
+    }
+
     /// The login, once there is one.
     pub(crate) fn session(&self) -> Option<&Arc<Session>> {
         self.session.get()
@@ -91,8 +160,14 @@ impl Connection {
     /// Takes the login of this connection. SSH has one login for each connection (RFC 4252 section 5.1).
     pub(crate) fn entered(&self, session: Arc<Session>) {
         let _ = self.session.set(session);
+        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.flow.touch();
         self.inside.cancel();
+    }
+
+    /// Ends the connection: its login has failed too often.
+    pub(crate) fn failed_too_often(&self) {
+        self.locked_out.cancel();
     }
 }
 
@@ -103,22 +178,30 @@ pub(crate) async fn serve<S>(
     ip: IpAddr,
     shutdown: CancellationToken,
     cut: CancellationToken,
+    held: Box<dyn Any + Send>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let connection = Arc::new(Connection {
-        gateway: terms.gateway.clone(),
-        flow: Arc::new(Flow::new()),
+        terms: terms.clone(),
+        flow: Arc::new(Flow::with_handles(terms.max_handles)),
         ip,
         heard: Arc::default(),
         session: OnceLock::new(),
         inside: CancellationToken::new(),
+        locked_out: CancellationToken::new(),
         channels: TaskTracker::new(),
         given_up: CancellationToken::new(),
         shutdown,
+        scp: terms.scp,
+        held: Mutex::new(Some(held)),
+        offence: Mutex::new(None),
+        dismissed: OnceLock::new(),
+        dismissal: CancellationToken::new(),
     });
-    talk(&terms, &connection, stream, &cut).await;
+    let overstayed = talk(&terms, &connection, stream, &cut).await;
     cut.cancel();
+    connection.settle(overstayed);
     connection.channels.close();
     if timeout(ENDING, connection.channels.wait()).await.is_err() {
         tracing::error!(%ip, channels = connection.channels.len(), "channels of an ended connection are given up");
@@ -126,31 +209,32 @@ pub(crate) async fn serve<S>(
         connection.channels.wait().await;
     }
     if let Some(session) = connection.session.get() {
-        connection.gateway.close_session(session).await;
+        connection.gateway().close_session(session).await;
     }
 }
 
-async fn talk<S>(terms: &Terms, connection: &Arc<Connection>, stream: S, cut: &CancellationToken)
+/// True where the client took too long to log in.
+async fn talk<S>(terms: &Terms, connection: &Arc<Connection>, stream: S, cut: &CancellationToken) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let deadline = Instant::now() + terms.login_grace;
     let listener = Listener::new(terms.ciphers.clone(), connection.heard.clone());
     let wire = Wire::new(stream, connection.flow.clone(), listener, cut);
-    let callbacks = Callbacks::new(connection.clone(), terms.banner.clone());
+    let callbacks = Callbacks::new(connection.clone(), terms.banner.clone(), terms.max_auth_tries);
     let started = tokio::select! {
         started = timeout_at(deadline, russh::server::run_stream(terms.russh.clone(), wire, callbacks)) => started,
-        () = connection.shutdown.cancelled() => return,
+        () = connection.shutdown.cancelled() => return false,
     };
     let mut running = match started {
         Ok(Ok(running)) => running,
         Ok(Err(error)) => {
             tracing::debug!(ip = %connection.ip, %error, "no SSH connection came about");
-            return;
+            return false;
         }
         Err(_) => {
             tracing::debug!(ip = %connection.ip, "a client did not introduce itself in time");
-            return;
+            return true;
         }
     };
     let handle = running.handle();
@@ -159,11 +243,13 @@ where
             if let Err(error) = ended {
                 tracing::debug!(ip = %connection.ip, %error, "an SSH connection broke");
             }
-            return;
+            return false;
         }
         reason = overstays(connection, deadline, terms.idle_timeout) => reason,
+        reason = connection.is_dismissed() => reason,
         () = closes(connection) => "the gateway is shutting down",
     };
+    let overstayed = farewell == TOO_LATE;
     tracing::debug!(ip = %connection.ip, farewell, "a client is told to go");
     let parting = async {
         say(&handle, farewell).await;
@@ -175,14 +261,16 @@ where
             tracing::error!(ip = %connection.ip, "an SSH connection does not end though its socket is dead");
         }
     }
+    overstayed
 }
 
-/// Waits until the client has taken too long to log in, or has been idle for too long afterwards: nothing came, nothing
+/// Waits until the client has taken too long to log in, has failed to too often, or has been idle for too long afterwards: nothing came, nothing
 /// went, and nothing was being worked on. Keep-alive messages of SSH do not count.
 async fn overstays(connection: &Connection, deadline: Instant, idle: Duration) -> &'static str {
     tokio::select! {
         () = connection.inside.cancelled() => {}
-        () = sleep_until(deadline) => return "the login took too long",
+        () = connection.locked_out.cancelled() => return "too many authentication failures",
+        () = sleep_until(deadline) => return TOO_LATE,
     }
     loop {
         match connection.flow.idle() {

@@ -9,21 +9,32 @@ use causeway_core::events::Operation;
 use causeway_core::namespace::Target;
 use causeway_core::records::Attributes;
 use causeway_core::{
-    Download, Entry, Error, Gateway, Listing, Receipt, Result, Session, Upload, UploadOptions, VirtualPath,
+    Download, Entry, Error, Gateway, Listing, Receipt, Result, Session, Source, Space, Upload, UploadOptions,
+    VirtualPath,
 };
 
 /// The files of one login. What each method does and how it fails is said at [`Gateway`].
 pub(crate) trait Files: Send + Sync + 'static {
-    type Upload: Writing;
-    type Download: Reading;
+    type Upload: Writing<Source = Self::Source>;
+    type Download: Reading<Source = Self::Source>;
+    type Source: Content;
     type Listing: Paging;
+
+    fn login(&self) -> &str;
 
     fn stat(&self, path: &VirtualPath) -> impl Future<Output = Result<Entry>> + Send;
     fn list(&self, path: &VirtualPath) -> impl Future<Output = Result<Self::Listing>> + Send;
     fn make_folder(&self, path: &VirtualPath, attributes: Attributes) -> impl Future<Output = Result<Entry>> + Send;
     fn remove_folder(&self, path: &VirtualPath) -> impl Future<Output = Result<()>> + Send;
     fn remove_file(&self, path: &VirtualPath) -> impl Future<Output = Result<()>> + Send;
-    fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> impl Future<Output = Result<Entry>> + Send;
+    fn rename(
+        &self,
+        from: &VirtualPath,
+        to: &VirtualPath,
+        overwrite: bool,
+    ) -> impl Future<Output = Result<Entry>> + Send;
+    fn space(&self, path: &VirtualPath) -> impl Future<Output = Result<Space>> + Send;
+    fn examine(&self, path: &VirtualPath) -> impl Future<Output = Result<Self::Source>> + Send;
     fn set_attributes(&self, target: &Target, attributes: Attributes) -> impl Future<Output = Result<Entry>> + Send;
     fn begin_upload(
         &self,
@@ -36,6 +47,8 @@ pub(crate) trait Files: Send + Sync + 'static {
 
 /// See [`Upload`].
 pub(crate) trait Writing: Send + Sync + 'static {
+    type Source: Content;
+
     fn is_resumed(&self) -> bool;
     fn write_at(&self, offset: u64, data: Bytes) -> impl Future<Output = Result<()>> + Send;
     fn append(&self, data: Bytes) -> impl Future<Output = Result<()>> + Send;
@@ -43,16 +56,36 @@ pub(crate) trait Writing: Send + Sync + 'static {
     fn set_size(&self, size: u64) -> impl Future<Output = Result<()>> + Send;
     fn set_attributes(&self, attributes: Attributes) -> impl Future<Output = Result<()>> + Send;
     fn stat(&self) -> impl Future<Output = Result<Entry>> + Send;
+    fn source(&self) -> Result<Self::Source>;
+    fn adopt(&self, source: &Self::Source) -> impl Future<Output = Result<bool>> + Send;
+    fn copy_at(
+        &self,
+        to: Option<u64>,
+        source: &Self::Source,
+        from: u64,
+        len: u64,
+    ) -> impl Future<Output = Result<u64>> + Send;
+    fn sync(&self) -> impl Future<Output = Result<()>> + Send;
     fn commit(self) -> impl Future<Output = Result<Receipt>> + Send;
     fn detach(self, reason: Error) -> impl Future<Output = ()> + Send;
 }
 
 /// See [`Download`].
 pub(crate) trait Reading: Send + Sync + 'static {
+    type Source: Content;
+
     fn entry(&self) -> &Entry;
+    fn source(&self) -> Result<Self::Source>;
     fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = Result<Bytes>> + Send;
     fn finish(self) -> impl Future<Output = Result<()>> + Send;
     fn fail(self, reason: Error) -> impl Future<Output = ()> + Send;
+}
+
+/// See [`Source`].
+pub(crate) trait Content: Send + Sync + 'static {
+    fn size(&self) -> impl Future<Output = u64> + Send;
+    fn sha256(&self) -> Option<[u8; 32]>;
+    fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = Result<Bytes>> + Send;
 }
 
 /// See [`Listing`].
@@ -77,7 +110,12 @@ impl Account {
 impl Files for Account {
     type Upload = Upload;
     type Download = Download;
+    type Source = Source;
     type Listing = Listing;
+
+    fn login(&self) -> &str {
+        &self.session.login
+    }
 
     async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
         self.gateway.stat(&self.session, &Target::Path(path.clone())).await
@@ -99,8 +137,16 @@ impl Files for Account {
         self.gateway.remove_file(&self.session, &Target::Path(path.clone())).await
     }
 
-    async fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<Entry> {
-        self.gateway.rename(&self.session, &Target::Path(from.clone()), to, false).await
+    async fn rename(&self, from: &VirtualPath, to: &VirtualPath, overwrite: bool) -> Result<Entry> {
+        self.gateway.rename(&self.session, &Target::Path(from.clone()), to, overwrite).await
+    }
+
+    async fn space(&self, path: &VirtualPath) -> Result<Space> {
+        self.gateway.space(&self.session, path).await
+    }
+
+    async fn examine(&self, path: &VirtualPath) -> Result<Source> {
+        self.gateway.examine(&self.session, &Target::Path(path.clone())).await
     }
 
     async fn set_attributes(&self, target: &Target, attributes: Attributes) -> Result<Entry> {
@@ -121,6 +167,8 @@ impl Files for Account {
 }
 
 impl Writing for Upload {
+    type Source = Source;
+
     fn is_resumed(&self) -> bool {
         Self::is_resumed(self)
     }
@@ -149,6 +197,22 @@ impl Writing for Upload {
         Self::stat(self).await
     }
 
+    fn source(&self) -> Result<Source> {
+        Self::source(self)
+    }
+
+    async fn adopt(&self, source: &Source) -> Result<bool> {
+        Self::adopt(self, source).await
+    }
+
+    async fn copy_at(&self, to: Option<u64>, source: &Source, from: u64, len: u64) -> Result<u64> {
+        Self::copy_at(self, to, source, from, len).await
+    }
+
+    async fn sync(&self) -> Result<()> {
+        Self::sync(self).await
+    }
+
     async fn commit(self) -> Result<Receipt> {
         Self::commit(self).await
     }
@@ -159,8 +223,14 @@ impl Writing for Upload {
 }
 
 impl Reading for Download {
+    type Source = Source;
+
     fn entry(&self) -> &Entry {
         Self::entry(self)
+    }
+
+    fn source(&self) -> Result<Source> {
+        Self::source(self)
     }
 
     async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
@@ -173,6 +243,20 @@ impl Reading for Download {
 
     async fn fail(self, reason: Error) {
         Self::fail(self, reason).await;
+    }
+}
+
+impl Content for Source {
+    async fn size(&self) -> u64 {
+        Self::size(self).await
+    }
+
+    fn sha256(&self) -> Option<[u8; 32]> {
+        Self::sha256(self)
+    }
+
+    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        Self::read_at(self, offset, len).await
     }
 }
 

@@ -11,11 +11,13 @@
 //! waits, whatever is under way ends without any help of the client, and the queue gets shorter. A client that sends
 //! without end and never takes its replies meets the session's hard limit.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// Bytes of requests that may wait in a connection before its socket is read no more.
@@ -30,12 +32,20 @@ pub(crate) struct Flow {
     began: Instant,
     touched: AtomicU64,
     reader: AtomicWaker,
+    handles: Arc<Semaphore>,
 }
 
 impl Flow {
-    /// Nothing under way.
+    /// Nothing under way, and the default number of handles.
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
+        Self::with_handles(crate::session::HANDLES)
+    }
+
+    /// Nothing under way; so many files and folders may be open at the same time.
+    pub(crate) fn with_handles(handles: usize) -> Self {
         Self {
+            handles: Arc::new(Semaphore::new(handles.min(Semaphore::MAX_PERMITS))),
             queued: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
             working: AtomicUsize::new(0),
@@ -43,6 +53,11 @@ impl Flow {
             touched: AtomicU64::new(0),
             reader: AtomicWaker::new(),
         }
+    }
+
+    /// A place for one more open file or folder, over all sessions of the connection.
+    pub(crate) fn handle(&self) -> Option<OwnedSemaphorePermit> {
+        self.handles.clone().try_acquire_owned().ok()
     }
 
     /// Bytes came in.

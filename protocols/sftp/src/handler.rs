@@ -4,15 +4,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
+use russh::keys::Certificate;
+use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty};
 
-use crate::auth;
+use crate::auth::Attempt;
 use crate::channel::{self, SUBSYSTEM};
 use crate::connection::Connection;
 
-/// Channels that one connection may have at the same time.
-const CHANNELS: usize = 8;
 /// Channels that one connection may open one after the other. russh keeps something of each channel that we closed first,
 /// as long as the connection is there.
 const CHANNELS_EVER: usize = 1000;
@@ -21,20 +20,29 @@ const CHANNELS_EVER: usize = 1000;
 pub(crate) struct Callbacks {
     connection: Arc<Connection>,
     banner: Option<String>,
+    attempt: Attempt,
     opened: usize,
     /// Channels that have their purpose. Those that are over stay in it; there are at most [`CHANNELS_EVER`].
     purposes: HashSet<ChannelId>,
 }
 
 impl Callbacks {
-    /// For this connection.
-    pub(crate) fn new(connection: Arc<Connection>, banner: Option<String>) -> Self {
-        Self { connection, banner, opened: 0, purposes: HashSet::new() }
+    /// For this connection, on which a login may fail this often.
+    pub(crate) fn new(connection: Arc<Connection>, banner: Option<String>, max_auth_tries: usize) -> Self {
+        Self { connection, banner, attempt: Attempt::new(max_auth_tries), opened: 0, purposes: HashSet::new() }
     }
 
     /// Gives the channel its purpose (see [`channel::Purpose`]); false where it has one already.
     fn take(&mut self, channel: ChannelId) -> bool {
         self.purposes.insert(channel)
+    }
+
+    /// Hands an answer to a login on; a "no" is remembered.
+    fn judged(&self, user: &str, auth: Auth) -> Auth {
+        if matches!(auth, Auth::Reject { partial_success: false, .. }) {
+            self.connection.failed(user);
+        }
+        auth
     }
 
     fn answer(channel: ChannelId, yes: bool, session: &mut Session) -> Result<(), russh::Error> {
@@ -49,20 +57,50 @@ impl Handler for Callbacks {
         Ok(self.banner.clone())
     }
 
-    async fn auth_none(&mut self, _user: &str) -> Result<Auth, Self::Error> {
-        Ok(auth::reject())
+    async fn auth_none(&mut self, user: &str) -> Result<Auth, Self::Error> {
+        Ok(self.attempt.none(&self.connection, user))
     }
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
-        Ok(auth::password(&self.connection, user, password).await)
+        // Boxed, as what a login needs would else be kept free in the connection's task as long as it lives.
+        let auth = Box::pin(self.attempt.password(&self.connection, user, password)).await;
+        Ok(self.judged(user, auth))
     }
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
-        Ok(auth::offered(&self.connection, user, offer.public_key, offer.algorithm))
+        let key = self.connection.takes(offer.algorithm).then_some(offer.public_key);
+        let auth = Box::pin(self.attempt.offered(&self.connection, user, key)).await;
+        Ok(self.judged(user, auth))
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        Ok(auth::signed(&self.connection, user, key.public_key, key.algorithm).await)
+        let key = self.connection.takes(key.algorithm).then_some(key.public_key);
+        let auth = Box::pin(self.attempt.signed(&self.connection, user, key)).await;
+        Ok(self.judged(user, auth))
+    }
+
+    async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Self::Error> {
+        Ok(self.attempt.certified(&self.connection, user, certificate).await)
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _submethods: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        let auth = match response {
+            None => self.attempt.interactive(user),
+            Some(answers) => Box::pin(self.attempt.answered(&self.connection, user, answers)).await,
+        };
+        Ok(self.judged(user, auth))
+    }
+
+    async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Self::Error> {
+        if let Some(why) = self.connection.dismissed() {
+            session.disconnect(Disconnect::TooManyConnections, why, "")?;
+        }
+        Ok(())
     }
 
     async fn channel_open_session(
@@ -71,12 +109,12 @@ impl Handler for Callbacks {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        let open = self.connection.channels();
-        if self.opened >= CHANNELS_EVER && open == 0 {
+        if self.opened >= CHANNELS_EVER && self.connection.channels() == 0 {
             // A client that keeps its connection for ever goes on with the next one.
             return session.disconnect(Disconnect::ByApplication, "too many channels were opened; connect again", "");
         }
-        if self.connection.shutdown().is_cancelled() || open >= CHANNELS || self.opened >= CHANNELS_EVER {
+        let closing = self.connection.shutdown().is_cancelled() || self.connection.session().is_none();
+        if closing || !self.connection.has_channel() || self.opened >= CHANNELS_EVER {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }

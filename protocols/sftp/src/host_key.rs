@@ -7,6 +7,7 @@ use causeway_core::{Error, ErrorKind, Result};
 use russh::keys::key::safe_rng;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{KeypairData, RsaKeypair};
+use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey};
 use secrecy::SecretString;
 
@@ -88,6 +89,11 @@ impl HostKey {
     /// The public key as in `known_hosts` after the host's name: `ssh-ed25519 AAAA…`.
     pub fn public_line(&self) -> Result<String> {
         public_line(&self.0)
+    }
+
+    /// Whether this is its public half.
+    pub(crate) fn has_public(&self, key: &KeyData) -> bool {
+        self.0.public_key().key_data() == key
     }
 
     pub(crate) fn into_inner(self) -> PrivateKey {

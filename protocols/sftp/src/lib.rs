@@ -5,28 +5,42 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `config`, `host_key` | settings, algorithms, keys in files |
+//! | `config`, `algorithms`, `host_key`, `host_certificate` | settings, algorithms, keys in files |
+//! | `certificate`, [`krl`] | user certificates, and what is revoked |
 //! | `connection`, `wire`, `greeting`, `flow` | one SSH connection: its times, its socket, what the client says of itself, back-pressure |
 //! | `handler`, `auth`, `channel` | russh's callbacks: logins and channels; all else is refused |
 //! | [`codec`] | packets as pure functions over bytes |
 //! | `session` | one SFTP session over any stream of bytes; `session::verbs` has the requests, one verb a file |
+//! | `exec` | command lines without a shell: words, patterns, checksum commands |
+//! | `scp` | the old scp protocol, both ways |
 //! | `files` | what a session needs of the gateway |
 //! | [`status`] | the one map from kinds of failure to `SSH_FX_*` |
 
+mod algorithms;
 mod auth;
+mod certificate;
 mod channel;
+mod checksum;
 pub mod codec;
 mod config;
 mod connection;
+mod exec;
 mod files;
 mod flow;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod greeting;
 mod handler;
+mod host_certificate;
 mod host_key;
+pub mod krl;
+mod scp;
 mod session;
 pub mod status;
 mod wire;
 
+use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -35,7 +49,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use config::SftpConfig;
+pub use algorithms::{AlgorithmList, Algorithms, NoSuchAlgorithm};
+pub use config::{MAX_REKEY_BYTES, SftpConfig};
+pub use host_certificate::HostCertificate;
 pub use host_key::{HostKey, HostKeyKind, generate_client_key};
 pub use status::status_of;
 
@@ -57,10 +73,20 @@ impl Front {
             }
             text
         });
-        let (login_grace, idle_timeout) = (config.login_grace, config.idle_timeout);
-        let russh = Arc::new(config::russh_config(config)?);
-        let ciphers = config::cipher_names();
-        let terms = Arc::new(Terms { russh, ciphers, gateway, banner, login_grace, idle_timeout });
+        let terms = Terms {
+            ciphers: config.algorithms.ciphers.as_slice().into(),
+            gateway,
+            banner,
+            login_grace: config.login_grace,
+            max_auth_tries: config.max_auth_tries,
+            idle_timeout: config.idle_timeout,
+            algorithms: config.algorithms.clone(),
+            scp: config.scp,
+            max_channels: config.max_channels,
+            max_handles: config.max_handles,
+            russh: Arc::new(config::russh_config(config)?),
+        };
+        let terms = Arc::new(terms);
         Ok(Self { terms, connections: TaskTracker::new() })
     }
 
@@ -72,9 +98,24 @@ impl Front {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        self.serve_holding(stream, peer, shutdown, Box::new(())).await;
+    }
+
+    /// [`Front::serve`], dropping what is held as soon as the client has logged in, or is gone: its place among the
+    /// connections that have not.
+    pub async fn serve_holding<S>(
+        &self,
+        stream: S,
+        peer: IpAddr,
+        shutdown: CancellationToken,
+        held: Box<dyn Any + Send>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let cut = CancellationToken::new();
+        let served = connection::serve(self.terms.clone(), stream, peer, shutdown, cut.clone(), held);
         // A task of its own, so that its end is orderly however this future ends.
-        let work = self.connections.spawn(connection::serve(self.terms.clone(), stream, peer, shutdown, cut.clone()));
+        let work = self.connections.spawn(served);
         let _guard = cut.drop_guard();
         if let Err(error) = work.await {
             tracing::error!(%error, "serving an SFTP connection failed");

@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::identity::{
-    Directory, Identity, Login, Mount, PermissionSet, PublicKey, ScopeSet, Tenant, TenantRecord, ThrottleLimits, View,
-    ViewEntry,
+    CertificateRules, Directory, Identity, Login, Mount, PenaltyLimits, PermissionSet, PublicKey, Require, ScopeSet,
+    SessionLimits, Tenant, TenantRecord, ThrottleLimits, View, ViewEntry,
 };
-use causeway_core::ports::{Answer, BlobStore, Ledger, WebhookSender};
+use causeway_core::ports::{Answer, BlobStore, Ledger, NoKeyFiles, WebhookSender};
 use causeway_core::records::AuditFilter;
-use causeway_core::{Parts, Protocol, Settings, VirtualPath};
+use causeway_core::{Credential, Parts, Peer, Protocol, Settings, VirtualPath};
 use causeway_store::blobs::MemoryBlobs;
 use causeway_store::ledger::SqliteLedger;
 use russh::client::{self, Msg};
@@ -27,6 +27,7 @@ use uuid::Uuid;
 use super::*;
 use crate::codec::tests::{encode_init, encode_request};
 use crate::codec::{FileAttributes, OpenFlags, Request};
+use crate::files::Account;
 
 /// How long a connection may take to end. Less than what a gateway that has given up a channel waits.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,6 +59,7 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
             id: "acme".into(),
             quota: None,
             mounts: vec![Mount { at: root(), storage: "memory".into(), path: "acme".into() }],
+            certificates: CertificateRules::default(),
         },
         identities: vec![Identity {
             id: "app".into(),
@@ -70,16 +72,20 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
             identity: "app".into(),
             protocols: vec![Protocol::Sftp],
             password_hash: None,
-            authorized_keys: vec![PublicKey { blob: key.public_key().public_key_bytes() }],
+            totp_secret: None,
+            authorized_keys: vec![PublicKey { blob: key.public_key().public_key_bytes() }.into()],
+            authorized_keys_file: None,
+            require: Require::Any,
             allow_from: Vec::new(),
             home: root(),
         }],
+        mappings: Vec::new(),
         api_keys: Vec::new(),
     }
 }
 
 /// A front, and what a client needs to get in.
-struct Place {
+pub(crate) struct Place {
     _folder: tempfile::TempDir,
     ledger: Arc<dyn Ledger>,
     front: Front,
@@ -88,7 +94,7 @@ struct Place {
 }
 
 impl Place {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let key = generate_client_key("app").unwrap().0;
         let key = Arc::new(PrivateKey::from_openssh(key.expose_secret()).unwrap());
         let folder = tempfile::tempdir().unwrap();
@@ -102,6 +108,8 @@ impl Place {
             bandwidth_up: None,
             bandwidth_down: None,
             throttle: ThrottleLimits { failures: 10, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
+            penalties: PenaltyLimits::default(),
+            sessions: SessionLimits::default(),
             blob_grace: Duration::ZERO,
             idle_detach: Duration::from_mins(1),
             checkpoint_bytes: 64 * 1024,
@@ -112,16 +120,27 @@ impl Place {
         let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobs::new());
         let storages = HashMap::from([("memory".to_owned(), blobs)]);
         let directory = Directory::new(vec![tenant(&key)]).unwrap();
-        let parts = Parts { ledger: ledger.clone(), storages, directory, sender: Arc::new(NoWebhooks), settings };
-        let config = SftpConfig {
-            host_keys: vec![HostKey::generate(HostKeyKind::Ed25519).unwrap()],
-            banner: None,
-            login_grace: Duration::from_mins(1),
-            idle_timeout: Duration::from_mins(10),
-            max_auth_tries: 6,
+        let parts = Parts {
+            ledger: ledger.clone(),
+            storages,
+            directory,
+            keys: Arc::new(NoKeyFiles),
+            sender: Arc::new(NoWebhooks),
+            settings,
         };
+        let config = SftpConfig::new(vec![HostKey::generate(HostKeyKind::Ed25519).unwrap()]);
         let front = Front::new(config, Gateway::start(parts).await.unwrap()).unwrap();
         Self { _folder: folder, ledger, front, shutdown: CancellationToken::new(), key }
+    }
+
+    /// The files of a login, as a session of the front sees them.
+    pub(crate) async fn account(&self) -> Arc<Account> {
+        let gateway = self.front.terms.gateway.clone();
+        let key = PublicKey { blob: self.key.public_key().public_key_bytes() };
+        let peer =
+            Peer { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Sftp, client_version: None, cipher: None };
+        let session = gateway.login(Credential::PublicKey { login: "app".into(), key }, &peer).await.unwrap();
+        Arc::new(Account::new(gateway, session))
     }
 
     /// A client that is logged in and gives each channel this window, and its connection on the front's side.

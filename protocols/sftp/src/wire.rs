@@ -1,20 +1,30 @@
 //! The socket of a connection as russh sees it: it can be held (see [`crate::flow`]), cut from outside, and the client's
 //! greeting is read along.
+//!
+//! russh reads four bytes, then the packet: two system calls for a request of fifty bytes. So a little more than was asked
+//! for is read, and what is left over kept for the next read. No buffer is held while there is nothing in it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::flow::Flow;
 use crate::greeting::Listener;
 
+/// Bytes that are read where fewer are asked for: some dozens of requests. Content is mostly read straight to its place.
+const AHEAD: usize = 4096;
+
 /// See the module.
 pub(crate) struct Wire<S> {
     stream: S,
+    /// Read, and not asked for yet.
+    ahead: Bytes,
     flow: Arc<Flow>,
     listener: Option<Listener>,
     // One for each direction, as each has a waker of its own.
@@ -27,10 +37,19 @@ impl<S> Wire<S> {
     pub(crate) fn new(stream: S, flow: Arc<Flow>, listener: Listener, cut: &CancellationToken) -> Self {
         Self {
             stream,
+            ahead: Bytes::new(),
             flow,
             listener: Some(listener),
             cut_read: Box::pin(cut.clone().cancelled_owned()),
             cut_write: Box::pin(cut.clone().cancelled_owned()),
+        }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        if let Some(listener) = &mut self.listener
+            && !listener.hear(bytes)
+        {
+            self.listener = None;
         }
     }
 
@@ -49,12 +68,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         ready!(this.flow.poll_open(context));
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        if let Some(listener) = &mut this.listener
-            && !listener.hear(buffer.filled().get(before..).unwrap_or_default())
-        {
-            this.listener = None;
+        if !this.ahead.is_empty() {
+            buffer.put_slice(&this.ahead.split_to(this.ahead.len().min(buffer.remaining())));
+        } else if buffer.remaining() < AHEAD {
+            let mut memory = [MaybeUninit::uninit(); AHEAD];
+            let mut more = ReadBuf::uninit(&mut memory);
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut more))?;
+            this.hear(more.filled());
+            let (asked, ahead) = more.filled().split_at(more.filled().len().min(buffer.remaining()));
+            buffer.put_slice(asked);
+            this.ahead = Bytes::copy_from_slice(ahead);
+        } else {
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+            this.hear(buffer.filled().get(before..).unwrap_or_default());
         }
         Poll::Ready(Ok(()))
     }
@@ -96,6 +123,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn what_was_read_ahead_comes_in_order() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let listener = Listener::new(Arc::from([]), Arc::default());
+        let mut wire = Wire::new(near, Arc::new(Flow::new()), listener, &CancellationToken::new());
+        let sent: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
+        far.write_all(&sent).await.unwrap();
+        drop(far);
+        let (mut got, mut size) = (Vec::new(), 1);
+        while got.len() < sent.len() {
+            let mut piece = vec![0; size.min(sent.len() - got.len())];
+            wire.read_exact(&mut piece).await.unwrap();
+            got.extend_from_slice(&piece);
+            assert!(wire.ahead.len() < AHEAD);
+            size = size * 3 % 30_011;
+        }
+        assert!(got == sent);
+        assert_eq!(wire.read(&mut [0; 4]).await.unwrap(), 0);
+    }
 
     #[tokio::test]
     async fn a_cut_ends_reading_and_writing() {

@@ -1,32 +1,14 @@
 //! `[[tenant.login]]`: a legacy login, and the identity that it becomes.
 
-use causeway_core::identity::{Login, Protocol};
+use causeway_core::identity::{AuthorizedKey, Factor, Login, Protocol, Require};
 use causeway_core::path::VirtualPath;
 
 use super::Known;
 use crate::config::ftps::LoginRules;
-use crate::config::reader::Section;
+use crate::config::reader::{Parsed, Section};
 use crate::config::report::{Located, Spot};
 use crate::config::secret;
 use crate::config::value;
-
-/// How many factors a login needs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Require {
-    /// Any one.
-    Any,
-    /// A key and the password.
-    KeyAndPassword,
-    /// A certificate and the password.
-    CertificateAndPassword,
-}
-
-/// The words of `require`.
-pub const REQUIRE: &[(&str, Require)] = &[
-    ("any", Require::Any),
-    ("publickey+password", Require::KeyAndPassword),
-    ("certificate+password", Require::CertificateAndPassword),
-];
 
 const PROTOCOLS: &[(&str, Protocol)] = &[("sftp", Protocol::Sftp), ("ftps", Protocol::Ftps), ("api", Protocol::Api)];
 
@@ -55,13 +37,53 @@ pub fn protocols(section: &Section<'_>) -> Vec<Protocol> {
     found.value.into_iter().map(|p| p.value).collect()
 }
 
-/// Reads `require`.
-pub fn require(section: &Section<'_>) {
-    if let Some(found) = section.text("require", value::one_of(REQUIRE))
-        && found.value != Require::Any
-    {
-        section.report().not_built(&found.spot, "asking for two factors");
+/// What a login can show, as far as the file says.
+#[derive(Clone, Copy)]
+pub struct Shown {
+    /// A key, or a file of keys.
+    pub key: bool,
+    /// A certificate.
+    pub certificate: bool,
+    /// A password.
+    pub password: bool,
+    /// A code.
+    pub code: bool,
+}
+
+/// Reads `require`. What it asks for must be there: without a secret codes cannot be asked for (an error), without the
+/// rest nobody gets in (a warning).
+pub fn require(section: &Section<'_>, shown: Shown) -> Require {
+    let report = section.report();
+    let Some(found) = section.text("require", word) else { return Require::Any };
+    for (factor, there, what) in [
+        (Factor::PublicKey, shown.key, "a public key, and there is none"),
+        (Factor::Certificate, shown.certificate, "a certificate, and none would be believed"),
+        (Factor::Password, shown.password, "a password, and there is no `password_hash`"),
+    ] {
+        if found.value.names(factor) && !there {
+            report.warning(&found.spot, format!("asks for {what}; nobody can log in by it"));
+        }
     }
+    if found.value.names(Factor::Totp) && !shown.code {
+        report.error(
+            &found.spot,
+            "asks for a code (totp), and there is no `totp_secret`; add it (`causeway totp-secret`)",
+        );
+    }
+    found.value
+}
+
+fn word(text: &str) -> Parsed<Require> {
+    Require::parse(text).ok_or_else(|| {
+        format!(
+            "`{text}` is not known here; write \"any\", or several of publickey or certificate, password and totp with + between them"
+        )
+    })
+}
+
+/// A line of `authorized_keys`.
+fn key_line(text: &str) -> Parsed<AuthorizedKey> {
+    AuthorizedKey::parse(text).map_err(|error| error.to_string())
 }
 
 /// Reads one table; none where it has an error.
@@ -71,9 +93,9 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Op
     let identity = section.require("identity", section.text("identity", value::slug));
     let protocols = protocols(section);
     let password_hash = section.hash("password_hash", secret::password_hash);
-    let keys = section.texts("authorized_keys", value::public_key);
+    let keys = section.texts("authorized_keys", key_line);
+    let totp_secret = section.secret_or_empty("totp_secret", secret::totp_secret);
     let certificates = section.texts("client_certificates", value::certificate_match);
-    require(section);
     let allow_from = section.texts("allow_from", value::network);
     let home = section.text("home", value::tree_path);
     let ftps = LoginRules::read(&section.table("ftps"));
@@ -82,9 +104,31 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Op
     if let Some(found) = &certified {
         report.not_built(&found.spot, "logging in by a client certificate");
     }
+    let has_code = totp_secret.is_some() || section.has("totp_secret");
+    let require = require(
+        section,
+        Shown {
+            key: !without_keys,
+            certificate: certified.is_some() || known.certificates,
+            password: section.has("password_hash"),
+            code: has_code,
+        },
+    );
+    if let Some(found) = &totp_secret
+        && !require.names(Factor::Totp)
+    {
+        report.error(&found.spot, "is never asked for; write totp into `require`, like \"password+totp\"");
+    }
+    let has_key = require.names(Factor::PublicKey) || require.names(Factor::Certificate);
+    if has_key && protocols.contains(&Protocol::Ftps) {
+        report.warning(
+            &section.spot(),
+            "has a `require` that FTPS cannot ask for; over \"ftps\" nobody can log in by it",
+        );
+    }
     let identity = identity.and_then(|id| known.identity(section, id));
     let Located { value: username, spot } = username?;
-    if !section.has("password_hash") && without_keys && certified.is_none() {
+    if !section.has("password_hash") && without_keys && certified.is_none() && !known.certificates {
         report.warning(&spot, "has neither `password_hash` nor `authorized_keys`; nobody can log in by it");
     }
     report.claim("username", known.tenant, &username, &spot);
@@ -93,6 +137,9 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Op
         identity: identity?.into(),
         protocols,
         password_hash: password_hash.and_then(|f| f.value),
+        totp_secret: totp_secret.and_then(|f| f.value),
+        authorized_keys_file: None,
+        require,
         authorized_keys: keys.map(|f| f.value.into_iter().map(|key| key.value).collect()).unwrap_or_default(),
         allow_from: allow_from.map(|f| f.value.into_iter().map(|net| net.value).collect()).unwrap_or_default(),
         home: home.map_or_else(VirtualPath::root, |f| f.value),

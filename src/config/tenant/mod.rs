@@ -1,6 +1,7 @@
 //! `[[tenant]]`: who is there: identities, the logins and keys mapped onto them, and what belongs to the tenant.
 
 pub mod api_key;
+pub mod certificates;
 pub mod identity;
 pub mod issuer;
 pub mod login;
@@ -35,6 +36,8 @@ pub struct Known<'k> {
     pub remotes: BTreeSet<String>,
     /// Whether webhooks may go to private addresses.
     pub private_webhooks: bool,
+    /// Whether the tenant believes user certificates.
+    pub certificates: bool,
 }
 
 impl Known<'_> {
@@ -124,14 +127,16 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
             report.not_built(&found.spot, what);
         }
     }
-    if let Some(found) = section.texts("trusted_user_ca_keys", value::public_key)
-        && !found.value.is_empty()
-    {
-        report.not_built(&found.spot, "a CA of SSH user certificates");
-    }
 
-    let mut known =
-        Known { tenant: &id, storages, identities: BTreeSet::new(), remotes: BTreeSet::new(), private_webhooks };
+    let certificates = certificates::read(section);
+    let mut known = Known {
+        tenant: &id,
+        storages,
+        identities: BTreeSet::new(),
+        remotes: BTreeSet::new(),
+        private_webhooks,
+        certificates: !certificates.authorities.is_empty(),
+    };
     let mount_tables = section.tables("mount");
     let mounts: Vec<_> = mount_tables.iter().filter_map(|s| mount::read(s, &known)).collect();
     // A mount with an error of its own may have been the one at `/`: then its error is enough.
@@ -158,7 +163,7 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
         logins.push(login);
         login_spots.push(spot);
     }
-    section.tables("mapping").iter().for_each(|s| mapping::read(s, &known));
+    let mappings = section.tables("mapping").iter().filter_map(|s| mapping::read(s, &known)).collect();
     let api_keys = section.tables("api_key").iter().filter_map(|s| api_key::read(s, &known)).collect();
     section.tables("issuer").iter().for_each(|s| issuer::read(s, &known));
     section.tables("oauth_client").iter().for_each(oauth_client::read);
@@ -166,8 +171,8 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
     section.tables("route").iter().for_each(|s| route::read(s, &known));
     section.tables("schedule").iter().for_each(|s| schedule::read(s, &known));
     section.tables("policy").iter().for_each(policy::read);
-    let tenant = Tenant { id: id.as_str().into(), quota, mounts };
-    Declared { record: TenantRecord { tenant, identities, logins, api_keys }, webhooks, ftps, login_spots }
+    let tenant = Tenant { id: id.as_str().into(), quota, mounts, certificates };
+    Declared { record: TenantRecord { tenant, identities, logins, mappings, api_keys }, webhooks, ftps, login_spots }
 }
 
 /// A bare username must mean one login of the whole gateway (SEMANTICS, "Names and views"), and a username that ends

@@ -34,6 +34,7 @@ macro_rules! suite {
         mod $backend {
             $crate::blobs::contract::suite!(@cases $open;
                 appends_pieces_in_order, reads_ranges, writes_on_after_a_sync, an_empty_blob_is_a_blob,
+                puts_a_whole_blob,
                 a_reader_outlives_the_blob, a_reader_sees_what_is_appended, removing_twice_is_fine,
                 a_key_is_written_once, a_missing_blob_is_a_fault, belongs_to_one_gateway, lists_keys_in_pages,
                 no_prefix_leads_out, takes_many_megabytes, many_at_once
@@ -109,6 +110,15 @@ pub(super) async fn an_empty_blob_is_a_blob(store: Store) {
     writer.sync().await.unwrap();
     assert!(read_all(&*store, &id).await.is_empty());
     assert_eq!(store.keys(None, 10).await.unwrap(), [id]);
+}
+
+pub(super) async fn puts_a_whole_blob(store: Store) {
+    let id = blob_id("acme/in");
+    let pieces = [&b"one, "[..], b"", b"two"].map(Bytes::copy_from_slice);
+    store.put(&id, pieces.to_vec()).await.unwrap();
+    assert_eq!(read_all(&*store, &id).await, &b"one, two"[..]);
+    assert!(store.put(&id, pieces.to_vec()).await.is_err(), "a key is written once");
+    assert_eq!(read_all(&*store, &id).await, &b"one, two"[..]);
 }
 
 pub(super) async fn a_reader_outlives_the_blob(store: Store) {

@@ -1,7 +1,8 @@
 //! What a database's failure means to core. The client gets a sentence of ours; the database's own text goes to the log.
 
 use causeway_core::{Error, ErrorKind};
-use sqlx::error::DatabaseError;
+
+use super::driver::Failed;
 
 /// What the keeper of a transaction has to know about a failure besides the error that the caller gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,17 +44,12 @@ pub(super) fn no_space() -> Error {
 }
 
 /// Judges a failed statement, and logs it unless it is the caller's business.
-pub(super) fn judge(error: &sqlx::Error) -> Failure {
+pub(super) fn judge(error: &Failed) -> Failure {
     let cause = match error {
-        sqlx::Error::Database(database) => cause_of(database.as_ref()),
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::BeginFailed => Cause::Away,
-        _ => Cause::Fault,
+        Failed::Postgres(error) => postgres(error),
+        Failed::Sqlite(error) => sqlite(error),
+        Failed::Kept(_) => Cause::Away,
+        Failed::Unfit(_) => Cause::Fault,
     };
     let answer = match cause {
         Cause::Caller => Error::already_exists(),
@@ -74,29 +70,45 @@ pub(super) fn judge(error: &sqlx::Error) -> Failure {
     Failure { cause, error: answer }
 }
 
-fn cause_of(error: &dyn DatabaseError) -> Cause {
+fn postgres(error: &sqlx::Error) -> Cause {
+    let error = match error {
+        sqlx::Error::Database(error) => error,
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => return Cause::Away,
+        _ => return Cause::Fault,
+    };
     if error.is_unique_violation() {
         return Cause::Caller;
     }
-    let code = error.code().unwrap_or_default();
-    if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
-        // PostgreSQL, appendix A: class and code.
-        return match &*code {
-            "40001" | "40P01" => Cause::Again,
-            "53100" => Cause::Full,
-            "58030" => Cause::Disk,
-            "25006" | "55P03" | "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Cause::Away,
-            other if other.starts_with("08") || other.starts_with("53") => Cause::Away,
-            _ => Cause::Fault,
-        };
-    }
-    // SQLite, result codes: the low byte of an extended code is its primary one.
-    match code.parse::<u32>().map(|code| code & 0xff) {
-        Ok(13) => Cause::Full,
-        Ok(10) => Cause::Disk,
-        // BUSY, LOCKED, NOMEM, PROTOCOL, CANTOPEN
-        Ok(5 | 6 | 7 | 15 | 14) => Cause::Away,
+    // PostgreSQL, appendix A: class and code.
+    match &*error.code().unwrap_or_default() {
+        "40001" | "40P01" => Cause::Again,
+        "53100" => Cause::Full,
+        "58030" => Cause::Disk,
+        "25006" | "55P03" | "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Cause::Away,
+        other if other.starts_with("08") || other.starts_with("53") => Cause::Away,
         _ => Cause::Fault,
+    }
+}
+
+fn sqlite(error: &rusqlite::Error) -> Cause {
+    // SQLite, result codes: the low byte of an extended code is its primary one.
+    match error.sqlite_error().map(|error| error.extended_code) {
+        // CONSTRAINT_UNIQUE, CONSTRAINT_PRIMARYKEY
+        Some(2067 | 1555) => Cause::Caller,
+        Some(code) => match code & 0xff {
+            13 => Cause::Full,
+            10 => Cause::Disk,
+            // BUSY, LOCKED, NOMEM, PROTOCOL, CANTOPEN
+            5 | 6 | 7 | 15 | 14 => Cause::Away,
+            _ => Cause::Fault,
+        },
+        None => Cause::Fault,
     }
 }
 
@@ -112,5 +124,36 @@ pub(super) fn settle(ended: std::thread::Result<Result<(), Error>>, failure: Opt
             cause: Cause::Fault,
             error: Error::internal("the work of a transaction of the ledger panicked"),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn judges_what_sqlite_says() {
+        for (code, cause) in [
+            (13, Cause::Full),
+            (10, Cause::Disk),
+            (1034, Cause::Disk), // IOERR_FSYNC
+            (5, Cause::Away),
+            (517, Cause::Away), // BUSY_SNAPSHOT
+            (6, Cause::Away),
+            (7, Cause::Away),
+            (14, Cause::Away),
+            (15, Cause::Away),
+            (2067, Cause::Caller),
+            (1555, Cause::Caller),
+            (787, Cause::Fault),  // CONSTRAINT_FOREIGNKEY
+            (275, Cause::Fault),  // CONSTRAINT_CHECK
+            (1811, Cause::Fault), // CONSTRAINT_TRIGGER
+            (8, Cause::Fault),
+            (11, Cause::Fault),
+            (26, Cause::Fault),
+        ] {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            assert_eq!(judge(&error.into()).cause, cause, "{code}");
+        }
     }
 }

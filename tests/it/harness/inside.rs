@@ -9,10 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::identity::{
-    ApiKey, Directory, Identity, Login, Mount, PermissionSet, PublicKey, ScopeSet, Tenant, TenantRecord,
-    ThrottleLimits, View, ViewEntry,
+    ApiKey, CertificateRules, Directory, Identity, Login, Mount, PenaltyLimits, PermissionSet, PublicKey, Require,
+    ScopeSet, SessionLimits, Tenant, TenantRecord, ThrottleLimits, View, ViewEntry,
 };
-use causeway_core::ports::{Answer, BlobStore, Durability, Ledger as LedgerPort, Query, TxOp, WebhookSender};
+use causeway_core::ports::{
+    Answer, BlobStore, Durability, Ledger as LedgerPort, NoKeyFiles, Query, TxOp, WebhookSender,
+};
 use causeway_core::{
     Credential, Error, ErrorKind, Gateway, Parts, Peer, Protocol, Result, Session, Settings, VirtualPath,
 };
@@ -81,7 +83,10 @@ fn tenant() -> TenantRecord {
         identity: id.into(),
         protocols: vec![Protocol::Sftp],
         password_hash: None,
-        authorized_keys: vec![PublicKey { blob: key_blob() }],
+        totp_secret: None,
+        authorized_keys: vec![PublicKey { blob: key_blob() }.into()],
+        authorized_keys_file: None,
+        require: Require::Any,
         allow_from: Vec::new(),
         home: path("/"),
     };
@@ -101,9 +106,11 @@ fn tenant() -> TenantRecord {
                 Mount { at: path("/"), storage: "local".into(), path: "acme".into() },
                 Mount { at: path("/vault"), storage: "vault".into(), path: "acme".into() },
             ],
+            certificates: CertificateRules::default(),
         },
         identities: vec![identity("app", "/"), identity("peer", "/in")],
         logins: vec![login("app"), login("peer")],
+        mappings: Vec::new(),
         api_keys: vec![key("app"), key("peer")],
     }
 }
@@ -133,6 +140,8 @@ pub async fn start_with_vault(
         bandwidth_up: None,
         bandwidth_down: None,
         throttle: ThrottleLimits { failures: 10, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
+        penalties: PenaltyLimits::default(),
+        sessions: SessionLimits::default(),
         blob_grace: Duration::ZERO,
         idle_detach: Duration::from_mins(1),
         checkpoint_bytes: 64 * 1024,
@@ -142,7 +151,15 @@ pub async fn start_with_vault(
     };
     let storages = HashMap::from([("local".to_owned(), blobs), ("vault".to_owned(), vault)]);
     let directory = Directory::new(vec![tenant()]).unwrap();
-    Gateway::start(Parts { ledger, storages, directory, sender: Arc::new(NoWebhooks), settings }).await
+    Gateway::start(Parts {
+        ledger,
+        storages,
+        directory,
+        keys: Arc::new(NoKeyFiles),
+        sender: Arc::new(NoWebhooks),
+        settings,
+    })
+    .await
 }
 
 /// A session over SFTP, where an owner sees its partial uploads.

@@ -21,17 +21,33 @@ pub struct OpenSsh {
     login: String,
     folder: tempfile::TempDir,
     options: Vec<String>,
+    arguments: Vec<String>,
+    identity: PathBuf,
 }
 
 impl OpenSsh {
     pub fn new(gateway: &Gateway, login: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { port: gateway.sftp.port(), login: login.to_owned(), folder, options: Vec::new() }
+        let identity = Secrets::get().private_key();
+        let (options, arguments) = (Vec::new(), Vec::new());
+        Self { port: gateway.sftp.port(), login: login.to_owned(), folder, options, arguments, identity }
     }
 
     /// With one more `-o` option.
     pub fn option(mut self, option: &str) -> Self {
         self.options.push(option.to_owned());
+        self
+    }
+
+    /// With these arguments before all others.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// With this private key, and the certificate beside it where there is one.
+    pub fn identity(mut self, key: &Path) -> Self {
+        key.clone_into(&mut self.identity);
         self
     }
 
@@ -50,10 +66,15 @@ impl OpenSsh {
     fn base(&self) -> Command {
         let mut command = Command::new("sftp");
         command.current_dir(self.folder.path()).args(["-F", "/dev/null", "-P", &self.port.to_string()]);
+        // Of an option that stands twice the first one counts.
+        for option in &self.options {
+            command.args(["-o", option]);
+        }
         for option in ["StrictHostKeyChecking=accept-new", "ConnectTimeout=20"] {
             command.args(["-o", option]);
         }
         command.arg("-o").arg(format!("UserKnownHostsFile={}", self.folder.path().join("known_hosts").display()));
+        command.args(&self.arguments);
         for option in &self.options {
             command.args(["-o", option]);
         }
@@ -66,7 +87,7 @@ impl OpenSsh {
         let output = File::create(self.folder.path().join("output")).unwrap();
         self.base()
             .args(["-o", "IdentitiesOnly=yes", "-i"])
-            .arg(Secrets::get().private_key())
+            .arg(&self.identity)
             .arg("-b")
             .arg(batch)
             .arg(format!("{}@127.0.0.1", self.login))

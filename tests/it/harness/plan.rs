@@ -71,7 +71,7 @@ impl Secrets {
     }
 
     /// The gateways' host key: making an RSA key takes a second, and the tests start a hundred gateways.
-    fn host_key(&self) -> PathBuf {
+    pub fn host_key(&self) -> PathBuf {
         self.folder.path().join("host")
     }
 }
@@ -88,6 +88,11 @@ pub fn api_key(id: &str) -> String {
 #[derive(Clone)]
 pub struct Plan {
     pub ledger: Ledger,
+    sftp: String,
+    own_host_key: bool,
+    acme: String,
+    other: String,
+    logins: String,
     uploads: String,
     limits: String,
     hooks: String,
@@ -98,13 +103,17 @@ pub struct Plan {
     max_attempts: u32,
     grace: &'static str,
     ftps: String,
-    logins: String,
 }
 
 impl Plan {
     pub fn new(ledger: Ledger) -> Self {
         Self {
             ledger,
+            sftp: String::new(),
+            own_host_key: true,
+            acme: String::new(),
+            other: String::new(),
+            logins: String::new(),
             uploads: String::new(),
             limits: String::new(),
             hooks: String::new(),
@@ -115,8 +124,41 @@ impl Plan {
             max_attempts: 12,
             grace: "5s",
             ftps: String::new(),
-            logins: String::new(),
         }
+    }
+
+    /// Adds a line to `[sftp]`.
+    pub fn sftp(mut self, line: &str) -> Self {
+        writeln!(self.sftp, "{line}").unwrap();
+        self
+    }
+
+    /// With the host keys that a gateway makes for itself, which takes a second.
+    pub fn generated_host_keys(mut self) -> Self {
+        self.own_host_key = false;
+        self
+    }
+
+    /// Adds a line to the tenant `acme`.
+    pub fn acme(mut self, line: &str) -> Self {
+        writeln!(self.acme, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a line to the tenant `other`.
+    pub fn other(mut self, line: &str) -> Self {
+        writeln!(self.other, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a login of `acme` without any credential, with these lines.
+    pub fn login(mut self, username: &str, identity: &str, lines: &str) -> Self {
+        writeln!(
+            self.logins,
+            "[[tenant.login]]\nusername = \"{username}\"\nidentity = \"{identity}\"\nprotocols = [\"sftp\"]\n{lines}"
+        )
+        .unwrap();
+        self
     }
 
     /// Adds a line to `[uploads]`.
@@ -137,8 +179,8 @@ impl Plan {
         self
     }
 
-    /// Adds a login of `edi-partner` with a line of its own.
-    pub fn login(mut self, username: &str, line: &str) -> Self {
+    /// Adds a login of `edi-partner` with the password and the key of all others, over all protocols, and a line of its own.
+    pub fn partner_login(mut self, username: &str, line: &str) -> Self {
         self.logins.push_str(&login(username, "edi-partner", Secrets::get()));
         writeln!(self.logins, "{line}").unwrap();
         self
@@ -180,6 +222,10 @@ impl Plan {
         let secrets = Secrets::get();
         let default_root = data.join("content");
         let root = self.storage_root.as_deref().unwrap_or(&default_root);
+        let mut sftp = self.sftp.clone();
+        if self.own_host_key {
+            writeln!(sftp, "host_keys = [{:?}]", secrets.host_key()).unwrap();
+        }
         let mut text = format!(
             r#"data_dir = {data:?}
 shutdown_grace = "{grace}"
@@ -187,8 +233,7 @@ shutdown_grace = "{grace}"
 name = "gw-test"
 [sftp]
 listen = ["127.0.0.1:0"]
-host_keys = [{host_key:?}]
-[ftps]
+{sftp}[ftps]
 listen = ["127.0.0.1:0"]
 listen_implicit = ["127.0.0.1:0"]
 {ftps}[api]
@@ -211,7 +256,7 @@ webhook_allow_private_addresses = true
 [[tenant]]
 id = "acme"
 quota = "{tenant_quota}"
-[[tenant.mount]]
+{acme}[[tenant.mount]]
 at = "/"
 storage = "local"
 path = "acme"
@@ -245,9 +290,10 @@ scopes = ["admin"]
 view = []
 "#,
             grace = self.grace,
+            sftp = sftp,
             ftps = self.ftps,
-            host_key = secrets.host_key(),
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
+            acme = self.acme,
             uploads = self.uploads,
             limits = self.limits,
             max_attempts = self.max_attempts,
@@ -276,8 +322,9 @@ view = []
             text.push_str(&key(id, identity));
         }
         text.push_str(&self.hooks);
+        write!(text, "[[tenant]]\nid = \"other\"\n{}", self.other).unwrap();
         text.push_str(
-            "[[tenant]]\nid = \"other\"\n[[tenant.mount]]\nat = \"/\"\nstorage = \"local\"\npath = \"other\"\n\
+            "[[tenant.mount]]\nat = \"/\"\nstorage = \"local\"\npath = \"other\"\n\
              [[tenant.identity]]\nid = \"other-app\"\n\
              scopes = [\"files:read\", \"files:write\", \"events:read\", \"audit:read\"]\n\
              view = [{ at = \"/\", path = \"/\", permissions = [\"*\"] }]\n",

@@ -32,6 +32,7 @@ pub const STAT: u8 = 17;
 pub const RENAME: u8 = 18;
 pub const READLINK: u8 = 19;
 pub const SYMLINK: u8 = 20;
+pub const EXTENDED: u8 = 200;
 
 // Section 6.3: how to open.
 pub const R: u32 = 1;
@@ -168,6 +169,8 @@ pub enum Reply {
     Data(Vec<u8>),
     Names(Vec<(String, Attrs)>),
     Attrs(Attrs),
+    /// What follows the id of an extended reply.
+    Extended(Vec<u8>),
 }
 
 struct AnyHost;
@@ -185,7 +188,7 @@ pub struct Sftp {
     stream: ChannelStream<Msg>,
     next: u32,
     // The connection ends when its handle goes.
-    _connection: client::Handle<AnyHost>,
+    connection: Arc<client::Handle<AnyHost>>,
 }
 
 /// How long anything may take before a test calls it hung.
@@ -203,7 +206,7 @@ impl Sftp {
         if !answer.success() {
             return Err(format!("{login} was not let in"));
         }
-        Self::begin(connection).await
+        Self::begin(Arc::new(connection)).await
     }
 
     /// By the tests' password, or another one.
@@ -218,7 +221,7 @@ impl Sftp {
         if !answer.success() {
             return Err(format!("{login} was not let in"));
         }
-        Self::begin(connection).await
+        Self::begin(Arc::new(connection)).await
     }
 
     async fn dial(address: SocketAddr) -> std::result::Result<client::Handle<AnyHost>, String> {
@@ -227,16 +230,21 @@ impl Sftp {
         tokio::time::timeout(LIMIT, dial).await.map_err(|_| "no answer".to_owned())?.map_err(|e| e.to_string())
     }
 
-    async fn begin(connection: client::Handle<AnyHost>) -> std::result::Result<Self, String> {
+    async fn begin(connection: Arc<client::Handle<AnyHost>>) -> std::result::Result<Self, String> {
         let channel = connection.channel_open_session().await.map_err(|e| e.to_string())?;
         channel.request_subsystem(true, "sftp").await.map_err(|e| e.to_string())?;
-        let mut sftp = Self { stream: channel.into_stream(), next: 0, _connection: connection };
+        let mut sftp = Self { stream: channel.into_stream(), next: 0, connection };
         sftp.send_raw(&[0, 0, 0, 5, INIT, 0, 0, 0, 3]).await.map_err(|s| s.message)?;
         let packet = sftp.receive_raw().await.map_err(|s| s.message)?;
         if packet.first() != Some(&2) || Reading(&packet[1..]).u32() != 3 {
             return Err(format!("not SSH_FXP_VERSION 3: {packet:?}"));
         }
         Ok(sftp)
+    }
+
+    /// One more session on the same connection.
+    pub async fn channel(&self) -> std::result::Result<Self, String> {
+        Self::begin(self.connection.clone()).await
     }
 
     /// Sends these bytes as they are.
@@ -301,6 +309,7 @@ impl Sftp {
                 Reply::Names(names)
             }
             105 => Reply::Attrs(rest.attrs()),
+            201 => Reply::Extended(rest.take(rest.0.len()).to_vec()),
             other => panic!("the gateway sent a packet of type {other}"),
         };
         assert!(rest.0.is_empty(), "{} bytes after the end of a reply", rest.0.len());

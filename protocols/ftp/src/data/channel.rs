@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Broken;
 use super::passive::Passive;
 use crate::session::Signal;
-use crate::tls::{Insecure, Sessions};
+use crate::tls::{Insecure, Sessions, Way};
 
 /// How long 150 waits for a handshake that the client has begun.
 const AHEAD: Duration = Duration::from_millis(300);
@@ -47,16 +47,16 @@ pub(crate) struct Opening {
 
 impl Opening {
     /// Opens it.
-    pub(crate) async fn run(self) -> Result<TlsStream<TcpStream>, Broken> {
+    pub(crate) async fn run(self, way: Way) -> Result<TlsStream<TcpStream>, Broken> {
         let abort = self.abort.clone();
         tokio::select! {
             biased;
             () = abort.cancelled() => Err(Broken::Aborted),
-            opened = self.open() => opened,
+            opened = self.open(way) => opened,
         }
     }
 
-    async fn open(self) -> Result<TlsStream<TcpStream>, Broken> {
+    async fn open(self, way: Way) -> Result<TlsStream<TcpStream>, Broken> {
         let mut go_on = self.go_on;
         let none = "no data connection came about; connect to the port that PASV or EPSV told, or check the firewall";
         let stream = match self.channel {
@@ -91,7 +91,7 @@ impl Opening {
         if !begun {
             go_on.give();
         }
-        let mut secured = std::pin::pin!(self.sessions.secure(stream, self.resume, self.limit));
+        let mut secured = std::pin::pin!(self.sessions.secure(stream, way, self.resume, self.limit));
         let secured = if let Ok(secured) = timeout(AHEAD, &mut secured).await {
             secured
         } else {

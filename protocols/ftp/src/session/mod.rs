@@ -4,10 +4,12 @@ mod parameters;
 mod paths;
 mod running;
 
+use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use causeway_core::events::Operation;
+use causeway_core::identity::{Offence, Progress};
 use causeway_core::{Error, ErrorKind, Gateway, Peer, Protocol, Session, VirtualPath};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +51,8 @@ pub(crate) enum Stage {
     Nobody,
     /// USER came.
     Named(String),
+    /// PASS was right, and the login needs a code, too: ACCT brings it. With the name that it is logging in by.
+    Halfway(String),
     /// Logged in.
     Inside(Inside),
 }
@@ -79,9 +83,34 @@ pub(crate) struct Conversation {
     pub(crate) running: Option<Running>,
     /// Failed logins.
     pub(crate) tries: u32,
+    /// What the login that is under way has proven.
+    pub(crate) progress: Progress,
+    pub(crate) blame: Blame,
+    held: Option<Held>,
     pub(crate) lingering: Arc<Semaphore>,
     recorded: u32,
     strangers: (mpsc::Sender<IpAddr>, mpsc::Receiver<IpAddr>),
+}
+
+/// Given back when somebody has logged in.
+pub(crate) type Held = Box<dyn Any + Send + Sync>;
+
+/// Whether a connection's source pays for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// Nobody has logged in, and this is the worst that was done; none: nothing at all was.
+    Offence(Option<Offence>),
+    /// Somebody has logged in, or the gateway itself was the reason that nobody could.
+    None,
+}
+
+impl Blame {
+    /// With one more.
+    pub(crate) fn add(&mut self, offence: Offence) {
+        if let Self::Offence(worst) = self {
+            *worst = (*worst).max(Some(offence));
+        }
+    }
 }
 
 /// What a command comes to.
@@ -107,7 +136,7 @@ pub(crate) fn say(code: u16, text: impl Into<std::borrow::Cow<'static, str>>) ->
 
 impl Conversation {
     /// At its beginning.
-    pub(crate) fn new(terms: Arc<Terms>, ends: Ends) -> Self {
+    pub(crate) fn new(terms: Arc<Terms>, ends: Ends, held: Held) -> Self {
         Self {
             terms,
             peer: ends.peer.ip().to_canonical(),
@@ -119,6 +148,9 @@ impl Conversation {
             extended_only: false,
             running: None,
             tries: 0,
+            progress: Progress::new(),
+            blame: Blame::Offence(None),
+            held: Some(held),
             lingering: Arc::new(Semaphore::new(LINGERING)),
             recorded: 0,
             strangers: mpsc::channel(4),
@@ -149,6 +181,22 @@ impl Conversation {
         match &mut self.stage {
             Stage::Inside(inside) => Ok(inside),
             Stage::Nobody | Stage::Named(_) => Err(Reply::new(530, "log in first with USER and PASS")),
+            Stage::Halfway(_) => Err(Reply::new(530, "log in first: send ACCT with the code")),
+        }
+    }
+
+    /// Lets a login in.
+    pub(crate) fn enter(&mut self, session: Arc<Session>) {
+        let rules = self.terms.config.rules(&session.tenant.id, &session.login);
+        self.stage = Stage::Inside(Inside { session, rules, folder: VirtualPath::root(), renaming: None });
+        self.blame = Blame::None;
+        self.held = None;
+    }
+
+    /// Makes the source of a connection on which nobody logged in pay for that.
+    pub(crate) fn settle(&self) {
+        if let Blame::Offence(worst) = self.blame {
+            self.terms.gateway.offence(self.peer, worst.unwrap_or(Offence::NoAuth));
         }
     }
 
@@ -167,11 +215,11 @@ impl Conversation {
         match &self.stage {
             Stage::Inside(inside) => self.terms.gateway.refused(&inside.session, operation, what, error).await,
             // Who is not logged in must not be able to fill the ledger.
-            Stage::Nobody | Stage::Named(_) if self.recorded < MAX_RECORDED => {
+            _ if self.recorded < MAX_RECORDED => {
                 self.recorded += 1;
                 self.terms.gateway.refused_peer(&self.as_peer(), operation, what, error).await;
             }
-            Stage::Nobody | Stage::Named(_) => {}
+            _ => {}
         }
     }
 
@@ -211,6 +259,7 @@ impl Conversation {
     pub(crate) async fn leave(&mut self) {
         self.channel = None;
         self.extended_only = false;
+        self.progress = Progress::new();
         self.parameters = Parameters { client: self.parameters.client.take(), ..Parameters::default() };
         if let Stage::Inside(inside) = std::mem::replace(&mut self.stage, Stage::Nobody) {
             self.terms.gateway.close_session(&inside.session).await;

@@ -16,6 +16,7 @@ use crate::data::deflate::{Packer, Unpacker};
 use crate::data::outgoing::Parting;
 use crate::data::{Broken, Incoming, Opening, Outgoing};
 use crate::session::{Conversation, Ended, Mode, Running, Security, Signal, Type};
+use crate::tls::Way;
 use crate::wire::Reply;
 use crate::wire::ascii::{FromWire, ToWire};
 
@@ -72,7 +73,7 @@ impl Ticket {
     async fn outgoing(self) -> Result<Outgoing, Broken> {
         let abort = self.opening.abort.clone();
         Ok(Outgoing {
-            stream: self.opening.run().await?,
+            stream: self.opening.run(Way::Out).await?,
             ascii: self.ascii.then(ToWire::default),
             packer: (self.mode == Mode::Deflate).then(|| Packer::new(self.level)),
             stall: self.stall,
@@ -84,7 +85,7 @@ impl Ticket {
     async fn incoming(self) -> Result<Incoming, Broken> {
         let abort = self.opening.abort.clone();
         Ok(Incoming {
-            stream: self.opening.run().await?,
+            stream: self.opening.run(Way::In).await?,
             ascii: self.ascii.then(FromWire::default),
             unpacker: (self.mode == Mode::Deflate).then(Unpacker::new),
             notify: self.notify,

@@ -12,8 +12,9 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     if size > talk.gateway().settings().max_file_size {
         return Err(Reply::new(552, "a file of this size is larger than the limit"));
     }
-    let session = talk.session()?;
-    if talk.gateway().room(&session).await?.is_some_and(|room| size > room) {
+    let inside = talk.inside()?;
+    let (session, folder) = (inside.session.clone(), inside.folder.clone());
+    if size > talk.gateway().space(&session, &folder).await?.free {
         return Err(Reply::new(552, "the quota has no room for so much; remove files or ask for more room"));
     }
     say(200, "there is room")

@@ -80,7 +80,7 @@ pub(crate) async fn dispatch(talk: &mut Conversation, command: Command) -> Turn 
     let argument = argument.as_slice();
     match verb {
         Verb::Abor => say(226, "nothing to abort").inspect(|_| talk.channel = None),
-        Verb::Acct => acct::run(talk),
+        Verb::Acct => acct::run(talk, argument).await,
         Verb::Allo => allo::run(talk, argument).await,
         Verb::Appe => appe::run(talk, argument, restart).await,
         Verb::Auth => auth::run(talk, argument),

@@ -1,5 +1,7 @@
 //! USER (RFC 959 section 4.1.1). Whether there is such a login is not told.
 
+use causeway_core::identity::Progress;
+
 use crate::session::{Conversation, Stage, Turn, say};
 use crate::wire::{Reply, Verb};
 
@@ -15,6 +17,7 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
         // RFC 959: a new login from here on; what was set before stays no longer than the old one.
         talk.leave().await;
     }
+    talk.progress = Progress::new();
     talk.stage = Stage::Named(name.to_owned());
     say(331, "send PASS with the password")
 }

@@ -3,12 +3,14 @@
 //! Nothing here allocates more than the packet itself holds, and no input panics.
 
 mod attributes;
+mod extended;
 mod fields;
 mod frames;
 mod reply;
 mod request;
 
 pub use attributes::FileAttributes;
+pub use extended::{Copying, EXTENSIONS, Extended, FilesystemStatus, Hashing, Limits};
 pub use frames::{FrameError, Frames, MAX_PACKET};
 pub use reply::{NameEntry, Reply};
 pub use request::{Malformed, OpenFlags, Request, decode, decode_init};
@@ -45,6 +47,7 @@ pub mod kind {
     pub const NAME: u8 = 104;
     pub const ATTRS: u8 = 105;
     pub const EXTENDED: u8 = 200;
+    pub const EXTENDED_REPLY: u8 = 201;
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::attributes::FileAttributes;
+use super::extended::{EXTENSIONS, FilesystemStatus, Limits, put_names};
 use super::fields::put_string;
 use super::{VERSION, kind};
 use crate::status::Code;
@@ -40,6 +41,14 @@ pub enum Reply {
     Names(Vec<NameEntry>),
     /// `SSH_FXP_ATTRS`.
     Attributes(FileAttributes),
+    /// `SSH_FXP_EXTENDED_REPLY` to `statvfs@openssh.com`.
+    Filesystem(FilesystemStatus),
+    /// The same to `limits@openssh.com`.
+    Limits(Limits),
+    /// The same to `users-groups-by-id@openssh.com`: names of users and of groups, empty where there is none.
+    Owners(Vec<&'static str>, Vec<&'static str>),
+    /// The same to `check-file-handle` and `check-file-name`: the algorithm, and the hashes of all blocks.
+    Hashes(&'static str, Vec<u8>),
 }
 
 impl Reply {
@@ -93,18 +102,52 @@ impl Reply {
                 output.put_u32(id);
                 attributes.encode(output);
             }
+            Self::Filesystem(status) => {
+                output.put_u8(kind::EXTENDED_REPLY);
+                output.put_u32(id);
+                status.encode(output);
+            }
+            Self::Limits(limits) => {
+                output.put_u8(kind::EXTENDED_REPLY);
+                output.put_u32(id);
+                limits.encode(output);
+            }
+            Self::Owners(users, groups) => {
+                output.put_u8(kind::EXTENDED_REPLY);
+                output.put_u32(id);
+                put_names(output, &users);
+                put_names(output, &groups);
+            }
+            Self::Hashes(algorithm, hashes) => {
+                output.put_u8(kind::EXTENDED_REPLY);
+                output.put_u32(id);
+                put_string(output, b"check-file");
+                put_string(output, algorithm.as_bytes());
+                output.put_slice(&hashes);
+            }
         }
         let length = output.len() - at - 4 + content.as_ref().map_or(0, Bytes::len);
-        if let Some(field) = output.get_mut(at..at + 4) {
-            field.copy_from_slice(&(length as u32).to_be_bytes());
-        }
+        put_length(at, length, output);
         content
     }
 
-    /// Writes `SSH_FXP_VERSION` (section 4). No extension is offered.
+    /// Writes `SSH_FXP_VERSION` (section 4), with the extensions that are offered.
     pub fn encode_version(output: &mut BytesMut) {
-        output.put_u32(5);
+        let at = output.len();
+        output.put_u32(0);
         output.put_u8(kind::VERSION);
         output.put_u32(VERSION);
+        for (name, version) in EXTENSIONS {
+            put_string(output, name.as_bytes());
+            put_string(output, version.as_bytes());
+        }
+        put_length(at, output.len() - at - 4, output);
+    }
+}
+
+/// Writes a packet's length where room was left for it.
+fn put_length(at: usize, length: usize, output: &mut BytesMut) {
+    if let Some(field) = output.get_mut(at..at + 4) {
+        field.copy_from_slice(&(length as u32).to_be_bytes());
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::attributes::FileAttributes;
+use super::extended::Extended;
 use super::fields::{Reason, byte, end, string, uint32, uint64};
 use super::kind;
 
@@ -99,8 +100,8 @@ pub enum Request {
     Readlink(Bytes),
     /// `SSH_FXP_SYMLINK`, section 6.10. Clients disagree on the order of the two, and neither is followed here.
     Symlink(Bytes, Bytes),
-    /// `SSH_FXP_EXTENDED`, section 8: the name of the extension.
-    Extended(Bytes),
+    /// `SSH_FXP_EXTENDED`, section 8.
+    Extended(Extended),
     /// A type that version 3 does not know.
     Unknown(u8),
 }
@@ -141,7 +142,7 @@ pub fn decode_init(mut packet: Bytes) -> Result<u32, Malformed> {
     init().map_err(|reason| Malformed { id: None, reason })
 }
 
-fn handle(input: &mut Bytes) -> Result<Bytes, Reason> {
+pub(super) fn handle(input: &mut Bytes) -> Result<Bytes, Reason> {
     let handle = string(input)?;
     if handle.len() > MAX_HANDLE { Err("the handle is longer than 256 bytes") } else { Ok(handle) }
 }
@@ -170,8 +171,7 @@ fn body(kind: u8, input: &mut Bytes) -> Result<Request, Reason> {
         kind::RENAME => Request::Rename(string(input)?, string(input)?),
         kind::READLINK => Request::Readlink(string(input)?),
         kind::SYMLINK => Request::Symlink(string(input)?, string(input)?),
-        // What follows belongs to the extension, and none is known.
-        kind::EXTENDED => return Ok(Request::Extended(string(input)?)),
+        kind::EXTENDED => return Extended::decode(input).map(Request::Extended),
         other => return Ok(Request::Unknown(other)),
     };
     end(input)?;

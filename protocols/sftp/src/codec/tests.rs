@@ -55,8 +55,7 @@ pub fn encode_request(id: u32, request: &Request) -> Bytes {
         | Request::Remove(path)
         | Request::Rmdir(path)
         | Request::Realpath(path)
-        | Request::Readlink(path)
-        | Request::Extended(path) => {
+        | Request::Readlink(path) => {
             begin(match request {
                 Request::Lstat(_) => kind::LSTAT,
                 Request::Stat(_) => kind::STAT,
@@ -64,8 +63,7 @@ pub fn encode_request(id: u32, request: &Request) -> Bytes {
                 Request::Remove(_) => kind::REMOVE,
                 Request::Rmdir(_) => kind::RMDIR,
                 Request::Realpath(_) => kind::REALPATH,
-                Request::Readlink(_) => kind::READLINK,
-                _ => kind::EXTENDED,
+                _ => kind::READLINK,
             });
             put_string(&mut body, path);
         }
@@ -74,11 +72,53 @@ pub fn encode_request(id: u32, request: &Request) -> Bytes {
             put_string(&mut body, a);
             put_string(&mut body, b);
         }
+        Request::Extended(extended) => {
+            begin(kind::EXTENDED);
+            encode_extended(extended, &mut body);
+        }
         Request::Unknown(other) => begin(*other),
     }
     let mut packet = BytesMut::new();
     put_string(&mut packet, &body);
     packet.freeze()
+}
+
+fn encode_extended(extended: &Extended, body: &mut BytesMut) {
+    let mut strings = |parts: &[&[u8]]| parts.iter().for_each(|part| put_string(body, part));
+    match extended {
+        Extended::PosixRename(a, b) => strings(&[b"posix-rename@openssh.com", a, b]),
+        Extended::Hardlink(a, b) => strings(&[b"hardlink@openssh.com", a, b]),
+        Extended::Statvfs(path) => strings(&[b"statvfs@openssh.com", path]),
+        Extended::Fstatvfs(handle) => strings(&[b"fstatvfs@openssh.com", handle]),
+        Extended::Fsync(handle) => strings(&[b"fsync@openssh.com", handle]),
+        Extended::Limits => strings(&[b"limits@openssh.com"]),
+        Extended::ExpandPath(path) => strings(&[b"expand-path@openssh.com", path]),
+        Extended::HomeDirectory(user) => strings(&[b"home-directory", user]),
+        Extended::Unknown(name) => strings(&[name]),
+        Extended::Lsetstat(path, attributes) => {
+            strings(&[b"lsetstat@openssh.com", path]);
+            attributes.encode(body);
+        }
+        Extended::OwnersById(users, groups) => {
+            let packed = |numbers: &[u32]| numbers.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>();
+            strings(&[b"users-groups-by-id@openssh.com", &packed(users), &packed(groups)]);
+        }
+        Extended::CopyData(Copying { from, offset, length, to, at }) => {
+            strings(&[b"copy-data", from]);
+            body.put_u64(*offset);
+            body.put_u64(*length);
+            put_string(body, to);
+            body.put_u64(*at);
+        }
+        Extended::CheckHandle(what, hashing) | Extended::CheckName(what, hashing) => {
+            let by_handle = matches!(extended, Extended::CheckHandle(..));
+            let name: &[u8] = if by_handle { b"check-file-handle" } else { b"check-file-name" };
+            strings(&[name, what, &hashing.algorithms]);
+            body.put_u64(hashing.start);
+            body.put_u64(hashing.length);
+            body.put_u32(hashing.block);
+        }
+    }
 }
 
 /// The first packet of a client.
@@ -115,6 +155,7 @@ pub fn decode_reply(mut packet: Bytes) -> Option<(u32, Answer)> {
             Answer::Names(names)
         }
         kind::ATTRS => Answer::Attributes(FileAttributes::decode(&mut packet).ok()?),
+        kind::EXTENDED_REPLY => Answer::Extended(std::mem::take(&mut packet)),
         _ => return None,
     };
     packet.is_empty().then_some((id, answer))
@@ -129,6 +170,20 @@ pub enum Answer {
     Data(Bytes),
     Names(Vec<NameEntry>),
     Attributes(FileAttributes),
+    Extended(Bytes),
+}
+
+/// The extensions of a version reply, without its length.
+pub fn decode_version(mut packet: Bytes) -> Option<Vec<(String, String)>> {
+    if byte(&mut packet).ok()? != kind::VERSION || uint32(&mut packet).ok()? != VERSION {
+        return None;
+    }
+    let mut pairs = Vec::new();
+    while packet.has_remaining() {
+        let mut text = || String::from_utf8(string(&mut packet).ok()?.to_vec()).ok();
+        pairs.push((text()?, text()?));
+    }
+    Some(pairs)
 }
 
 fn some_bytes(limit: usize) -> impl Strategy<Value = Bytes> {
@@ -173,7 +228,37 @@ fn requests() -> impl Strategy<Value = Request> {
         (name(), name()).prop_map(|(a, b)| Request::Rename(a, b)),
         name().prop_map(Request::Readlink),
         (name(), name()).prop_map(|(a, b)| Request::Symlink(a, b)),
-        name().prop_map(Request::Extended),
+        extended().prop_map(Request::Extended),
+    ]
+}
+
+fn extended() -> impl Strategy<Value = Extended> {
+    let name = || some_bytes(200);
+    let numbers = || proptest::collection::vec(any::<u32>(), 0..20);
+    let hashing = || {
+        (some_bytes(40), any::<(u64, u64, u32)>()).prop_map(|(algorithms, (start, length, block))| Hashing {
+            algorithms,
+            start,
+            length,
+            block,
+        })
+    };
+    prop_oneof![
+        (name(), name()).prop_map(|(a, b)| Extended::PosixRename(a, b)),
+        (name(), name()).prop_map(|(a, b)| Extended::Hardlink(a, b)),
+        name().prop_map(Extended::Statvfs),
+        name().prop_map(Extended::Fstatvfs),
+        name().prop_map(Extended::Fsync),
+        (name(), attributes()).prop_map(|(n, a)| Extended::Lsetstat(n, a)),
+        Just(Extended::Limits),
+        name().prop_map(Extended::ExpandPath),
+        name().prop_map(Extended::HomeDirectory),
+        (numbers(), numbers()).prop_map(|(u, g)| Extended::OwnersById(u, g)),
+        (name(), name(), any::<(u64, u64, u64)>())
+            .prop_map(|(from, to, (offset, length, at))| Extended::CopyData(Copying { from, offset, length, to, at })),
+        (name(), hashing()).prop_map(|(h, a)| Extended::CheckHandle(h, a)),
+        (name(), hashing()).prop_map(|(n, a)| Extended::CheckName(n, a)),
+        some_bytes(20).prop_map(Extended::Unknown),
     ]
 }
 
@@ -197,7 +282,7 @@ proptest! {
             let short = decode(packet.slice(..packet.len() - cut));
             prop_assert_eq!(short.unwrap_err().id, Some(id));
         }
-        if !matches!(request, Request::Extended(_)) {
+        if !matches!(request, Request::Extended(Extended::Unknown(_))) {
             let mut long = BytesMut::from(&packet[..]);
             long.put_slice(&vec![0; cut.max(1)]);
             prop_assert_eq!(decode(long.freeze()).unwrap_err().id, Some(id));
@@ -329,4 +414,38 @@ fn small_pieces_are_put_together() {
     }
     assert_eq!(frames.take_packet().unwrap().unwrap(), [9][..]);
     assert_eq!((taken, frames.held()), (Bytes::from_static(&[1]), 0));
+}
+
+#[test]
+fn the_version_reply_offers_what_openssh_does() {
+    let mut output = BytesMut::new();
+    Reply::encode_version(&mut output);
+    let pairs = decode_version(split(&output.freeze())).unwrap();
+    let offered: Vec<(&str, &str)> = pairs.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect();
+    assert_eq!(offered, EXTENSIONS);
+    for (name, version) in [("statvfs@openssh.com", "2"), ("fstatvfs@openssh.com", "2"), ("limits@openssh.com", "1")] {
+        assert!(offered.contains(&(name, version)), "{name}");
+    }
+    assert!(!offered.iter().any(|(name, _)| name.starts_with("hardlink")));
+}
+
+#[test]
+fn extended_replies_are_as_their_documents_say() {
+    let body = |reply: Reply| {
+        let mut output = BytesMut::new();
+        assert_eq!(reply.encode(9, &mut output), None);
+        let packet = split(&output.freeze());
+        assert_eq!(&packet[..5], [201, 0, 0, 0, 9]);
+        packet.slice(5..)
+    };
+    let limits = Limits { packet: 1, read: 2, write: 3, handles: 4 };
+    assert_eq!(body(Reply::Limits(limits))[..], [1u64, 2, 3, 4].map(u64::to_be_bytes).concat());
+    let status =
+        FilesystemStatus { block: 512, blocks: 100, free: 40, files: 7, files_free: 6, flags: 2, name_max: 255 };
+    let fields = [512u64, 512, 100, 40, 40, 7, 6, 6, 0, 2, 255];
+    assert_eq!(body(Reply::Filesystem(status))[..], fields.map(u64::to_be_bytes).concat());
+    let owners = body(Reply::Owners(vec!["ab", ""], vec![]));
+    assert_eq!(owners[..], *b"\0\0\0\x0a\0\0\0\x02ab\0\0\0\0\0\0\0\0");
+    let hashes = body(Reply::Hashes("md5", vec![1, 2, 3]));
+    assert_eq!(hashes[..], *b"\0\0\0\x0acheck-file\0\0\0\x03md5\x01\x02\x03");
 }

@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 use super::handles::Job;
 use super::paths::{Meeting, PathJob, PathRequest};
 use super::replies::{Outgoing, Ticket};
-use super::verbs::{open, read, realpath};
-use super::{Ended, HANDLES, Session};
-use crate::codec::{Malformed, Request, decode, decode_init};
+use super::verbs::{check_file, copy_data, expand_path, limits, open, owners, read, realpath};
+use super::{Ended, Handle, Session};
+use crate::codec::{Copying, Extended, Malformed, Reply, Request, decode, decode_init};
 use crate::files::Files;
 use crate::status::{Code, refuse};
 
@@ -101,21 +101,14 @@ impl<F: Files> Session<F> {
             Request::Rmdir(path) => self.path(id, Operation::Rmdir, &path, resolve(&path).map(PathRequest::Rmdir)),
             Request::Remove(path) => self.path(id, Operation::Delete, &path, resolve(&path).map(PathRequest::Remove)),
             Request::Rename(from, to) => {
-                let asked = resolve(&from).and_then(|from| Ok(PathRequest::Rename { from, to: resolve(&to)? }));
+                let asked = resolve(&from)
+                    .and_then(|from| Ok(PathRequest::Rename { from, to: resolve(&to)?, overwrite: false }));
                 self.path(id, Operation::Rename, &from, asked);
             }
-            Request::Realpath(path) => match resolve(&path) {
-                Ok(resolved) => {
-                    let ticket = self.ticket(id, 2 * path.len());
-                    ticket.answer(realpath::realpath(&resolved));
-                }
-                Err(error) => self.path(id, Operation::List, &path, Err(error)),
-            },
+            Request::Realpath(path) => self.name(id, &path, resolve(&path)),
             Request::Readlink(path) => self.path(id, Operation::List, &path, Err(no_links())),
             Request::Symlink(path, _) => self.path(id, Operation::Upload, &path, Err(no_links())),
-            Request::Extended(_) => {
-                self.ticket(id, 0).answer(refuse(Code::OpUnsupported, "this extension is not known here"));
-            }
+            Request::Extended(extended) => self.extended(id, extended),
             Request::Unknown(kind) => {
                 tracing::debug!(kind, "a request that version 3 does not know");
                 self.ticket(id, 0).answer(refuse(Code::OpUnsupported, "this request is not known here"));
@@ -123,26 +116,107 @@ impl<F: Files> Session<F> {
         }
     }
 
+    fn extended(&mut self, id: u32, extended: Extended) {
+        match extended {
+            Extended::PosixRename(from, to) => {
+                let asked = resolve(&from)
+                    .and_then(|from| Ok(PathRequest::Rename { from, to: resolve(&to)?, overwrite: true }));
+                self.path(id, Operation::Rename, &from, asked);
+            }
+            Extended::Statvfs(path) => self.path(id, Operation::List, &path, resolve(&path).map(PathRequest::Statvfs)),
+            Extended::Fstatvfs(handle) => {
+                let ticket = self.ticket(id, 0);
+                self.job(&handle, Job::Fstatvfs(ticket));
+            }
+            Extended::Hardlink(path, _) => self.path(id, Operation::Upload, &path, Err(no_links())),
+            Extended::Fsync(handle) => {
+                let ticket = self.ticket(id, 0);
+                self.job(&handle, Job::Fsync(ticket));
+            }
+            // There are no links, so it is SETSTAT.
+            Extended::Lsetstat(path, attributes) => self.request(id, Request::Setstat(path, attributes)),
+            Extended::Limits => self.ticket(id, 0).answer(limits::limits()),
+            Extended::ExpandPath(path) => {
+                let expanded = expand_path::expand(&path, self.files.login());
+                self.name(id, &path, expanded);
+            }
+            Extended::HomeDirectory(user) => {
+                let home = expand_path::home_of(&user, self.files.login());
+                self.name(id, &user, home);
+            }
+            Extended::OwnersById(users, groups) => {
+                let reply = owners::owners(&users, &groups);
+                self.ticket(id, 24 * (users.len() + groups.len())).answer(reply);
+            }
+            Extended::CopyData(copying) => self.copy(id, &copying),
+            Extended::CheckHandle(handle, asked) => {
+                let ticket = self.ticket(id, check_file::cost(&asked));
+                self.job(&handle, Job::Check(ticket, asked));
+            }
+            Extended::CheckName(path, asked) => {
+                let cost = check_file::cost(&asked);
+                let asked = resolve(&path).map(|path| PathRequest::Check(path, asked));
+                self.path_at(id, cost, Operation::Download, &path, asked);
+            }
+            Extended::Unknown(name) => {
+                tracing::debug!(name = %recorded(&name), "an extension that is not known");
+                self.ticket(id, 0).answer(refuse(Code::OpUnsupported, "this extension is not known here"));
+            }
+        }
+    }
+
+    /// Answers with a path, or puts on record why there is none.
+    fn name(&mut self, id: u32, raw: &Bytes, resolved: Result<VirtualPath>) {
+        match resolved {
+            Ok(resolved) => {
+                let ticket = self.ticket(id, 2 * raw.len());
+                ticket.answer(realpath::realpath(&resolved));
+            }
+            Err(error) => self.path(id, Operation::List, raw, Err(error)),
+        }
+    }
+
+    /// An open handle that takes requests.
+    fn handle(&mut self, handle: &Bytes) -> Option<&mut Handle<F>> {
+        let number = <[u8; 4]>::try_from(&handle[..]).ok().map(u32::from_be_bytes)?;
+        self.handles.get_mut(&number).filter(|entry| !entry.closing)
+    }
+
     /// Hands a request to its handle.
-    fn job(&mut self, handle: &Bytes, job: Job) {
-        let number = <[u8; 4]>::try_from(&handle[..]).ok().map(u32::from_be_bytes);
-        let entry = number.and_then(|number| self.handles.get_mut(&number)).filter(|entry| !entry.closing);
-        let Some(entry) = entry else {
-            let (Job::Read { ticket, .. }
-            | Job::Write { ticket, .. }
-            | Job::Fstat(ticket)
-            | Job::Fsetstat(ticket, _)
-            | Job::Readdir(ticket)
-            | Job::Close(ticket)) = job
-            else {
-                return;
-            };
-            ticket.answer(refuse(Code::Failure, "there is no such handle; open the file again"));
+    fn job(&mut self, handle: &Bytes, job: Job<F>) {
+        let Some(entry) = self.handle(handle) else {
+            if let Some(ticket) = job.into_ticket() {
+                ticket.answer(no_handle());
+            }
             return;
         };
         entry.closing = matches!(job, Job::Close(_));
         // Where the handle's task is gone, the ticket in what could not be sent answers for it.
         let _ = entry.jobs.send(job);
+    }
+
+    /// Hands a copy to both of its handles.
+    fn copy(&mut self, id: u32, Copying { from, offset, length, to, at }: &Copying) {
+        let ticket = self.ticket(id, 0);
+        if from == to {
+            let sentence = "a file cannot be copied by one handle; open it a second time";
+            ticket.answer(refuse(Code::Failure, sentence));
+            return;
+        }
+        if self.handle(to).is_none() {
+            ticket.answer(no_handle());
+            return;
+        }
+        let (lend, source) = oneshot::channel();
+        let (done, over) = oneshot::channel();
+        let Some(lender) = self.handle(from) else {
+            ticket.answer(no_handle());
+            return;
+        };
+        // Where its task is gone, the copy finds nothing lent.
+        let _ = lender.jobs.send(Job::Lend { to: lend, over });
+        let extent = copy_data::Extent { offset: *offset, length: *length, at: *at };
+        self.job(to, Job::Copy { ticket, extent, source, over: done });
     }
 
     /// Hands on an open, if there is room for one more handle, and the gateway is not about to go.
@@ -152,10 +226,12 @@ impl<F: Files> Session<F> {
                 self.ticket(id, 0).answer(refuse(Code::Failure, "the gateway is shutting down; try again later"));
                 return;
             }
-            if self.handles.len() + self.opening >= HANDLES {
-                self.ticket(id, 0).answer(refuse(Code::Failure, "too many files are open in this session; close some"));
+            let Some(place) = self.flow.handle() else {
+                let text = "too many files are open on this connection; close some";
+                self.ticket(id, 0).answer(refuse(Code::Failure, text));
                 return;
-            }
+            };
+            self.places.push(place);
             self.opening += 1;
         }
         self.path(id, operation, raw, asked);
@@ -163,8 +239,13 @@ impl<F: Files> Session<F> {
 
     /// Hands on a request that names a path, or puts on record why it is refused.
     fn path(&mut self, id: u32, operation: Operation, raw: &Bytes, asked: Result<PathRequest>) {
+        self.path_at(id, raw.len(), operation, raw, asked);
+    }
+
+    /// The same, for a request that holds so many bytes.
+    fn path_at(&mut self, id: u32, cost: usize, operation: Operation, raw: &Bytes, asked: Result<PathRequest>) {
         let request = asked.unwrap_or_else(|error| PathRequest::Refused { operation, path: recorded(raw), error });
-        let ticket = self.ticket(id, raw.len());
+        let ticket = self.ticket(id, cost);
         let mut meetings = Vec::new();
         for handle in self.handles.values() {
             if handle.written.as_ref().is_some_and(|written| request.concerns(written)) {
@@ -188,6 +269,10 @@ fn resolve(path: &[u8]) -> Result<VirtualPath> {
 
 fn recorded(raw: &[u8]) -> String {
     String::from_utf8_lossy(raw.get(..RECORDED).unwrap_or(raw)).into_owned()
+}
+
+fn no_handle() -> Reply {
+    refuse(Code::Failure, "there is no such handle; open the file again")
 }
 
 fn no_links() -> Error {

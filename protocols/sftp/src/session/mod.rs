@@ -1,12 +1,13 @@
 //! One SFTP session (draft-ietf-secsh-filexfer-02) over a stream of bytes.
 //!
 //! ```text
-//!  inbound ──► Frames ──► Session ──► paths (one task, in order) ───┐
-//!                 (owns all state) ─► one task for each open handle ─┤ tickets
+//!  inbound ──► Frames ──► Session ──► paths (one after another) ─┐
+//!                 (owns all state) ─► one part for each open handle ─┤ tickets
 //!                            ▲                                        ▼
 //!                            └────────── allowance given back ── writer ──► outbound
 //! ```
-//! The session's task waits for nothing but events, so that it always empties the inbound stream. What it lets into the
+//! All of these are parts of one task (see [`gathered`]); a part that waits keeps none of the others waiting.
+//! The session itself waits for nothing but events, so that it always empties the inbound stream. What it lets into the
 //! queues is bounded: by requests, and by the bytes that they and their replies hold ([`REQUESTS`], [`BYTES`]). What it
 //! does not let in yet waits as raw bytes, which [`crate::flow`] keeps short; a client that gets past that, because it
 //! takes no replies, is cut off at [`HELD`].
@@ -19,6 +20,10 @@
 
 mod dispatch;
 mod entries;
+#[cfg(any(test, feature = "fuzz"))]
+#[path = "tests/fake.rs"]
+pub(crate) mod fake;
+mod gathered;
 mod handles;
 mod paths;
 mod replies;
@@ -26,13 +31,17 @@ mod transport;
 mod verbs;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use causeway_core::{Error, ErrorKind, VirtualPath};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use transport::{Gone, Inbound, Incoming, Outbound};
@@ -45,7 +54,7 @@ use crate::files::Files;
 use crate::flow::Flow;
 use crate::status::{Code, refuse};
 
-/// Handles that one session may have open.
+/// Handles that one connection may have open by default.
 pub(crate) const HANDLES: usize = 256;
 /// Requests that may be let in and not be answered yet.
 pub(crate) const REQUESTS: usize = 128;
@@ -91,19 +100,44 @@ impl Ended {
     }
 }
 
-/// What tasks tell the session.
+/// What its parts tell the session.
 enum Event<F: Files> {
     /// An open succeeded, or failed.
     Opened(Option<Opened<F>>),
-    /// A handle's task has ended.
+    /// A handle's part has ended.
     Closed(u32),
     /// Replies were sent.
     Sent(Sent),
 }
 
+/// What the tasks of a session share.
+#[derive(Debug)]
+struct Shared {
+    /// Why the session ended, once it has.
+    reason: OnceLock<Error>,
+    /// Whose turn it is to read content for a checksum.
+    hashing: Semaphore,
+}
+
+impl Shared {
+    fn new() -> Self {
+        Self { reason: OnceLock::new(), hashing: Semaphore::new(1) }
+    }
+
+    /// The reason, if the session has ended.
+    fn ended(&self) -> Option<Error> {
+        self.reason.get().cloned()
+    }
+
+    /// Why what is open stays incomplete.
+    fn reason(&self) -> Error {
+        self.ended().unwrap_or_else(|| Error::new(ErrorKind::Incomplete, "the session ended"))
+    }
+}
+
 /// An open handle, as the session knows it.
-struct Handle {
-    jobs: UnboundedSender<Job>,
+struct Handle<F: Files> {
+    jobs: UnboundedSender<Job<F>>,
     /// What is being written by it.
     written: Option<VirtualPath>,
     /// Whether its close was let in: the handle is no more, but its last requests are still being worked on.
@@ -116,17 +150,19 @@ struct Session<F: Files> {
     flow: Arc<Flow>,
     frames: Frames,
     greeted: bool,
-    handles: HashMap<u32, Handle>,
+    handles: HashMap<u32, Handle<F>>,
     last_handle: u32,
     /// Opens that were let in and are not done.
     opening: usize,
+    /// One for each open handle and each open that is under way.
+    places: Vec<OwnedSemaphorePermit>,
     paths: Option<UnboundedSender<PathJob>>,
     replies: UnboundedSender<Outgoing>,
     events: UnboundedSender<Event<F>>,
-    tasks: JoinSet<()>,
+    parts: FuturesUnordered<BoxFuture<'static, ()>>,
     requests: usize,
     bytes: usize,
-    reason: Arc<OnceLock<Error>>,
+    shared: Arc<Shared>,
     /// Whether the gateway shuts down, and only open uploads keep the session.
     closing: bool,
     ended: Option<Ended>,
@@ -134,6 +170,16 @@ struct Session<F: Files> {
 
 /// Serves a session until it ends, and everything that it began has ended too.
 pub(crate) async fn run<F: Files, I: Inbound, O: Outbound>(
+    files: Arc<F>,
+    flow: Arc<Flow>,
+    inbound: I,
+    outbound: O,
+    shutdown: CancellationToken,
+) -> Ended {
+    gathered::gathered(talk(files, flow, inbound, outbound, shutdown)).await
+}
+
+async fn talk<F: Files, I: Inbound, O: Outbound>(
     files: Arc<F>,
     flow: Arc<Flow>,
     mut inbound: I,
@@ -145,9 +191,8 @@ pub(crate) async fn run<F: Files, I: Inbound, O: Outbound>(
     let told = events.clone();
     let tell = move |sent| drop(told.send(Event::Sent(sent)));
     let lost = CancellationToken::new();
-    // The writer does not outlive this session, whatever becomes of it.
-    let _guard = lost.clone().drop_guard();
-    let mut writer = tokio::spawn(replies::write_replies(outgoing, outbound, lost.clone(), tell));
+    let mut writer = pin!(replies::write_replies(outgoing, outbound, lost.clone(), tell));
+    let mut written = None;
     let mut session = Session::new(files, flow.clone(), replies, events);
     let mut client = Client { inbound: &mut inbound, flow: &flow, lost: &lost, sends: true, here: true };
 
@@ -171,7 +216,9 @@ pub(crate) async fn run<F: Files, I: Inbound, O: Outbound>(
                 Incoming::Lost => session.end(Ended::Lost),
             },
             Some(event) = happened.recv() => session.happened(event),
-            Some(_) = session.tasks.join_next(), if !session.tasks.is_empty() => {}
+            Some(()) = session.parts.next(), if !session.parts.is_empty() => {}
+            // It ends only when nothing can be answered any more, which is not before the session's end.
+            outbound = &mut writer, if written.is_none() => written = Some(outbound),
             () = shutdown.cancelled(), if !session.closing => session.closing = true,
         }
     };
@@ -189,10 +236,11 @@ pub(crate) async fn run<F: Files, I: Inbound, O: Outbound>(
         std::future::pending::<()>().await;
     };
     let farewell = async {
-        // An error would be a panic of the writer, and then there is nothing to be finished.
-        if let Ok(outbound) = (&mut writer).await {
-            outbound.finish(ended.status()).await;
-        }
+        let outbound = match written {
+            Some(outbound) => outbound,
+            None => writer.await,
+        };
+        outbound.finish(ended.status()).await;
     };
     tokio::select! {
         () = client.meanwhile(farewell) => {}
@@ -253,8 +301,10 @@ impl<F: Files> Session<F> {
     ) -> Self {
         let (paths, path_jobs) = unbounded_channel();
         let told = events.clone();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(paths::serve(files.clone(), path_jobs, move |opened| drop(told.send(Event::Opened(opened)))));
+        let parts = FuturesUnordered::new();
+        let shared = Arc::new(Shared::new());
+        let tell = move |opened| drop(told.send(Event::Opened(opened)));
+        parts.push(part(paths::serve(files.clone(), shared.clone(), path_jobs, tell)));
         Self {
             files,
             flow,
@@ -263,13 +313,14 @@ impl<F: Files> Session<F> {
             handles: HashMap::new(),
             last_handle: 0,
             opening: 0,
+            places: Vec::new(),
             paths: Some(paths),
             replies,
             events,
-            tasks,
+            parts,
             requests: 0,
             bytes: 0,
-            reason: Arc::new(OnceLock::new()),
+            shared,
             closing: false,
             ended: None,
         }
@@ -321,24 +372,25 @@ impl<F: Files> Session<F> {
             }
             Event::Sent(Sent::Gone) => self.end(Ended::Lost),
         }
+        self.places.truncate(self.handles.len() + self.opening);
     }
 
-    /// Gives what was opened a handle and a task. Handles are numbers that no other handle of the session ever had.
+    /// Gives what was opened a handle and a part. Handles are numbers that no other handle of the session ever had.
     fn register(&mut self, Opened { ticket, open }: Opened<F>) {
         let (jobs, received) = unbounded_channel();
         let written = if let Open::Upload(handle) = &open { Some(handle.path.clone()) } else { None };
         let handle = self.last_handle.checked_add(1).filter(|_| self.ended.is_none());
         let events = self.events.clone();
-        let work = handles::serve(open, received, self.files.clone(), self.reason.clone());
-        self.tasks.spawn(async move {
+        let work = handles::serve(open, received, self.files.clone(), self.shared.clone());
+        self.parts.push(part(async move {
             work.await;
             if let Some(handle) = handle {
-                // The session is there as long as its tasks are.
+                // The session is there as long as its parts are.
                 let _ = events.send(Event::Closed(handle));
             }
-        });
+        }));
         let Some(handle) = handle else {
-            // Without a queue the task ends what was opened at once.
+            // Without a queue the part ends what was opened at once.
             ticket.answer(refuse(Code::Failure, "the session is ending; connect again"));
             return;
         };
@@ -361,24 +413,36 @@ impl<F: Files> Session<F> {
             tracing::warn!(reason, "an SFTP session is ended");
         }
         self.ended = Some(ended);
-        let _ = self.reason.set(ended.reason());
+        let _ = self.shared.reason.set(ended.reason());
         self.flow.used(self.frames.held());
         self.frames.clear();
         self.paths = None;
         self.handles.clear();
     }
 
-    /// Whether every task has ended, and told everything.
+    /// Whether every part has ended, and told everything.
     fn is_over(&mut self, happened: &mut UnboundedReceiver<Event<F>>) -> bool {
-        if !self.tasks.is_empty() {
+        if !self.parts.is_empty() {
             return false;
         }
         while let Ok(event) = happened.try_recv() {
             self.happened(event);
         }
-        self.tasks.is_empty()
+        self.parts.is_empty()
     }
 }
 
+/// A part of the session. One that panics leaves the others alone: whoever waits for it is told by its tickets.
+fn part(work: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
+    let caught = AssertUnwindSafe(work).catch_unwind();
+    caught
+        .map(|ended| {
+            if ended.is_err() {
+                tracing::error!("a part of an SFTP session panicked");
+            }
+        })
+        .boxed()
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

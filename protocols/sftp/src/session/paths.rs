@@ -8,11 +8,12 @@ use causeway_core::{Error, VirtualPath};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
+use super::Shared;
 use super::handles::Open;
 use super::replies::Ticket;
 use super::verbs::folder::FolderHandle;
-use super::verbs::{mkdir, open, remove, rename, rmdir, setstat, stat};
-use crate::codec::FileAttributes;
+use super::verbs::{check_file, mkdir, open, posix_rename, remove, rename, rmdir, setstat, stat, statvfs};
+use crate::codec::{FileAttributes, Hashing};
 use crate::files::Files;
 use crate::status::failure;
 
@@ -33,7 +34,10 @@ pub(super) enum PathRequest {
     Rename {
         from: VirtualPath,
         to: VirtualPath,
+        overwrite: bool,
     },
+    Statvfs(VirtualPath),
+    Check(VirtualPath, Hashing),
     /// What this protocol refused itself; it is put on record.
     Refused {
         operation: Operation,
@@ -48,8 +52,8 @@ impl PathRequest {
         match self {
             Self::Open { path, .. } | Self::Stat(path) | Self::Setstat(path, _) | Self::Remove(path) => path == written,
             Self::Rmdir(path) => written.below(path).is_some(),
-            Self::Rename { from, to } => written.below(from).is_some() || to == written,
-            Self::Opendir(_) | Self::Mkdir(..) | Self::Refused { .. } => false,
+            Self::Rename { from, to, .. } => written.below(from).is_some() || to == written,
+            Self::Opendir(_) | Self::Mkdir(..) | Self::Statvfs(_) | Self::Check(..) | Self::Refused { .. } => false,
         }
     }
 }
@@ -79,6 +83,7 @@ pub(super) struct Opened<F: Files> {
 /// nothing for an open that failed and was answered already.
 pub(super) async fn serve<F: Files>(
     files: Arc<F>,
+    shared: Arc<Shared>,
     mut jobs: UnboundedReceiver<PathJob>,
     opened: impl Fn(Option<Opened<F>>) + Send,
 ) {
@@ -115,7 +120,17 @@ pub(super) async fn serve<F: Files>(
             PathRequest::Mkdir(path, attributes) => ticket.answer(mkdir::mkdir(&*files, &path, &attributes).await),
             PathRequest::Rmdir(path) => ticket.answer(rmdir::rmdir(&*files, &path).await),
             PathRequest::Remove(path) => ticket.answer(remove::remove(&*files, &path).await),
-            PathRequest::Rename { from, to } => ticket.answer(rename::rename(&*files, &from, &to).await),
+            PathRequest::Rename { from, to, overwrite: false } => {
+                ticket.answer(rename::rename(&*files, &from, &to).await);
+            }
+            PathRequest::Rename { from, to, overwrite: true } => {
+                ticket.answer(posix_rename::posix_rename(&*files, &from, &to).await);
+            }
+            PathRequest::Statvfs(path) => ticket.answer(statvfs::statvfs(&*files, &path).await),
+            PathRequest::Check(path, asked) => ticket.answer(match files.examine(&path).await {
+                Ok(source) => check_file::check_file(&source, &asked, &shared).await,
+                Err(error) => failure(&error),
+            }),
             PathRequest::Refused { operation, path, error } => {
                 files.refused(operation, &path, &error).await;
                 ticket.answer(failure(&error));

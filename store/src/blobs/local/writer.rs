@@ -117,6 +117,13 @@ impl BlobWriter for LocalWriter {
     }
 }
 
+/// Writes all of a blob and makes it durable. It blocks.
+pub(super) fn write_whole(file: File, root: Arc<Root>, place: Place, pieces: &[Bytes]) -> Result<()> {
+    let mut blob = OpenBlob { file, unnamed: Some((root, place)) };
+    write_all(&blob.file, pieces).map_err(|error| Error::from_io("append to a blob", &error))?;
+    blob.sync().map_err(|error| Error::from_io("sync a blob", &error))
+}
+
 impl OpenBlob {
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()?;

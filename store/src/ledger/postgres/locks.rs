@@ -3,7 +3,7 @@
 use causeway_core::ports::Lock;
 use sqlx::PgConnection;
 
-use crate::ledger::rows::Outcome;
+use crate::ledger::driver::Outcome;
 
 /// Takes the locks in the order of their keys, which is the same for every transaction, in one statement: `unnest`
 /// yields its rows in the order of the array.
@@ -14,11 +14,8 @@ pub(super) async fn take(connection: &mut PgConnection, locks: &[Lock]) -> Outco
     if keys.is_empty() {
         return Ok(());
     }
-    sqlx::query("SELECT pg_advisory_xact_lock(key) FROM unnest($1) AS key")
-        .bind(keys)
-        .execute(connection)
-        .await
-        .map(drop)
+    sqlx::query("SELECT pg_advisory_xact_lock(key) FROM unnest($1) AS key").bind(keys).execute(connection).await?;
+    Ok(())
 }
 
 /// The number of a lock. It must be the same on every node and in every version of the gateway. Two locks with the same

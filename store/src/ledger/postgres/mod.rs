@@ -1,5 +1,6 @@
 //! The ledger on PostgreSQL: one transaction per operation, at READ COMMITTED; the server groups their WAL by itself.
 
+mod connection;
 mod locks;
 
 use std::panic::AssertUnwindSafe;
@@ -38,7 +39,6 @@ mod nodes {
 mod uploads {
     crate::ledger::statements::upload_statements! {
         connection: sqlx::PgConnection,
-        texts: ["(SELECT jsonb_array_elements_text(CAST(", " AS jsonb)))"],
         shard: i64::from(Uuid::new_v4().as_fields().0 % 16)
     }
 }
@@ -165,9 +165,9 @@ async fn attempt(pool: &PgPool, durability: Durability, op: &dyn TxOp) -> Try {
         Ok(transaction) => transaction,
         // A connection that the server has closed meanwhile; the next one may be new.
         Err(error @ (sqlx::Error::Io(_) | sqlx::Error::Database(_) | sqlx::Error::Protocol(_))) => {
-            return Try::Again(judge(&error).error);
+            return Try::Again(judge(&error.into()).error);
         }
-        Err(error) => return Try::Done(Err(judge(&error).error)),
+        Err(error) => return Try::Done(Err(judge(&error.into()).error)),
     };
     let mut session = Session::new(&mut *transaction);
     let ended = AssertUnwindSafe(op.run(&mut session)).catch_unwind().await;
@@ -183,7 +183,7 @@ async fn attempt(pool: &PgPool, durability: Durability, op: &dyn TxOp) -> Try {
     match transaction.commit().await {
         Ok(()) => Try::Done(Ok(())),
         Err(error) => {
-            let failure = judge(&error);
+            let failure = judge(&error.into());
             match failure.cause {
                 // The server says that it did not.
                 Cause::Again => Try::Again(failure.error),
@@ -222,7 +222,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn read(&self) -> Result<Box<dyn Query>> {
-        let connection = self.readers.acquire().await.map_err(|error| judge(&error).error)?;
+        let connection = self.readers.acquire().await.map_err(|error| judge(&error.into()).error)?;
         Ok(Box::new(Session::new(connection)))
     }
 

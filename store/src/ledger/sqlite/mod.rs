@@ -1,5 +1,12 @@
 //! The ledger on SQLite: WAL, one writer that takes operations in batches, a few readers.
+//!
+//! Statements run at once, on the thread that asks: the writer's on its own, those of readers on the runtime's. A
+//! look-up takes some microseconds, less than handing it to another thread and waking up again; it does not wait for
+//! the writer, and its pages are in memory or one read of the disk away. What may have to look through a whole table (the trail's
+//! searches) lets the runtime put another thread in its place meanwhile.
 
+mod connection;
+mod migrations;
 mod readers;
 mod room;
 mod writer;
@@ -8,30 +15,26 @@ use std::num::NonZero;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use causeway_core::ports::{Durability, Ledger, Query, TxOp};
 use causeway_core::{Error, ErrorKind, Result};
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
-use sqlx::{ConnectOptions, SqliteConnection};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use self::connection::{Purpose, open};
 use self::readers::Readers;
 use self::room::Room;
 use self::session::Session;
 use self::writer::{Command, Request, Writer};
 use super::fault;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-
 /// How many operations may wait for the writer before callers wait to be let in.
 const QUEUE: usize = 1024;
 
 mod nodes {
     crate::ledger::statements::node_statements! {
-        connection: sqlx::SqliteConnection,
+        connection: rusqlite::Connection,
         nil: "x'00000000000000000000000000000000'",
         json: "$2",
         update: "",
@@ -41,15 +44,14 @@ mod nodes {
 
 mod uploads {
     crate::ledger::statements::upload_statements! {
-        connection: sqlx::SqliteConnection,
-        texts: ["(SELECT value FROM json_each(", "))"],
+        connection: rusqlite::Connection,
         shard: 0
     }
 }
 
 mod blobs {
     crate::ledger::statements::blob_statements! {
-        connection: sqlx::SqliteConnection,
+        connection: rusqlite::Connection,
         ids: ["(SELECT unhex(value, '-') FROM json_each(", "))"],
         update: ""
     }
@@ -57,36 +59,36 @@ mod blobs {
 
 mod audit {
     crate::ledger::statements::audit_statements! {
-        connection: sqlx::SqliteConnection,
+        connection: rusqlite::Connection,
         ids: ["(SELECT unhex(value, '-') FROM json_each(", "))"]
     }
 }
 
 mod events {
     crate::ledger::statements::event_statements! {
-        connection: sqlx::SqliteConnection,
+        connection: rusqlite::Connection,
         texts: ["(SELECT value FROM json_each(", "))"]
     }
 }
 
 mod leases {
-    crate::ledger::statements::lease_statements! { connection: sqlx::SqliteConnection }
+    crate::ledger::statements::lease_statements! { connection: rusqlite::Connection }
 }
 
 mod locks {
     use causeway_core::ports::Lock;
 
-    use crate::ledger::rows::Outcome;
+    use crate::ledger::driver::Outcome;
 
     /// There is one writer: nothing to lock.
     #[allow(clippy::unused_async)]
-    pub(super) async fn take(_: &mut sqlx::SqliteConnection, _: &[Lock]) -> Outcome<()> {
+    pub(super) async fn take(_: &mut rusqlite::Connection, _: &[Lock]) -> Outcome<()> {
         Ok(())
     }
 }
 
 mod session {
-    crate::ledger::statements::ports! { connection: sqlx::SqliteConnection }
+    crate::ledger::statements::ports! { connection: rusqlite::Connection }
 }
 
 /// The ledger in one file, for a gateway of one node.
@@ -104,6 +106,12 @@ impl SqliteLedger {
     /// `Unavailable`, with a sentence for the operator: the file cannot be opened, is no database, was made by a newer
     /// version, or lies on a file system that cannot do WAL.
     pub async fn open(path: &Path, min_free_bytes: u64) -> Result<Self> {
+        let path = path.to_owned();
+        let open = tokio::task::spawn_blocking(move || Self::open_now(&path, min_free_bytes));
+        open.await.unwrap_or_else(|error| Err(Error::internal(format_args!("opening the ledger: {error}"))))
+    }
+
+    fn open_now(path: &Path, min_free_bytes: u64) -> Result<Self> {
         // SQLite gives -wal and -shm the permissions of the database: nobody else is to read names and the trail.
         std::fs::OpenOptions::new()
             .create(true)
@@ -111,47 +119,25 @@ impl SqliteLedger {
             .mode(0o600)
             .open(path)
             .map_err(|error| cannot_open(path, &error))?;
-        let options = options(path);
-        let mut connection = options.connect().await.map_err(|error| cannot_open(path, &error))?;
-        require_wal(path, &mut connection).await?;
-        MIGRATIONS.run(&mut connection).await.map_err(|error| cannot_open(path, &error))?;
+        let mut connection = open(path, Purpose::Writing).map_err(|error| cannot_open(path, &error))?;
+        require_wal(path, &connection)?;
+        migrations::run(&mut connection).map_err(|error| cannot_open(path, &error))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot_open(path, &error))?;
 
         let room = Arc::new(Room::new(folder, min_free_bytes));
         let cores = std::thread::available_parallelism().map_or(4, NonZero::get);
-        let readers = Readers::open(&options.clone().pragma("query_only", "ON"), cores.clamp(4, 8))
-            .await
-            .map_err(|error| cannot_open(path, &error))?;
+        let readers = Readers::open(path, cores.clamp(4, 8)).map_err(|error| cannot_open(path, &error))?;
         let (queue, commands) = mpsc::channel(QUEUE);
-        let writer = Writer::new(options, connection, Arc::clone(&room));
+        let writer = Writer::new(path, connection, Arc::clone(&room));
         writer.start(commands).map_err(|error| cannot_open(path, &error))?;
         Ok(Self { queue, readers, room })
     }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .journal_mode(SqliteJournalMode::Wal)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(10))
-        .statement_cache_capacity(256)
-        // In pages of 4 KiB: copied into the database every 16 MiB; the file is cut to that once it was larger.
-        .pragma("wal_autocheckpoint", "4000")
-        .pragma("journal_size_limit", "16777216")
-        // In KiB. No mmap: a failing disk would be a SIGBUS.
-        .pragma("cache_size", "-8192")
-        .pragma("temp_store", "MEMORY")
-        .thread_name(|number| format!("ledger-{number}"))
-        .disable_statement_logging()
-}
-
-async fn require_wal(path: &Path, connection: &mut SqliteConnection) -> Result<()> {
-    let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(connection)
-        .await
+fn require_wal(path: &Path, connection: &Connection) -> Result<()> {
+    let mode: String = connection
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
         .map_err(|error| cannot_open(path, &error))?;
     if mode.eq_ignore_ascii_case("wal") { Ok(()) } else { Err(cannot_open(path, &"its file system cannot do WAL")) }
 }

@@ -1,34 +1,35 @@
 //! Connections to read by. They see what is committed and never wait for the writer.
 
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::sync::Arc;
 
 use causeway_core::{Error, Result};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use rusqlite::Connection;
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
+use super::connection::{Purpose, open};
+use crate::ledger::driver::Outcome;
 use crate::ledger::fault;
 
-/// A fixed number of connections. (sqlx's own pool spawns a task and pings for every return, which costs more than most
-/// look-ups do.)
+/// A fixed number of connections.
 pub(super) struct Readers {
-    connections: Vec<Arc<Mutex<SqliteConnection>>>,
+    connections: Vec<Arc<Mutex<Connection>>>,
     free: Arc<Semaphore>,
 }
 
 /// A connection, lent until this is dropped.
 pub(super) struct Seat {
     // Dropped in this order, so that whoever gets the permit finds the connection.
-    connection: OwnedMutexGuard<SqliteConnection>,
+    connection: OwnedMutexGuard<Connection>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Readers {
-    pub(super) async fn open(options: &SqliteConnectOptions, count: usize) -> Result<Self, sqlx::Error> {
+    pub(super) fn open(path: &Path, count: usize) -> Outcome<Self> {
         let mut connections = Vec::with_capacity(count);
         for _ in 0..count {
-            connections.push(Arc::new(Mutex::new(options.connect().await?)));
+            connections.push(Arc::new(Mutex::new(open(path, Purpose::Reading)?)));
         }
         Ok(Self { connections, free: Arc::new(Semaphore::new(count)) })
     }
@@ -51,22 +52,22 @@ impl Readers {
         drop(permits);
         for connection in &self.connections {
             // A connection can only be closed by value; what stands in its place has no file.
-            let Ok(nothing) = SqliteConnection::connect("sqlite::memory:").await else { continue };
-            let _ = std::mem::replace(&mut *connection.lock().await, nothing).close().await;
+            let Ok(nothing) = Connection::open_in_memory() else { continue };
+            let _ = std::mem::replace(&mut *connection.lock().await, nothing).close();
         }
     }
 }
 
 impl Deref for Seat {
-    type Target = SqliteConnection;
+    type Target = Connection;
 
-    fn deref(&self) -> &SqliteConnection {
+    fn deref(&self) -> &Connection {
         &self.connection
     }
 }
 
 impl DerefMut for Seat {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
 }

@@ -2,7 +2,6 @@ use std::time::Instant;
 
 use causeway_core::ports::transact;
 use causeway_core::records::UploadRow;
-use sqlx::Connection;
 use uuid::Uuid;
 
 use super::*;
@@ -25,8 +24,8 @@ macro_rules! run {
 
 crate::ledger_cases!(run,);
 
-async fn raw(path: &Path) -> SqliteConnection {
-    SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path)).await.unwrap()
+fn raw(path: &Path) -> Connection {
+    Connection::open(path).unwrap()
 }
 
 async fn use_some(ledger: &SqliteLedger, durability: Durability) -> Result<()> {
@@ -68,13 +67,11 @@ async fn the_trail_refuses_change() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("causeway.db");
     SqliteLedger::open(&path, 0).await.unwrap().close().await;
-    let mut raw = raw(&path).await;
-    sqlx::raw_sql(
+    let raw = raw(&path);
+    raw.execute_batch(
         "INSERT INTO audit_entries (id, chain, at, operation, outcome, protocol, body) VALUES (x'01', 'c', 1, 'o', 'ok', 'p', x'02'); \
          INSERT INTO audit_seals (chain, seq, entry, hash) VALUES ('c', 1, x'01', zeroblob(32));",
     )
-    .execute(&mut raw)
-    .await
     .unwrap();
     for sql in [
         "UPDATE audit_entries SET body = x'03'",
@@ -82,7 +79,7 @@ async fn the_trail_refuses_change() {
         "UPDATE audit_seals SET seq = 2",
         "DELETE FROM audit_seals",
     ] {
-        let error = sqlx::raw_sql(sql).execute(&mut raw).await.unwrap_err();
+        let error = raw.execute_batch(sql).unwrap_err();
         assert!(error.to_string().contains("append-only"), "{sql}: {error}");
     }
 }
@@ -110,14 +107,11 @@ async fn tells_when_room_is_short() {
 /// A ledger whose writer cannot grow its file by much, and reconnects without that limit.
 async fn cramped(path: &Path) -> SqliteLedger {
     let ledger = SqliteLedger::open(path, 0).await.unwrap();
-    let mut connection = options(path).connect().await.unwrap();
-    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut connection).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 4)))
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    let connection = open(path, Purpose::Writing).unwrap();
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    connection.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), (), |_| Ok(())).unwrap();
     let (queue, commands) = mpsc::channel(QUEUE);
-    Writer::new(options(path), connection, Arc::clone(&ledger.room)).start(commands).unwrap();
+    Writer::new(path, connection, Arc::clone(&ledger.room)).start(commands).unwrap();
     SqliteLedger { queue, ..ledger }
 }
 
@@ -160,8 +154,8 @@ async fn works_on_a_new_connection_after_a_failed_one() {
     let path = folder.path().join("causeway.db");
     let ledger = SqliteLedger::open(&path, 0).await.unwrap();
     use_some(&ledger, Durability::Process).await.unwrap();
-    let mut writer = Writer::new(options(&path), raw(&path).await, Arc::clone(&ledger.room));
-    writer.drop_line().await;
+    let mut writer = Writer::new(&path, raw(&path), Arc::clone(&ledger.room));
+    writer.drop_line();
     let (queue, commands) = mpsc::channel(QUEUE);
     writer.start(commands).unwrap();
     let ledger = SqliteLedger { queue, ..ledger };
@@ -176,17 +170,17 @@ async fn statements_use_their_indexes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("causeway.db");
     SqliteLedger::open(&path, 0).await.unwrap().close().await;
-    let mut raw = raw(&path).await;
+    let raw = raw(&path);
     for (index, sql) in [
         (
             "uploads_name",
-            "SELECT id FROM uploads WHERE parent = $1 AND name = $2 AND state IN ('open', 'detached', 'sealed')",
+            "SELECT id FROM uploads WHERE parent = $1 AND name = $2 AND state NOT IN ('committed', 'discarded')",
         ),
         (
             "uploads_owner",
-            "SELECT SUM(reserved) FROM uploads WHERE tenant = $1 AND state IN ('open', 'detached', 'sealed')",
+            "SELECT SUM(reserved) FROM uploads WHERE tenant = $1 AND state NOT IN ('committed', 'discarded')",
         ),
-        ("uploads_holder", "SELECT id FROM uploads WHERE incarnation = $1 AND state IN ('open', 'detached', 'sealed')"),
+        ("uploads_holder", "SELECT id FROM uploads WHERE incarnation = $1 AND state NOT IN ('committed', 'discarded')"),
         ("uploads_expiry", "SELECT id FROM uploads WHERE state = 'detached' AND expires_at < $1 ORDER BY expires_at"),
         ("uploads_ended", "DELETE FROM uploads WHERE state IN ('committed', 'discarded') AND updated_at < $1"),
         (
@@ -204,10 +198,11 @@ async fn statements_use_their_indexes() {
             "SELECT event FROM deliveries WHERE webhook = $1 AND state = 'pending' ORDER BY position",
         ),
     ] {
-        let plan: Vec<(i64, i64, i64, String)> =
-            sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).fetch_all(&mut raw).await.unwrap();
-        assert!(plan.iter().any(|line| line.3.contains(index)), "{sql}: {plan:?}");
-        assert!(!plan.iter().any(|line| line.3.contains("TEMP B-TREE")), "{sql}: {plan:?}");
+        let mut statement = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let rows = statement.raw_query().mapped(|row| row.get(3));
+        let plan: Vec<String> = rows.collect::<rusqlite::Result<_>>().unwrap();
+        assert!(plan.iter().any(|line| line.contains(index)), "{sql}: {plan:?}");
+        assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}: {plan:?}");
     }
 }
 

@@ -2,19 +2,20 @@
 //! own, so that many share one sync of the WAL. Nobody is answered before COMMIT has returned.
 
 use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causeway_core::ports::{Durability, TxOp};
 use causeway_core::{Error, Result};
 use futures::FutureExt;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::connection::{Purpose, open, say};
 use super::room::Room;
 use super::session::Session;
+use crate::ledger::driver::{Failed, Outcome};
 use crate::ledger::fault::{self, Cause, Failure, judge, settle};
-use crate::ledger::rows::Outcome;
 
 /// How many operations share one transaction at the most.
 const BATCH: usize = 64;
@@ -34,36 +35,32 @@ pub(super) enum Command {
 
 /// The writer's connection.
 struct Line {
-    connection: SqliteConnection,
+    connection: Connection,
     /// What `synchronous` is set to; none: not set yet.
     level: Option<Durability>,
 }
 
 /// The writer.
 pub(super) struct Writer {
-    options: SqliteConnectOptions,
+    path: PathBuf,
     /// None after the disk has failed a COMMIT: what the WAL's pages in memory promise may not be on the disk then.
     line: Option<Line>,
     room: Arc<Room>,
 }
 
-async fn say(connection: &mut SqliteConnection, sql: &'static str) -> Outcome<()> {
-    sqlx::query(sql).execute(connection).await.map(drop)
-}
-
-async fn work(connection: &mut SqliteConnection, op: &dyn TxOp) -> Result<(), Failure> {
+async fn work(connection: &mut Connection, op: &dyn TxOp) -> Result<(), Failure> {
     let mut session = Session::new(connection);
     let ended = AssertUnwindSafe(op.run(&mut session)).catch_unwind().await;
     settle(ended, session.failure)
 }
 
 impl Writer {
-    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection, room: Arc<Room>) -> Self {
-        Self { options, line: Some(Line { connection, level: None }), room }
+    pub(super) fn new(path: &Path, connection: Connection, room: Arc<Room>) -> Self {
+        Self { path: path.to_owned(), line: Some(Line { connection, level: None }), room }
     }
 
-    /// Runs the writer on a thread of its own. It speaks to SQLite's thread many times for each operation, and must not
-    /// queue each time behind the sessions that hash and encrypt on the runtime's threads.
+    /// Runs the writer on a thread of its own: it waits for the disk, and must not queue behind the sessions that hash and
+    /// encrypt on the runtime's threads.
     pub(super) fn start(self, commands: mpsc::Receiver<Command>) -> std::io::Result<()> {
         let runtime = tokio::runtime::Handle::current();
         let work = move || runtime.block_on(self.run(commands));
@@ -90,7 +87,7 @@ impl Writer {
             }
         }
         if let Some(line) = self.line.take()
-            && let Err(error) = line.connection.close().await
+            && let Err((_, error)) = line.connection.close()
         {
             tracing::warn!(%error, "the ledger was not closed cleanly");
         }
@@ -101,7 +98,7 @@ impl Writer {
 
     async fn serve(&mut self, batch: Vec<Request>) {
         let durability = batch.iter().map(|request| request.durability).max().unwrap_or(Durability::Disk);
-        if let Err(error) = self.prepare(durability).await {
+        if let Err(error) = self.prepare(durability) {
             let error = self.told(judge(&error));
             for request in batch {
                 let _ = request.reply.send(Err(error.clone()));
@@ -119,15 +116,14 @@ impl Writer {
 
     /// Opens the connection where there is none, and sets how durable the next COMMIT is to be. In WAL mode FULL syncs
     /// the WAL at every COMMIT, and with it what was committed before under NORMAL.
-    async fn prepare(&mut self, durability: Durability) -> Outcome<()> {
+    fn prepare(&mut self, durability: Durability) -> Outcome<()> {
         if self.line.is_none() {
             // After a failed sync the kernel may take pages for clean that never reached the disk. Copying the whole WAL
             // into the database and syncing that makes whole what was acknowledged so far; until it succeeds, nothing is.
-            let mut connection = self.options.connect().await?;
-            let (busy, _, _): (i64, i64, i64) =
-                sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await?;
+            let connection = open(&self.path, Purpose::Writing)?;
+            let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
             if busy != 0 {
-                return Err(sqlx::Error::Protocol("readers keep the WAL from being written back".into()));
+                return Err(Failed::Kept("readers keep the WAL from being written back"));
             }
             tracing::warn!("the ledger's disk works again: the WAL was written back");
             self.line = Some(Line { connection, level: None });
@@ -141,7 +137,7 @@ impl Writer {
                 Durability::Disk => "PRAGMA synchronous = FULL",
             };
             line.level = None;
-            sqlx::raw_sql(pragma).execute(&mut line.connection).await?;
+            line.connection.execute_batch(pragma)?;
             line.level = Some(durability);
         }
         Ok(())
@@ -156,12 +152,12 @@ impl Writer {
 
     async fn transact(&mut self, op: &dyn TxOp) -> Result<(), Failure> {
         let connection = self.connection()?;
-        say(connection, "BEGIN IMMEDIATE").await.map_err(|error| judge(&error))?;
+        say(connection, "BEGIN IMMEDIATE").map_err(|error| judge(&error))?;
         if let Err(failure) = work(connection, op).await {
-            self.rollback().await;
+            self.rollback();
             return Err(failure);
         }
-        self.commit().await
+        self.commit()
     }
 
     async fn together(&mut self, batch: Vec<Request>) {
@@ -179,7 +175,7 @@ impl Writer {
         if !whole {
             // Something (a full disk, say) took the transaction away under all of them. They can be run more than once:
             // each gets a transaction of its own, but for the ones that know their error already.
-            self.rollback().await;
+            self.rollback();
             let mut outcomes = outcomes.into_iter();
             for request in batch {
                 match outcomes.next() {
@@ -192,9 +188,9 @@ impl Writer {
             return;
         }
         let committed = if outcomes.iter().any(Result::is_ok) {
-            self.commit().await
+            self.commit()
         } else {
-            self.rollback().await;
+            self.rollback();
             Ok(())
         };
         for (request, outcome) in batch.into_iter().zip(outcomes) {
@@ -210,19 +206,19 @@ impl Writer {
         outcomes: &mut Vec<Result<(), Failure>>,
     ) -> Result<bool, Failure> {
         let connection = self.connection()?;
-        say(connection, "BEGIN IMMEDIATE").await.map_err(|error| judge(&error))?;
+        say(connection, "BEGIN IMMEDIATE").map_err(|error| judge(&error))?;
         for request in batch {
-            if say(connection, "SAVEPOINT operation").await.is_err() {
+            if say(connection, "SAVEPOINT operation").is_err() {
                 return Ok(false);
             }
             let outcome = work(connection, &*request.op).await;
-            let undone = outcome.is_ok() || say(connection, "ROLLBACK TO operation").await.is_ok();
+            let undone = outcome.is_ok() || say(connection, "ROLLBACK TO operation").is_ok();
             let failed = outcome.is_err();
             if !undone {
                 outcomes.push(outcome);
                 return Ok(false);
             }
-            if say(connection, "RELEASE operation").await.is_err() {
+            if say(connection, "RELEASE operation").is_err() {
                 if failed {
                     outcomes.push(outcome);
                 }
@@ -235,37 +231,39 @@ impl Writer {
 
     /// Commits. Where that fails for want of room, nothing was written that counts (the frame that commits comes last);
     /// any other failure leaves open whether the transaction will be there after a crash.
-    async fn commit(&mut self) -> Result<(), Failure> {
-        let Err(error) = say(self.connection()?, "COMMIT").await else { return Ok(()) };
+    fn commit(&mut self) -> Result<(), Failure> {
+        let Err(error) = say(self.connection()?, "COMMIT") else { return Ok(()) };
         let failure = judge(&error);
-        if self.rollback().await && failure.cause == Cause::Full {
+        if self.rollback() && failure.cause == Cause::Full {
             return Err(failure);
         }
-        self.drop_line().await;
+        self.drop_line();
         Err(Failure { cause: Cause::Away, error: fault::unavailable() })
     }
 
     /// Rolls back what the database has not rolled back by itself. False: it would not.
-    async fn rollback(&mut self) -> bool {
+    fn rollback(&mut self) -> bool {
         let Ok(connection) = self.connection() else { return false };
-        match say(connection, "ROLLBACK").await {
+        if connection.is_autocommit() {
+            return true;
+        }
+        match say(connection, "ROLLBACK") {
             Ok(()) => true,
-            Err(sqlx::Error::Database(error)) if error.message().contains("no transaction is active") => true,
             Err(error) => {
                 tracing::error!(%error, "the ledger cannot roll back; its connection is opened anew");
-                self.drop_line().await;
+                self.drop_line();
                 false
             }
         }
     }
 
-    pub(super) async fn drop_line(&mut self) {
+    pub(super) fn drop_line(&mut self) {
         if let Some(line) = self.line.take() {
-            let _ = line.connection.close().await;
+            let _ = line.connection.close();
         }
     }
 
-    fn connection(&mut self) -> Result<&mut SqliteConnection, Failure> {
+    fn connection(&mut self) -> Result<&mut Connection, Failure> {
         match &mut self.line {
             Some(line) => Ok(&mut line.connection),
             None => Err(Failure { cause: Cause::Away, error: fault::unavailable() }),
@@ -286,7 +284,7 @@ mod tests {
     use causeway_core::ports::Ledger as _;
 
     use super::*;
-    use crate::ledger::sqlite::{SqliteLedger, options};
+    use crate::ledger::sqlite::SqliteLedger;
 
     #[tokio::test]
     async fn syncs_as_asked() {
@@ -294,16 +292,15 @@ mod tests {
         let path = folder.path().join("causeway.db");
         SqliteLedger::open(&path, 0).await.unwrap().close().await;
         let room = Arc::new(Room::new(folder.path(), 0));
-        let mut writer = Writer::new(options(&path), options(&path).connect().await.unwrap(), room);
+        let mut writer = Writer::new(&path, open(&path, Purpose::Writing).unwrap(), room);
         for _ in 0..2 {
             for (durability, level) in [(Durability::Disk, 2), (Durability::Process, 1), (Durability::Process, 1)] {
-                writer.prepare(durability).await.unwrap();
+                writer.prepare(durability).unwrap();
                 let connection = writer.connection().unwrap();
-                let set: i64 =
-                    sqlx::query_scalar("PRAGMA synchronous").persistent(false).fetch_one(connection).await.unwrap();
+                let set: i64 = connection.query_row("PRAGMA synchronous", (), |row| row.get(0)).unwrap();
                 assert_eq!(set, level, "{durability:?}");
             }
-            writer.drop_line().await;
+            writer.drop_line();
         }
     }
 }

@@ -5,7 +5,7 @@ macro_rules! lease_statements {
         use causeway_core::records::{Incarnation, Micros};
         use uuid::Uuid;
 
-        use crate::ledger::rows::{IncarnationLine, Outcome};
+        use crate::ledger::driver::{Driver, Outcome, values};
 
         type Connection = $connection;
 
@@ -17,41 +17,27 @@ macro_rules! lease_statements {
             until: Micros,
             now: Micros,
         ) -> Outcome<bool> {
-            let upsert = sqlx::query(
-                "INSERT INTO leases (name, holder, expires_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE \
-                 SET holder = excluded.holder, expires_at = excluded.expires_at \
-                 WHERE leases.holder = excluded.holder OR leases.expires_at < $4",
-            );
-            let done = upsert.bind(name).bind(holder).bind(until).bind(now).execute(connection).await?;
-            Ok(done.rows_affected() > 0)
+            let sql = "INSERT INTO leases (name, holder, expires_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE \
+                       SET holder = excluded.holder, expires_at = excluded.expires_at \
+                       WHERE leases.holder = excluded.holder OR leases.expires_at < $4";
+            Ok(connection.execute(sql, &values![name, holder, until, now]).await? > 0)
         }
 
         pub(super) async fn put_incarnation(connection: &mut Connection, incarnation: &Incarnation) -> Outcome<()> {
-            sqlx::query(
-                "INSERT INTO incarnations (id, node, installation, heartbeat, oldest_read) VALUES ($1, $2, $3, $4, $5) \
-                 ON CONFLICT (id) DO UPDATE SET node = excluded.node, installation = excluded.installation, \
-                 heartbeat = excluded.heartbeat, oldest_read = excluded.oldest_read",
-            )
-            .bind(incarnation.id)
-            .bind(&incarnation.node)
-            .bind(incarnation.installation)
-            .bind(incarnation.heartbeat)
-            .bind(incarnation.oldest_read)
-            .execute(connection)
-            .await
-            .map(drop)
+            let sql = "INSERT INTO incarnations (id, node, installation, heartbeat, oldest_read) VALUES ($1, $2, $3, $4, $5) \
+                       ON CONFLICT (id) DO UPDATE SET node = excluded.node, installation = excluded.installation, \
+                       heartbeat = excluded.heartbeat, oldest_read = excluded.oldest_read";
+            let Incarnation { id, node, installation, heartbeat, oldest_read } = incarnation;
+            connection.execute(sql, &values![*id, node, *installation, *heartbeat, *oldest_read]).await.map(drop)
         }
 
         pub(super) async fn delete_incarnation(connection: &mut Connection, id: Uuid) -> Outcome<()> {
-            sqlx::query("DELETE FROM incarnations WHERE id = $1").bind(id).execute(connection).await.map(drop)
+            connection.execute("DELETE FROM incarnations WHERE id = $1", &values![id]).await.map(drop)
         }
 
         pub(super) async fn incarnations(connection: &mut Connection) -> Outcome<Vec<Incarnation>> {
-            let rows: Vec<IncarnationLine> =
-                sqlx::query_as("SELECT id, node, installation, heartbeat, oldest_read FROM incarnations ORDER BY id")
-                    .fetch_all(connection)
-                    .await?;
-            Ok(rows.into_iter().map(IncarnationLine::incarnation).collect())
+            let sql = "SELECT id, node, installation, heartbeat, oldest_read FROM incarnations ORDER BY id";
+            connection.all(sql, &[]).await
         }
     };
 }

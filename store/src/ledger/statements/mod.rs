@@ -1,5 +1,5 @@
 //! The statements of the ledger, one text for both databases. Each macro below makes the functions of one group of
-//! tables for one connection type; what the two dialects say differently is handed in:
+//! tables for one connection type, which is a `Driver`; what the two dialects say differently is handed in:
 //!
 //! | argument | SQLite | PostgreSQL |
 //! |---|---|---|

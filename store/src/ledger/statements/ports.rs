@@ -24,8 +24,8 @@ macro_rules! ports {
         use uuid::Uuid;
 
         use super::{audit, blobs, events, leases, locks, nodes, uploads};
+        use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
-        use crate::ledger::rows::Outcome;
         use crate::ledger::statements::run;
 
         /// A connection that statements run on, and the first of them that failed.

@@ -1,6 +1,6 @@
 //! Statements on `uploads` and `usage`.
 
-/// The columns that make an `UploadLine`.
+/// The columns that make an upload.
 macro_rules! upload_columns {
     () => {
         "id, tenant, identity, login, protocol, session, parent, name, state, generation, incarnation, exclusive, \
@@ -9,42 +9,35 @@ macro_rules! upload_columns {
     };
 }
 
-/// Uploads that still can become a version: word for word the condition of the partial indexes, or they are not used.
+/// Uploads that still can become a version: word for word the condition of the partial indexes, or they are not used. No
+/// longer list than this: SQLite makes a table of one with more than two words.
 macro_rules! live {
     () => {
-        "state IN ('open', 'detached', 'sealed')"
+        "state NOT IN ('committed', 'discarded')"
     };
 }
 
 macro_rules! upload_statements {
-    (connection: $connection:ty, texts: [$texts_open:literal, $texts_close:literal], shard: $shard:expr) => {
+    (connection: $connection:ty, shard: $shard:expr) => {
         use causeway_core::records::{Micros, UploadRow, UploadState};
         use uuid::Uuid;
 
-        use crate::ledger::rows::{Outcome, UploadLine, json};
+        use crate::ledger::driver::{Driver, Outcome, Value, values};
+        use crate::ledger::rows::UploadTexts;
         use crate::ledger::statements::{live, upload_columns};
 
         type Connection = $connection;
 
-        fn uploads(rows: Vec<UploadLine>) -> Outcome<Vec<UploadRow>> {
-            rows.into_iter().map(UploadLine::upload).collect()
-        }
-
         pub(super) async fn upload(connection: &mut Connection, id: Uuid) -> Outcome<Option<UploadRow>> {
-            let row: Option<UploadLine> =
-                sqlx::query_as(concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = $1"))
-                    .bind(id)
-                    .fetch_optional(connection)
-                    .await?;
-            row.map(UploadLine::upload).transpose()
+            connection.first(concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = $1"), &values![id]).await
         }
 
         pub(super) async fn uploads_named(connection: &mut Connection, parent: Uuid, name: &str) -> Outcome<Vec<UploadRow>> {
-            let rows = sqlx::query_as(concat!(
+            let sql = concat!(
                 "SELECT ", upload_columns!(), " FROM uploads WHERE parent = $1 AND name = $2 AND ", live!(),
                 " ORDER BY updated_at DESC, id DESC"
-            ));
-            uploads(rows.bind(parent).bind(name).fetch_all(connection).await?)
+            );
+            connection.all(sql, &values![parent, name]).await
         }
 
         pub(super) async fn uploads_within(
@@ -53,121 +46,72 @@ macro_rules! upload_statements {
             tenant: &str,
             identity: &str,
         ) -> Outcome<Vec<UploadRow>> {
-            let rows = sqlx::query_as(concat!(
+            let sql = concat!(
                 "SELECT ", upload_columns!(), " FROM uploads WHERE parent = $1 AND tenant = $2 AND identity = $3 AND ", live!(),
                 " ORDER BY name, updated_at DESC, id DESC"
-            ));
-            uploads(rows.bind(parent).bind(tenant).bind(identity).fetch_all(connection).await?)
+            );
+            connection.all(sql, &values![parent, tenant, identity]).await
         }
 
         pub(super) async fn uploads_of(connection: &mut Connection, tenant: &str, identity: &str) -> Outcome<Vec<UploadRow>> {
-            let rows = sqlx::query_as(concat!(
+            let sql = concat!(
                 "SELECT ", upload_columns!(), " FROM uploads WHERE tenant = $1 AND identity = $2 AND ", live!(),
                 " ORDER BY updated_at DESC, id DESC"
-            ));
-            uploads(rows.bind(tenant).bind(identity).fetch_all(connection).await?)
+            );
+            connection.all(sql, &values![tenant, identity]).await
         }
 
         pub(super) async fn expired_uploads(connection: &mut Connection, before: Micros, limit: u32) -> Outcome<Vec<UploadRow>> {
-            let rows = sqlx::query_as(concat!(
+            let sql = concat!(
                 "SELECT ", upload_columns!(), " FROM uploads WHERE state = 'detached' AND expires_at < $1 ORDER BY expires_at LIMIT $2"
-            ));
-            uploads(rows.bind(before).bind(i64::from(limit)).fetch_all(connection).await?)
+            );
+            connection.all(sql, &values![before, limit]).await
         }
 
         pub(super) async fn uploads_held_by(connection: &mut Connection, incarnation: Uuid, limit: u32) -> Outcome<Vec<UploadRow>> {
-            let rows = sqlx::query_as(concat!(
+            let sql = concat!(
                 "SELECT ", upload_columns!(), " FROM uploads WHERE incarnation = $1 AND ", live!(), " ORDER BY id LIMIT $2"
-            ));
-            uploads(rows.bind(incarnation).bind(i64::from(limit)).fetch_all(connection).await?)
+            );
+            connection.all(sql, &values![incarnation, limit]).await
         }
 
         /// What is used, and what live uploads have reserved of it.
         pub(super) async fn usage(connection: &mut Connection, tenant: &str, identity: Option<&str>) -> Outcome<u64> {
-            let sum: i64 = match identity {
+            let sum: Option<i64> = match identity {
                 Some(identity) => {
-                    sqlx::query_scalar(concat!(
+                    let sql = concat!(
                         "SELECT CAST(COALESCE((SELECT SUM(bytes) FROM usage WHERE tenant = $1 AND identity = $2), 0) + \
                          COALESCE((SELECT SUM(reserved) FROM uploads WHERE tenant = $1 AND identity = $2 AND ",
                         live!(), "), 0) AS BIGINT)"
-                    ))
-                    .bind(tenant)
-                    .bind(identity)
-                    .fetch_one(connection)
-                    .await?
+                    );
+                    connection.first(sql, &values![tenant, identity]).await?
                 }
                 None => {
-                    sqlx::query_scalar(concat!(
+                    let sql = concat!(
                         "SELECT CAST(COALESCE((SELECT SUM(bytes) FROM usage WHERE tenant = $1), 0) + \
                          COALESCE((SELECT SUM(reserved) FROM uploads WHERE tenant = $1 AND ",
                         live!(), "), 0) AS BIGINT)"
-                    ))
-                    .bind(tenant)
-                    .fetch_one(connection)
-                    .await?
+                    );
+                    connection.first(sql, &values![tenant]).await?
                 }
             };
-            Ok(u64::try_from(sum).unwrap_or(0))
+            Ok(u64::try_from(sum.unwrap_or(0)).unwrap_or(0))
         }
 
         pub(super) async fn add_usage(connection: &mut Connection, tenant: &str, identity: &str, delta: i64) -> Outcome<()> {
             // Any part will do: only their sum counts, and one part alone may well be negative.
             let shard: i64 = $shard;
-            sqlx::query(
-                "INSERT INTO usage (tenant, identity, shard, bytes) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (tenant, identity, shard) DO UPDATE SET bytes = usage.bytes + excluded.bytes",
-            )
-            .bind(tenant)
-            .bind(identity)
-            .bind(shard)
-            .bind(delta)
-            .execute(connection)
-            .await
-            .map(drop)
-        }
-
-        type Statement = sqlx::query::Query<
-            'static,
-            <Connection as sqlx::Connection>::Database,
-            <<Connection as sqlx::Connection>::Database as sqlx::Database>::Arguments,
-        >;
-
-        fn bind(statement: Statement, row: UploadLine) -> Statement {
-            statement
-                .bind(row.id)
-                .bind(row.tenant)
-                .bind(row.identity)
-                .bind(row.login)
-                .bind(row.protocol)
-                .bind(row.session)
-                .bind(row.parent)
-                .bind(row.name)
-                .bind(row.state)
-                .bind(row.generation)
-                .bind(row.incarnation)
-                .bind(row.exclusive)
-                .bind(row.base_version)
-                .bind(row.compare_base)
-                .bind(row.size)
-                .bind(row.prefix)
-                .bind(row.reserved)
-                .bind(row.segments)
-                .bind(row.hash_state)
-                .bind(row.hashed)
-                .bind(row.attributes)
-                .bind(row.storage)
-                .bind(row.prefix_path)
-                .bind(row.created_at)
-                .bind(row.updated_at)
-                .bind(row.expires_at)
+            let sql = "INSERT INTO usage (tenant, identity, shard, bytes) VALUES ($1, $2, $3, $4) \
+                       ON CONFLICT (tenant, identity, shard) DO UPDATE SET bytes = usage.bytes + excluded.bytes";
+            connection.execute(sql, &values![tenant, identity, shard, delta]).await.map(drop)
         }
 
         pub(super) async fn insert_upload(connection: &mut Connection, row: &UploadRow) -> Outcome<()> {
-            let insert = sqlx::query(concat!(
+            let sql = concat!(
                 "INSERT INTO uploads (", upload_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
                  $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)"
-            ));
-            bind(insert, UploadLine::of(row)?).execute(connection).await.map(drop)
+            );
+            connection.execute(sql, &UploadTexts::of(row)?.values(row)).await.map(drop)
         }
 
         pub(super) async fn update_upload(
@@ -176,22 +120,26 @@ macro_rules! upload_statements {
             states: &[UploadState],
             generation: i64,
         ) -> Outcome<bool> {
-            let update = sqlx::query(concat!(
-                "UPDATE uploads SET tenant = $2, identity = $3, login = $4, protocol = $5, session = $6, parent = $7, name = $8, \
+            let sql = "UPDATE uploads SET tenant = $2, identity = $3, login = $4, protocol = $5, session = $6, parent = $7, name = $8, \
                  state = $9, generation = $10, incarnation = $11, exclusive = $12, base_version = $13, compare_base = $14, \
                  size = $15, prefix = $16, reserved = $17, segments = $18, hash_state = $19, hashed = $20, attributes = $21, \
                  storage = $22, prefix_path = $23, created_at = $24, updated_at = $25, expires_at = $26 \
-                 WHERE id = $1 AND generation = $27 AND state IN ",
-                $texts_open, "$28", $texts_close
-            ));
-            let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
-            let done = bind(update, UploadLine::of(row)?).bind(generation).bind(json(&states)?).execute(connection).await?;
-            Ok(done.rows_affected() > 0)
+                 WHERE id = $1 AND generation = $27 \
+                 AND (state = $28 OR state = $29 OR state = $30 OR state = $31 OR state = $32)";
+            let texts = UploadTexts::of(row)?;
+            let mut all = [Value::Text(None); 32];
+            // The places of states that are not asked for stay NULL, which equals none.
+            let states = states.iter().map(|state| Value::from(state.as_str()));
+            let given = texts.values(row).into_iter().chain(values![generation]).chain(states);
+            for (place, value) in all.iter_mut().zip(given) {
+                *place = value;
+            }
+            Ok(connection.execute(sql, &all).await? > 0)
         }
 
         pub(super) async fn purge_uploads(connection: &mut Connection, before: Micros) -> Outcome<u64> {
-            let delete = sqlx::query("DELETE FROM uploads WHERE state IN ('committed', 'discarded') AND updated_at < $1");
-            Ok(delete.bind(before).execute(connection).await?.rows_affected())
+            let sql = "DELETE FROM uploads WHERE state IN ('committed', 'discarded') AND updated_at < $1";
+            connection.execute(sql, &values![before]).await
         }
     };
 }

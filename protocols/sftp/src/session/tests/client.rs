@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Ended, Gone, Inbound, Incoming, Outbound, run};
-use super::fake::FakeFiles;
-use crate::codec::tests::{Answer, decode_reply, encode_init, encode_request};
+use crate::codec::tests::{Answer, decode_reply, decode_version, encode_init, encode_request};
 use crate::codec::{FileAttributes, Frames, OpenFlags, Request};
+use crate::files::Files;
 use crate::flow::Flow;
 
 /// How long anything may take.
@@ -69,7 +69,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn raw(files: &Arc<FakeFiles>) -> Self {
+    pub(crate) fn raw<F: Files>(files: &Arc<F>) -> Self {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (read, write) = tokio::io::split(far);
         let flow = Arc::new(Flow::new());
@@ -81,11 +81,16 @@ impl Client {
         Self { read, write, frames: Frames::new(), answers: HashMap::new(), last: 0, session, shutdown, flow }
     }
 
-    pub(crate) async fn new(files: &Arc<FakeFiles>) -> Self {
+    pub(crate) async fn new<F: Files>(files: &Arc<F>) -> Self {
+        Self::speaking(files, 3).await
+    }
+
+    /// A client that says that it speaks this version.
+    pub(crate) async fn speaking<F: Files>(files: &Arc<F>, version: u32) -> Self {
         let mut this = Self::raw(files);
-        this.write.write_all(&encode_init(3)).await.unwrap();
-        let version = this.packet().await.unwrap();
-        assert_eq!(&version[..], [2, 0, 0, 0, 3]);
+        this.write.write_all(&encode_init(version)).await.unwrap();
+        let offered = decode_version(this.packet().await.unwrap()).expect("version 3");
+        assert!(offered.iter().any(|(name, _)| name == "posix-rename@openssh.com"));
         this
     }
 

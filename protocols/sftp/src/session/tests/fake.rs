@@ -1,4 +1,6 @@
-//! Files in memory, with the gateway's promises as far as a session can see them.
+//! Files in memory, with the gateway's promises as far as a session can see them: for tests and the fuzzer.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,10 +11,10 @@ use causeway_core::events::Operation;
 use causeway_core::namespace::Target;
 use causeway_core::records::Attributes;
 use causeway_core::transfer::Disposition;
-use causeway_core::{Entry, Error, ErrorKind, Receipt, Result, UploadOptions, VirtualPath};
+use causeway_core::{Entry, Error, ErrorKind, Receipt, Result, Space, UploadOptions, VirtualPath};
 use uuid::Uuid;
 
-use crate::files::{Files, Paging, Reading, Writing};
+use crate::files::{Content, Files, Paging, Reading, Writing};
 
 #[derive(Clone, Default)]
 struct Node {
@@ -30,6 +32,12 @@ struct State {
     reads: usize,
     open: usize,
     limit: Option<usize>,
+    sync_fails: bool,
+    commit_fails: bool,
+    /// Folders that have so many files, made when they are listed.
+    endless: BTreeMap<String, usize>,
+    /// The most entries that a listing was asked for, and handed out, at a time.
+    page: usize,
     pause: Duration,
 }
 
@@ -104,6 +112,24 @@ impl FakeFiles {
         lock(self).limit = Some(bytes);
     }
 
+    /// Makes the disk fail at syncs, or commits.
+    pub(crate) fn fail(&self, syncs: bool, commits: bool) {
+        let mut state = lock(self);
+        (state.sync_fails, state.commit_fails) = (syncs, commits);
+    }
+
+    /// A folder of so many files.
+    pub(crate) fn endless(&self, path: &str, count: usize) {
+        let mut state = lock(self);
+        state.nodes.insert(path.to_owned(), Node::default());
+        state.endless.insert(path.to_owned(), count);
+    }
+
+    /// The longest page that was asked for.
+    pub(crate) fn page(&self) -> usize {
+        lock(self).page
+    }
+
     /// Writes and commits take so long.
     pub(crate) fn slow(&self, pause: Duration) {
         lock(self).pause = pause;
@@ -122,7 +148,12 @@ async fn pause(files: &FakeFiles) {
 impl Files for FakeFiles {
     type Upload = FakeUpload;
     type Download = FakeDownload;
+    type Source = FakeSource;
     type Listing = FakeListing;
+
+    fn login(&self) -> &'static str {
+        "edi01"
+    }
 
     async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
         pause(self).await;
@@ -142,7 +173,9 @@ impl Files for FakeFiles {
             .filter(|(name, _)| VirtualPath::parse(name).unwrap().parent().as_ref() == Some(path))
             .map(|(name, node)| entry(name, node))
             .collect();
-        Ok(FakeListing { folder, entries })
+        let endless = 0..state.endless.get(path.as_str()).copied().unwrap_or_default();
+        drop(state);
+        Ok(FakeListing { files: self.clone(), folder, entries, endless })
     }
 
     async fn make_folder(&self, path: &VirtualPath, attributes: Attributes) -> Result<Entry> {
@@ -182,10 +215,22 @@ impl Files for FakeFiles {
         }
     }
 
-    async fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<Entry> {
+    async fn space(&self, path: &VirtualPath) -> Result<Space> {
+        self.stat(path).await?;
+        Ok(Space { total: 1 << 30, free: 1 << 20, read_only: false })
+    }
+
+    async fn examine(&self, path: &VirtualPath) -> Result<FakeSource> {
+        lock(self).log.push(format!("examine {path}"));
+        let state = lock(self);
+        let node = state.nodes.get(path.as_str()).ok_or_else(Error::not_found)?;
+        Ok(FakeSource::of(self, node.content.clone().unwrap_or_default()))
+    }
+
+    async fn rename(&self, from: &VirtualPath, to: &VirtualPath, overwrite: bool) -> Result<Entry> {
         pause(self).await;
         let mut state = lock(self);
-        if state.nodes.contains_key(to.as_str()) {
+        if state.nodes.contains_key(to.as_str()) && !overwrite {
             return Err(Error::already_exists());
         }
         let node = state.nodes.remove(from.as_str()).ok_or_else(Error::not_found)?;
@@ -283,6 +328,43 @@ impl Drop for FakeUpload {
 }
 
 impl Writing for FakeUpload {
+    type Source = FakeSource;
+
+    fn source(&self) -> Result<FakeSource> {
+        Ok(FakeSource::of(&self.files, self.node.lock().unwrap().content.clone().unwrap_or_default()))
+    }
+
+    async fn adopt(&self, source: &FakeSource) -> Result<bool> {
+        pause(&self.files).await;
+        if !self.node.lock().unwrap().content.as_ref().is_none_or(Vec::is_empty) {
+            return Ok(false);
+        }
+        lock(&self.files).log.push(format!("adopt {}", self.path));
+        self.change(|content| content.extend_from_slice(&source.content))?;
+        Ok(true)
+    }
+
+    async fn copy_at(&self, to: Option<u64>, source: &FakeSource, from: u64, len: u64) -> Result<u64> {
+        // In small steps, so that a copy takes several.
+        let data = source.read_at(from, len.min(1000) as usize).await?;
+        let copied = data.len() as u64;
+        match to {
+            Some(to) => self.write_at(to, data).await?,
+            None => self.append(data).await?,
+        }
+        Ok(copied)
+    }
+
+    async fn sync(&self) -> Result<()> {
+        pause(&self.files).await;
+        let mut state = lock(&self.files);
+        if state.sync_fails {
+            return Err(Error::new(ErrorKind::Unavailable, "the disk is away"));
+        }
+        state.log.push(format!("sync {}", self.path));
+        Ok(())
+    }
+
     fn is_resumed(&self) -> bool {
         self.resumed
     }
@@ -327,6 +409,11 @@ impl Writing for FakeUpload {
 
     async fn commit(mut self) -> Result<Receipt> {
         pause(&self.files).await;
+        if lock(&self.files).commit_fails {
+            let line = format!("incomplete {}", self.path);
+            self.end(line);
+            return Err(Error::new(ErrorKind::NoSpace, "the storage is full"));
+        }
         let node = self.node.lock().unwrap().clone();
         let entry = entry(&self.path, &node);
         lock(&self.files).nodes.insert(self.path.clone(), node);
@@ -371,7 +458,42 @@ impl Drop for FakeDownload {
     }
 }
 
+/// Content, as it was when it was asked for.
+pub(crate) struct FakeSource {
+    files: FakeFiles,
+    content: Bytes,
+}
+
+impl FakeSource {
+    fn of(files: &FakeFiles, content: Vec<u8>) -> Self {
+        Self { files: files.clone(), content: content.into() }
+    }
+}
+
+impl Content for FakeSource {
+    async fn size(&self) -> u64 {
+        self.content.len() as u64
+    }
+
+    fn sha256(&self) -> Option<[u8; 32]> {
+        // None that any content has: what shows it read nothing.
+        Some([7; 32])
+    }
+
+    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        pause(&self.files).await;
+        lock(&self.files).reads += 1;
+        Ok(part(&self.content, offset, len))
+    }
+}
+
 impl Reading for FakeDownload {
+    type Source = FakeSource;
+
+    fn source(&self) -> Result<FakeSource> {
+        Ok(FakeSource { files: self.files.clone(), content: self.content.clone() })
+    }
+
     fn entry(&self) -> &Entry {
         &self.entry
     }
@@ -393,8 +515,10 @@ impl Reading for FakeDownload {
 }
 
 pub(crate) struct FakeListing {
+    files: FakeFiles,
     folder: Entry,
     entries: Vec<Entry>,
+    endless: std::ops::Range<usize>,
 }
 
 impl Paging for FakeListing {
@@ -404,6 +528,20 @@ impl Paging for FakeListing {
 
     async fn next(&mut self, limit: u32) -> Result<Vec<Entry>> {
         tokio::task::yield_now().await;
+        {
+            let mut state = lock(&self.files);
+            state.page = state.page.max(limit as usize);
+        }
+        if !self.endless.is_empty() {
+            let node = Node { content: Some(Vec::new()), ..Node::default() };
+            let folder = self.folder.path.clone();
+            return Ok(self
+                .endless
+                .by_ref()
+                .take(limit as usize)
+                .map(|n| entry(&format!("{folder}/{n:07}"), &node))
+                .collect());
+        }
         let count = self.entries.len().min(limit as usize);
         Ok(self.entries.drain(..count).collect())
     }

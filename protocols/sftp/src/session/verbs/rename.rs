@@ -9,5 +9,5 @@ use crate::files::Files;
 
 /// Renames or moves a file or folder, and overwrites nothing.
 pub(in crate::session) async fn rename<F: Files>(files: &F, from: &VirtualPath, to: &VirtualPath) -> Reply {
-    done(files.rename(from, to).await)
+    done(files.rename(from, to, false).await)
 }

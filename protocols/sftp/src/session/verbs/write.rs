@@ -17,10 +17,6 @@ pub(in crate::session) async fn write<F: Files>(handle: &mut UploadHandle<F>, of
         if handle.append { handle.upload.append(data).await } else { handle.upload.write_at(offset, data).await };
     match result {
         Ok(()) => Reply::ok(),
-        Err(error) => {
-            let reply = failure(&error);
-            handle.broken = Some(error);
-            reply
-        }
+        Err(error) => handle.breaks(error),
     }
 }

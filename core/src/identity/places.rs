@@ -1,0 +1,125 @@
+//! How many sessions there are of each login and from each source, over all protocols whose sessions last.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::source::source_of;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How many sessions there may be at the same time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SessionLimits {
+    /// Of one login; none: as many as it likes.
+    pub per_login: Option<u32>,
+    /// From one IPv4 address or IPv6 /64; none: as many as it likes.
+    pub per_address: Option<u32>,
+}
+
+/// Tenant and login.
+type Who = (Arc<str>, Arc<str>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    logins: HashMap<Who, u32>,
+    sources: HashMap<IpAddr, u32>,
+}
+
+/// The sessions that are here.
+#[derive(Debug)]
+pub(crate) struct Places {
+    limits: SessionLimits,
+    counts: Mutex<Counts>,
+}
+
+/// One session's place; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Place {
+    who: Who,
+    source: IpAddr,
+    places: Arc<Places>,
+}
+
+impl Places {
+    /// Nobody here yet.
+    pub(crate) fn new(limits: SessionLimits) -> Arc<Self> {
+        Arc::new(Self { limits, counts: Mutex::default() })
+    }
+
+    /// A place for one more session; `Throttled`, and what to do about it, where there is none.
+    pub(crate) fn enter(self: &Arc<Self>, tenant: &Arc<str>, login: &Arc<str>, ip: IpAddr) -> Result<Place> {
+        let (who, source) = ((tenant.clone(), login.clone()), source_of(ip));
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |has: Option<&u32>, limit: Option<u32>| limit.filter(|limit| has.is_some_and(|has| has >= limit));
+        if let Some(limit) = full(counts.logins.get(&who), self.limits.per_login) {
+            return Err(refused("login", limit));
+        }
+        if let Some(limit) = full(counts.sources.get(&source), self.limits.per_address) {
+            return Err(refused("address", limit));
+        }
+        *counts.logins.entry(who.clone()).or_default() += 1;
+        *counts.sources.entry(source).or_default() += 1;
+        Ok(Place { who, source, places: self.clone() })
+    }
+}
+
+fn refused(whose: &str, limit: u32) -> Error {
+    let plural = if limit == 1 { "" } else { "s" };
+    let text =
+        format!("this {whose} has {limit} session{plural} open, and may have no more; close one, then try again");
+    Error::new(ErrorKind::Throttled, text)
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.places.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        give_back(&mut counts.logins, self.who.clone());
+        give_back(&mut counts.sources, self.source);
+    }
+}
+
+fn give_back<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) {
+    if let Entry::Occupied(mut count) = counts.entry(key) {
+        match count.get() {
+            0 | 1 => drop(count.remove()),
+            more => *count.get_mut() = more - 1,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_and_an_address_have_their_places_and_get_them_back() {
+        let places = Places::new(SessionLimits { per_login: Some(2), per_address: Some(3) });
+        let enter = |login: &str, ip: &str| places.enter(&"acme".into(), &login.into(), ip.parse().unwrap());
+        let first = enter("a", "192.0.2.1").unwrap();
+        let _second = enter("a", "192.0.2.2").unwrap();
+        let error = enter("a", "192.0.2.3").unwrap_err();
+        assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Throttled, None));
+        assert!(error.message().contains("this login has 2 sessions open"), "{error}");
+        let _third = enter("b", "192.0.2.1").unwrap();
+        let _fourth = enter("c", "::ffff:192.0.2.1").unwrap();
+        let error = enter("d", "192.0.2.1").unwrap_err();
+        assert!(error.message().contains("this address has 3 sessions open"), "{error}");
+        drop(first);
+        let again = enter("a", "192.0.2.1").unwrap();
+        let other = places.enter(&"other".into(), &"a".into(), "192.0.2.9".parse().unwrap()).unwrap();
+        drop((again, other));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_those_who_left() {
+        let places = Places::new(SessionLimits::default());
+        let all: Vec<_> =
+            (0..100).map(|_| places.enter(&"t".into(), &"l".into(), "2001:db8::1".parse().unwrap()).unwrap()).collect();
+        drop(all);
+        let counts = places.counts.lock().unwrap();
+        assert!(counts.logins.is_empty() && counts.sources.is_empty());
+    }
+}
