@@ -25,6 +25,8 @@ pub mod value;
 #[cfg(test)]
 mod bad_test;
 #[cfg(test)]
+mod certificate_test;
+#[cfg(test)]
 mod good_test;
 #[cfg(test)]
 mod sftp_test;

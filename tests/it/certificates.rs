@@ -98,6 +98,7 @@ fn plan(ssh: &Ssh) -> Plan {
     ssh.key("rsa", &["-t", "rsa", "-b", "2048"]);
     Plan::new(Ledger::Sqlite)
         .limits("failed_logins = 1000")
+        .limits("penalty_exempt = [\"127.0.0.1\"]")
         .acme(&format!("trusted_user_ca_keys = [{ca:?}, {:?}]", ssh.path("rsa.pub")))
         .other(&format!("trusted_user_ca_keys = [{other:?}]"))
         .login("cert01", "edi-partner", "")

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use causeway_core::identity::Offence;
 use causeway_core::{Gateway, Peer, Protocol, Session};
+use russh::AlgorithmKind;
 use russh::Disconnect;
 use russh::keys::Algorithm;
 use russh::server::Handle;
@@ -213,6 +214,32 @@ pub(crate) async fn serve<S>(
     }
 }
 
+/// How much is told of what a client offered, in bytes.
+const TOLD: usize = 300;
+
+/// Puts the end of a connection into the log. That nothing is in common is what an operator has to know: a partner who was
+/// let in by the server before this one stands outside.
+fn report(connection: &Connection, error: &russh::Error, what: &str) {
+    let russh::Error::NoCommonAlgo { kind, theirs, .. } = error else {
+        tracing::debug!(ip = %connection.ip, %error, "{what}");
+        return;
+    };
+    let key = match kind {
+        AlgorithmKind::Kex => "kex",
+        AlgorithmKind::Key => "host_key_algorithms",
+        AlgorithmKind::Cipher => "ciphers",
+        AlgorithmKind::Mac => "macs",
+        AlgorithmKind::Compression => "compression",
+    };
+    let offered: String = theirs.join(",").chars().filter(char::is_ascii_graphic).take(TOLD).collect();
+    tracing::warn!(
+        ip = %connection.ip,
+        offered,
+        "a client and the gateway have no algorithm in common; if it is a partner, add one that the client offers to \
+         `{key}` in [sftp], or set legacy_algorithms = true"
+    );
+}
+
 /// True where the client took too long to log in.
 async fn talk<S>(terms: &Terms, connection: &Arc<Connection>, stream: S, cut: &CancellationToken) -> bool
 where
@@ -229,7 +256,7 @@ where
     let mut running = match started {
         Ok(Ok(running)) => running,
         Ok(Err(error)) => {
-            tracing::debug!(ip = %connection.ip, %error, "no SSH connection came about");
+            report(connection, &error, "no SSH connection came about");
             return false;
         }
         Err(_) => {
@@ -241,7 +268,7 @@ where
     let farewell = tokio::select! {
         ended = &mut running => {
             if let Err(error) = ended {
-                tracing::debug!(ip = %connection.ip, %error, "an SSH connection broke");
+                report(connection, &error, "an SSH connection broke");
             }
             return false;
         }

@@ -14,6 +14,8 @@ use crate::status::{Code, refuse};
 
 /// Small replies are gathered up to this size.
 const GATHERED: usize = 32 * 1024;
+/// Room for them to begin with.
+const FIRST: usize = 1024;
 
 /// What the writer is given.
 #[derive(Debug)]
@@ -81,11 +83,13 @@ pub(super) async fn write_replies<O: Outbound>(
     tell: impl Fn(Sent) + Send,
 ) -> O {
     let mut batch = Vec::new();
-    let mut buffer = BytesMut::with_capacity(GATHERED);
+    // Kept only while there is something to send: most sessions are idle most of the time.
+    let mut buffer = BytesMut::new();
     let mut gone = false;
     while replies.recv_many(&mut batch, 64).await > 0 {
         let (mut requests, mut bytes) = (0, 0);
         let count = batch.len();
+        buffer.reserve(FIRST);
         for (at, outgoing) in batch.drain(..).enumerate() {
             let content = match outgoing {
                 Outgoing::Version => {
@@ -120,6 +124,9 @@ pub(super) async fn write_replies<O: Outbound>(
                 }
             }
             tell(Sent::Replies { requests: std::mem::take(&mut requests), bytes: std::mem::take(&mut bytes) });
+        }
+        if replies.is_empty() {
+            (buffer, batch) = (BytesMut::new(), Vec::new());
         }
     }
     out
