@@ -29,6 +29,7 @@ use crate::config::storage::Kind;
 use crate::data_dir::{DataDir, make_folder};
 use crate::descriptors;
 use crate::failure::{Failure, Outcome};
+use crate::ftps;
 use crate::host_keys;
 use crate::key_files::KeyFiles;
 use crate::startups::Startups;
@@ -39,13 +40,15 @@ use crate::webhook::HttpSender;
 const MAX_API_CONNECTIONS: usize = 10_000;
 /// Connections of the operator's listener at once.
 const MAX_OPS_CONNECTIONS: usize = 256;
-/// How long SFTP connections that were cut may take to put their end on record.
+/// How long SFTP or FTPS connections that were cut may take to put their end on record.
 const ENDING: Duration = Duration::from_secs(5);
 
 /// What is up, once everything is.
 pub struct Up<'u> {
     /// Where SFTP listens.
     pub sftp: &'u [SocketAddr],
+    /// Where FTPS with explicit TLS listens.
+    pub ftps: &'u [SocketAddr],
     /// Where the API listens.
     pub api: &'u [SocketAddr],
     /// Where the operator's listener is.
@@ -67,10 +70,16 @@ where
     let host_keys = load_host_keys(&config, data_dir.path()).await?;
     let host_certificates = host_keys::load_certificates(config.sftp.as_ref().map_or(&[], |s| &s.host_certificates))?;
     let certs = data_dir.path().join("certs");
-    let tls = if config.api.is_some() { Some(certificate::server_config(&config.tls, &certs)?) } else { None };
+    let tls = if config.api.is_some() || config.ftps.is_some() {
+        Some(certificate::live(config.tls.clone(), &certs)?)
+    } else {
+        None
+    };
 
     // Bound before the ledger is touched, so that a taken port is told at once; nothing is accepted yet.
     let sftp = Bound::bind("sftp", config.sftp.as_ref().map_or(&[], |s| &s.listen)).await?;
+    let explicit = Bound::bind("ftps", config.ftps.as_ref().map_or(&[], |f| &f.listen)).await?;
+    let implicit = Bound::bind("ftps", config.ftps.as_ref().map_or(&[], |f| &f.listen_implicit)).await?;
     let api = Bound::bind("api", config.api.as_ref().map_or(&[], |a| &a.listen)).await?;
     let ops = Bound::bind("ops", config.ops.as_ref().map_or(&[], |o| &o.listen)).await?;
     let public_url = config.api.as_ref().and_then(|a| a.public_url.clone());
@@ -96,10 +105,12 @@ where
         max_handles: sftp.max_handles as usize,
         scp: sftp.scp,
     });
+    let ftps = ftps::settings(&config);
+    let api_tls = tls.clone().filter(|_| config.api.is_some());
     let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;
     gateway.spawn_jobs();
 
-    let addresses = [sftp.addresses.clone(), api.addresses.clone(), ops.addresses.clone()];
+    let addresses = [&sftp, &explicit, &implicit, &api, &ops].map(|bound| bound.addresses.clone());
     let supervisor = Supervisor::new();
     let sftp_front = sftp_config.map(|config| causeway_sftp::Front::new(config, gateway.clone())).transpose()?;
     if let (Some(front), Some(mut door)) = (sftp_front.clone(), sftp_door) {
@@ -110,7 +121,12 @@ where
             async move { front.serve_holding(stream, peer.ip(), shutdown, Box::new(startup)).await }
         });
     }
-    if let Some(tls) = tls {
+    let ftps_front = ftps.zip(tls).map(|(settings, tls)| {
+        let front = causeway_ftp::Front::new(settings.front, tls, gateway.clone());
+        ftps::accept(&supervisor, &front, &gateway, settings.door, [explicit, implicit]);
+        front
+    });
+    if let Some(tls) = api_tls {
         let spool = data_dir.path().join("spool");
         make_folder(&spool)?;
         let mut api_config = ApiConfig::new(public_url.clone(), spool);
@@ -119,7 +135,7 @@ where
         let front = Arc::new(causeway_api::Front::new(api_config, gateway.clone()));
         let shutdown = supervisor.shutdown().clone();
         supervisor.accept(api, MAX_API_CONNECTIONS, move |stream, peer| {
-            let (front, shutdown, tls) = (front.clone(), shutdown.clone(), tls.clone());
+            let (front, shutdown, tls) = (front.clone(), shutdown.clone(), tls.borrow().clone());
             async move {
                 let Some(stream) = secure(stream, peer, tls).await else { return };
                 let tls = stream.get_ref().1;
@@ -140,14 +156,15 @@ where
         });
     }
 
-    let [sftp, api, ops] = &addresses;
-    for (protocol, addresses) in [("sftp", sftp), ("api", api), ("ops", ops)] {
+    let [sftp, ftps, ftps_implicit, api, ops] = &addresses;
+    let named = [("sftp", sftp), ("ftps", ftps), ("ftps_implicit", ftps_implicit), ("api", api), ("ops", ops)];
+    for (protocol, addresses) in named {
         for address in addresses {
             tracing::info!(protocol, %address, "listening");
         }
     }
-    ready(&Up { sftp, api, ops, public_url: &public_url, host_keys: &host_keys })?;
-    data_dir.announce(&announcement(sftp, api, ops))?;
+    ready(&Up { sftp, ftps, api, ops, public_url: &public_url, host_keys: &host_keys })?;
+    data_dir.announce(&announcement(&named))?;
 
     let which = signals.next().await;
     tracing::info!(signal = which, grace = ?grace, "stopping");
@@ -164,9 +181,23 @@ where
             "SFTP connections that were cut have not ended; what they did last is put in order at the next start"
         );
     }
+    if let Some(front) = ftps_front
+        && timeout(ENDING, front.ended()).await.is_err()
+    {
+        tracing::warn!(
+            "FTPS connections that were cut have not ended; what they did last is put in order at the next start"
+        );
+    }
     gateway.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {
+    let listed = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Value>();
+    let mut said = serde_json::Map::from_iter([("pid".to_owned(), json!(std::process::id()))]);
+    said.extend(named.iter().map(|(protocol, addresses)| ((*protocol).to_owned(), listed(addresses))));
+    Value::Object(said)
 }
 
 /// Whom SFTP lets in. One source may have a few more connections than sessions, so that the one too many hears why it is
@@ -180,11 +211,6 @@ fn sftp_door(sftp: &Sftp, sessions: SessionLimits) -> Door {
         refusal: "Not allowed at this time\r\n",
         ..Door::new(sftp.max_sessions as usize)
     }
-}
-
-fn announcement(sftp: &[SocketAddr], api: &[SocketAddr], ops: &[SocketAddr]) -> Value {
-    let texts = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
-    json!({ "pid": std::process::id(), "sftp": texts(sftp), "api": texts(api), "ops": texts(ops) })
 }
 
 /// The URL of the first API listener: `localhost` where only this machine reaches it, the host's name where it listens
@@ -348,8 +374,8 @@ mod tests {
 
     #[test]
     fn the_announcement_names_all_listeners() {
-        let address = ["127.0.0.1:1".parse().unwrap()];
-        let value = announcement(&address, &[], &address);
+        let (address, none) = (vec!["127.0.0.1:1".parse().unwrap()], Vec::new());
+        let value = announcement(&[("sftp", &address), ("api", &none)]);
         assert_eq!(value["sftp"][0], "127.0.0.1:1");
         assert_eq!(value["api"], json!([]));
         assert_eq!(value["pid"], std::process::id());

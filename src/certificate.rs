@@ -13,6 +13,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
+use tokio::sync::watch;
 
 use crate::config::node::host_name;
 use crate::config::tls::{MinVersion, Tls};
@@ -98,7 +99,8 @@ fn make() -> Result<Made, rcgen::Error> {
     })
 }
 
-/// What the API's listeners speak: TLS from the lowest version on, HTTP/2 before HTTP/1.1 (RFC 7301).
+/// What the listeners of the API and of FTPS speak: TLS from the lowest version on; for the API, HTTP/2 before HTTP/1.1
+/// (RFC 7301), which FTPS leaves out.
 pub fn server_config(tls: &Tls, development_folder: &Path) -> Outcome<Arc<ServerConfig>> {
     let files = match &tls.files {
         Some((chain, key)) => Files { chain: chain.clone(), key: key.clone() },
@@ -130,6 +132,52 @@ pub fn server_config(tls: &Tls, development_folder: &Path) -> Outcome<Arc<Server
         .map_err(wrong)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// How often the files are looked at.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What tells that a file was written anew.
+type Trace = Option<(std::time::SystemTime, u64)>;
+
+fn trace(path: &Path) -> Trace {
+    std::fs::metadata(path).ok().and_then(|m| m.modified().ok().map(|at| (at, m.len())))
+}
+
+/// The same, kept up to date with its files: connections that come after a change get the new certificate, those that are
+/// there stay as they are. Files that are wrong, or not yet whole, change nothing and are told in the log.
+pub fn live(tls: Tls, development_folder: &Path) -> Outcome<watch::Receiver<Arc<ServerConfig>>> {
+    let (chain, key) = match &tls.files {
+        Some((chain, key)) => (chain.clone(), key.clone()),
+        None => (development_folder.join("server.pem"), development_folder.join("server.key")),
+    };
+    let (current, seen) = watch::channel(server_config(&tls, development_folder)?);
+    let folder = development_folder.to_owned();
+    let mut known = (trace(&chain), trace(&key));
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = current.closed() => return,
+            }
+            let now = (trace(&chain), trace(&key));
+            if now == known || now.0.is_none() || now.1.is_none() {
+                continue;
+            }
+            known = now;
+            match server_config(&tls, &folder) {
+                Ok(config) => {
+                    tracing::info!(chain = %chain.display(), "the certificate is taken anew");
+                    // The receivers were there a moment ago; where they are gone nobody needs it.
+                    let _ = current.send(config);
+                }
+                Err(failure) => {
+                    tracing::error!(error = %failure.message, "the changed certificate cannot be used; the one of before stays");
+                }
+            }
+        }
+    });
+    Ok(seen)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Logs, on standard error. `RUST_LOG` sets what is written; without it, `info` and above, and of russh, which
-//! tells of every new exchange of keys, warnings.
+//! Logs, on standard error. `RUST_LOG` sets what is written; without it, `info` and above, of russh, which
+//! tells of every new exchange of keys, warnings, and of rustls, which warns of every client that names an address, errors.
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::telemetry::LogFormat;
 
-const DEFAULT: &str = "info,russh=warn";
+const DEFAULT: &str = "info,russh=warn,rustls::msgs=error";
 
 /// Begins to log. A second call changes nothing.
 pub fn begin(format: LogFormat) {

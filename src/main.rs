@@ -7,6 +7,7 @@ mod config;
 mod data_dir;
 mod descriptors;
 mod failure;
+mod ftps;
 mod host_keys;
 mod key_files;
 mod logging;

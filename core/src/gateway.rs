@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::audit::Verification;
 use crate::error::{Error, Result};
-use crate::events::Operation;
+use crate::events::{Facts, Operation};
 use crate::identity::{Credential, Offence, Peer, Progress, PublicKey, Session};
 use crate::namespace::{Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
@@ -84,6 +84,11 @@ impl Gateway {
     /// comes once, when the caller is in.
     pub async fn log_in(&self, progress: &mut Progress, credential: Credential, peer: &Peer) -> Result<Admission> {
         self.inner.log_in(progress, credential, peer).await
+    }
+
+    /// Whether there is a tenant of this name (FTP's HOST may name it).
+    pub fn has_tenant(&self, name: &str) -> bool {
+        self.inner.directory.tenant(name).is_some()
     }
 
     /// Whether a login would be brought on by this key if it signed with it (SSH's query, RFC 4252 section 7). No failure
@@ -226,6 +231,12 @@ impl Gateway {
     pub async fn refused(&self, session: &Session, operation: Operation, path: &str, error: &Error) {
         let mut facts = self.inner.facts(session, operation);
         facts.view_path = Some(path.to_owned());
+        self.inner.put_failure(facts, error).await;
+    }
+    /// The same for a client that is not logged in. The caller bounds how often it does this: it is not throttled here.
+    pub async fn refused_peer(&self, peer: &Peer, operation: Operation, path: &str, error: &Error) {
+        let mut facts = Facts::of_peer(peer, &self.inner.settings.node, operation);
+        facts.view_path = Some(path.to_owned()).filter(|path| !path.is_empty());
         self.inner.put_failure(facts, error).await;
     }
 }

@@ -19,8 +19,10 @@ use crate::certificate;
 use crate::data_dir::{DataDir, write_private};
 use crate::failure::{Failure, Outcome};
 
-/// SFTP, API and operator's ports where nothing else is asked for.
-const DEFAULT_PORTS: [u16; 3] = [2022, 8443, 9090];
+/// The listeners, in the order of their ports.
+const LISTENERS: [&str; 4] = ["sftp", "api", "ops", "ftps"];
+/// Their ports where nothing else is asked for.
+const DEFAULT_PORTS: [u16; 4] = [2022, 8443, 9090, 2121];
 
 /// The options of the command.
 #[derive(Debug, Args)]
@@ -28,8 +30,9 @@ pub struct Options {
     /// The data folder.
     #[arg(long, value_name = "DIR", default_value = "./causeway-data")]
     dir: PathBuf,
-    /// Listen on N (SFTP), N+1 (API) and N+2 (health and metrics) instead of 2022, 8443 and 9090. 0: ports that are free.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=65_533))]
+    /// Listen on N (SFTP), N+1 (API), N+2 (health and metrics) and N+3 (FTPS) instead of 2022, 8443, 9090 and 2121. 0: ports
+    /// that are free.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=65_532))]
     port_base: Option<u16>,
 }
 
@@ -73,7 +76,7 @@ pub fn run(options: &Options) -> Outcome {
     let layout = Layout { dir };
     let first = !layout.config().exists();
     let credentials = credentials(&layout, first)?;
-    let ports = options.port_base.map(|base| if base == 0 { [0; 3] } else { [base, base + 1, base + 2] });
+    let ports = options.port_base.map(|base| if base == 0 { [0; 4] } else { [base, base + 1, base + 2, base + 3] });
     let text = if first {
         configuration(&credentials, ports.unwrap_or(DEFAULT_PORTS))?
     } else {
@@ -87,6 +90,7 @@ pub fn run(options: &Options) -> Outcome {
         config.sftp.as_ref().map(|s| &s.listen),
         config.api.as_ref().map(|a| &a.listen),
         config.ops.as_ref().map(|o| &o.listen),
+        config.ftps.as_ref().map(|f| &f.listen),
     ];
     wanted.into_iter().flatten().flatten().try_for_each(|address| check_free(*address))?;
     let has_own_certificate = config.tls.files.is_none();
@@ -134,8 +138,8 @@ fn credentials(layout: &Layout, first: bool) -> Outcome<Credentials> {
 }
 
 /// A configuration file as `serve` takes it.
-fn configuration(credentials: &Credentials, ports: [u16; 3]) -> Outcome<String> {
-    let [sftp, api, ops] = ports;
+fn configuration(credentials: &Credentials, ports: [u16; 4]) -> Outcome<String> {
+    let [sftp, api, ops, ftps] = ports;
     let password_hash = hash_password(&credentials.password)?;
     let key_hash = hex::encode(hash_key(credentials.api_key.expose_secret()));
     let public_key = &credentials.public_key;
@@ -145,6 +149,11 @@ data_dir = "."
 
 [sftp]
 listen = ["127.0.0.1:{sftp}"]
+
+[ftps]
+# Explicit TLS; for TLS from the first byte name an address below.
+listen = ["127.0.0.1:{ftps}"]
+listen_implicit = []
 
 [api]
 listen = ["127.0.0.1:{api}"]
@@ -176,7 +185,7 @@ id = "demo"
   [[tenant.login]]
   username = "demo"
   identity = "demo"
-  protocols = ["sftp"]
+  protocols = ["sftp", "ftps"]
   password_hash = "{password_hash}"
   authorized_keys = ["{public_key}"]
 
@@ -188,8 +197,8 @@ id = "demo"
     ))
 }
 
-/// The file with other ports: only the `listen` lines of the three listeners change.
-fn with_ports(text: &str, ports: [u16; 3]) -> String {
+/// The file with other ports: only the `listen` lines of the listeners change.
+fn with_ports(text: &str, ports: [u16; 4]) -> String {
     let mut table = String::new();
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
@@ -200,7 +209,7 @@ fn with_ports(text: &str, ports: [u16; 3]) -> String {
         } else if trimmed.starts_with("[[") {
             table.clear();
         }
-        let port = ["sftp", "api", "ops"].iter().zip(ports).find(|(name, _)| **name == table).map(|(_, port)| port);
+        let port = LISTENERS.iter().zip(ports).find(|(name, _)| **name == table).map(|(_, port)| port);
         match port {
             Some(port) if trimmed.split('=').next().is_some_and(|key| key.trim() == "listen") => {
                 let _ = write!(out, "listen = [\"127.0.0.1:{port}\"]");
@@ -269,12 +278,22 @@ fn welcome(layout: &Layout, credentials: &Credentials, up: &Up<'_>, first: bool,
             address.ip(),
         );
     }
+    let ca = has_own_certificate.then(|| path(certificate::development_ca(&layout.dir.join("certs"))));
+    let trust = ca.as_ref().map_or_else(String::new, |ca| format!("--cacert {ca} "));
+    if let Some(address) = up.ftps.first().copied().map(reachable) {
+        let (login, config) = (format!("demo:{}", credentials.password.expose_secret()), path(layout.config()));
+        let url = format!("ftp://localhost:{}", address.port());
+        let ca = ca.map_or_else(String::new, |ca| format!("set ssl:ca-file {ca}; "));
+        let _ = writeln!(
+            text,
+            "\nFTPS (explicit TLS), with the same password: upload, list, or look around:\n    \
+             curl --ssl-reqd {trust}-u {login} -T {config} {url}/ftps.toml\n    \
+             curl --ssl-reqd {trust}-u {login} {url}/\n    \
+             lftp -e \"{ca}set ftp:ssl-force yes; set ftp:ssl-protect-data yes\" -u {} {url}",
+            login.replacen(':', ",", 1),
+        );
+    }
     if !up.api.is_empty() {
-        let trust = if has_own_certificate {
-            format!("--cacert {} ", path(certificate::development_ca(&layout.dir.join("certs"))))
-        } else {
-            String::new()
-        };
         let curl = format!("curl {trust}-H \"Authorization: Bearer {}\"", credentials.api_key.expose_secret());
         let base = format!("{}/api/v1", up.public_url);
         let config = path(layout.config());
@@ -289,9 +308,7 @@ fn welcome(layout: &Layout, credentials: &Credentials, up: &Up<'_>, first: bool,
     if let Some(address) = up.ops.first().copied().map(reachable) {
         let _ = writeln!(text, "\nHealth: curl http://{address}/readyz");
     }
-    text.push_str(
-        "\nFTPS is not built yet. Ctrl-C stops the gateway; the same command starts it again with all of this.\n",
-    );
+    text.push_str("\nCtrl-C stops the gateway; the same command starts it again with all of this.\n");
     text
 }
 
@@ -307,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_file_is_one_that_serve_takes() {
-        let text = configuration(&demo(), [1, 2, 3]).unwrap();
+        let text = configuration(&demo(), [1, 2, 3, 4]).unwrap();
         let (config, problems) = parse(Path::new("q.toml"), &text, Secrets::Resolve);
         assert_eq!(problems.render(true), "");
         let config = config.unwrap();
@@ -318,8 +335,14 @@ mod tests {
     #[test]
     fn other_ports_change_nothing_else() {
         let text = configuration(&demo(), DEFAULT_PORTS).unwrap();
-        let other = with_ports(&text, [7, 8, 9]);
-        assert_eq!(other, text.replace(":2022\"", ":7\"").replace(":8443\"", ":8\"").replace(":9090\"", ":9\""));
+        let other = with_ports(&text, [7, 8, 9, 6]);
+        assert_eq!(
+            other,
+            text.replace(":2022\"", ":7\"")
+                .replace(":8443\"", ":8\"")
+                .replace(":9090\"", ":9\"")
+                .replace(":2121\"", ":6\"")
+        );
         assert_eq!(with_ports(&other, DEFAULT_PORTS), text);
     }
 

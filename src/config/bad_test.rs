@@ -331,7 +331,6 @@ fn each_mistake_is_named_with_line_and_key() {
         (
             "[ftps]\npassive_ports = \"50099-50000\"",
             &[
-                "c.toml:15:2: warning: ftps: FTPS is not built yet; leave it out until it is",
                 "c.toml:16:1: error: ftps.passive_ports: `50099-50000` ends before it begins; write the lower port first",
             ],
         ),
@@ -497,9 +496,13 @@ fn syntax_errors_have_a_line_too() {
 
 #[test]
 fn what_is_not_built_is_an_error_of_serve() {
-    let (config, problems) = parse(Path::new("c.toml"), &format!("{GOOD}[ftps]\n"), Secrets::Skip);
+    let (config, problems) =
+        parse(Path::new("c.toml"), &format!("{GOOD}[ftps]\nclient_certificates = \"required\"\n"), Secrets::Skip);
     assert!(config.is_some());
-    assert_eq!(problems.render(true), "c.toml:15:2: error: ftps: FTPS is not built yet; leave it out until it is\n");
+    assert_eq!(
+        problems.render(true),
+        "c.toml:16:1: error: ftps.client_certificates: asking for client certificates is not built yet; leave it out until it is\n"
+    );
 }
 
 #[test]
@@ -507,7 +510,7 @@ fn an_empty_file_has_nothing_to_serve() {
     assert_eq!(
         said("", Secrets::Skip),
         [
-            "c.toml:1:1: error: no protocol is switched on; add [sftp] or [api]",
+            "c.toml:1:1: error: no protocol is switched on; add [sftp], [ftps] or [api]",
             "c.toml:1:1: warning: tenant: no tenant is declared, so nobody can log in; add [[tenant]]",
         ]
     );
@@ -545,7 +548,7 @@ view = [{ path = "/" }]
 [[tenant.login]]
 usrname = "edi"
 identity = "nobody"
-protocols = ["ftps"]
+protocols = ["api"]
 require = "two"
 password_hash = "hunter2"
 client_certificates = ["edi"]
@@ -580,7 +583,7 @@ file = "x.cedar"
     c.toml:27:1: error: tenant.login.username: this key is required here; add it
     c.toml:28:1: error: tenant.login.usrname: unknown key `usrname`; did you mean `username`?
     c.toml:29:1: error: tenant.login.identity: there is no identity of this tenant `nobody`; add it under [[tenant.identity]]
-    c.toml:30:15: warning: tenant.login.protocols: logging in over "ftps" is not built yet; leave it out until it is
+    c.toml:30:15: warning: tenant.login.protocols: logging in over "api" is not built yet; leave it out until it is
     c.toml:31:1: error: tenant.login.require: `two` is not known here; write "any", or several of publickey or certificate, password and totp with + between them
     c.toml:32:1: error: tenant.login.password_hash: this is no password hash (PHC string `$argon2id$v=19$…`); make one with `causeway hash-password`
     c.toml:33:25: error: tenant.login.client_certificates: `edi` names no certificate; write "sha256:<64 hex digits>" or "san:<name>"

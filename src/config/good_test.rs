@@ -21,14 +21,12 @@ fn the_contract_is_right_but_not_all_built() {
     assert!(!problems.has(Severity::Error) && problems.has(Severity::NotBuilt), "{text}");
     let lines: Vec<&str> = text.lines().filter_map(|l| l.split_once(" warning: ")).map(|(_, l)| l).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    ftps: FTPS is not built yet; leave it out until it is
+    ftps.client_certificates: asking for client certificates is not built yet; the key has no effect until it is
     api.client_certificates: asking for client certificates is not built yet; the key has no effect until it is
     api.api_key_max_age: the age limit of API keys is not built yet; the key has no effect until it is
     uploads.content_type_check: the check of content types is not built yet; the key has no effect until it is
     limits.requests_per_minute: the limit of requests is not built yet; the key has no effect until it is
     events.audit_retention: the removal of old audit entries is not built yet; the key has no effect until it is
-    tenant.login.protocols: logging in over "ftps" is not built yet; this login works over "sftp" alone until it is
-    tenant.login.ftps: FTPS is not built yet; leave it out until it is
     tenant.issuer: an issuer of tokens is not built yet; leave it out until it is
     tenant.oauth_client: an OAuth client is not built yet; leave it out until it is
     tenant.remote: a remote is not built yet; leave it out until it is
@@ -92,10 +90,11 @@ fn the_example_is_right_and_all_built() {
 fn defaults_are_those_of_the_contract() {
     let text = std::fs::read_to_string(repository("tests/fixtures/contract.toml")).unwrap();
     let (contract, _) = parse(Path::new("c.toml"), &text, Secrets::Skip);
-    let (bare, problems) = parse(Path::new("c.toml"), "[sftp]\n[api]\n[ops]\n", Secrets::Skip);
+    let (bare, problems) = parse(Path::new("c.toml"), "[sftp]\n[ftps]\n[api]\n[ops]\n", Secrets::Skip);
     let (contract, bare) = (contract.unwrap(), bare.unwrap());
     assert_eq!(problems.count(Severity::Warning), 1, "{}", problems.render(false));
     assert_eq!(format!("{:?}", contract.sftp), format!("{:?}", bare.sftp));
+    assert_eq!(format!("{:?}", contract.ftps), format!("{:?}", bare.ftps));
     assert_eq!(format!("{:?}", contract.ops), format!("{:?}", bare.ops));
     assert_eq!(contract.api.unwrap().listen, bare.api.unwrap().listen);
     assert_eq!(format!("{:?}", contract.limits), format!("{:?}", bare.limits));

@@ -53,6 +53,10 @@ pub struct Config {
     pub node: node::Node,
     /// `[sftp]`.
     pub sftp: Option<sftp::Sftp>,
+    /// `[ftps]`.
+    pub ftps: Option<ftps::Ftps>,
+    /// The FTPS rules of single logins, by tenant and username.
+    pub ftps_logins: Vec<((String, String), ftps::LoginRules)>,
     /// `[api]`.
     pub api: Option<api::Api>,
     /// `[ops]`.
@@ -116,22 +120,29 @@ fn read(root: &Section<'_>) -> Config {
     let shutdown_grace =
         root.text("shutdown_grace", value::duration_or_zero).map_or(Duration::from_secs(30), |f| f.value);
     network::read(&root.table("network"));
-    let ftps = root.table("ftps");
-    ftps::read(&ftps);
+    let ftps = ftps::Ftps::read(&root.table("ftps"));
     let sftp = sftp::Sftp::read(&root.table("sftp"));
     let api = api::Api::read(&root.table("api"));
-    if sftp.is_none() && api.is_none() && !ftps.is_present() {
-        report.error(&Spot::default(), "no protocol is switched on; add [sftp] or [api]");
+    if sftp.is_none() && api.is_none() && ftps.is_none() {
+        report.error(&Spot::default(), "no protocol is switched on; add [sftp], [ftps] or [api]");
     }
     let (storages, names) = storage::read(root, &data_dir);
     let events = events::Events::read(&root.table("events"));
     let declared = tenant::read(root, &names, events.allow_private_addresses);
-    let (tenants, webhooks): (Vec<_>, Vec<_>) = declared.into_iter().map(|t| (t.record, t.webhooks)).unzip();
+    let (mut tenants, mut webhooks, mut ftps_logins) = (Vec::new(), Vec::new(), Vec::new());
+    for tenant in declared {
+        let id = tenant.record.tenant.id.to_string();
+        ftps_logins.extend(tenant.ftps.into_iter().map(|(username, rules)| ((id.clone(), username), rules)));
+        tenants.push(tenant.record);
+        webhooks.extend(tenant.webhooks);
+    }
     Config {
         folder: report.path(""),
         shutdown_grace,
         node: node::Node::read(&root.table("node")),
         sftp,
+        ftps,
+        ftps_logins,
         api,
         ops: ops::Ops::read(&root.table("ops")),
         tls: tls::Tls::read(&root.table("tls")),
@@ -142,7 +153,7 @@ fn read(root: &Section<'_>) -> Config {
         events,
         telemetry: telemetry::Telemetry::read(&root.table("telemetry")),
         tenants,
-        webhooks: webhooks.into_iter().flatten().collect(),
+        webhooks,
         data_dir,
     }
 }

@@ -14,7 +14,7 @@ use crate::startups::StartupLimits;
 const MIN_REKEY_BYTES: u64 = 64 * 1024;
 
 /// Twenty times OpenSSH's: a gateway's partners come at the same full hour.
-const MAX_STARTUPS: StartupLimits = StartupLimits { begin: 200, percent: 30, full: 1_000 };
+pub const MAX_STARTUPS: StartupLimits = StartupLimits { begin: 200, percent: 30, full: 1_000 };
 
 /// A second at least: an exchange of keys takes a part of that.
 fn rekey_time(text: &str) -> Parsed<Duration> {

@@ -83,7 +83,7 @@ async fn checks_a_configuration() {
     assert!(!checked.status.success());
     assert!(!text(&checked).contains("hunter2"), "{}", text(&checked));
     // What is not built yet: a warning of `check`, an error of `serve`.
-    std::fs::write(gateway.config(), good.replace("[ops]", "[ftps]\nlisten = [\"127.0.0.1:0\"]\n[ops]")).unwrap();
+    std::fs::write(gateway.config(), good.replace("[ftps]\n", "[ftps]\nclient_certificates = \"required\"\n")).unwrap();
     let checked = gateway.run(&["check"]);
     assert!(checked.status.success() && text(&checked).contains("ftps"), "{}", text(&checked));
     let served = gateway.run(&["serve"]);
@@ -253,6 +253,15 @@ async fn quickstart_twice() {
     );
     let ran = shell(line.clone()).await.unwrap();
     assert!(ran.status.success(), "{line}: {}\n{said}", text(&ran));
+    // lftp's as printed, with something to do in place of a terminal.
+    if has_tool("lftp") {
+        let lftp = pasteable(&said, "lftp ");
+        assert_eq!(lftp.len(), 1, "{said}");
+        let line = lftp[0].replacen("-e \"", "-e \"set cmd:fail-exit yes; ", 1);
+        let line = line.replacen("\" -u", "; cls ftps.toml; quit\" -u", 1);
+        let ran = shell(line.clone()).await.unwrap();
+        assert!(ran.status.success() && text(&ran).contains("ftps.toml"), "{line}: {}", text(&ran));
+    }
     drop(first);
     let (_second, again) = quickstart(folder.path(), base).await;
     assert_eq!(pasteable(&again, "curl "), curls, "a second start reuses all of it");

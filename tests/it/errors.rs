@@ -10,12 +10,14 @@ const BEGIN: &str = "<!-- error-table -->\n";
 const END: &str = "<!-- /error-table -->";
 
 fn table() -> String {
-    let mut table = String::from("| kind | `code` | SFTP | HTTP |\n|---|---|---|---|\n");
+    let mut table = String::from("| kind | `code` | SFTP | FTP | HTTP |\n|---|---|---|---|---|\n");
     for kind in ErrorKind::ALL {
         let (number, name) = causeway_sftp::status_of(kind);
+        let (reply, meaning) = causeway_ftp::status_of(kind);
         let status = causeway_api::status_of(kind);
         let reason = http::StatusCode::from_u16(status).unwrap().canonical_reason().unwrap();
-        writeln!(table, "| {kind:?} | `{}` | {number} {name} | {status} {reason} |", kind.code()).unwrap();
+        writeln!(table, "| {kind:?} | `{}` | {number} {name} | {reply} {meaning} | {status} {reason} |", kind.code())
+            .unwrap();
     }
     table
 }

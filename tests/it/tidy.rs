@@ -79,6 +79,7 @@ fn arrows_point_one_way() {
     for (manifest, foreign) in [
         ("store/Cargo.toml", &["russh", "axum", "rustls", "hyper"][..]),
         ("protocols/sftp/Cargo.toml", &["axum", "sqlx", "rusqlite", "rustls", "hyper", "http"]),
+        ("protocols/ftp/Cargo.toml", &["axum", "sqlx", "rusqlite", "russh", "hyper", "http"]),
         ("api/Cargo.toml", &["russh", "sqlx", "rusqlite", "rustls", "tokio-rustls"]),
     ] {
         let seen = dependencies(manifest);
@@ -91,7 +92,13 @@ fn arrows_point_one_way() {
 
 #[test]
 fn versions_stand_in_one_place() {
-    for manifest in ["core/Cargo.toml", "store/Cargo.toml", "protocols/sftp/Cargo.toml", "api/Cargo.toml"] {
+    for manifest in [
+        "core/Cargo.toml",
+        "store/Cargo.toml",
+        "protocols/sftp/Cargo.toml",
+        "protocols/ftp/Cargo.toml",
+        "api/Cargo.toml",
+    ] {
         let text = read(manifest);
         let mut section = "";
         for line in text.lines() {
@@ -146,8 +153,14 @@ fn files_are_short_and_well_named() {
 
 #[test]
 fn every_crate_takes_the_lints() {
-    for manifest in ["Cargo.toml", "core/Cargo.toml", "store/Cargo.toml", "protocols/sftp/Cargo.toml", "api/Cargo.toml"]
-    {
+    for manifest in [
+        "Cargo.toml",
+        "core/Cargo.toml",
+        "store/Cargo.toml",
+        "protocols/sftp/Cargo.toml",
+        "protocols/ftp/Cargo.toml",
+        "api/Cargo.toml",
+    ] {
         assert!(read(manifest).contains("[lints]\nworkspace = true"), "{manifest} does not take the workspace's lints");
     }
     assert!(read("Cargo.toml").contains("unsafe_code = \"deny\""));

@@ -4,7 +4,7 @@ use causeway_core::identity::{AuthorizedKey, Factor, Login, Protocol, Require};
 use causeway_core::path::VirtualPath;
 
 use super::Known;
-use crate::config::ftps::STRICTNESS;
+use crate::config::ftps::LoginRules;
 use crate::config::reader::{Parsed, Section};
 use crate::config::report::{Located, Spot};
 use crate::config::secret;
@@ -21,13 +21,14 @@ pub fn protocols(section: &Section<'_>) -> Vec<Protocol> {
     if found.value.is_empty() {
         report.error(&found.spot, "is empty, so that nobody can log in; name a protocol");
     }
-    let built = found.value.iter().any(|p| p.value == Protocol::Sftp);
-    for protocol in found.value.iter().filter(|p| p.value != Protocol::Sftp) {
+    let is_built = |protocol| matches!(protocol, Protocol::Sftp | Protocol::Ftps);
+    let built = found.value.iter().find(|p| is_built(p.value)).map(|p| p.value);
+    for protocol in found.value.iter().filter(|p| !is_built(p.value)) {
         let what = format!("logging in over \"{}\"", protocol.value);
-        if built {
+        if let Some(built) = built {
             report.warning(
                 &protocol.spot,
-                format!("{what} is not built yet; this login works over \"sftp\" alone until it is"),
+                format!("{what} is not built yet; this login works over \"{built}\" alone until it is"),
             );
         } else {
             report.not_built(&protocol.spot, &what);
@@ -86,7 +87,7 @@ fn key_line(text: &str) -> Parsed<AuthorizedKey> {
 }
 
 /// Reads one table; none where it has an error.
-pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot)> {
+pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Option<LoginRules>)> {
     let report = section.report();
     let username = section.require("username", section.text("username", value::username));
     let identity = section.require("identity", section.text("identity", value::slug));
@@ -97,12 +98,7 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot)> {
     let certificates = section.texts("client_certificates", value::certificate_match);
     let allow_from = section.texts("allow_from", value::network);
     let home = section.text("home", value::tree_path);
-    let ftps = section.table("ftps");
-    ftps.text("session_reuse", value::one_of(STRICTNESS));
-    ftps.text("close_notify", value::one_of(STRICTNESS));
-    if ftps.is_present() {
-        report.not_built(&ftps.spot(), "FTPS");
-    }
+    let ftps = LoginRules::read(&section.table("ftps"));
     let without_keys = !section.has("authorized_keys") || keys.as_ref().is_some_and(|f| f.value.is_empty());
     let certified = certificates.filter(|f| !f.value.is_empty());
     if let Some(found) = &certified {
@@ -123,6 +119,13 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot)> {
     {
         report.error(&found.spot, "is never asked for; write totp into `require`, like \"password+totp\"");
     }
+    let has_key = require.names(Factor::PublicKey) || require.names(Factor::Certificate);
+    if has_key && protocols.contains(&Protocol::Ftps) {
+        report.warning(
+            &section.spot(),
+            "has a `require` that FTPS cannot ask for; over \"ftps\" nobody can log in by it",
+        );
+    }
     let identity = identity.and_then(|id| known.identity(section, id));
     let Located { value: username, spot } = username?;
     if !section.has("password_hash") && without_keys && certified.is_none() && !known.certificates {
@@ -141,5 +144,5 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot)> {
         allow_from: allow_from.map(|f| f.value.into_iter().map(|net| net.value).collect()).unwrap_or_default(),
         home: home.map_or_else(VirtualPath::root, |f| f.value),
     };
-    Some((login, spot))
+    Some((login, spot, ftps))
 }

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use causeway_core::events::Webhook;
 use causeway_core::identity::{Tenant, TenantRecord};
 
+use super::ftps::LoginRules;
 use super::reader::{Parsed, Section, nearest};
 use super::report::{Located, Report, Spot};
 use super::value;
@@ -93,6 +94,8 @@ pub struct Declared {
     pub record: TenantRecord,
     /// Its webhooks.
     pub webhooks: Vec<Webhook>,
+    /// The rules of its logins that have some of their own, by username.
+    pub ftps: Vec<(String, LoginRules)>,
     /// Where each login stands.
     login_spots: Vec<Spot>,
 }
@@ -154,7 +157,12 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
         known.remotes.extend(name);
     }
     let known = known;
-    let (logins, login_spots) = section.tables("login").iter().filter_map(|s| login::read(s, &known)).unzip();
+    let (mut logins, mut login_spots, mut ftps) = (Vec::new(), Vec::new(), Vec::new());
+    for (login, spot, rules) in section.tables("login").iter().filter_map(|s| login::read(s, &known)) {
+        ftps.extend(rules.map(|rules| (login.username.to_string(), rules)));
+        logins.push(login);
+        login_spots.push(spot);
+    }
     let mappings = section.tables("mapping").iter().filter_map(|s| mapping::read(s, &known)).collect();
     let api_keys = section.tables("api_key").iter().filter_map(|s| api_key::read(s, &known)).collect();
     section.tables("issuer").iter().for_each(|s| issuer::read(s, &known));
@@ -164,7 +172,7 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
     section.tables("schedule").iter().for_each(|s| schedule::read(s, &known));
     section.tables("policy").iter().for_each(policy::read);
     let tenant = Tenant { id: id.as_str().into(), quota, mounts, certificates };
-    Declared { record: TenantRecord { tenant, identities, logins, mappings, api_keys }, webhooks, login_spots }
+    Declared { record: TenantRecord { tenant, identities, logins, mappings, api_keys }, webhooks, ftps, login_spots }
 }
 
 /// A bare username must mean one login of the whole gateway (SEMANTICS, "Names and views"), and a username that ends

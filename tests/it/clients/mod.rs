@@ -1,6 +1,8 @@
 //! Clients that people use, unchanged: OpenSSH's `sftp`, sshfs, PuTTY's `psftp`, lftp, rclone, curl, paramiko, asyncssh and
-//! `ssh2-sftp-client` over SFTP, Python's `requests` over REST.
+//! `ssh2-sftp-client` over SFTP, curl, lftp, rclone and
+//! Python's `ftplib` over FTPS, Python's `requests` over REST.
 
+mod ftps;
 mod openssh;
 mod scripts;
 mod sshfs;

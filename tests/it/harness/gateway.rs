@@ -22,6 +22,8 @@ pub struct Gateway {
     database: Option<String>,
     child: Option<Child>,
     pub sftp: SocketAddr,
+    pub ftps: SocketAddr,
+    pub ftps_implicit: SocketAddr,
     pub api: SocketAddr,
     pub ops: SocketAddr,
 }
@@ -31,7 +33,17 @@ impl Gateway {
         let folder = tempfile::Builder::new().prefix("causeway-it-").tempdir().unwrap();
         let database = if plan.ledger == Ledger::Postgres { Some(new_database().await) } else { None };
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
-        let mut gateway = Self { folder, plan, database, child: None, sftp: nowhere, api: nowhere, ops: nowhere };
+        let mut gateway = Self {
+            folder,
+            plan,
+            database,
+            child: None,
+            sftp: nowhere,
+            ftps: nowhere,
+            ftps_implicit: nowhere,
+            api: nowhere,
+            ops: nowhere,
+        };
         gateway.write_config();
         gateway.start().await;
         let rest = gateway.rest("orders");
@@ -132,6 +144,8 @@ impl Gateway {
         };
         let address = |name: &str| up[name][0].as_str().and_then(|a| a.parse().ok()).expect("an address");
         self.sftp = address("sftp");
+        self.ftps = address("ftps");
+        self.ftps_implicit = address("ftps_implicit");
         self.api = address("api");
         self.ops = address("ops");
     }

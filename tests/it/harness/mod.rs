@@ -1,5 +1,6 @@
 //! The daemon under test and the clients that talk to it.
 
+pub mod ftps;
 pub mod gateway;
 pub mod inside;
 pub mod openssh;
@@ -14,6 +15,7 @@ use std::future::Future;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+pub use ftps::Ftps;
 pub use gateway::Gateway;
 pub use plan::{Ledger, Plan};
 pub use random::Random;

@@ -102,6 +102,7 @@ pub struct Plan {
     storage_root: Option<PathBuf>,
     max_attempts: u32,
     grace: &'static str,
+    ftps: String,
 }
 
 impl Plan {
@@ -122,6 +123,7 @@ impl Plan {
             storage_root: None,
             max_attempts: 12,
             grace: "5s",
+            ftps: String::new(),
         }
     }
 
@@ -168,6 +170,19 @@ impl Plan {
     /// Adds a line to `[limits]`.
     pub fn limits(mut self, line: &str) -> Self {
         writeln!(self.limits, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a line to `[ftps]`.
+    pub fn ftps(mut self, line: &str) -> Self {
+        writeln!(self.ftps, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a login of `edi-partner` with the password and the key of all others, over all protocols, and a line of its own.
+    pub fn partner_login(mut self, username: &str, line: &str) -> Self {
+        self.logins.push_str(&login(username, "edi-partner", Secrets::get()));
+        writeln!(self.logins, "{line}").unwrap();
         self
     }
 
@@ -218,7 +233,10 @@ shutdown_grace = "{grace}"
 name = "gw-test"
 [sftp]
 listen = ["127.0.0.1:0"]
-{sftp}[api]
+{sftp}[ftps]
+listen = ["127.0.0.1:0"]
+listen_implicit = ["127.0.0.1:0"]
+{ftps}[api]
 listen = ["127.0.0.1:0"]
 [ops]
 listen = ["127.0.0.1:0"]
@@ -273,6 +291,7 @@ view = []
 "#,
             grace = self.grace,
             sftp = sftp,
+            ftps = self.ftps,
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
             acme = self.acme,
             uploads = self.uploads,
@@ -323,7 +342,7 @@ view = []
 
 fn login(username: &str, identity: &str, secrets: &Secrets) -> String {
     format!(
-        "[[tenant.login]]\nusername = \"{username}\"\nidentity = \"{identity}\"\nprotocols = [\"sftp\"]\n\
+        "[[tenant.login]]\nusername = \"{username}\"\nidentity = \"{identity}\"\nprotocols = [\"sftp\", \"ftps\"]\n\
          password_hash = \"{}\"\nauthorized_keys = [\"{}\"]\n",
         secrets.password_hash, secrets.public_key
     )

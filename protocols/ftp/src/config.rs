@@ -1,0 +1,62 @@
+//! What an operator can set.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// What a login's data connections must keep to, where it is not the listener's rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataRules {
+    /// A data connection must resume the control connection's TLS session.
+    pub session_reuse: bool,
+    /// An upload whose TLS stream ends without close_notify is incomplete.
+    pub close_notify: bool,
+}
+
+/// The settings of the FTPS front (`[ftps]` of the configuration).
+#[derive(Clone, Debug)]
+pub struct FtpsConfig {
+    /// Shown in the greeting.
+    pub banner: String,
+    /// The ports of passive data connections.
+    pub passive_ports: RangeInclusive<u16>,
+    /// The address that PASV announces; none: the local one of the control connection.
+    pub passive_address: Option<IpAddr>,
+    /// The addresses that are announced to clients of a network; the first network that fits wins.
+    pub passive_addresses: Vec<(IpNet, IpAddr)>,
+    /// Whether PORT and EPRT are there.
+    pub active_mode: bool,
+    /// The rule for data connections.
+    pub data: DataRules,
+    /// The rules of single logins, by tenant and username.
+    pub logins: HashMap<(String, String), DataRules>,
+    /// How long a connection may take to be secured and logged in.
+    pub login_grace: Duration,
+    /// How long a connection may stay idle, once logged in.
+    pub idle_timeout: Duration,
+    /// How long a transfer may move nothing.
+    pub stall_timeout: Duration,
+    /// How long a data connection may take to come about, and then its TLS handshake.
+    pub data_timeout: Duration,
+    /// Tries to log in on one connection.
+    pub max_auth_tries: u32,
+}
+
+impl FtpsConfig {
+    /// The rules of a login.
+    pub(crate) fn rules(&self, tenant: &str, login: &str) -> DataRules {
+        self.logins.get(&(tenant.to_owned(), login.to_owned())).copied().unwrap_or(self.data)
+    }
+
+    /// The address that PASV announces to a client, where it is not the local one.
+    pub(crate) fn announced(&self, client: IpAddr) -> Option<IpAddr> {
+        self.passive_addresses
+            .iter()
+            .find(|(network, _)| network.contains(&client))
+            .map(|(_, address)| *address)
+            .or(self.passive_address)
+    }
+}

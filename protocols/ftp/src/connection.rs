@@ -1,0 +1,291 @@
+//! One control connection from its first byte to its last: greeting, TLS, the queue of commands, time-outs, shutdown.
+//!
+//! Commands are taken while something runs (RFC 959 section 4.1.3, RFC 1123 section 4.1.2.12): ABOR, STAT, NOOP and QUIT are answered at
+//! once, others wait their turn in a short queue; when that is full the socket is not read until there is room.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use causeway_core::events::Operation;
+use causeway_core::identity::Offence;
+use causeway_core::{Error, ErrorKind};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::control::Control;
+use crate::session::{Answer, Conversation, Running, Security, Step};
+use crate::tls::Sessions;
+use crate::wire::{Command, Line, Malformed, Reply, Verb, command};
+use crate::{Start, verbs};
+
+/// Commands that may wait while something runs.
+const QUEUED: usize = 16;
+/// Lines that are no commands before the connection is closed.
+const MAX_NONSENSE: u32 = 20;
+/// How long a line may take from its first byte to its last.
+const LINE: Duration = Duration::from_secs(30);
+/// How long what a connection began may take to end once the client is gone.
+const ENDING: Duration = Duration::from_secs(30);
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(
+    mut talk: Conversation,
+    stream: TcpStream,
+    start: Start,
+    shutdown: CancellationToken,
+    cut: CancellationToken,
+) {
+    let peer = talk.peer;
+    let mut control = Control::new(stream);
+    let ended = cut.run_until_cancelled(converse(&mut talk, &mut control, start, &shutdown)).await;
+    match ended {
+        Some(Ok(())) => control.close().await,
+        Some(Err(error)) => tracing::debug!(%peer, %error, "an FTPS connection ended"),
+        None => {}
+    }
+    // Nobody is blamed for what the gateway itself ended.
+    if !shutdown.is_cancelled() {
+        talk.settle();
+    }
+    if let Some(running) = &mut talk.running {
+        // It does not outlive its control connection; after QUIT its end was awaited (RFC 959 section 4.1.1).
+        running.abort.cancel();
+        if timeout(ENDING, &mut running.ended).await.is_err() {
+            tracing::error!(%peer, "a transfer of an ended connection does not end");
+        }
+    }
+    talk.leave().await;
+}
+
+/// What happens next.
+enum Event {
+    Line(Option<Line>),
+    Step(Step),
+    Stranger(std::net::IpAddr),
+    Late,
+    Leaving,
+}
+
+/// What a connection is at, beside what it has said.
+struct Turns {
+    /// When the time to log in began.
+    opened: Instant,
+    /// When something last happened.
+    touched: Instant,
+    /// When the line that is coming began to come.
+    line_began: Option<Instant>,
+    queue: VecDeque<Command>,
+    nonsense: u32,
+    /// QUIT came.
+    quitting: bool,
+    /// The gateway is shutting down.
+    leaving: bool,
+}
+
+async fn converse(
+    talk: &mut Conversation,
+    control: &mut Control,
+    start: Start,
+    shutdown: &CancellationToken,
+) -> io::Result<()> {
+    let now = Instant::now();
+    let mut turns = Turns {
+        opened: now,
+        touched: now,
+        line_began: None,
+        queue: VecDeque::new(),
+        nonsense: 0,
+        quitting: false,
+        leaving: false,
+    };
+    if start == Start::Implicit {
+        secure(talk, control, &turns).await?;
+        if let Security::Tls { private, sized, .. } = &mut talk.security {
+            (*private, *sized) = (true, true);
+        }
+    }
+    let banner = talk.terms.config.banner.clone();
+    let greeting = if banner.is_empty() { "FTP server ready".to_owned() } else { banner };
+    control.send(&Reply::new(220, greeting)).await?;
+    loop {
+        if talk.running.is_none() {
+            if turns.quitting {
+                return Ok(());
+            }
+            if turns.leaving {
+                return control.send(&Reply::new(421, "the gateway is shutting down; come back later")).await;
+            }
+            if let Some(command) = turns.queue.pop_front() {
+                if !answer(talk, control, &mut turns, command).await? {
+                    return Ok(());
+                }
+                continue;
+            }
+        }
+        match next(talk, control, &turns, shutdown).await? {
+            Event::Line(None) => return Ok(()),
+            Event::Line(Some(line)) => {
+                turns.touched = Instant::now();
+                turns.line_began = None;
+                if !take(talk, control, &mut turns, line).await? {
+                    return Ok(());
+                }
+            }
+            Event::Step(Step::Opening(reply)) => control.send(&reply).await?,
+            Event::Step(Step::Ended(ended)) => {
+                turns.touched = Instant::now();
+                let aborting = talk.running.take().is_some_and(|running| running.aborting);
+                control.send(&ended.reply).await?;
+                if aborting {
+                    control.send(&Reply::new(226, "ABOR is done")).await?;
+                }
+            }
+            Event::Stranger(address) => talk.record_stranger(address).await,
+            Event::Late => {
+                talk.blame.add(Offence::GraceExceeded);
+                let why = match (turns.line_began, talk.is_inside()) {
+                    (Some(_), _) => "a command took too long to come",
+                    (None, false) => "the login took too long",
+                    (None, true) => "the connection was idle for too long",
+                };
+                return control.send(&Reply::new(421, why)).await;
+            }
+            Event::Leaving => turns.leaving = true,
+        }
+        if control.is_partial() {
+            turns.line_began.get_or_insert_with(Instant::now);
+        }
+    }
+}
+
+/// Waits for what happens next.
+async fn next(
+    talk: &mut Conversation,
+    control: &mut Control,
+    turns: &Turns,
+    shutdown: &CancellationToken,
+) -> io::Result<Event> {
+    let busy = talk.running.is_some();
+    let deadline = if talk.is_inside() {
+        let idle = (!busy).then(|| turns.touched + talk.terms.config.idle_timeout);
+        let line = turns.line_began.map(|began| began + LINE);
+        [idle, line].into_iter().flatten().min()
+    } else {
+        Some(turns.opened + talk.terms.config.login_grace)
+    };
+    // Nothing is answered between a transfer's command and its first reply, which is soon.
+    let opening = talk.running.as_ref().is_some_and(|running| running.opening.is_some());
+    let reads = !turns.quitting && !opening && (!busy || turns.queue.len() < QUEUED);
+    let late = async {
+        match deadline {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    let (running, strangers) = talk.waits();
+    tokio::select! {
+        biased;
+        step = Running::step(running) => Ok(Event::Step(step)),
+        () = shutdown.cancelled(), if !turns.leaving => Ok(Event::Leaving),
+        address = Conversation::stranger(strangers) => Ok(Event::Stranger(address)),
+        line = control.next(), if reads => line.map(Event::Line),
+        () = late => Ok(Event::Late),
+    }
+}
+
+/// Takes a line: a command is answered, or waits its turn. False where the connection is to end.
+async fn take(talk: &mut Conversation, control: &mut Control, turns: &mut Turns, line: Line) -> io::Result<bool> {
+    let parsed = match line {
+        Line::TooLong => Err(Reply::new(500, "the line is too long")),
+        Line::Text(text) if text.is_empty() => return Ok(true),
+        Line::Text(text) => command::parse(&text).map_err(|why| match why {
+            Malformed::NoVerb | Malformed::Unknown => {
+                Reply::new(500, "this is no command that is known here; HELP lists them")
+            }
+            Malformed::NotHere => Reply::new(502, "this command does not exist here"),
+        }),
+    };
+    let command = match parsed {
+        Ok(command) => command,
+        Err(refusal) => {
+            turns.nonsense += 1;
+            if turns.nonsense >= MAX_NONSENSE {
+                let error = Error::new(ErrorKind::InvalidArgument, "too many lines that are no commands");
+                talk.refuse(Operation::Login, "", &error).await;
+                control.send(&Reply::new(421, "too many lines that are no commands; goodbye")).await?;
+                return Ok(false);
+            }
+            control.send(&refusal).await?;
+            return Ok(true);
+        }
+    };
+    let Some(running) = &mut talk.running else { return answer(talk, control, turns, command).await };
+    let turn = turns.queue.is_empty();
+    match command.verb {
+        Verb::Abor => {
+            running.aborting = true;
+            running.abort.cancel();
+        }
+        Verb::Quit if turn => {
+            turns.quitting = true;
+            control.send(&Reply::new(221, "goodbye; what is under way comes to its end first")).await?;
+        }
+        Verb::Noop if turn => control.send(&Reply::new(200, "still here; a transfer is under way")).await?,
+        Verb::Stat if turn && command.argument.is_empty() => {
+            let reply = verbs::stat::of_session(talk);
+            control.send(&reply).await?;
+        }
+        _ => turns.queue.push_back(command),
+    }
+    Ok(true)
+}
+
+/// Answers a command. False where the connection is to end.
+async fn answer(
+    talk: &mut Conversation,
+    control: &mut Control,
+    turns: &mut Turns,
+    command: Command,
+) -> io::Result<bool> {
+    let was_inside = talk.is_inside();
+    match verbs::dispatch(talk, command).await {
+        Ok(Answer::Reply(reply)) | Err(reply) => control.send(&reply).await?,
+        Ok(Answer::Begun(running)) => talk.running = Some(running),
+        Ok(Answer::Close(reply)) => {
+            control.send(&reply).await?;
+            return Ok(false);
+        }
+        Ok(Answer::Secure(reply)) => {
+            // What came behind AUTH in clear could be anybody's (RFC 4217 section 15.2).
+            let injected = control.discard() || !turns.queue.is_empty();
+            turns.queue.clear();
+            if injected {
+                let error =
+                    Error::new(ErrorKind::PermissionDenied, "commands that came in clear behind AUTH were thrown away");
+                talk.refuse(Operation::Login, "", &error).await;
+            }
+            control.send(&reply).await?;
+            secure(talk, control, turns).await?;
+        }
+    }
+    turns.touched = Instant::now();
+    if was_inside && !talk.is_inside() {
+        // REIN, or another USER: there is time for another login.
+        turns.opened = turns.touched;
+    }
+    Ok(true)
+}
+
+async fn secure(talk: &mut Conversation, control: &mut Control, turns: &Turns) -> io::Result<()> {
+    let sessions = Sessions::new(&talk.terms.tls())?;
+    let deadline = turns.opened + talk.terms.config.login_grace;
+    let secured = timeout_at(deadline, control.secure(sessions.control.clone())).await;
+    let cipher = secured.unwrap_or_else(|_| {
+        talk.blame.add(Offence::GraceExceeded);
+        Err(io::ErrorKind::TimedOut.into())
+    })?;
+    talk.security = Security::Tls { sessions, cipher, sized: false, private: false };
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! The control connection as a stream of lines and replies, in clear or secured.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::tls;
+use crate::wire::{Line, Lines, Reply};
+
+/// How long a client may take to take a reply.
+const WRITE: Duration = Duration::from_secs(30);
+/// How long a client that is told goodbye may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+enum Wire {
+    Clear(TcpStream),
+    Secure(Box<TlsStream<TcpStream>>),
+    /// A handshake failed, or is under way.
+    Gone,
+}
+
+/// The control connection.
+pub(crate) struct Control {
+    wire: Wire,
+    lines: Lines,
+}
+
+impl Control {
+    /// In clear.
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { wire: Wire::Clear(stream), lines: Lines::default() }
+    }
+
+    /// Secures it and tells the cipher. What came in clear is thrown away.
+    pub(crate) async fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<Option<String>> {
+        let Wire::Clear(stream) = std::mem::replace(&mut self.wire, Wire::Gone) else {
+            return Err(io::Error::other("secured already"));
+        };
+        self.lines.clear();
+        let stream = TlsAcceptor::from(config).accept(stream).await?;
+        let cipher = tls::cipher(&stream);
+        self.wire = Wire::Secure(Box::new(stream));
+        Ok(cipher)
+    }
+
+    /// Throws away what has come behind the last line; true where there was anything.
+    pub(crate) fn discard(&mut self) -> bool {
+        self.lines.clear()
+    }
+
+    /// Whether a line has begun and not ended.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.lines.is_partial()
+    }
+
+    /// The next line; none where the client is gone. Nothing is lost where this is dropped while it waits.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Line>> {
+        let mut buffer = [0; 4096];
+        loop {
+            let line = self.lines.next_line();
+            let answers = self.lines.take_answers();
+            if !answers.is_empty() {
+                self.write(&answers).await?;
+            }
+            if let Some(line) = line {
+                return Ok(Some(line));
+            }
+            let read = match &mut self.wire {
+                Wire::Clear(stream) => stream.read(&mut buffer).await?,
+                Wire::Secure(stream) => stream.read(&mut buffer).await?,
+                Wire::Gone => 0,
+            };
+            match buffer.get(..read) {
+                None | Some([]) => return Ok(None),
+                Some(bytes) => self.lines.push(bytes),
+            }
+        }
+    }
+
+    /// Sends a reply.
+    pub(crate) async fn send(&mut self, reply: &Reply) -> io::Result<()> {
+        self.write(&reply.encode()).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let wire = &mut self.wire;
+        let work = async {
+            match wire {
+                Wire::Clear(stream) => stream.write_all(bytes).await,
+                Wire::Secure(stream) => {
+                    stream.write_all(bytes).await?;
+                    stream.flush().await
+                }
+                Wire::Gone => Err(io::ErrorKind::NotConnected.into()),
+            }
+        };
+        timeout(WRITE, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Ends it in order: what was sent is delivered, with close_notify on TLS.
+    pub(crate) async fn close(mut self) {
+        let parting = async {
+            let ended = match &mut self.wire {
+                Wire::Clear(stream) => stream.shutdown().await,
+                Wire::Secure(stream) => stream.shutdown().await,
+                Wire::Gone => return,
+            };
+            // Closing with bytes unread would reset the connection, and the client might not see the last reply.
+            let mut rest = [0; 4096];
+            let mut left = 64;
+            while ended.is_ok() && left > 0 {
+                let read = match &mut self.wire {
+                    Wire::Clear(stream) => stream.read(&mut rest).await,
+                    Wire::Secure(stream) => stream.read(&mut rest).await,
+                    Wire::Gone => return,
+                };
+                match read {
+                    Ok(0) | Err(_) => return,
+                    Ok(_) => left -= 1,
+                }
+            }
+        };
+        // Where the client does not play along, the socket is simply closed.
+        let _ = timeout(FAREWELL, parting).await;
+    }
+}

@@ -1,0 +1,74 @@
+//! How a data connection can fail, and what the client is told.
+
+use std::io;
+
+use causeway_core::{Error, ErrorKind};
+
+use crate::wire::Reply;
+
+/// Why a transfer did not come to its end.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// No data connection came about.
+    NotConnected(&'static str),
+    /// It did not resume the control connection's TLS session.
+    NotResumed,
+    /// The client aborted it (ABOR), or its control connection ended.
+    Aborted,
+    /// Nothing moved for too long.
+    Stalled,
+    /// It ended without close_notify.
+    NoNotify,
+    /// It broke.
+    Lost(io::Error),
+    /// The deflated stream is no such thing.
+    Garbled,
+    /// The gateway could not go on.
+    Failed(Error),
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Broken {
+    /// What the client is told.
+    pub(crate) fn reply(&self) -> Reply {
+        match self {
+            Self::NotConnected(why) => Reply::new(425, *why),
+            Self::NotResumed => Reply::new(
+                522,
+                "the data connection must resume the TLS session of the control connection; switch on TLS session reuse in the client",
+            ),
+            Self::Aborted => Reply::new(426, "transfer aborted"),
+            Self::Stalled => Reply::new(426, "nothing was transferred for too long; transfer aborted"),
+            Self::NoNotify => Reply::new(
+                426,
+                "the data connection ended without a TLS close_notify, so that the file may be cut off; it is kept as incomplete, go on with REST and STOR",
+            ),
+            Self::Lost(_) => Reply::new(426, "the data connection broke; transfer aborted"),
+            Self::Garbled => Reply::new(426, "the data is not in the format of MODE Z; transfer aborted"),
+            Self::Failed(error) => Reply::from(error),
+        }
+    }
+
+    /// The reason that is put on record.
+    pub(crate) fn reason(self) -> Error {
+        let incomplete = |text: &'static str| Error::new(ErrorKind::Incomplete, text);
+        match self {
+            Self::NotConnected(why) => incomplete(why),
+            Self::NotResumed => incomplete("the data connection did not resume the control connection's TLS session"),
+            Self::Aborted => incomplete("the client aborted the transfer"),
+            Self::Stalled => incomplete("nothing was transferred for too long"),
+            Self::NoNotify => incomplete("the data connection ended without a TLS close_notify"),
+            Self::Lost(error) => {
+                tracing::debug!(%error, "a data connection broke");
+                incomplete("the data connection broke")
+            }
+            Self::Garbled => incomplete("the data was not in the format of MODE Z"),
+            Self::Failed(error) => error,
+        }
+    }
+}

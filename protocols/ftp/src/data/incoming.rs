@@ -1,0 +1,154 @@
+//! Data from the client: STOR, APPE, STOU.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::Broken;
+use super::deflate::Unpacker;
+use super::outgoing::Parting;
+use crate::wire::ascii::FromWire;
+
+/// Bytes that are handed on at a time.
+const PIECE: usize = 256 * 1024;
+/// How long the client may take to take our close_notify.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A data connection that is read from.
+pub(crate) struct Incoming {
+    pub(crate) stream: TlsStream<TcpStream>,
+    /// TYPE A.
+    pub(crate) ascii: Option<FromWire>,
+    /// MODE Z.
+    pub(crate) unpacker: Option<Unpacker>,
+    /// Whether the stream must end with close_notify.
+    pub(crate) notify: bool,
+    pub(crate) stall: Duration,
+    pub(crate) abort: CancellationToken,
+    /// Bytes of content so far.
+    pub(crate) moved: Arc<AtomicU64>,
+    pub(crate) buffer: BytesMut,
+    /// What was read and is not unpacked yet.
+    pub(crate) packed: Bytes,
+    pub(crate) ended: bool,
+    /// How it broke, to be told once the content before the break was handed out.
+    pub(crate) failure: Option<Broken>,
+}
+
+impl Incoming {
+    /// The next piece of content; none at its proper end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+        loop {
+            let piece = if self.unpacker.is_some() { self.unpacked().await? } else { self.raw().await? };
+            let piece = match (piece, &mut self.ascii) {
+                (Some(piece), None) => piece,
+                (Some(piece), Some(state)) => {
+                    let mut out = Vec::with_capacity(piece.len() + 1);
+                    state.translate(&piece, &mut out);
+                    Bytes::from(out)
+                }
+                (None, Some(state)) => {
+                    let mut out = Vec::new();
+                    state.finish(&mut out);
+                    if out.is_empty() {
+                        return Ok(None);
+                    }
+                    Bytes::from(out)
+                }
+                (None, None) => return Ok(None),
+            };
+            if !piece.is_empty() {
+                self.moved.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    /// The next piece as it came.
+    async fn raw(&mut self) -> Result<Option<Bytes>, Broken> {
+        if let Some(how) = self.failure.take() {
+            return Err(how);
+        }
+        self.buffer.reserve(PIECE);
+        while !self.ended && self.buffer.len() < PIECE {
+            // Small files are over with a piece or two; large ones do not need it.
+            if self.moved.load(Ordering::Relaxed) == 0 {
+                super::channel::quicken(self.stream.get_ref().0);
+            }
+            let read = tokio::select! {
+                biased;
+                () = self.abort.cancelled() => return Err(Broken::Aborted),
+                read = timeout(self.stall, self.stream.read_buf(&mut self.buffer)) => read,
+            };
+            match read {
+                Ok(Ok(0)) => self.ended = true,
+                Ok(Ok(_)) => {}
+                // The TCP stream ended, the TLS stream did not.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    if self.notify {
+                        return self.broken(Broken::NoNotify);
+                    }
+                    self.ended = true;
+                }
+                Ok(Err(error)) => return self.broken(Broken::Lost(error)),
+                Err(_) => return self.broken(Broken::Stalled),
+            }
+        }
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.buffer.split().freeze()))
+    }
+
+    /// What came before the break is content, too, which a resumed upload can go on from: it is handed out first.
+    fn broken(&mut self, how: Broken) -> Result<Option<Bytes>, Broken> {
+        if self.buffer.is_empty() || self.unpacker.is_some() {
+            return Err(how);
+        }
+        self.failure = Some(how);
+        Ok(Some(self.buffer.split().freeze()))
+    }
+
+    async fn unpacked(&mut self) -> Result<Option<Bytes>, Broken> {
+        let mut out = Vec::new();
+        loop {
+            if self.packed.is_empty() {
+                let Some(piece) = self.raw().await? else { return self.unpacked_end(out) };
+                self.packed = piece;
+            }
+            let Some(unpacker) = &mut self.unpacker else { return Ok(None) };
+            let used = unpacker.unpack(&self.packed, &mut out).map_err(|_| Broken::Garbled)?;
+            let _ = self.packed.split_to(used.min(self.packed.len()));
+            if !out.is_empty() {
+                return Ok(Some(Bytes::from(out)));
+            }
+        }
+    }
+
+    /// Nothing more comes: what the unpacker still holds may need no more bytes, only room.
+    fn unpacked_end(&mut self, mut out: Vec<u8>) -> Result<Option<Bytes>, Broken> {
+        let Some(unpacker) = &mut self.unpacker else { return Ok(None) };
+        if !unpacker.is_ended() {
+            unpacker.unpack(&[], &mut out).map_err(|_| Broken::Garbled)?;
+        }
+        match (out.is_empty(), unpacker.is_ended()) {
+            (true, true) => Ok(None),
+            (true, false) => Err(Broken::Garbled),
+            (false, _) => Ok(Some(Bytes::from(out))),
+        }
+    }
+
+    /// The content is complete: answers the client's close_notify with our own.
+    pub(crate) async fn finish(mut self) -> Option<Parting> {
+        let said = timeout(GOODBYE, self.stream.shutdown()).await;
+        matches!(said, Ok(Ok(()))).then_some(Parting(self.stream))
+    }
+}

@@ -1,0 +1,78 @@
+"""Python's `ftplib` over explicit TLS, with the few lines that every guide adds so that data connections resume the control
+connection's TLS session: upload, list, resume, rename, download, remove.
+
+    ftplib_session.py PORT LOGIN PASSWORD CA_FILE
+"""
+
+import ftplib
+import io
+import ssl
+import sys
+
+port, login, password, ca = sys.argv[1:5]
+
+
+class Reusing(ftplib.FTP_TLS):
+    def ntransfercmd(self, cmd, rest=None):
+        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        if self._prot_p:
+            conn = self.context.wrap_socket(conn, server_hostname=self.host, session=self.sock.session)
+            assert conn.session_reused, cmd
+        return conn, size
+
+
+class Reply(Exception):
+    pass
+
+
+def refused(code, work, *arguments):
+    try:
+        work(*arguments)
+    except ftplib.all_errors as error:
+        assert str(error).startswith(code), error
+        return
+    raise Reply(f"{code} was expected")
+
+
+content = bytes(range(256)) * 12_000
+for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+    context = ssl.create_default_context(cafile=ca)
+    context.minimum_version = context.maximum_version = version
+    name = f"{version.name}.bin"
+    client = Reusing(context=context, timeout=20)
+    client.connect("localhost", int(port))
+    refused("530", client.voidcmd, f"USER {login}")
+    client.login(login, password)
+    client.prot_p()
+    assert client.pwd() == "/", client.pwd()
+    if not any(path.endswith("/ftplib") for path in client.nlst("/inbound")):
+        client.mkd("/inbound/ftplib")
+    client.cwd("/inbound/ftplib")
+    assert client.storbinary(f"STOR {name}", io.BytesIO(content)).startswith("226")
+    assert client.size(name) == len(content)
+    facts = dict(client.mlsd(facts=["size", "type"]))[name]
+    assert facts == {"size": str(len(content)), "type": "file"}, facts
+    parts = []
+    client.retrbinary(f"RETR {name}", parts.append, rest=1_000_000)
+    assert b"".join(parts) == content[1_000_000:]
+    # `rest` at its end: the file goes on.
+    assert client.storbinary(f"STOR {name}", io.BytesIO(b"tail"), rest=len(content)).startswith("226")
+    client.rename(name, f"moved-{name}")
+    parts.clear()
+    client.retrbinary(f"RETR moved-{name}", parts.append)
+    assert b"".join(parts) == content + b"tail"
+    lines = []
+    client.retrlines("LIST", lines.append)
+    assert any(line.endswith(f"moved-{name}") for line in lines), lines
+    client.storlines("STOR text.txt", io.BytesIO(b"one\ntwo\n"))
+    client.delete("text.txt")
+    refused("550", client.delete, "text.txt")
+    client.quit()
+
+# Without the session of the control connection nothing is moved.
+client = ftplib.FTP_TLS(context=ssl.create_default_context(cafile=ca), timeout=20)
+client.connect("localhost", int(port))
+client.login(login, password)
+client.prot_p()
+refused("", client.storbinary, "STOR /inbound/ftplib/stranger.bin", io.BytesIO(b"x"))
+client.close()

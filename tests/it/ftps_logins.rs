@@ -1,0 +1,148 @@
+//! Logins over FTPS: a second step by ACCT, what FTPS cannot ask for, too many sessions, and what failures cost.
+
+use std::time::{Duration, SystemTime};
+
+use hmac::{KeyInit as _, Mac as _};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::harness::ftps::code;
+use crate::harness::plan::PASSWORD;
+use crate::harness::{Ftps, Gateway, Ledger, Plan, eventually};
+use crate::spine::audit_of;
+
+/// The secret of RFC 6238 appendix B, "12345678901234567890".
+const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+/// The code of now (RFC 4226 section 5.3, RFC 6238 section 4).
+fn code_of_now() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let mut mac = hmac::Hmac::<sha1::Sha1>::new_from_slice(b"12345678901234567890").unwrap();
+    mac.update(&(now / 30).to_be_bytes());
+    let digest = mac.finalize().into_bytes();
+    let at = usize::from(digest[19] & 15);
+    let number = u32::from_be_bytes(digest[at..at + 4].try_into().unwrap()) & 0x7fff_ffff;
+    format!("{:06}", number % 1_000_000)
+}
+
+async fn secured(gateway: &Gateway) -> Ftps {
+    let mut client = Ftps::connect(gateway, &rustls::version::TLS13).await;
+    client.secure().await;
+    client
+}
+
+#[tokio::test]
+async fn a_code_comes_by_acct() {
+    let lines = "require = \"password+totp\"\ntotp_secret = \"env:CODE01_SECRET\"";
+    let mut plan = Plan::new(Ledger::Sqlite).partner_login("code01", lines);
+    plan.env.push(("CODE01_SECRET".to_owned(), SECRET.to_owned()));
+    let gateway = plan.start().await;
+    let mut client = secured(&gateway).await;
+    let password = format!("PASS {PASSWORD}");
+    assert_eq!(client.code("ACCT 123456").await, 503, "no login is under way");
+    // The password alone is not enough, and says so; nothing else can be done now.
+    assert_eq!(client.code("USER code01").await, 331);
+    assert_eq!(client.code("ACCT 123456").await, 503);
+    assert_eq!(client.code(&password).await, 332);
+    assert_eq!(client.code("PWD").await, 530);
+    assert_eq!(client.code(&password).await, 503);
+    // A wrong code ends it: USER begins again, and what was proven before does not count.
+    let right = code_of_now();
+    let wrong = if right == "000000" { "000001" } else { "000000" };
+    assert_eq!(client.code(&format!("ACCT {wrong}")).await, 530);
+    assert_eq!(client.code(&format!("ACCT {right}")).await, 503);
+    assert_eq!(client.code("USER code01").await, 331);
+    assert_eq!(client.code("PASS wrong").await, 530);
+    assert_eq!(client.code("USER code01").await, 331);
+    assert_eq!(client.code(&password).await, 332);
+    // Another name, and back: the password is asked for again.
+    assert_eq!(client.code("USER edi01").await, 331);
+    assert_eq!(client.code("USER code01").await, 331);
+    assert_eq!(client.code(&format!("ACCT {}", code_of_now())).await, 503);
+    assert_eq!(client.code(&password).await, 332);
+    assert_eq!(client.code(&format!("ACCT {}", code_of_now())).await, 230);
+    assert_eq!(client.code("PWD").await, 257);
+    let rest = gateway.rest("orders");
+    let logins = audit_of(&rest, "login", "/").await;
+    let inside: Vec<_> = logins.iter().filter(|entry| entry["outcome"] == "ok").collect();
+    assert_eq!(inside.len(), 1, "{logins:?}");
+    assert_eq!(inside[0]["auth_method"], "password+totp", "{logins:?}");
+}
+
+#[tokio::test]
+async fn what_ftps_cannot_ask_for_is_refused() {
+    let gateway = Plan::new(Ledger::Sqlite).partner_login("both01", "require = \"publickey+password\"").start().await;
+    let mut client = secured(&gateway).await;
+    assert_eq!(client.code("USER both01").await, 331);
+    let said = client.say(&format!("PASS {PASSWORD}")).await;
+    assert!(said.starts_with("530 ") && said.contains("publickey") && said.contains("SFTP"), "{said}");
+    assert_eq!(client.code("PWD").await, 530);
+    assert_eq!(client.code("ACCT x").await, 503);
+}
+
+#[tokio::test]
+async fn one_session_too_many_hears_why() {
+    let gateway = Plan::new(Ledger::Sqlite).limits("sessions_per_login = 2").start().await;
+    let (mut one, _two) = (Ftps::login(&gateway, "edi01").await, Ftps::login(&gateway, "edi01").await);
+    let mut third = secured(&gateway).await;
+    assert_eq!(third.code("USER edi01").await, 331);
+    let said = third.say(&format!("PASS {PASSWORD}")).await;
+    assert!(said.starts_with("421 ") && said.contains("sessions"), "{said}");
+    assert!(third.is_closed().await);
+    // A place that is given back can be taken, by REIN too.
+    assert_eq!(one.code("REIN").await, 220);
+    Ftps::login(&gateway, "edi01").await;
+}
+
+/// What the listener says first.
+async fn greeting(gateway: &Gateway) -> String {
+    let mut stream = TcpStream::connect(gateway.ftps).await.unwrap();
+    let mut buffer = [0; 200];
+    let read = stream.read(&mut buffer).await.unwrap_or(0);
+    String::from_utf8_lossy(&buffer[..read]).into_owned()
+}
+
+#[tokio::test]
+async fn failures_close_the_door() {
+    let costly = "penalties = { noauth = \"0s\", invaliduser = \"20s\", authfail = \"1s\", min = \"10s\" }";
+    let gateway = Plan::new(Ledger::Sqlite).limits(costly).start().await;
+    for (login, password) in [("edi01", PASSWORD), ("edi01", "wrong")] {
+        let mut client = secured(&gateway).await;
+        client.code(&format!("USER {login}")).await;
+        client.code(&format!("PASS {password}")).await;
+        client.code("QUIT").await;
+        assert!(client.is_closed().await);
+    }
+    // One that logs in pays nothing for what it did wrong before.
+    let mut client = secured(&gateway).await;
+    assert_eq!(client.code("USER nobody").await, 331);
+    assert_eq!(client.code("PASS wrong").await, 530);
+    client.enter("edi01").await;
+    assert_eq!(client.code("QUIT").await, 221);
+    assert!(client.is_closed().await);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(greeting(&gateway).await.starts_with("220 "));
+    let mut client = secured(&gateway).await;
+    assert_eq!(client.code("USER nobody").await, 331);
+    assert_eq!(client.code("PASS wrong").await, 530);
+    drop(client);
+    eventually("a login that there is not costs", Duration::from_secs(10), async || {
+        let said = greeting(&gateway).await;
+        (code(&said) == 421).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_does_not_log_in_holds_no_place_for_long() {
+    let gateway = Plan::new(Ledger::Sqlite).ftps("max_startups = \"2\"").start().await;
+    let inside = Ftps::login(&gateway, "edi01").await;
+    let (one, _two) = (secured(&gateway).await, secured(&gateway).await);
+    assert_eq!(code(&greeting(&gateway).await), 421, "the two places are taken; who is inside takes none");
+    drop(one);
+    eventually("a place is given back", Duration::from_secs(10), async || {
+        greeting(&gateway).await.starts_with("220 ").then_some(())
+    })
+    .await;
+    drop(inside);
+}

@@ -1,0 +1,255 @@
+//! An FTPS client of the tests' own (RFC 959, RFC 4217), so that it can also do what no decent client does.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::Gateway;
+use super::plan::PASSWORD;
+
+/// How long any one step may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// TLS of a client: sessions are remembered within one value of this.
+pub fn tls(gateway: &Gateway, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+    let pem = fs::read(gateway.data().join("certs/ca.pem")).expect("the development certificate's CA");
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.resumption = Resumption::in_memory_sessions(64);
+    Arc::new(config)
+}
+
+enum Wire {
+    Clear(TcpStream),
+    Secure(Box<TlsStream<TcpStream>>),
+    Gone,
+}
+
+/// A control connection.
+pub struct Ftps {
+    wire: Wire,
+    read: Vec<u8>,
+    pub tls: Arc<ClientConfig>,
+    server: SocketAddr,
+}
+
+/// A data connection.
+pub type Data = TlsStream<TcpStream>;
+
+impl Ftps {
+    /// Connects in clear, and takes the greeting.
+    pub async fn connect(gateway: &Gateway, version: &'static SupportedProtocolVersion) -> Self {
+        let stream = TcpStream::connect(gateway.ftps).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut client =
+            Self { wire: Wire::Clear(stream), read: Vec::new(), tls: tls(gateway, version), server: gateway.ftps };
+        let greeting = client.reply().await;
+        assert!(greeting.starts_with("220 "), "{greeting}");
+        client
+    }
+
+    /// Connects to the listener of implicit TLS.
+    pub async fn implicit(gateway: &Gateway, version: &'static SupportedProtocolVersion) -> Self {
+        let stream = TcpStream::connect(gateway.ftps_implicit).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let server = gateway.ftps_implicit;
+        let mut client = Self { wire: Wire::Clear(stream), read: Vec::new(), tls: tls(gateway, version), server };
+        client.handshake().await.unwrap();
+        let greeting = client.reply().await;
+        assert!(greeting.starts_with("220 "), "{greeting}");
+        client
+    }
+
+    /// Secured, logged in, ready for binary transfers.
+    pub async fn login(gateway: &Gateway, login: &str) -> Self {
+        Self::login_with(gateway, login, &rustls::version::TLS13).await
+    }
+
+    pub async fn login_with(gateway: &Gateway, login: &str, version: &'static SupportedProtocolVersion) -> Self {
+        let mut client = Self::connect(gateway, version).await;
+        client.secure().await;
+        client.enter(login).await;
+        client
+    }
+
+    /// AUTH TLS and the handshake.
+    pub async fn secure(&mut self) {
+        assert_eq!(self.code("AUTH TLS").await, 234);
+        self.handshake().await.unwrap();
+    }
+
+    pub async fn handshake(&mut self) -> io::Result<()> {
+        let Wire::Clear(stream) = std::mem::replace(&mut self.wire, Wire::Gone) else { panic!("secured already") };
+        let connector = TlsConnector::from(self.tls.clone());
+        let secured = timeout(PATIENCE, connector.connect(name(), stream)).await.expect("a handshake in time")?;
+        self.wire = Wire::Secure(Box::new(secured));
+        Ok(())
+    }
+
+    pub async fn enter(&mut self, login: &str) {
+        assert_eq!(self.code(&format!("USER {login}")).await, 331);
+        let said = self.say(&format!("PASS {PASSWORD}")).await;
+        assert!(said.starts_with("230"), "{said}");
+        for (command, code) in [("PBSZ 0", 200), ("PROT P", 200), ("TYPE I", 200)] {
+            assert_eq!(self.code(command).await, code, "{command}");
+        }
+    }
+
+    /// Sends bytes as they are.
+    pub async fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.wire {
+            Wire::Clear(stream) => stream.write_all(bytes).await,
+            Wire::Secure(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+            Wire::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Sends a command and takes its reply.
+    pub async fn say(&mut self, command: &str) -> String {
+        self.raw(format!("{command}\r\n").as_bytes()).await.unwrap();
+        self.reply().await
+    }
+
+    /// Sends a command and takes the code of its reply.
+    pub async fn code(&mut self, command: &str) -> u16 {
+        code(&self.say(command).await)
+    }
+
+    /// The next reply, all of its lines; empty at the end of the connection.
+    pub async fn reply(&mut self) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        while let Some(line) = self.line().await {
+            let last =
+                line.len() >= 4 && line.as_bytes()[..3].iter().all(u8::is_ascii_digit) && line.as_bytes()[3] == b' ';
+            lines.push(line);
+            if last {
+                break;
+            }
+        }
+        lines.join("\n")
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.read.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                let line = line.strip_suffix(b"\r\n").expect("lines end with CRLF");
+                return Some(String::from_utf8(line.to_vec()).unwrap());
+            }
+            let mut buffer = [0; 4096];
+            let work = async {
+                match &mut self.wire {
+                    Wire::Clear(stream) => stream.read(&mut buffer).await,
+                    Wire::Secure(stream) => stream.read(&mut buffer).await,
+                    Wire::Gone => Ok(0),
+                }
+            };
+            match timeout(PATIENCE, work).await.expect("a reply in time") {
+                Ok(0) | Err(_) => return None,
+                Ok(n) => self.read.extend_from_slice(&buffer[..n]),
+            }
+        }
+    }
+
+    /// EPSV: where to connect to.
+    pub async fn passive(&mut self) -> SocketAddr {
+        let said = self.say("EPSV").await;
+        let port = said.split("(|||").nth(1).and_then(|rest| rest.split('|').next()).expect(&said);
+        SocketAddr::new(self.server.ip(), port.parse().unwrap())
+    }
+
+    /// Secures a data connection with this client's TLS.
+    pub async fn secure_data(&self, stream: TcpStream) -> io::Result<Data> {
+        stream.set_nodelay(true).unwrap();
+        let connector = TlsConnector::from(self.tls.clone());
+        timeout(PATIENCE, connector.connect(name(), stream)).await.expect("a handshake in time")
+    }
+
+    /// Sends a command that opens a data connection; the first reply, and the connection if it is 150.
+    pub async fn open(&mut self, command: &str) -> (String, Option<Data>) {
+        let address = self.passive().await;
+        let stream = TcpStream::connect(address).await.unwrap();
+        let said = self.say(command).await;
+        if !said.starts_with("150") {
+            return (said, None);
+        }
+        let data = self.secure_data(stream).await.unwrap();
+        (said, Some(data))
+    }
+
+    /// Uploads; the last reply.
+    pub async fn put(&mut self, command: &str, content: &[u8]) -> String {
+        let (said, data) = self.open(command).await;
+        let Some(mut data) = data else { return said };
+        data.write_all(content).await.unwrap();
+        data.shutdown().await.unwrap();
+        // To the server's close_notify: on the way comes the ticket for the next data connection.
+        timeout(PATIENCE, data.read_to_end(&mut Vec::new())).await.expect("an end in time").ok();
+        self.reply().await
+    }
+
+    /// Downloads or lists; the data, and the last reply.
+    pub async fn get(&mut self, command: &str) -> (Vec<u8>, String) {
+        let (said, data) = self.open(command).await;
+        let Some(mut data) = data else { return (Vec::new(), said) };
+        let mut content = Vec::new();
+        timeout(PATIENCE, data.read_to_end(&mut content)).await.expect("data in time").expect("a close_notify");
+        data.shutdown().await.unwrap();
+        (content, self.reply().await)
+    }
+
+    /// Whether the server has closed the connection.
+    pub async fn is_closed(&mut self) -> bool {
+        self.line().await.is_none()
+    }
+}
+
+fn name() -> ServerName<'static> {
+    ServerName::try_from("localhost").unwrap()
+}
+
+/// The code of a reply.
+pub fn code(reply: &str) -> u16 {
+    reply.get(..3).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no reply: `{reply}`"))
+}
+
+/// Connects from another loopback address.
+pub async fn connect_from(from: &str, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from.parse().unwrap(), 0))?;
+    socket.connect(to).await
+}
+
+/// Ends a connection with a TCP reset.
+pub fn reset(data: Data) {
+    let (stream, _) = data.into_inner();
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+}
+
+/// Ends a connection without a close_notify.
+pub async fn cut(data: Data) {
+    let (mut stream, _) = data.into_inner();
+    stream.shutdown().await.unwrap();
+}
