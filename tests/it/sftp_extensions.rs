@@ -135,12 +135,7 @@ async fn checksums_and_room(ledger: Ledger) {
     session.put("/inbound/a", b"abc").await.unwrap();
     let check = |name: &str| ext("check-file-name").string("/inbound/a").string(name).u64(0).u64(0).u32(0);
     let reply = |name: &str, hash: &str| {
-        Body::default()
-            .string(name)
-            .0
-            .into_iter()
-            .chain(hex::decode(hash).unwrap())
-            .collect::<Vec<u8>>()
+        Body::default().string(name).0.into_iter().chain(hex::decode(hash).unwrap()).collect::<Vec<u8>>()
     };
     let known = extended(&mut session, check("sha256,md5")).await.unwrap();
     assert_eq!(known, reply("sha256", &sha256(b"abc")));
