@@ -102,7 +102,7 @@ async fn greeting(gateway: &Gateway) -> String {
 
 #[tokio::test]
 async fn failures_close_the_door() {
-    let costly = "penalties = { noauth = \"0s\", invaliduser = \"20s\", authfail = \"1s\", min = \"10s\" }";
+    let costly = "penalties = { noauth = \"0s\", invaliduser = \"6s\", authfail = \"6s\", refuseconnection = \"6s\", min = \"7s\" }";
     let gateway = Plan::new(Ledger::Sqlite).limits(costly).start().await;
     for (login, password) in [("edi01", PASSWORD), ("edi01", "wrong")] {
         let mut client = secured(&gateway).await;

@@ -80,7 +80,7 @@ impl Default for PenaltyLimits {
             no_auth: Duration::from_secs(1),
             auth_fail: Duration::from_secs(5),
             invalid_user: Duration::from_secs(5),
-            refuse_connection: Duration::from_secs(10),
+            refuse_connection: Duration::from_secs(5),
             grace_exceeded: Duration::from_secs(10),
             min: Duration::from_secs(15),
             max: Duration::from_mins(10),
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_source_pays_when_it_has_more_than_the_minimum() {
         let (penalties, start, here) = (Penalties::new(PenaltyLimits::default()), Instant::now(), ip("192.0.2.1"));
-        for offence in [Offence::AuthFail].into_iter().chain([Offence::NoAuth; 5]) {
+        for offence in [Offence::AuthFail; 2].into_iter().chain([Offence::NoAuth; 5]) {
             penalties.add_at(here, offence, start);
             assert!(penalties.admits_at(here, start), "up to 15 s are for free");
         }

@@ -181,7 +181,9 @@ async fn copies_between_handles() {
     assert_eq!(client.status(copy(&work, 0, 0, &work, 9)).await, 4);
     assert_eq!(client.status(copy(&path("none"), 0, 0, &work, 0)).await, 4);
     assert_eq!(client.status(copy(&work, 0, 0, &path("none"), 0)).await, 4);
-    assert_eq!(client.status(copy(&blind, 0, 0, &work, 0)).await, 3);
+    let other = client.open("/g", PUT).await;
+    assert_eq!(client.status(copy(&blind, 0, 0, &other, 0)).await, 3);
+    assert_ne!(client.status(Request::Close(other)).await, 0, "nothing is published by it");
     assert_eq!(client.status(copy(&folder, 0, 0, &work, 0)).await, 4);
     assert_eq!(client.status(copy(&from, 0, 0, &folder, 0)).await, 4);
     assert_eq!(client.status(copy(&from, 0, 0, &work, u64::MAX)).await, 4);
