@@ -9,7 +9,6 @@ use tokio::net::TcpStream;
 use crate::harness::ftps::code;
 use crate::harness::plan::PASSWORD;
 use crate::harness::{Ftps, Gateway, Ledger, Plan, eventually};
-use crate::spine::audit_of;
 
 /// The secret of RFC 6238 appendix B, "12345678901234567890".
 const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -62,8 +61,7 @@ async fn a_code_comes_by_acct() {
     assert_eq!(client.code(&password).await, 332);
     assert_eq!(client.code(&format!("ACCT {}", code_of_now())).await, 230);
     assert_eq!(client.code("PWD").await, 257);
-    let rest = gateway.rest("orders");
-    let logins = audit_of(&rest, "login", "/").await;
+    let logins = gateway.rest("orders").pages("/audit?operation=login&limit=200", "entries").await;
     let inside: Vec<_> = logins.iter().filter(|entry| entry["outcome"] == "ok").collect();
     assert_eq!(inside.len(), 1, "{logins:?}");
     assert_eq!(inside[0]["auth_method"], "password+totp", "{logins:?}");

@@ -24,8 +24,8 @@ const SESSIONS: usize = 8;
 ///
 /// Clients written in Go (rclone) never read on an upload either. There a ticket would do harm: closing a socket with unread
 /// bytes resets the connection, and what the client had still to send is lost. They use a ticket many times, and so need
-/// none. They are known by how they signal secure renegotiation (RFC 5746 section 3.4): OpenSSL, rustls and Java, which use
-/// tickets once, by a cipher suite; Go, GnuTLS and Windows by an extension.
+/// none. They are told apart by how they signal secure renegotiation (RFC 5746 section 3.4): OpenSSL, rustls and Java, which use
+/// tickets once, by a cipher suite (rustls only where it offers TLS 1.2, too); Go, GnuTLS and Windows by an extension.
 const TICKETS: usize = 8;
 /// Bytes that rustls holds of what is to be sent on a data connection.
 const BUFFER: usize = 256 * 1024 + 8 * 1024;

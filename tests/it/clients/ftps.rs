@@ -49,7 +49,10 @@ async fn curl_over_ftps() {
         run(ours(&["-C", "-", "-T", "whole", &part])).await;
         let path = format!("/inbound/curl-{scheme}/a.bin.part2");
         assert!(gateway.rest("orders").read(&path).await.body == content, "{scheme}: an upload resumed");
-        let listed = run(ours(&[&format!("{scheme}://localhost:{port}/inbound/curl-{scheme}/")])).await;
+        // Several uploads in a row: each one's data connection needs a ticket of its own.
+        let several = format!("{scheme}://localhost:{port}/inbound/curl-{scheme}/");
+        run(ours(&["-T", "{whole,part,back}", &several])).await;
+        let listed = run(ours(&[&several])).await;
         assert!(String::from_utf8_lossy(&listed.stdout).contains("3000000"), "{listed:?}");
     }
     // In clear nobody logs in, and no password is asked for.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::Resumption;
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{ALL_VERSIONS, ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,14 +22,15 @@ use super::plan::PASSWORD;
 /// How long any one step may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// TLS of a client: sessions are remembered within one value of this.
+/// TLS of a client, up to this version: sessions are remembered within one value of this.
 pub fn tls(gateway: &Gateway, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
     let pem = fs::read(gateway.data().join("certs/ca.pem")).expect("the development certificate's CA");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let older = [version];
     let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[version])
+        .with_protocol_versions(if version.version == ProtocolVersion::TLSv1_3 { ALL_VERSIONS } else { &older })
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
