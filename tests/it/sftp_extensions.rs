@@ -113,6 +113,20 @@ async fn copies(ledger: Ledger) {
     assert_eq!(rest.entry("/inbound", "d").await.unwrap()["hash"], sha256(&longer));
     assert_eq!(rest.read("/inbound/d").await.body, longer);
     events_come(&rest, "file.uploaded", "/inbound/d", 1).await;
+
+    // Whose name was removed meanwhile takes nothing over, and neither does who asks for what is not open.
+    let (gone, kept) = ("/inbound/gone", "/inbound/kept");
+    let to = session.open(gone, sftp::W | sftp::CREATE | sftp::TRUNCATE).await.unwrap();
+    session.remove(gone).await.unwrap();
+    let from = session.open("/inbound/d", sftp::R).await.unwrap();
+    copy(&mut session, &from, &to).await.unwrap_err();
+    session.close(&to).await.unwrap_err();
+    session.close(&from).await.unwrap();
+    session.put(kept, b"the old version").await.unwrap();
+    let to = session.open(kept, sftp::W | sftp::TRUNCATE).await.unwrap();
+    copy(&mut session, &from, &to).await.unwrap_err();
+    session.close(&to).await.unwrap_err();
+    assert_eq!(session.get(kept).await.unwrap(), b"the old version");
 }
 
 async fn checksums_and_room(ledger: Ledger) {
@@ -121,13 +135,7 @@ async fn checksums_and_room(ledger: Ledger) {
     session.put("/inbound/a", b"abc").await.unwrap();
     let check = |name: &str| ext("check-file-name").string("/inbound/a").string(name).u64(0).u64(0).u32(0);
     let reply = |name: &str, hash: &str| {
-        Body::default()
-            .string("check-file")
-            .string(name)
-            .0
-            .into_iter()
-            .chain(hex::decode(hash).unwrap())
-            .collect::<Vec<u8>>()
+        Body::default().string(name).0.into_iter().chain(hex::decode(hash).unwrap()).collect::<Vec<u8>>()
     };
     let known = extended(&mut session, check("sha256,md5")).await.unwrap();
     assert_eq!(known, reply("sha256", &sha256(b"abc")));

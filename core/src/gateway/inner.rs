@@ -1,18 +1,17 @@
 //! What every part of the gateway shares: the ports, the rules, and how an operation leaves its trail.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::access::Place;
+use super::login::Refusals;
 use super::{Parts, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
@@ -58,8 +57,8 @@ pub(crate) struct Inner {
     pub(crate) ensured: Mutex<HashSet<ViewKey>>,
     /// When this process last gave a sign of life.
     pub(crate) last_sign: Mutex<Option<std::time::Instant>>,
-    /// When a throttled login was last put on record.
-    pub(crate) refusals: Mutex<HashMap<(String, IpAddr), Instant>>,
+    /// When a login that is turned away again and again was last put on record.
+    pub(crate) refusals: Mutex<Refusals>,
     /// The bandwidth of each session, while it moves something.
     pub(crate) pacers: Mutex<HashMap<Uuid, Weak<Pacer>>>,
     /// Cancelled when the gateway stops: no new operation begins.

@@ -1,11 +1,14 @@
 //! Letting callers in: one place for every protocol and credential. What a credential proves is in [`super::proof`].
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::inner::{Inner, held};
@@ -14,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::identity::{
     AuthMethod, Credential, Factor, FactorSet, LoginMatch, Offence, Peer, Place, Progress, Protocol, PublicKey,
-    Session, hash_key,
+    Session, hash_key, source_of,
 };
 use crate::namespace::ensure_folder;
 use crate::path::VirtualPath;
@@ -31,8 +34,10 @@ const API_KEYS: &str = "(api key)";
 
 /// A login that is turned away again and again is put on record at most this often.
 const REFUSALS_PAUSE: Duration = Duration::from_mins(1);
-/// How many of them are remembered.
+/// How many of them are remembered: about a megabyte.
 const MAX_REFUSALS: usize = 10_000;
+/// What part of them is forgotten at once when there are more, so that making room costs next to nothing for each.
+const MAKE_ROOM: usize = 8;
 
 /// What a step of a login came to.
 #[derive(Debug)]
@@ -41,6 +46,51 @@ pub enum Admission {
     In(Arc<Session>),
     /// The credential is right, and the login must prove more: what would bring it on.
     More(FactorSet),
+}
+
+/// When a login that is turned away again and again was last put on record.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(HashMap<RefusalKey, Instant>);
+
+/// The login, as a digest, so that it costs the same memory whatever its length, and the source. What is no login has
+/// the source alone: whoever invents names must be able neither to fill the table nor to write a record for each.
+type RefusalKey = (Option<[u8; 32]>, IpAddr);
+
+impl Refusals {
+    /// Whether this one is to be put on record: it is the first one in `pause`. `login` is none where there is no such
+    /// login.
+    fn is_first(&mut self, login: Option<&str>, ip: IpAddr, pause: Duration, now: Instant) -> bool {
+        let key = (login.map(|login| Sha256::digest(login.as_bytes()).into()), source_of(ip));
+        if let Some(last) = self.0.get_mut(&key) {
+            let due = now.duration_since(*last) >= pause;
+            if due {
+                *last = now;
+            }
+            return due;
+        }
+        if self.0.len() >= MAX_REFUSALS {
+            self.make_room(pause, now);
+        }
+        self.0.insert(key, now);
+        true
+    }
+
+    /// Forgets those that count no more, and if that is not enough the oldest: a record too many is better than none.
+    fn make_room(&mut self, pause: Duration, now: Instant) {
+        self.0.retain(|_, last| now.duration_since(*last) < pause);
+        let excess = (self.0.len() + MAX_REFUSALS / MAKE_ROOM).saturating_sub(MAX_REFUSALS);
+        if excess == 0 {
+            return;
+        }
+        let mut by_age: Vec<(Instant, RefusalKey)> = self.0.iter().map(|(key, last)| (*last, *key)).collect();
+        if excess < by_age.len() {
+            by_age.select_nth_unstable(excess);
+            by_age.truncate(excess);
+        }
+        for (_, key) in by_age {
+            self.0.remove(&key);
+        }
+    }
 }
 
 /// Whom a caller says that he is.
@@ -102,13 +152,13 @@ impl Inner {
                 if claim.is_guess() {
                     self.throttle.failed(&claim.counted, claim.ip);
                     self.put_refused_login(&claim, peer, &error).await;
-                } else if self.is_first_refusal(&claim.counted, claim.ip) {
+                } else if self.is_first_refusal(&claim) {
                     self.put_refused_login(&claim, peer, &error).await;
                 }
                 return Err(error);
             }
             Err(error) => {
-                if error.kind() != ErrorKind::Throttled || self.is_first_refusal(&claim.counted, claim.ip) {
+                if error.kind() != ErrorKind::Throttled || self.is_first_refusal(&claim) {
                     self.put_refused_login(&claim, peer, &error).await;
                 }
                 return Err(error);
@@ -131,7 +181,7 @@ impl Inner {
         let place = match self.place(&proof, peer) {
             Ok(place) => place,
             Err(error) => {
-                if self.is_first_refusal(&claim.counted, claim.ip) {
+                if self.is_first_refusal(&claim) {
                     self.put_refused_login(&claim, peer, &error).await;
                 }
                 return Err(error);
@@ -237,32 +287,12 @@ impl Inner {
         }
     }
 
-    /// Whether a login that the throttle turns away is the first one in a while: that one is on record, the flood behind
-    /// it is not, as it must not be able to fill the ledger.
-    fn is_first_refusal(&self, counted: &str, ip: IpAddr) -> bool {
-        let now = tokio::time::Instant::now();
+    /// Whether a login that is turned away is the first one in a while: that one is on record, the flood behind it is
+    /// not, as it must not be able to fill the ledger.
+    fn is_first_refusal(&self, claim: &Claim) -> bool {
         let pause = self.settings.throttle.ban.max(REFUSALS_PAUSE);
-        let mut refusals = held(&self.refusals);
-        if refusals.len() >= MAX_REFUSALS {
-            refusals.retain(|_, at| now.duration_since(*at) < pause);
-        }
-        // Where too many are remembered, none is on record; the failures before the ban are.
-        if refusals.len() >= MAX_REFUSALS {
-            return false;
-        }
-        match refusals.entry((counted.to_owned(), ip)) {
-            std::collections::hash_map::Entry::Occupied(mut known) => {
-                let due = now.duration_since(*known.get()) >= pause;
-                if due {
-                    known.insert(now);
-                }
-                due
-            }
-            std::collections::hash_map::Entry::Vacant(new) => {
-                new.insert(now);
-                true
-            }
-        }
+        let login = claim.found.as_ref().map(|_| claim.counted.as_str());
+        held(&self.refusals).is_first(login, claim.ip, pause, Instant::now())
     }
 
     async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {
@@ -326,5 +356,43 @@ fn counted(name: &str, found: Option<&LoginMatch>) -> String {
     match found {
         Some(found) => format!("{}@{}", found.login.username, found.tenant.id),
         None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn a_login_that_is_turned_away_is_on_record_once_in_a_while() {
+        let (mut refusals, start) = (Refusals::default(), Instant::now());
+        let [here, mapped, there]: [IpAddr; 3] =
+            ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
+        assert!(refusals.is_first(Some("bank@acme"), here, PAUSE, start));
+        assert!(!refusals.is_first(Some("bank@acme"), mapped, PAUSE, start + PAUSE / 2));
+        assert!(refusals.is_first(Some("bank@acme"), there, PAUSE, start));
+        assert!(refusals.is_first(Some("shop@acme"), here, PAUSE, start));
+        assert!(refusals.is_first(None, here, PAUSE, start), "names without a login are one");
+        assert!(!refusals.is_first(None, here, PAUSE, start));
+        assert!(refusals.is_first(Some("bank@acme"), here, PAUSE, start + PAUSE));
+        assert!(!refusals.is_first(Some("bank@acme"), here, PAUSE, start + PAUSE));
+    }
+
+    #[test]
+    fn many_sources_do_not_keep_others_off_the_record() {
+        let (mut refusals, start) = (Refusals::default(), Instant::now());
+        let count = u32::try_from(MAX_REFUSALS).unwrap() * 2;
+        for n in 0..count {
+            let at = start + Duration::from_micros(n.into());
+            assert!(refusals.is_first(None, IpAddr::from((0x0a00_0000 + n).to_be_bytes()), PAUSE, at), "{n}");
+            assert!(refusals.0.len() <= MAX_REFUSALS);
+        }
+        let last = IpAddr::from((0x0a00_0000 + count - 1).to_be_bytes());
+        let now = start + Duration::from_secs(1);
+        assert!(!refusals.is_first(None, last, PAUSE, now), "the youngest are remembered");
+        assert!(refusals.is_first(None, IpAddr::from([10, 0, 0, 0]), PAUSE, now), "the oldest are not");
     }
 }

@@ -26,6 +26,9 @@ const IDLE: &[&str] = &[
     "no-touch-required",
 ];
 
+/// How IPv4-mapped addresses begin.
+const MAPPED: &str = "::ffff:";
+
 /// A key that may log in, and when and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorizedKey {
@@ -187,13 +190,17 @@ impl Source {
             return Ok(Self { negated, pattern: Pattern::Network(IpNet::from(ip.to_canonical())) });
         }
         if let Ok(network) = bare.parse::<IpNet>() {
+            let network = unmapped(network).ok_or_else(refuse)?;
             return Ok(Self { negated, pattern: Pattern::Network(network) });
         }
+        let bare = unmapped_text(bare);
         let of_addresses = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '*' | '?');
         let wild = bare.contains(['*', '?']) && bare.chars().all(of_addresses);
         // `a*` could be meant as a name as well as an address of version 6; with `:`, `.` or alone it can not.
         let plain = bare.chars().all(|c| !c.is_ascii_alphabetic()) || bare.contains(':');
-        if wild && plain {
+        // No address is written with both.
+        let mixed = bare.contains(':') && bare.contains('.');
+        if wild && plain && !mixed && !is_mapped_text(bare) {
             Ok(Self { negated, pattern: Pattern::Wild(bare.to_ascii_lowercase()) })
         } else {
             Err(refuse())
@@ -206,6 +213,30 @@ impl Source {
             Pattern::Wild(pattern) => wild_match(pattern.as_bytes(), ip.to_string().as_bytes()),
         }
     }
+}
+
+/// A network of IPv4-mapped addresses as the IPv4 network that it is, since addresses are compared in their own form: as it
+/// stands it would hold none of them, and a negated one would keep nobody out. None where it goes beyond them
+/// (`::ffff:192.0.2.0/24`): what was meant cannot be told.
+fn unmapped(network: IpNet) -> Option<IpNet> {
+    match network.addr().to_canonical() {
+        IpAddr::V4(ip) if matches!(network, IpNet::V6(_)) => {
+            IpNet::new(ip.into(), network.prefix_len().checked_sub(96)?).ok()
+        }
+        _ => Some(network),
+    }
+}
+
+/// The same for a pattern with wildcards: `::ffff:192.0.2.*` is `192.0.2.*`.
+fn unmapped_text(pattern: &str) -> &str {
+    if !is_mapped_text(pattern) {
+        return pattern;
+    }
+    pattern.get(MAPPED.len()..).filter(|rest| rest.contains('.') && !rest.contains(':')).unwrap_or(pattern)
+}
+
+fn is_mapped_text(pattern: &str) -> bool {
+    pattern.get(..MAPPED.len()).is_some_and(|start| start.eq_ignore_ascii_case(MAPPED))
 }
 
 /// One pattern must hold, and no negated one (ssh_config(5), "PATTERNS").
@@ -316,6 +347,15 @@ mod tests {
             ("from=\"192.0.2.*,2001:DB8::*\"", "2001:db8::1", 0, true),
             ("from=\"192.0.2.?\"", "192.0.2.77", 0, false),
             ("from=\"*\"", "198.51.100.1", 0, true),
+            ("from=\"*,!::ffff:192.0.2.0/120\"", "192.0.2.7", 0, false),
+            ("from=\"*,!::ffff:192.0.2.0/120\"", "::ffff:192.0.2.7", 0, false),
+            ("from=\"*,!::ffff:192.0.2.0/120\"", "192.0.3.7", 0, true),
+            ("from=\"*,!::ffff:0:0/96\"", "192.0.2.7", 0, false),
+            ("from=\"*,!::ffff:0:0/96\"", "2001:db8::1", 0, true),
+            ("from=\"::FFFF:c000:200/120\"", "192.0.2.7", 0, true),
+            ("from=\"*,!::FFFF:192.0.2.*\"", "192.0.2.7", 0, false),
+            ("from=\"::ffff:192.0.2.*\"", "192.0.2.7", 0, true),
+            ("from=\"*,!::/0\"", "192.0.2.7", 0, true),
             ("restrict,from=\"10.0.0.0/8\",pty", "10.1.2.3", 0, true),
             ("expiry-time=\"20300101\"", "192.0.2.7", 1_893_455_999, true),
             ("expiry-time=\"20300101\"", "192.0.2.7", 1_893_456_000, false),
@@ -349,6 +389,9 @@ mod tests {
             (format!("from=\"*.example\" {good}"), Wrong::From("*.example".into())),
             (format!("from=\"partner\" {good}"), Wrong::From("partner".into())),
             (format!("from=\"\" {good}"), Wrong::From(String::new())),
+            (format!("from=\"*,!::ffff:192.0.2.0/24\" {good}"), Wrong::From("!::ffff:192.0.2.0/24".into())),
+            (format!("from=\"*,!::ffff:c000:*\" {good}"), Wrong::From("!::ffff:c000:*".into())),
+            (format!("from=\"*,!0::ffff:192.0.2.*\" {good}"), Wrong::From("!0::ffff:192.0.2.*".into())),
             (format!("expiry-time=\"2030\" {good}"), Wrong::Expiry("2030".into())),
             (format!("expiry-time=\"20301301\" {good}"), Wrong::Expiry("20301301".into())),
             (format!("from=\"10.0.0.0/8 {good}"), Wrong::NoKey),

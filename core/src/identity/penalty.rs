@@ -46,7 +46,7 @@ pub struct PenaltyLimits {
     pub enabled: bool,
     /// The price of [`Offence::NoAuth`].
     pub no_auth: Duration,
-    /// The price of [`Offence::AuthFail`].
+    /// The price of [`Offence::AuthFail`]; of this and the next two the highest counts for all of them.
     pub auth_fail: Duration,
     /// The price of [`Offence::InvalidUser`].
     pub invalid_user: Duration,
@@ -95,12 +95,14 @@ impl Default for PenaltyLimits {
 }
 
 impl PenaltyLimits {
-    const fn price(&self, offence: Offence) -> Duration {
+    /// What an offence costs. A failed login has one price, the highest of the three, whatever was wrong with it: sources
+    /// could otherwise tell from how long they have to wait which logins there are, and which may come from elsewhere.
+    fn price(&self, offence: Offence) -> Duration {
         match offence {
             Offence::NoAuth => self.no_auth,
-            Offence::AuthFail => self.auth_fail,
-            Offence::InvalidUser => self.invalid_user,
-            Offence::RefuseConnection => self.refuse_connection,
+            Offence::AuthFail | Offence::InvalidUser | Offence::RefuseConnection => {
+                self.auth_fail.max(self.invalid_user).max(self.refuse_connection)
+            }
             Offence::GraceExceeded => self.grace_exceeded,
         }
     }
@@ -253,8 +255,8 @@ mod tests {
     #[test]
     fn a_source_pays_when_it_has_more_than_the_minimum() {
         let (penalties, start, here) = (Penalties::new(PenaltyLimits::default()), Instant::now(), ip("192.0.2.1"));
-        for _ in 0..3 {
-            penalties.add_at(here, Offence::AuthFail, start);
+        for offence in [Offence::AuthFail].into_iter().chain([Offence::NoAuth; 5]) {
+            penalties.add_at(here, offence, start);
             assert!(penalties.admits_at(here, start), "up to 15 s are for free");
         }
         penalties.add_at(here, Offence::NoAuth, start);
@@ -264,6 +266,24 @@ mod tests {
         assert!(penalties.admits_at(here, after(start, 16)));
         penalties.add_at(here, Offence::AuthFail, after(start, 17));
         assert!(penalties.admits_at(here, after(start, 17)), "what has run down is forgotten");
+    }
+
+    #[test]
+    fn why_a_login_failed_cannot_be_told_from_the_price() {
+        let second = Duration::from_secs;
+        let limits = |auth_fail, invalid_user, refuse_connection| PenaltyLimits {
+            auth_fail: second(auth_fail),
+            invalid_user: second(invalid_user),
+            refuse_connection: second(refuse_connection),
+            ..PenaltyLimits::default()
+        };
+        for limits in [PenaltyLimits::default(), limits(30, 0, 0), limits(0, 30, 1), limits(0, 1, 30), limits(0, 0, 0)]
+        {
+            let [fail, invalid, refuse] = [Offence::AuthFail, Offence::InvalidUser, Offence::RefuseConnection]
+                .map(|offence| limits.price(offence));
+            assert_eq!([fail, invalid], [refuse, refuse], "{limits:?}");
+            assert_eq!(fail, limits.auth_fail.max(limits.invalid_user).max(limits.refuse_connection));
+        }
     }
 
     #[test]

@@ -104,13 +104,24 @@ async fn prepare(core: &UploadCore, work: &mut Work) -> Result<bool> {
 
 async fn compact(core: &UploadCore, work: &mut Work) -> Result<()> {
     let blob = BlobId { key: Uuid::new_v4(), ..work.blob.clone() };
-    let (row, holder) = (blob.clone(), core.id);
-    core.inner
+    let (key, holder, row) = (blob.clone(), core.id, work.row.clone());
+    let held = core
+        .inner
         .write(Durability::Disk, move |tx| {
-            let row = row.clone();
-            Box::pin(async move { tx.insert_blob(&row, holder).await })
+            let (key, row) = (key.clone(), row.clone());
+            Box::pin(async move {
+                // A blob of an upload that is gone would be nobody's to give back.
+                let held = tx.update_upload(&row, &[UploadState::Open], row.generation).await?;
+                if held {
+                    tx.insert_blob(&key, holder).await?;
+                }
+                Ok(held)
+            })
         })
         .await?;
+    if !held {
+        return Err(taken_over());
+    }
     work.compact(&core.inner, blob).await
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::source::Source;
-use super::work::Work;
+use super::work::{Work, taken_over};
 use super::{Disposition, Receipt, Upload, UploadOptions};
 use crate::error::{ErrorKind, Result};
 use crate::events::Operation;
@@ -15,7 +15,7 @@ use crate::identity::Session;
 use crate::namespace::Target;
 use crate::path::VirtualPath;
 use crate::ports::Durability;
-use crate::records::{BlobId, now};
+use crate::records::{BlobId, UploadState, now};
 
 /// The most that is copied at a time.
 const PIECE: usize = 1024 * 1024;
@@ -64,21 +64,26 @@ impl Upload {
         core.touched.store(now(), Ordering::Relaxed);
         work.reattach(&core.inner).await?;
         core.reserve(&mut work, end).await?;
-        let holder = core.id;
+        let (holder, row) = (core.id, work.row.clone());
         let referenced = core
             .inner
             .write(Durability::Process, move |tx| {
-                let blobs = blobs.clone();
+                let (blobs, row) = (blobs.clone(), row.clone());
                 Box::pin(async move {
+                    // References of an upload that is gone would be nobody's to give back.
+                    if !tx.update_upload(&row, &[UploadState::Open], row.generation).await? {
+                        return Ok(false);
+                    }
                     for blob in &blobs {
                         tx.reference_blob(blob.key, holder).await?;
                     }
-                    Ok(())
+                    Ok(true)
                 })
             })
             .await;
         match referenced {
-            Ok(()) => {}
+            Ok(true) => {}
+            Ok(false) => return work.fail(taken_over()),
             // The version has been replaced or removed since it was opened: its bytes can still be read.
             Err(error) if error.kind() == ErrorKind::Conflict => return Ok(false),
             Err(error) => return Err(error),

@@ -1,4 +1,5 @@
-//! Checksums of content, over the whole or block by block. SHA-256 of a whole file is in the ledger; this is for the rest.
+//! Checksums of content, over the whole or block by block. SHA-256 of a whole file is in the ledger; this is
+//! for the rest.
 
 use md5::Md5;
 use sha1::Sha1;
@@ -21,7 +22,7 @@ impl Algorithm {
     pub(crate) const ALL: [Self; 7] =
         [Self::Md5, Self::Sha1, Self::Sha224, Self::Sha256, Self::Sha384, Self::Sha512, Self::Crc32];
 
-    /// The name on the wire.
+    /// The name on the wire, and in commands.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Md5 => "md5",

@@ -132,6 +132,8 @@ impl Connection {
     /// Serves a channel by this work, in a task of its own.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let given_up = self.given_up.clone();
+        // Boxed: each future around it would else keep room for it twice, in every idle session.
+        let work = Box::pin(work);
         self.channels.spawn(async move {
             given_up.run_until_cancelled_owned(work).await;
         });

@@ -33,6 +33,7 @@ pub(crate) struct Flow {
     touched: AtomicU64,
     reader: AtomicWaker,
     handles: Arc<Semaphore>,
+    most_handles: usize,
 }
 
 impl Flow {
@@ -45,6 +46,7 @@ impl Flow {
     /// Nothing under way; so many files and folders may be open at the same time.
     pub(crate) fn with_handles(handles: usize) -> Self {
         Self {
+            most_handles: handles,
             handles: Arc::new(Semaphore::new(handles.min(Semaphore::MAX_PERMITS))),
             queued: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
@@ -58,6 +60,11 @@ impl Flow {
     /// A place for one more open file or folder, over all sessions of the connection.
     pub(crate) fn handle(&self) -> Option<OwnedSemaphorePermit> {
         self.handles.clone().try_acquire_owned().ok()
+    }
+
+    /// Files and folders that may be open at the same time.
+    pub(crate) const fn most_handles(&self) -> usize {
+        self.most_handles
     }
 
     /// Bytes came in.

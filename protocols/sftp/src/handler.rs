@@ -80,7 +80,8 @@ impl Handler for Callbacks {
     }
 
     async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Self::Error> {
-        Ok(self.attempt.certified(&self.connection, user, certificate).await)
+        let auth = Box::pin(self.attempt.certified(&self.connection, user, certificate)).await;
+        Ok(self.judged(user, auth))
     }
 
     async fn auth_keyboard_interactive<'a>(

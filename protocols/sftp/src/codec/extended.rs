@@ -36,6 +36,8 @@ pub struct Hashing {
     pub length: u64,
     /// Bytes that each hash is of; 0: one hash of all.
     pub block: u32,
+    /// Whether it was asked for by the name `check-file`: clients that do (paramiko) expect the name in the reply, too.
+    pub echo: bool,
 }
 
 /// `copy-data`.
@@ -108,8 +110,9 @@ impl Extended {
             }),
             b"home-directory" => Self::HomeDirectory(string(input)?),
             b"users-groups-by-id@openssh.com" => Self::OwnersById(numbers(string(input)?)?, numbers(string(input)?)?),
-            b"check-file-handle" | b"check-file" => Self::CheckHandle(handle(input)?, hashing(input)?),
-            b"check-file-name" => Self::CheckName(string(input)?, hashing(input)?),
+            b"check-file" => Self::CheckHandle(handle(input)?, hashing(input, true)?),
+            b"check-file-handle" => Self::CheckHandle(handle(input)?, hashing(input, false)?),
+            b"check-file-name" => Self::CheckName(string(input)?, hashing(input, false)?),
             // What follows belongs to the extension, and it is not known.
             _ => return Ok(Self::Unknown(name)),
         };
@@ -118,8 +121,9 @@ impl Extended {
     }
 }
 
-fn hashing(input: &mut Bytes) -> Result<Hashing, Reason> {
-    Ok(Hashing { algorithms: string(input)?, start: uint64(input)?, length: uint64(input)?, block: uint32(input)? })
+fn hashing(input: &mut Bytes, echo: bool) -> Result<Hashing, Reason> {
+    let (algorithms, start, length) = (string(input)?, uint64(input)?, uint64(input)?);
+    Ok(Hashing { algorithms, start, length, block: uint32(input)?, echo })
 }
 
 fn numbers(mut packed: Bytes) -> Result<Vec<u32>, Reason> {

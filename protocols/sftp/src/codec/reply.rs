@@ -47,8 +47,15 @@ pub enum Reply {
     Limits(Limits),
     /// The same to `users-groups-by-id@openssh.com`: names of users and of groups, empty where there is none.
     Owners(Vec<&'static str>, Vec<&'static str>),
-    /// The same to `check-file-handle` and `check-file-name`: the algorithm, and the hashes of all blocks.
-    Hashes(&'static str, Vec<u8>),
+    /// The same to `check-file-handle` and `check-file-name` (draft-ietf-secsh-filexfer-extensions-00 section 3).
+    Hashes {
+        /// Whether `check-file` stands before it all: see [`Hashing::echo`](super::Hashing::echo).
+        echo: bool,
+        /// The algorithm.
+        algorithm: &'static str,
+        /// The hashes of all blocks, one after the other.
+        hashes: Vec<u8>,
+    },
 }
 
 impl Reply {
@@ -118,10 +125,12 @@ impl Reply {
                 put_names(output, &users);
                 put_names(output, &groups);
             }
-            Self::Hashes(algorithm, hashes) => {
+            Self::Hashes { echo, algorithm, hashes } => {
                 output.put_u8(kind::EXTENDED_REPLY);
                 output.put_u32(id);
-                put_string(output, b"check-file");
+                if echo {
+                    put_string(output, b"check-file");
+                }
                 put_string(output, algorithm.as_bytes());
                 output.put_slice(&hashes);
             }

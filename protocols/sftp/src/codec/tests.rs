@@ -111,8 +111,11 @@ fn encode_extended(extended: &Extended, body: &mut BytesMut) {
             body.put_u64(*at);
         }
         Extended::CheckHandle(what, hashing) | Extended::CheckName(what, hashing) => {
-            let by_handle = matches!(extended, Extended::CheckHandle(..));
-            let name: &[u8] = if by_handle { b"check-file-handle" } else { b"check-file-name" };
+            let name: &[u8] = match extended {
+                Extended::CheckName(..) => b"check-file-name",
+                _ if hashing.echo => b"check-file",
+                _ => b"check-file-handle",
+            };
             strings(&[name, what, &hashing.algorithms]);
             body.put_u64(hashing.start);
             body.put_u64(hashing.length);
@@ -235,12 +238,9 @@ fn requests() -> impl Strategy<Value = Request> {
 fn extended() -> impl Strategy<Value = Extended> {
     let name = || some_bytes(200);
     let numbers = || proptest::collection::vec(any::<u32>(), 0..20);
-    let hashing = || {
-        (some_bytes(40), any::<(u64, u64, u32)>()).prop_map(|(algorithms, (start, length, block))| Hashing {
-            algorithms,
-            start,
-            length,
-            block,
+    let hashing = |echoes: bool| {
+        (some_bytes(40), any::<(u64, u64, u32, bool)>()).prop_map(move |(algorithms, (start, length, block, echo))| {
+            Hashing { algorithms, start, length, block, echo: echo && echoes }
         })
     };
     prop_oneof![
@@ -256,8 +256,8 @@ fn extended() -> impl Strategy<Value = Extended> {
         (numbers(), numbers()).prop_map(|(u, g)| Extended::OwnersById(u, g)),
         (name(), name(), any::<(u64, u64, u64)>())
             .prop_map(|(from, to, (offset, length, at))| Extended::CopyData(Copying { from, offset, length, to, at })),
-        (name(), hashing()).prop_map(|(h, a)| Extended::CheckHandle(h, a)),
-        (name(), hashing()).prop_map(|(n, a)| Extended::CheckName(n, a)),
+        (name(), hashing(true)).prop_map(|(h, a)| Extended::CheckHandle(h, a)),
+        (name(), hashing(false)).prop_map(|(n, a)| Extended::CheckName(n, a)),
         some_bytes(20).prop_map(Extended::Unknown),
     ]
 }
@@ -446,6 +446,7 @@ fn extended_replies_are_as_their_documents_say() {
     assert_eq!(body(Reply::Filesystem(status))[..], fields.map(u64::to_be_bytes).concat());
     let owners = body(Reply::Owners(vec!["ab", ""], vec![]));
     assert_eq!(owners[..], *b"\0\0\0\x0a\0\0\0\x02ab\0\0\0\0\0\0\0\0");
-    let hashes = body(Reply::Hashes("md5", vec![1, 2, 3]));
-    assert_eq!(hashes[..], *b"\0\0\0\x0acheck-file\0\0\0\x03md5\x01\x02\x03");
+    let hashes = |echo| body(Reply::Hashes { echo, algorithm: "md5", hashes: vec![1, 2, 3] });
+    assert_eq!(hashes(false)[..], *b"\0\0\0\x03md5\x01\x02\x03");
+    assert_eq!(hashes(true)[..], *b"\0\0\0\x0acheck-file\0\0\0\x03md5\x01\x02\x03");
 }

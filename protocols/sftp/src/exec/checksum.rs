@@ -1,15 +1,16 @@
 //! `md5sum`, `sha256sum` and their like: what clients ask a server for to compare files (rclone, scripts). Output and
 //! options are those of coreutils, of BSD's `md5 -r`, and of perl's `crc32`.
 //!
-//! SHA-256 comes from the ledger; every other digest reads the file as a download, with its permission and its record.
+//! Every digest of a file needs the permission to download it, and is on record as a download that sent nothing. SHA-256
+//! comes from the ledger; for the others the content is read on this side of the wire, so no `file.downloaded` is told.
 
-use causeway_core::{Error, ErrorKind, Result, VirtualPath};
+use causeway_core::{Error, Result, VirtualPath};
 
-use super::digest::Algorithm;
 use super::glob::expand;
 use super::words::Word;
 use super::{Busy, Console, Stdin, Terminal};
-use crate::files::{Files, Reading};
+use crate::checksum::{Algorithm, Checksums};
+use crate::files::{Content, Files};
 use crate::flow::Flow;
 use crate::session::Gone;
 
@@ -129,12 +130,12 @@ impl Checksum {
     }
 
     async fn hash_input(&self, stdin: &mut Stdin) -> Result<String, Gone> {
-        let mut running = self.algorithm.begin();
+        let mut sums = Checksums::new(self.algorithm, None);
         while let Some(piece) = stdin.piece(PIECE as u64).await? {
-            running.update(&piece);
+            sums.update(&piece);
             tokio::task::yield_now().await;
         }
-        Ok(running.finish())
+        Ok(hex::encode(sums.finish()))
     }
 
     /// The hash of a file. The outer error: the client is gone.
@@ -148,34 +149,31 @@ impl Checksum {
             Ok(path) => path,
             Err(error) => return Ok(Err(error)),
         };
-        if self.algorithm == Algorithm::Sha256 {
-            return Ok(known_sha256(files, &path).await);
-        }
-        let download = match files.begin_download(&path).await {
-            Ok(download) => download,
+        let source = match files.examine(&path).await {
+            Ok(source) => source,
             Err(error) => return Ok(Err(error)),
         };
-        let mut running = self.algorithm.begin();
+        if self.algorithm == Algorithm::Sha256
+            && let Some(known) = source.sha256()
+        {
+            return Ok(Ok(hex::encode(known)));
+        }
+        let mut sums = Checksums::new(self.algorithm, None);
         let mut offset = 0;
         loop {
             if terminal.is_lost() {
-                download.fail(Error::new(ErrorKind::Incomplete, "the client went away before the file was read")).await;
                 return Err(Gone);
             }
-            match download.read_at(offset, PIECE).await {
-                Ok(piece) if piece.is_empty() => break,
+            match source.read_at(offset, PIECE).await {
+                Ok(piece) if piece.is_empty() => return Ok(Ok(hex::encode(sums.finish()))),
                 Ok(piece) => {
                     offset += piece.len() as u64;
-                    running.update(&piece);
+                    sums.update(&piece);
                     tokio::task::yield_now().await;
                 }
-                Err(error) => {
-                    download.fail(error.clone()).await;
-                    return Ok(Err(error));
-                }
+                Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(download.finish().await.map(|()| running.finish()))
     }
 
     fn line(&self, hash: &str, path: &str, count: usize) -> String {
@@ -192,15 +190,6 @@ impl Checksum {
             Style::Bare | Style::Crc => format!("{hash}{end}"),
         }
     }
-}
-
-async fn known_sha256<F: Files>(files: &F, path: &VirtualPath) -> Result<String> {
-    let entry = files.stat(path).await?;
-    if entry.folder {
-        return Err(Error::new(ErrorKind::IsFolder, "this is a folder; name a file in it"));
-    }
-    // An incomplete upload has no content yet that anybody could read.
-    entry.sha256.map(hex::encode).ok_or_else(Error::not_found)
 }
 
 fn unknown(program: &str, option: &str) -> String {

@@ -10,6 +10,8 @@ use crate::files::{Files, Paging};
 
 /// Names that one word may stand for.
 const MATCHES: usize = 10_000;
+/// Bytes of the longest path that a pattern may stand for; what is longer is left out.
+const LONGEST: usize = 4096;
 /// Entries that are asked for at once.
 const PAGE: u32 = 256;
 
@@ -130,7 +132,8 @@ fn set(letters: &[Letter]) -> Option<(Piece, &[Letter])> {
 }
 
 /// The paths that a word stands for, as the client would have written them: one, or what its pattern matches, in the
-/// order of their bytes. `~` is the session's root. Fails with `InvalidArgument` where too many match.
+/// order of their bytes. `~` is the session's root. Fails with `InvalidArgument` where too many match, or where a pattern has
+/// a part that is too long.
 pub(crate) async fn expand<F: Files>(files: &F, word: &Word) -> Result<Vec<String>> {
     let letters = match word.0.as_slice() {
         [Letter { letter: '~', quoted: false }] => return Ok(vec!["/".to_owned()]),
@@ -149,6 +152,13 @@ pub(crate) async fn expand<F: Files>(files: &F, word: &Word) -> Result<Vec<Strin
         if part.is_plain() {
             let name: String =
                 part.0.iter().filter_map(|p| if let Piece::Letter(l) = p { Some(*l) } else { None }).collect();
+            if name.len() > LONGEST {
+                return Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    format!("a part of the pattern has more than {LONGEST} bytes; make it shorter"),
+                ));
+            }
+            found.retain(|path| path.len() + slash.len() + name.len() <= LONGEST);
             for path in &mut found {
                 path.push_str(slash);
                 path.push_str(&name);
@@ -161,7 +171,9 @@ pub(crate) async fn expand<F: Files>(files: &F, word: &Word) -> Result<Vec<Strin
         for before in found {
             let above = format!("{before}{slash}");
             for name in names(files, &above, part, more, MATCHES - next.len()).await? {
-                next.push(format!("{above}{name}"));
+                if above.len() + name.len() <= LONGEST {
+                    next.push(format!("{above}{name}"));
+                }
             }
         }
         found = next;
@@ -282,6 +294,20 @@ mod tests {
         ] {
             assert_eq!(expand(&*files, &word(line)).await.unwrap(), expected, "{line}");
         }
+    }
+
+    #[tokio::test]
+    async fn no_path_is_longer_than_it_may_be() {
+        let files = FakeFiles::new();
+        files.put("/in/a", b"");
+        let long = format!("/*/{}", "x".repeat(LONGEST + 1));
+        let error = expand(&*files, &word(&long)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        // Many short parts make a long path, too: nothing matches, and the pattern stands for itself.
+        let long = format!("/*/{}a", "./".repeat(LONGEST / 2));
+        assert_eq!(expand(&*files, &word(&long)).await.unwrap(), [long]);
+        let fits = format!("/*/{}a", "./".repeat(100));
+        assert_eq!(expand(&*files, &word(&fits)).await.unwrap(), [fits.replace('*', "in")]);
     }
 
     proptest! {

@@ -2,7 +2,6 @@
 //! command line is cut into words as a shell would, and every other command is refused.
 
 mod checksum;
-mod digest;
 mod glob;
 mod stdin;
 mod words;
@@ -91,7 +90,10 @@ pub(crate) trait Console: Outbound {
 /// A console whose client may go away at any moment.
 pub(crate) struct Terminal<C> {
     console: C,
+    /// Nothing more is worked on for this client.
     lost: CancellationToken,
+    /// The client is gone, and there is nobody to tell.
+    closed: CancellationToken,
 }
 
 impl<C: Console> Terminal<C> {
@@ -114,14 +116,15 @@ impl<C: Console> Terminal<C> {
         }
     }
 
-    /// Whether the client is known to be gone.
+    /// Whether nothing more is to be worked on for this client.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.is_cancelled()
     }
 
     async fn finish(self, status: u32) {
         tokio::select! {
-            () = self.lost.cancelled() => {}
+            biased;
+            () = self.closed.cancelled() => {}
             () = self.console.finish(status) => {}
         }
     }
@@ -154,9 +157,9 @@ pub(crate) async fn run<F: Files, I: Inbound, C: Console>(
     console: C,
     shutdown: &CancellationToken,
 ) {
-    let lost = CancellationToken::new();
-    let (feed, mut stdin) = stdin::halves(inbound, flow.clone(), lost.clone());
-    let mut terminal = Terminal { console, lost };
+    let (lost, closed) = (CancellationToken::new(), CancellationToken::new());
+    let (feed, mut stdin) = stdin::halves(inbound, flow.clone(), lost.clone(), closed.clone());
+    let mut terminal = Terminal { console, lost, closed };
     let work = async {
         let reads = !matches!(command, Command::Scp(scp) if scp.is_sink());
         let ended = {
@@ -174,7 +177,10 @@ pub(crate) async fn run<F: Files, I: Inbound, C: Console>(
         drop(stdin);
         match ended {
             Some(Ok(status)) => terminal.finish(status).await,
-            Some(Err(Gone)) => {}
+            // It may still be there, where it was given up: then the channel is closed for it.
+            Some(Err(Gone)) => {
+                let _ = timeout(FAREWELL, terminal.finish(1)).await;
+            }
             None => {
                 let told = terminal.complain("the gateway is shutting down; try again later\n");
                 let _ = timeout(FAREWELL, told).await;

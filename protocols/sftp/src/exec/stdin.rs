@@ -16,6 +16,7 @@ pub(super) struct Feed<I> {
     pieces: Option<UnboundedSender<Bytes>>,
     flow: Arc<Flow>,
     lost: CancellationToken,
+    closed: CancellationToken,
 }
 
 /// The half that a command reads.
@@ -37,11 +38,16 @@ pub(crate) enum Line {
     Cut,
 }
 
-/// Both halves. `lost` is cancelled when the client is gone.
-pub(super) fn halves<I: Inbound>(inbound: I, flow: Arc<Flow>, lost: CancellationToken) -> (Feed<I>, Stdin) {
+/// Both halves. `lost` is cancelled when the client is gone or has sent more than it may, `closed` only when it is gone.
+pub(super) fn halves<I: Inbound>(
+    inbound: I,
+    flow: Arc<Flow>,
+    lost: CancellationToken,
+    closed: CancellationToken,
+) -> (Feed<I>, Stdin) {
     let (sender, pieces) = unbounded_channel();
     let stdin = Stdin { pieces, current: Bytes::new(), flow: flow.clone(), lost: lost.clone() };
-    (Feed { inbound, pieces: Some(sender), flow, lost }, stdin)
+    (Feed { inbound, pieces: Some(sender), flow, lost, closed }, stdin)
 }
 
 impl<I: Inbound> Feed<I> {
@@ -57,13 +63,16 @@ impl<I: Inbound> Feed<I> {
                         self.flow.used(size);
                     } else if self.flow.queued() > HELD {
                         tracing::warn!("a client sends and takes no replies; its command is ended");
-                        break;
+                        // What it still sends is thrown away, so that the end of its command gets through to it.
+                        self.lost.cancel();
+                        self.pieces = None;
                     }
                 }
                 Incoming::End => self.pieces = None,
                 Incoming::Lost => break,
             }
         }
+        self.closed.cancel();
         self.lost.cancel();
         self.pieces = None;
         std::future::pending::<()>().await;

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::session::Incoming;
 use crate::session::fake::FakeFiles;
+use crate::session::{HELD, Incoming};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -202,6 +202,8 @@ async fn checksums_are_written_as_coreutils_does() {
         ("md5 -r /in/abc", format!("{hash} /in/abc\n")),
         ("md5 -q /in/abc", format!("{hash}\n")),
         ("crc32 /in/abc", "352441c2\n".to_owned()),
+        // What the ledger knows is not read: no content has this one.
+        ("sha256sum /in/abc", format!("{}  /in/abc\n", "07".repeat(32))),
         ("sha1sum /in/abc", "a9993e364706816aba3e25717850c26c9cd0d89d  /in/abc\n".to_owned()),
         ("md5sum", "d41d8cd98f00b204e9800998ecf8427e  -\n".to_owned()),
         ("md5 -r", "d41d8cd98f00b204e9800998ecf8427e\n".to_owned()),
@@ -211,7 +213,8 @@ async fn checksums_are_written_as_coreutils_does() {
         assert_eq!(out, expected, "{line}");
         assert_eq!(seen, Seen { errors: String::new(), status: Some(0) }, "{line}");
     }
-    assert_eq!(files.open(), 0, "every download was ended");
+    assert_eq!(files.open(), 0);
+    assert!(files.log().iter().all(|line| line.starts_with("examine ")), "nothing is told to be downloaded");
 }
 
 #[tokio::test]
@@ -242,6 +245,40 @@ async fn a_client_that_goes_away_ends_its_command() {
     let peer = Peer::run(&files, "md5sum");
     peer.cut();
     assert_eq!(peer.ended().await.1.status, None);
+}
+
+#[tokio::test]
+async fn a_client_that_only_sends_is_told_the_end() {
+    let files = FakeFiles::new();
+    files.put("/in/a", &vec![0; 4 * 1024 * 1024]);
+    files.slow(Duration::from_millis(500));
+    let mut peer = Peer::run(&files, "md5sum /in/a");
+    let piece = vec![0; 1024 * 1024];
+    for _ in 0..=HELD / piece.len() + 1 {
+        peer.send(&piece).await;
+    }
+    let (out, seen) = peer.ended().await;
+    assert_eq!((out.as_str(), seen.status), ("", Some(1)));
+}
+
+#[tokio::test]
+async fn an_input_that_ends_too_early_has_its_status() {
+    for (line, input) in [
+        ("scp -t /in", "C0644 5 a\nhe"),
+        ("scp -t /in", "C0644 5 a\nhello"),
+        ("scp -t /in", "C0644"),
+        ("scp -f /in/a", ""),
+        ("scp -f /in/a", "\0"),
+        ("scp -f /in/a", "\0\0"),
+    ] {
+        let files = FakeFiles::new();
+        files.put("/in/a", b"abc");
+        let mut peer = Peer::run(&files, line);
+        peer.send(input).await;
+        peer.end();
+        assert_eq!(peer.ended().await.1.status, Some(1), "{line} {input:?}");
+        assert_eq!(files.open(), 0);
+    }
 }
 
 #[tokio::test]

@@ -38,6 +38,8 @@ const LONGEST: usize = 4096;
 enum End {
     /// The client is gone.
     Gone,
+    /// The client ended its input where more had to come. It may still take the exit status.
+    Ended,
     /// The client said that it is over.
     Given,
     /// It cannot go on; this is said to the client.
@@ -76,7 +78,7 @@ impl Scp {
         let failures = copy.failures;
         match ended {
             Ok(()) => Ok(u32::from(failures > 0)),
-            Err(End::Given) => Ok(1),
+            Err(End::Given | End::Ended) => Ok(1),
             Err(End::Gone) => Err(Gone),
             Err(End::Fatal(sentence)) => {
                 terminal.send(record::fatal(&sentence).into()).await?;
@@ -112,7 +114,7 @@ impl<F: Files, C: Console> Exchange<'_, F, C> {
             }
             Some(record::FATAL) => Err(End::Given),
             Some(_) => Err(End::Fatal("what came is no answer of the scp protocol".to_owned())),
-            None => Err(End::Gone),
+            None => Err(End::Ended),
         }
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn run<F: Files, C: Console>(
             }
             Line::Whole(rest) => line.extend(rest),
             Line::TooLong => return Err(End::Fatal("a message is too long".to_owned())),
-            Line::Cut => return Err(End::Gone),
+            Line::Cut => return Err(End::Ended),
         }
         match record::parse(&line).map_err(|malformed| End::Fatal(malformed.0.to_owned()))? {
             Record::Warning => copy.failures += 1,
@@ -195,10 +195,17 @@ async fn enter<F: Files, C: Console>(copy: &Exchange<'_, F, C>, path: VirtualPat
             Ok(Level::folder(path, Attributes { mode, ..set }))
         }
         Ok(_) => Err(Error::new(ErrorKind::NotFolder, "a file has that name; remove it or choose another target")),
-        Err(_) => {
-            copy.files.make_folder(&path, set).await?;
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+            let seen = error.kind() == ErrorKind::NotFound;
+            match copy.files.make_folder(&path, set).await {
+                Ok(_) => {}
+                // Who may put files here and see none cannot know that it is there.
+                Err(there) if !seen && there.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
             Ok(Level::folder(path, Attributes::default()))
         }
+        Err(error) => Err(error),
     }
 }
 
@@ -281,7 +288,8 @@ async fn receive<F: Files, C: Console>(
     while left > 0 {
         let piece = match copy.stdin.piece(left).await {
             Ok(Some(piece)) => piece,
-            Ok(None) | Err(Gone) => return (upload, Err(End::Gone)),
+            Ok(None) => return (upload, Err(End::Ended)),
+            Err(Gone) => return (upload, Err(End::Gone)),
         };
         left = left.saturating_sub(piece.len() as u64);
         if let Some(open) = upload.take() {
@@ -311,6 +319,7 @@ async fn receive<F: Files, C: Console>(
 fn cut(end: &End) -> Error {
     let sentence = match end {
         End::Gone => "the connection broke before the file was complete",
+        End::Ended => "the client ended its input before the file was complete",
         End::Given => "the client gave the copy up before the file was complete",
         End::Fatal(_) => "the client did not say that the file is complete",
     };

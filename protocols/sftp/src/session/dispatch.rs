@@ -135,7 +135,7 @@ impl<F: Files> Session<F> {
             }
             // There are no links, so it is SETSTAT.
             Extended::Lsetstat(path, attributes) => self.request(id, Request::Setstat(path, attributes)),
-            Extended::Limits => self.ticket(id, 0).answer(limits::limits()),
+            Extended::Limits => self.ticket(id, 0).answer(limits::limits(self.flow.most_handles())),
             Extended::ExpandPath(path) => {
                 let expanded = expand_path::expand(&path, self.files.login());
                 self.name(id, &path, expanded);
@@ -209,12 +209,10 @@ impl<F: Files> Session<F> {
         }
         let (lend, source) = oneshot::channel();
         let (done, over) = oneshot::channel();
-        let Some(lender) = self.handle(from) else {
-            ticket.answer(no_handle());
-            return;
-        };
-        // Where its task is gone, the copy finds nothing lent.
-        let _ = lender.jobs.send(Job::Lend { to: lend, over });
+        // Where it is no handle, or its part is gone, the copy finds nothing lent, and fails as a write does.
+        if let Some(lender) = self.handle(from) {
+            let _ = lender.jobs.send(Job::Lend { to: lend, over });
+        }
         let extent = copy_data::Extent { offset: *offset, length: *length, at: *at };
         self.job(to, Job::Copy { ticket, extent, source, over: done });
     }

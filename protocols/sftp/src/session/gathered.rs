@@ -5,7 +5,7 @@
 //! each of these wake-ups would still send the task to the end of the run queue once more. Here a wake-up that comes while
 //! the parts are being polled only makes them be polled again.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -44,7 +44,7 @@ impl Wake for Bell {
 
 /// Runs the future, and keeps its wake-ups of itself to itself.
 pub(super) async fn gathered<T>(parts: impl Future<Output = T>) -> T {
-    let mut parts = pin!(parts);
+    let mut parts = Box::pin(parts);
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(bell.clone());
     std::future::poll_fn(|context| poll(parts.as_mut(), &bell, &waker, context)).await

@@ -434,7 +434,7 @@ impl<F: Files> Session<F> {
 
 /// A part of the session. One that panics leaves the others alone: whoever waits for it is told by its tickets.
 fn part(work: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
-    let caught = AssertUnwindSafe(work).catch_unwind();
+    let caught = AssertUnwindSafe(Box::pin(work)).catch_unwind();
     caught
         .map(|ended| {
             if ended.is_err() {

@@ -50,10 +50,14 @@ impl PathRequest {
     /// Whether it concerns what is being written at this path.
     pub(super) fn concerns(&self, written: &VirtualPath) -> bool {
         match self {
-            Self::Open { path, .. } | Self::Stat(path) | Self::Setstat(path, _) | Self::Remove(path) => path == written,
+            Self::Open { path, .. }
+            | Self::Stat(path)
+            | Self::Setstat(path, _)
+            | Self::Remove(path)
+            | Self::Check(path, _) => path == written,
             Self::Rmdir(path) => written.below(path).is_some(),
             Self::Rename { from, to, .. } => written.below(from).is_some() || to == written,
-            Self::Opendir(_) | Self::Mkdir(..) | Self::Statvfs(_) | Self::Check(..) | Self::Refused { .. } => false,
+            Self::Opendir(_) | Self::Mkdir(..) | Self::Statvfs(_) | Self::Refused { .. } => false,
         }
     }
 }

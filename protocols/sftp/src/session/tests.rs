@@ -488,7 +488,7 @@ fn any_request() -> impl Strategy<Value = Request> {
             Request::Extended(Extended::CopyData(Copying { from, offset, length, to, at: offset }))
         }),
         (handle(), 0u64..20).prop_map(|(h, start)| {
-            let hashing = Hashing { algorithms: path("md5"), start, length: 0, block: 256 };
+            let hashing = Hashing { algorithms: path("md5"), start, length: 0, block: 256, echo: false };
             Request::Extended(Extended::CheckHandle(h, hashing))
         }),
     ]

@@ -12,7 +12,7 @@ fn copy(from: &Bytes, offset: u64, length: u64, to: &Bytes, at: u64) -> Request 
 }
 
 fn hashing(algorithms: &str, start: u64, length: u64, block: u32) -> Hashing {
-    Hashing { algorithms: path(algorithms), start, length, block }
+    Hashing { algorithms: path(algorithms), start, length, block, echo: false }
 }
 
 async fn extended(client: &mut Client, request: Extended) -> Bytes {
@@ -244,8 +244,7 @@ async fn checksums() {
     let mut client = Client::new(&files).await;
     let crc = |data: &[u8]| crc32fast::hash(data).to_be_bytes();
     let of = |algorithm: &str, hashes: &[u8]| {
-        let mut body = b"\0\0\0\x0acheck-file".to_vec();
-        body.extend_from_slice(&(algorithm.len() as u32).to_be_bytes());
+        let mut body = (algorithm.len() as u32).to_be_bytes().to_vec();
         body.extend_from_slice(algorithm.as_bytes());
         body.extend_from_slice(hashes);
         body
@@ -258,6 +257,9 @@ async fn checksums() {
     assert_eq!(known[..], of("sha256", &[7; 32]));
     let known = extended(&mut client, Extended::CheckName(path("/a"), hashing("sha256", 0, 200_000, 0))).await;
     assert_eq!(known[..], of("sha256", &[7; 32]));
+    let named = Hashing { echo: true, ..hashing("sha256", 0, 0, 0) };
+    let known = extended(&mut client, check(&handle, named)).await;
+    assert_eq!(known[..], [&b"\0\0\0\x0acheck-file"[..], &of("sha256", &[7; 32])].concat(), "as paramiko reads it");
     assert_eq!(files.reads(), 0);
 
     // The rest is.

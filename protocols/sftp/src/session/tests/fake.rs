@@ -224,7 +224,9 @@ impl Files for FakeFiles {
         lock(self).log.push(format!("examine {path}"));
         let state = lock(self);
         let node = state.nodes.get(path.as_str()).ok_or_else(Error::not_found)?;
-        Ok(FakeSource::of(self, node.content.clone().unwrap_or_default()))
+        let content = node.content.clone();
+        let content = content.ok_or_else(|| Error::new(ErrorKind::IsFolder, "this is a folder"))?;
+        Ok(FakeSource::of(self, content))
     }
 
     async fn rename(&self, from: &VirtualPath, to: &VirtualPath, overwrite: bool) -> Result<Entry> {

@@ -24,7 +24,7 @@ pub(in crate::session) const fn cost(asked: &Hashing) -> usize {
 /// Hashes what was asked for.
 pub(in crate::session) async fn check_file<S: Content>(source: &S, asked: &Hashing, shared: &Shared) -> Reply {
     match check(source, asked, shared).await {
-        Ok((algorithm, hashes)) => Reply::Hashes(algorithm.name(), hashes),
+        Ok((algorithm, hashes)) => Reply::Hashes { echo: asked.echo, algorithm: algorithm.name(), hashes },
         Err(error) => failure(&error),
     }
 }

@@ -2,14 +2,14 @@
 //! to another one, on this side. A whole version into a file that is still empty is copied by reference; anything else
 //! piece by piece, in the place that the request has among those of both handles.
 
-use causeway_core::{Error, Result};
+use causeway_core::{Error, ErrorKind, Result};
 use tokio::sync::oneshot::Receiver;
 
 use super::super::Shared;
 use super::super::handles::UploadHandle;
 use crate::codec::Reply;
 use crate::files::{Content, Files, Writing};
-use crate::status::{Code, failure, refuse};
+use crate::status::failure;
 
 /// What is to be copied.
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +34,19 @@ pub(in crate::session) async fn copy_data<F: Files>(
     }
     let source = match source.await {
         Ok(Ok(source)) => source,
-        Ok(Err(error)) => return failure(&error),
-        Err(_) => return refuse(Code::Failure, "the file to copy from is not open any more; open it again"),
+        Ok(Err(error)) => return handle.breaks(error),
+        Err(_) => return handle.breaks(not_open()),
     };
     match copy(handle, extent, &source, shared).await {
         Ok(true) => Reply::ok(),
         Ok(false) => Reply::eof(),
         Err(error) => handle.breaks(error),
     }
+}
+
+/// As with a write that fails: a client that overlooks it must not publish a file with a hole.
+fn not_open() -> Error {
+    Error::new(ErrorKind::InvalidArgument, "the file to copy from is not open any more; open it again")
 }
 
 /// Whether all that was asked for was there.

@@ -2,13 +2,12 @@
 
 use super::read::MAX_READ;
 use crate::codec::{Limits, Reply};
-use crate::session::HANDLES;
 
 /// The longest packet that is told of; somewhat longer ones are taken.
 const MAX_PACKET: u64 = 256 * 1024;
 
-/// What a client may ask for at a time.
-pub(in crate::session) const fn limits() -> Reply {
+/// What a client may ask for at a time, and how many handles it may have.
+pub(in crate::session) const fn limits(handles: usize) -> Reply {
     let most = MAX_READ as u64;
-    Reply::Limits(Limits { packet: MAX_PACKET, read: most, write: most, handles: HANDLES as u64 })
+    Reply::Limits(Limits { packet: MAX_PACKET, read: most, write: most, handles: handles as u64 })
 }
