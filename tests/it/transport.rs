@@ -196,12 +196,12 @@ async fn who_only_makes_work_has_to_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_logins_cost_and_exempt_sources_pay_nothing() {
-    let costly = "penalties = { invaliduser = \"20s\", authfail = \"1s\", min = \"10s\" }";
+    let costly = "penalties = { invaliduser = \"8s\", authfail = \"1s\", min = \"10s\" }";
     let gateway = Plan::new(Ledger::Sqlite).limits(costly).start().await;
     Sftp::by_password(gateway.sftp, "app01", Some("wrong")).await.err().unwrap();
-    assert!(gateway.sftp("app01").await.names("/").await.is_ok(), "one wrong password of a login is for free here");
+    assert!(gateway.sftp("app01").await.names("/").await.is_ok(), "one failed login is for free here");
     Sftp::by_password(gateway.sftp, "nobody", Some("wrong")).await.err().unwrap();
-    eventually("a login that there is not costs", Duration::from_secs(10), async || {
+    eventually("two cost, and one price holds for both", Duration::from_secs(10), async || {
         greeting(&gateway).await.starts_with("Not allowed").then_some(())
     })
     .await;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use rustix::net::{RecvFlags, recv};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -21,6 +22,12 @@ const AHEAD: Duration = Duration::from_millis(300);
 pub(crate) fn quicken(stream: &TcpStream) {
     // It is a hint, and there are systems without it.
     let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
+}
+
+/// Whether bytes have come, or the end. The system is asked itself: of a socket that is new the runtime may not know yet.
+fn has_begun(stream: &TcpStream) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    recv(stream, &mut [0u8; 1], flags).is_ok()
 }
 
 /// How the next data connection comes about.
@@ -87,7 +94,7 @@ impl Opening {
         // A client that has begun its handshake by now goes on with it before it looks for 150. It gets its next session
         // ticket with the end of the handshake; told to send before it has that, it might send a small file, close, and
         // have no ticket left for its next data connection.
-        let begun = timeout(Duration::ZERO, stream.peek(&mut [0])).await.is_ok();
+        let begun = has_begun(&stream);
         if !begun {
             go_on.give();
         }
