@@ -3,9 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+
+use russh::client;
+use russh::keys::{Certificate, PrivateKey};
 
 use crate::harness::openssh::{OpenSsh, Ran};
 use crate::harness::plan::{PASSWORD, Secrets};
+use crate::harness::sftp::AnyHost;
 use crate::harness::{Gateway, Ledger, Plan, has_tool};
 
 /// A folder with CAs, keys and certificates.
@@ -170,6 +175,48 @@ async fn certificates_that_do_not_let_in() {
     if Command::new("ssh-keygen").args(sha1).current_dir(ssh.0.path()).status().unwrap().success() {
         assert!(!list(&gateway, "cert01", &ssh.path("sha1")).await.success);
     }
+}
+
+/// Whatever is wrong with a certificate, whose key has signed: that it was refused is on record. A key that nobody knows is
+/// refused when it is offered, CA or not.
+#[tokio::test]
+async fn refused_certificates_are_on_record() {
+    let Some(ssh) = Ssh::new() else { return };
+    let mut plan = plan(&ssh);
+    let all = ["expired01", "later01", "forged01", "command01", "stranger01"];
+    for login in all {
+        plan = plan.login(login, "edi-partner", "");
+    }
+    let gateway = plan.start().await;
+    ssh.key("stranger", &[]);
+    for (login, ca, options) in [
+        ("expired01", "ca", &["-V", "-2h:-1h"][..]),
+        ("later01", "ca", &["-V", "+1h:+2h"]),
+        ("command01", "ca", &["-O", "force-command=internal-sftp"]),
+        ("stranger01", "stranger", &[]),
+    ] {
+        let ran = list(&gateway, login, &ssh.sign(ca, login, &[&["-n", login], options].concat())).await;
+        assert!(!ran.success && ran.output.contains("Permission denied"), "{login}: {ran:?}");
+    }
+    // OpenSSH's client does not even read a certificate whose signature is wrong.
+    let key = ssh.sign("ca", "forged01", &["-n", "forged01"]);
+    let mut blob = Certificate::from_openssh(&ssh.public("forged01-cert")).unwrap().to_bytes().unwrap();
+    *blob.last_mut().unwrap() ^= 1;
+    let key = PrivateKey::from_openssh(fs::read(key).unwrap()).unwrap();
+    let mut client = client::connect(Arc::default(), gateway.sftp, AnyHost).await.unwrap();
+    let forged = Certificate::from_bytes(&blob).unwrap();
+    let answer = client.authenticate_openssh_cert("forged01", Arc::new(key), forged).await.unwrap();
+    assert!(!answer.success());
+
+    let entries = gateway.rest("orders").pages("/audit?operation=login&outcome=denied&limit=200", "entries").await;
+    for login in all {
+        let of_it: Vec<String> = entries.iter().map(ToString::to_string).filter(|e| e.contains(login)).collect();
+        assert!(of_it.len() == 1 && of_it[0].contains("\"certificate\""), "{login}: {entries:?}");
+    }
+    let unknown = OpenSsh::new(&gateway, "expired01").identity(&ssh.path("stranger")).option("LogLevel=DEBUG1");
+    let unknown = unknown.batch("ls\n").await;
+    assert!(!unknown.success && unknown.output.contains("Offering public key"), "{unknown:?}");
+    assert!(!unknown.output.contains("Server accepts key"), "{unknown:?}");
 }
 
 #[tokio::test]

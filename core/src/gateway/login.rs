@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::inner::{Inner, held};
-use super::proof::{Proof, allowed_from};
+use super::proof::{Proof, Shown, allowed_from};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::identity::{
@@ -260,7 +260,7 @@ impl Inner {
         progress.bind(login);
         let found = self.directory.find_login(login);
         self.throttle.check(&counted(login, found.as_ref()), peer.ip.to_canonical()).is_ok()
-            && self.holds_key(found.as_ref(), key, progress.proven(), peer).await
+            && self.holds_key(found.as_ref(), key, Shown::Offered, progress.proven(), peer).await
     }
 
     async fn put_opened(&self, session: &Session) -> Result<()> {

@@ -10,13 +10,22 @@ use time::OffsetDateTime;
 use super::inner::{Inner, held};
 use crate::error::Result;
 use crate::identity::{
-    AuthMethod, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Protocol, PublicKey, Revocations, ScopeSet,
-    Tenant, UserCertificate, hash_key, parse_key_file,
+    AuthMethod, AuthorizedKey, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Presence, Protocol,
+    PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, hash_key, parse_key_file,
 };
 use crate::path::VirtualPath;
 
 /// Key files whose wrong lines were complained of are remembered up to here: one complaint each will do.
 const MAX_COMPLAINTS: usize = 1000;
+
+/// How far a client has come with a key.
+#[derive(Clone, Copy)]
+pub(crate) enum Shown {
+    /// It asks whether the key would do.
+    Offered,
+    /// It has signed, and the signature says this of the key's holder.
+    Signed(Option<Presence>),
+}
 
 /// What a credential proved.
 pub(crate) enum Proof {
@@ -79,11 +88,29 @@ async fn revocations(tenant: &Tenant) -> Option<Arc<Revocations>> {
     }
 }
 
+/// Whether what its holder has shown of a known key is enough.
+fn suffices(known: &AuthorizedKey, shown: Shown, found: &LoginMatch, peer: &Peer) -> bool {
+    match shown {
+        Shown::Offered => true,
+        Shown::Signed(presence) if known.is_content_with(presence) => true,
+        Shown::Signed(_) => {
+            tracing::info!(
+                login = &*found.login.username,
+                ip = %peer.ip,
+                "a hardware key is refused: it was not touched, or has not verified its holder as `verify-required` \
+                 demands; keys that sign without a touch need `no-touch-required` in front of them"
+            );
+            false
+        }
+    }
+}
+
 /// Whether the certificate stands for the login.
-async fn believes(found: &LoginMatch, certificate: &UserCertificate, peer: &Peer) -> bool {
+async fn believes(found: &LoginMatch, certificate: &UserCertificate, presence: Option<Presence>, peer: &Peer) -> bool {
     let Some(revoked) = revocations(&found.tenant).await else { return false };
     let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
-    let checked = found.tenant.certificates.check(&revoked, certificate, &found.login.username, peer.ip, now);
+    let rules = &found.tenant.certificates;
+    let checked = rules.check(&revoked, certificate, presence, &found.login.username, peer.ip, now);
     if let Err(why) = checked {
         tracing::info!(login = &*found.login.username, ip = %peer.ip, %why, "a certificate is refused");
     }
@@ -110,10 +137,12 @@ impl Inner {
                 let unthrottled = || self.throttle.check(counted, peer.ip.to_canonical()).is_ok();
                 self.verifier.verify_while(hash, password, unthrottled).await
             }
-            Credential::PublicKey { key, .. } => self.holds_key(found, key, proven, peer).await,
-            Credential::Certificate { certificate, .. } => match wanted {
-                Some(found) => believes(found, certificate, peer).await,
-                None => false,
+            Credential::PublicKey { key, presence, .. } => {
+                self.holds_key(found, key, Shown::Signed(*presence), proven, peer).await
+            }
+            Credential::Certificate { certificate, presence, .. } => match (wanted, certificate) {
+                (Some(found), Some(certificate)) => believes(found, certificate, *presence, peer).await,
+                _ => false,
             },
             Credential::Code { code, .. } => match wanted.and_then(|f| f.login.totp_secret.as_ref()) {
                 Some(secret) => self.takes_code(counted, secret, code)?,
@@ -134,6 +163,7 @@ impl Inner {
         &self,
         found: Option<&LoginMatch>,
         key: &PublicKey,
+        shown: Shown,
         proven: FactorSet,
         peer: &Peer,
     ) -> bool {
@@ -145,7 +175,8 @@ impl Inner {
             _ => return false,
         }
         let now = OffsetDateTime::now_utc().unix_timestamp();
-        if found.login.authorized_keys.iter().any(|known| known.admits(key, peer.ip, now)) {
+        let lets_in = |known: &AuthorizedKey| known.admits(key, peer.ip, now) && suffices(known, shown, found, peer);
+        if found.login.authorized_keys.iter().any(lets_in) {
             return true;
         }
         let Some(path) = &found.login.authorized_keys_file else { return false };
@@ -157,7 +188,7 @@ impl Inner {
                 {
                     tracing::warn!(file = path, line, "a line of a key file is not used: it {error}");
                 }
-                keys.iter().any(|known| known.admits(key, peer.ip, now))
+                keys.iter().any(lets_in)
             }
             Err(error) => {
                 if self.may_complain(path) {

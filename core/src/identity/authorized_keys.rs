@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 use time::{Date, Month, PrimitiveDateTime, Time};
 
-use super::PublicKey;
+use super::{Presence, PresenceDemand, PublicKey};
 
 /// Options that only take away, or give back, what is not here at all: forwarding, terminals, start-up files.
 const IDLE: &[&str] = &[
@@ -23,7 +23,6 @@ const IDLE: &[&str] = &[
     "no-x11-forwarding",
     "user-rc",
     "no-user-rc",
-    "no-touch-required",
 ];
 
 /// How IPv4-mapped addresses begin.
@@ -38,6 +37,8 @@ pub struct AuthorizedKey {
     from: Option<Vec<Source>>,
     /// `expiry-time=`: from this second on, since 1970, it does not count.
     expires: Option<i64>,
+    /// `no-touch-required`, `verify-required`.
+    demand: PresenceDemand,
 }
 
 /// One pattern of `from=`.
@@ -100,7 +101,7 @@ impl std::error::Error for KeyLineError {}
 impl From<PublicKey> for AuthorizedKey {
     /// Without options.
     fn from(key: PublicKey) -> Self {
-        Self { key, from: None, expires: None }
+        Self { key, from: None, expires: None, demand: PresenceDemand::default() }
     }
 }
 
@@ -151,10 +152,18 @@ impl AuthorizedKey {
                 let end = moment(value).ok_or_else(|| KeyLineError::Expiry(value.to_owned()))?;
                 self.expires = Some(self.expires.map_or(end, |other| other.min(end)));
             }
+            ("no-touch-required", None) => self.demand.touch = false,
+            // A key in software verifies nobody: with that option it could not be used.
+            ("verify-required", None) if self.key.is_in_hardware() => self.demand.verification = true,
             (idle, None) if IDLE.contains(&idle) => {}
             _ => return Err(unknown()),
         }
         Ok(())
+    }
+
+    /// Whether a signature that says so of its holder is enough; none: it says nothing, as those by keys in software.
+    pub fn is_content_with(&self, presence: Option<Presence>) -> bool {
+        self.demand.is_met(&self.key, presence)
     }
 
     /// Whether this key lets in `key` that comes from `ip` at `now` (seconds since 1970).
@@ -368,6 +377,28 @@ mod tests {
         }
         let other = blob(&[b"ssh-ed25519", &[8; 32]]);
         assert!(!AuthorizedKey::from(key()).admits(&other, "192.0.2.7".parse().unwrap(), 0));
+    }
+
+    #[test]
+    fn what_a_hardware_key_has_to_show() {
+        let hardware = blob(&[b"sk-ssh-ed25519@openssh.com", &[7; 32], b"ssh:"]);
+        let content = |options: &str, key: &PublicKey, flags: Option<u8>| {
+            let key = AuthorizedKey::parse(&format!("{options} {}", line(key))).unwrap();
+            key.is_content_with(flags.map(Presence::from_flags))
+        };
+        for (options, flags, wanted) in [
+            ("restrict", 0x00, false),
+            ("restrict", 0x01, true),
+            ("no-touch-required", 0x00, true),
+            ("verify-required", 0x01, false),
+            ("Verify-Required", 0x05, true),
+            ("no-touch-required,verify-required", 0x04, true),
+            ("no-touch-required,verify-required", 0x01, false),
+        ] {
+            assert_eq!(content(options, &hardware, Some(flags)), wanted, "{options} {flags:#x}");
+        }
+        assert!(content("no-touch-required", &key(), None), "a key in software has no touch");
+        assert!(!content("no-touch-required", &hardware, None), "no signature of a hardware key is without flags");
     }
 
     #[test]

@@ -12,11 +12,11 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::PublicKey;
+use super::{Presence, PresenceDemand, PublicKey};
 use crate::ports::{NothingRevoked, RevocationSource};
 
-/// A user certificate whose signatures the transport has verified: its CA's, and its holder's over the connection. The
-/// reader refuses what it cannot say here: host certificates, `force-command`, and critical options that it does not know.
+/// A user certificate whose signatures have been verified: its CA's, and its holder's over the connection. The reader
+/// refuses what it cannot say here: host certificates, `force-command`, and critical options that it does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserCertificate {
     /// The certified key, as a plain key's blob.
@@ -35,6 +35,8 @@ pub struct UserCertificate {
     pub valid_before: u64,
     /// `source-address`: where it may come from; empty: from anywhere. (The reader refuses an option that names nothing.)
     pub source_addresses: Vec<IpNet>,
+    /// What its holder has to show: the extension `no-touch-required`, the critical option `verify-required`.
+    pub demand: PresenceDemand,
 }
 
 /// Why a certificate does not let in. For logs and the operator; the client hears no more than "no".
@@ -54,6 +56,8 @@ pub enum CertificateRefusal {
     Address,
     /// Its key or its CA's is of a kind or length that is not accepted.
     WeakKey,
+    /// Its hardware key was not touched, or has not verified its holder.
+    Presence,
 }
 
 impl fmt::Display for CertificateRefusal {
@@ -65,6 +69,10 @@ impl fmt::Display for CertificateRefusal {
             Self::Expired => "the certificate has expired; have a new one made",
             Self::NoPrincipal => "the login is no principal of the certificate; name it with `ssh-keygen -n`",
             Self::Address => "the certificate may not be used from this address (`source-address`)",
+            Self::Presence => {
+                "the hardware key was not touched or has not verified its holder, as the certificate demands; a \
+                 certificate without the touch is made with `-O no-touch-required`"
+            }
             Self::WeakKey => "the certificate's key or its CA's is too weak; use Ed25519, ECDSA or RSA from 2048 bits",
         })
     }
@@ -89,11 +97,12 @@ impl Default for CertificateRules {
 
 impl CertificateRules {
     /// Whether a certificate stands for `username` (as configured, without the tenant) when it comes from `ip` at `now`
-    /// (seconds since 1970), where this is revoked.
+    /// (seconds since 1970) and its key says this of its holder, where this is revoked.
     pub fn check(
         &self,
         revocations: &Revocations,
         certificate: &UserCertificate,
+        presence: Option<Presence>,
         username: &str,
         ip: IpAddr,
         now: u64,
@@ -122,6 +131,9 @@ impl CertificateRules {
         let sources = &certificate.source_addresses;
         if !sources.is_empty() && !sources.iter().any(|network| network.contains(&ip)) {
             return Err(CertificateRefusal::Address);
+        }
+        if !certificate.demand.is_met(&certificate.key, presence) {
+            return Err(CertificateRefusal::Presence);
         }
         Ok(())
     }
@@ -235,6 +247,7 @@ mod tests {
             valid_after: 1000,
             valid_before: 2000,
             source_addresses: Vec::new(),
+            demand: PresenceDemand::default(),
         }
     }
 
@@ -253,7 +266,7 @@ mod tests {
         let check = |change: fn(&mut UserCertificate), username: &str, ip: IpAddr, now: u64| {
             let mut certificate = certificate();
             change(&mut certificate);
-            rules().check(&Revocations::default(), &certificate, username, ip, now)
+            rules().check(&Revocations::default(), &certificate, None, username, ip, now)
         };
         let same: fn(&mut UserCertificate) = |_| {};
         assert_eq!(check(same, "edi01", here, 1000), Ok(()));
@@ -276,10 +289,31 @@ mod tests {
         }
         let mut none = rules();
         none.authorities.clear();
-        assert_eq!(none.check(&Revocations::default(), &certificate(), "edi01", here, 1500), Err(No::UnknownCa));
+        assert_eq!(none.check(&Revocations::default(), &certificate(), None, "edi01", here, 1500), Err(No::UnknownCa));
         let mut revoked = Revocations::default();
         revoked.revoke_serials(Some(&key(2)), 7..=7);
-        assert_eq!(rules().check(&revoked, &certificate(), "edi01", here, 1500), Err(No::Revoked));
+        assert_eq!(rules().check(&revoked, &certificate(), None, "edi01", here, 1500), Err(No::Revoked));
+    }
+
+    #[test]
+    fn what_its_holder_has_to_show() {
+        let check = |touch, verification, flags: Option<u8>| {
+            let demand = PresenceDemand { touch, verification };
+            let hardware =
+                crate::identity::public_key::tests::blob(&[b"sk-ssh-ed25519@openssh.com", &[1; 32], b"ssh:"]);
+            let key = if flags.is_some() { hardware } else { key(1) };
+            let certificate = UserCertificate { key, demand, ..certificate() };
+            let presence = flags.map(Presence::from_flags);
+            rules().check(&Revocations::default(), &certificate, presence, "edi01", ip("192.0.2.7"), 1500)
+        };
+        let refused = Err(CertificateRefusal::Presence);
+        assert_eq!(check(true, false, Some(0x00)), refused);
+        assert_eq!(check(true, false, Some(0x01)), Ok(()));
+        assert_eq!(check(false, false, Some(0x00)), Ok(()));
+        assert_eq!(check(true, true, Some(0x01)), refused);
+        assert_eq!(check(true, true, Some(0x05)), Ok(()));
+        assert_eq!(check(true, true, None), refused, "what the CA demands, a key in software cannot give");
+        assert_eq!(check(true, false, None), Ok(()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod mapping;
 mod penalty;
 mod permission;
 mod places;
+mod presence;
 mod public_key;
 mod require;
 mod session;
@@ -33,6 +34,7 @@ pub use penalty::{Offence, Overflow, Penalties, PenaltyLimits};
 pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
 pub use places::SessionLimits;
 pub(crate) use places::{Place, Places};
+pub use presence::{Presence, PresenceDemand};
 pub use public_key::PublicKey;
 pub use require::{Factor, FactorSet, Progress, Require};
 pub use session::{AuthMethod, Session};
@@ -202,13 +204,18 @@ pub enum Credential {
         login: String,
         /// The key that signed.
         key: PublicKey,
+        /// What its signature says of its holder; none of a key in software.
+        presence: Option<Presence>,
     },
-    /// A login and a certificate whose signatures the transport has verified.
+    /// A login and a certificate whose key's signature the transport has verified.
     Certificate {
         /// `name` or `name@tenant`.
         login: String,
-        /// The certificate.
-        certificate: UserCertificate,
+        /// The certificate; none where it can let in nobody (its CA's signature is wrong, say): the refusal goes on record
+        /// like any other.
+        certificate: Option<UserCertificate>,
+        /// What the signature says of the holder; none of a key in software.
+        presence: Option<Presence>,
     },
     /// A login and the time-based code of its second step (RFC 6238).
     Code {

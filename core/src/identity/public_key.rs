@@ -14,6 +14,8 @@ const ALGORITHMS: &[&str] = &[
     RSA,
 ];
 const RSA: &str = "ssh-rsa";
+/// How the names of keys in hardware begin.
+const HARDWARE: &str = "sk-";
 /// Shorter moduli can be factored; longer ones cost a guesser nothing and us much.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=16_384;
 
@@ -39,6 +41,11 @@ impl PublicKey {
     pub fn algorithm(&self) -> Option<&str> {
         let (name, _) = text(&self.blob)?;
         std::str::from_utf8(name).ok()
+    }
+
+    /// Whether it is kept in hardware, whose signatures tell of a touch (OpenSSH's PROTOCOL.u2f).
+    pub fn is_in_hardware(&self) -> bool {
+        self.algorithm().is_some_and(|name| name.starts_with(HARDWARE))
     }
 
     /// Whether a key of this kind and length may log in or certify: Ed25519, ECDSA, both of them in hardware (`sk-`), and
@@ -117,7 +124,9 @@ pub(crate) mod tests {
     #[test]
     fn kinds_and_lengths() {
         for name in &ALGORITHMS[..6] {
-            assert!(blob(&[name.as_bytes(), &[1; 32]]).is_accepted(), "{name}");
+            let key = blob(&[name.as_bytes(), &[1; 32]]);
+            assert!(key.is_accepted(), "{name}");
+            assert_eq!(key.is_in_hardware(), name.contains("openssh.com"), "{name}");
         }
         for name in ["ssh-dss", "ssh-ed448", "", "ssh-ed25519-cert-v01@openssh.com", "rsa-sha2-256"] {
             assert!(!blob(&[name.as_bytes(), &[1; 32]]).is_accepted(), "{name}");

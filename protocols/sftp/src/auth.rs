@@ -7,14 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_core::identity::{Factor, FactorSet, Progress, PublicKey};
 use causeway_core::{Admission, Credential, ErrorKind};
-use russh::keys::{Certificate, PublicKey as SshKey};
-use russh::server::Auth;
+use russh::keys::PublicKey as SshKey;
+use russh::server::{Auth, PublicKeyOffer, VerifiedCertificate, VerifiedPublicKey};
 use russh::{MethodKind, MethodSet};
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep_until};
 
-use crate::certificate;
 use crate::connection::Connection;
+use crate::{certificate, hardware_key};
 
 /// A "no" comes after a multiple of this by a power of two, so that its time tells nothing of how it came about (a rule
 /// was asked, a key file was read). OpenSSH has the same.
@@ -115,31 +115,35 @@ impl Attempt {
     }
 
     /// The query of RFC 4252 section 7: would this key do? For the gateway a "no" is no failure.
-    pub(crate) async fn offered(&mut self, connection: &Connection, user: &str, key: Option<&SshKey>) -> Auth {
+    pub(crate) async fn offered(&mut self, connection: &Connection, user: &str, offer: PublicKeyOffer<'_>) -> Auth {
         let began = Instant::now();
         if !self.begin(user) {
             return self.refusal();
         }
         let gateway = connection.gateway();
-        let Some(key) = key.and_then(blob) else { return self.refuse(connection, began).await };
-        // russh asks here for the key of a certificate, too, and does not tell that it is one. Where certificates count
-        // at all, any key may sign, known or not; what it comes to is decided when it has.
-        if gateway.believes_certificates()
-            || gateway.accepts_key(&mut self.progress, user, &key, &connection.peer()).await
-        {
-            return Auth::Accept;
-        }
-        self.refuse(connection, began).await
+        let key = connection.takes(offer.algorithm).then_some(offer.public_key).and_then(blob);
+        let good = match (key, offer.certificate) {
+            // What a certificate comes to is decided when its key has signed: then it is its holder who shows it, and a
+            // refusal goes on record.
+            (Some(_), Some(_)) => gateway.believes_certificates(),
+            (Some(key), None) => gateway.accepts_key(&mut self.progress, user, &key, &connection.peer()).await,
+            (None, _) => false,
+        };
+        if good { Auth::Accept } else { self.refuse(connection, began).await }
     }
 
     /// RFC 4252 section 7, with a signature that russh has verified.
-    pub(crate) async fn signed(&mut self, connection: &Connection, user: &str, key: Option<&SshKey>) -> Auth {
+    pub(crate) async fn signed(&mut self, connection: &Connection, user: &str, key: VerifiedPublicKey<'_>) -> Auth {
         let began = Instant::now();
         if !self.begin(user) {
             return self.refusal();
         }
-        match key.and_then(blob) {
-            Some(key) => self.show(connection, Credential::PublicKey { login: user.to_owned(), key }, began).await,
+        let presence = hardware_key::presence(key.signature);
+        match connection.takes(key.algorithm).then_some(key.public_key).and_then(blob) {
+            Some(key) => {
+                let credential = Credential::PublicKey { login: user.to_owned(), key, presence };
+                self.show(connection, credential, began).await
+            }
             None => self.refuse(connection, began).await,
         }
     }
@@ -204,23 +208,26 @@ impl Attempt {
         Auth::Partial { name: Cow::Borrowed(""), instructions: Cow::Borrowed(""), prompts: Cow::Owned(prompts) }
     }
 
-    /// A certificate in place of a key (PROTOCOL.certkeys), with signatures that russh has verified; what the holder signed
-    /// with was asked of [`Attempt::offered`].
-    pub(crate) async fn certified(&mut self, connection: &Connection, user: &str, certificate: &Certificate) -> Auth {
+    /// A certificate in place of a key (PROTOCOL.certkeys). russh has verified its holder's signature; by which algorithm
+    /// that signs was asked of [`Attempt::offered`].
+    pub(crate) async fn certified(
+        &mut self,
+        connection: &Connection,
+        user: &str,
+        shown: VerifiedCertificate<'_>,
+    ) -> Auth {
         let began = Instant::now();
         if !self.begin(user) {
             return self.refusal();
         }
-        match certificate::read(certificate) {
-            Ok(certificate) => {
-                let credential = Credential::Certificate { login: user.to_owned(), certificate };
-                self.show(connection, credential, began).await
-            }
-            Err(why) => {
+        let presence = hardware_key::presence(shown.signature);
+        let certificate = certificate::read(shown.certificate)
+            .inspect_err(|why| {
                 tracing::info!(login = user, ip = %connection.peer().ip, %why, "a certificate is refused");
-                self.refuse(connection, began).await
-            }
-        }
+            })
+            .ok();
+        let credential = Credential::Certificate { login: user.to_owned(), certificate, presence };
+        self.show(connection, credential, began).await
     }
 
     async fn show(&mut self, connection: &Connection, credential: Credential, began: Instant) -> Auth {

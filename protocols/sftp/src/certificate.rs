@@ -3,13 +3,15 @@
 
 use std::fmt;
 
-use causeway_core::identity::{PublicKey, UserCertificate};
+use causeway_core::identity::{PresenceDemand, PublicKey, UserCertificate};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Algorithm, Certificate, PublicKey as SshKey};
 
 const SOURCE_ADDRESS: &str = "source-address";
+const VERIFY_REQUIRED: &str = "verify-required";
+const NO_TOUCH_REQUIRED: &str = "no-touch-required";
 /// What the name of every certificate's algorithm ends with.
 const MARKER: &[u8] = b"-cert-v01@openssh.com";
 
@@ -24,6 +26,8 @@ pub(crate) enum Unusable {
     SourceAddress,
     /// Its CA signed it by SHA-1 or DSA.
     Signature,
+    /// The signature is not its CA's.
+    Forged,
     /// A key in it cannot be written.
     Key,
 }
@@ -35,12 +39,14 @@ impl fmt::Display for Unusable {
             Self::CriticalOption(name) => write!(f, "the certificate has the critical option {name:?}; leave it out"),
             Self::SourceAddress => f.write_str("the certificate's source-address is no list of addresses and networks"),
             Self::Signature => f.write_str("the certificate is signed by SHA-1 or DSA; sign it with `-t rsa-sha2-512`"),
+            Self::Forged => f.write_str("the certificate's signature is not by the CA that it names"),
             Self::Key => f.write_str("the certificate has a key of a kind that is not known"),
         }
     }
 }
 
-/// Reads a certificate whose signatures russh has verified.
+/// Reads a certificate and verifies its CA's signature. Whether the CA counts, and when, where and for whom the certificate
+/// does, is the gateway's to say.
 pub(crate) fn read(certificate: &Certificate) -> Result<UserCertificate, Unusable> {
     if certificate.cert_type() != CertType::User {
         return Err(Unusable::NotOfUser);
@@ -48,13 +54,17 @@ pub(crate) fn read(certificate: &Certificate) -> Result<UserCertificate, Unusabl
     if !is_signed_well(certificate) {
         return Err(Unusable::Signature);
     }
+    certificate.verify_signature().map_err(|_| Unusable::Forged)?;
     let mut source_addresses = Vec::new();
+    let mut demand = PresenceDemand::default();
     for (name, value) in certificate.critical_options().iter() {
-        if name != SOURCE_ADDRESS {
-            return Err(Unusable::CriticalOption(name.clone()));
+        match (name.as_str(), value.as_str()) {
+            (SOURCE_ADDRESS, list) => source_addresses = networks(list).ok_or(Unusable::SourceAddress)?,
+            (VERIFY_REQUIRED, "") => demand.verification = true,
+            _ => return Err(Unusable::CriticalOption(name.clone())),
         }
-        source_addresses = networks(value).ok_or(Unusable::SourceAddress)?;
     }
+    demand.touch = !certificate.extensions().iter().any(|(name, _)| name == NO_TOUCH_REQUIRED);
     Ok(UserCertificate {
         key: plain(certificate.public_key()).ok_or(Unusable::Key)?,
         ca: plain(certificate.signature_key()).ok_or(Unusable::Key)?,
@@ -64,6 +74,7 @@ pub(crate) fn read(certificate: &Certificate) -> Result<UserCertificate, Unusabl
         valid_after: certificate.valid_after(),
         valid_before: certificate.valid_before(),
         source_addresses,
+        demand,
     })
 }
 
@@ -109,6 +120,10 @@ mod tests {
 
     /// Of this type with these critical options, and the blobs of the certified key and the CA's.
     fn make(of: CertType, options: &[(&str, &str)]) -> (Certificate, Vec<u8>, Vec<u8>) {
+        make_extended(of, options, "permit-pty")
+    }
+
+    fn make_extended(of: CertType, options: &[(&str, &str)], extension: &str) -> (Certificate, Vec<u8>, Vec<u8>) {
         let mut rng = russh::keys::key::safe_rng();
         let ca = PrivateKey::random(&mut rng, Algorithm::Ed25519).unwrap();
         let user = PrivateKey::random(&mut rng, Algorithm::Ed25519).unwrap();
@@ -118,7 +133,7 @@ mod tests {
         for (name, value) in options {
             builder.critical_option(*name, *value).unwrap();
         }
-        builder.extension("permit-pty", "").unwrap();
+        builder.extension(extension, "").unwrap();
         let blob = |key: &PrivateKey| key.public_key().to_bytes().unwrap();
         (builder.sign(&ca).unwrap(), blob(&user), blob(&ca))
     }
@@ -135,6 +150,23 @@ mod tests {
         assert_eq!(sources, ["192.0.2.0/24", "2001:db8::1/128", "10.0.0.1/32"]);
         assert_eq!(certified_key(&certificate.to_bytes().unwrap()), Some(read.key.clone()));
         assert_eq!(certified_key(&read.key.blob), None, "a plain key");
+        assert_eq!(read.demand, PresenceDemand { touch: true, verification: false });
+    }
+
+    #[test]
+    fn what_the_holder_has_to_show_is_told() {
+        let certificate = make(CertType::User, &[("verify-required", "")]).0;
+        assert_eq!(super::read(&certificate).unwrap().demand, PresenceDemand { touch: true, verification: true });
+        let certificate = make_extended(CertType::User, &[], "no-touch-required").0;
+        assert_eq!(super::read(&certificate).unwrap().demand, PresenceDemand { touch: false, verification: false });
+    }
+
+    #[test]
+    fn a_signature_that_is_not_the_cas_is_found() {
+        let mut blob = make(CertType::User, &[]).0.to_bytes().unwrap();
+        super::read(&Certificate::from_bytes(&blob).unwrap()).unwrap();
+        *blob.last_mut().unwrap() ^= 1;
+        assert_eq!(super::read(&Certificate::from_bytes(&blob).unwrap()).unwrap_err(), Unusable::Forged);
     }
 
     #[test]

@@ -16,13 +16,11 @@ use crate::connection::Connection;
 use crate::exec::{self, Command, Console};
 use crate::files::Account;
 use crate::flow::Flow;
+use crate::refusal::NO_SHELL;
 use crate::session::{self, Gone, Inbound, Incoming, Outbound};
 
 /// The subsystem that there is.
 pub(crate) const SUBSYSTEM: &str = "sftp";
-
-/// What is told to those who want a shell.
-const NO_SHELL: &str = "This is a file gateway: it has no shell. Use sftp or scp.";
 
 /// How long a client that is refused may take to hear it. russh never wakes who waits for a window of a client that is gone.
 const FAREWELL: Duration = Duration::from_secs(5);

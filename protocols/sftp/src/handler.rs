@@ -1,16 +1,21 @@
 //! russh's callbacks of one connection. Sessions with `subsystem sftp` are taken; every forwarding, terminal, agent and
-//! environment request of RFC 4254 is refused (what has no method here, russh refuses by itself).
+//! environment request of RFC 4254 is refused, with words where SSH has a place for them (what has no method here, russh
+//! refuses by itself).
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use russh::keys::Certificate;
-use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
+use russh::server::{
+    Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedCertificate, VerifiedPublicKey,
+};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Pty};
 
 use crate::auth::Attempt;
 use crate::channel::{self, SUBSYSTEM};
 use crate::connection::Connection;
+use crate::host_keys;
+use crate::refusal::{NO_AGENT, NO_CHANNEL, NO_FORWARDING, NO_SUBSYSTEM, NO_TERMINAL, NO_X11};
 
 /// Channels that one connection may open one after the other. russh keeps something of each channel that we closed first,
 /// as long as the connection is there.
@@ -22,6 +27,8 @@ pub(crate) struct Callbacks {
     banner: Option<String>,
     attempt: Attempt,
     opened: usize,
+    /// Whether the client was told all host keys.
+    announced: bool,
     /// Channels that have their purpose. Those that are over stay in it; there are at most [`CHANNELS_EVER`].
     purposes: HashSet<ChannelId>,
 }
@@ -29,7 +36,8 @@ pub(crate) struct Callbacks {
 impl Callbacks {
     /// For this connection, on which a login may fail this often.
     pub(crate) fn new(connection: Arc<Connection>, banner: Option<String>, max_auth_tries: usize) -> Self {
-        Self { connection, banner, attempt: Attempt::new(max_auth_tries), opened: 0, purposes: HashSet::new() }
+        let attempt = Attempt::new(max_auth_tries);
+        Self { connection, banner, attempt, opened: 0, announced: false, purposes: HashSet::new() }
     }
 
     /// Gives the channel its purpose (see [`channel::Purpose`]); false where it has one already.
@@ -43,6 +51,16 @@ impl Callbacks {
             self.connection.failed(user);
         }
         auth
+    }
+
+    /// Tells the client all host keys, once, when it opens its first channel: that is the first moment after the login at
+    /// which compression is agreed on.
+    fn announce(&mut self, session: &mut Session) -> Result<(), russh::Error> {
+        if self.announced || !host_keys::may_be_announced_to(session.remote_sshid()) {
+            return Ok(());
+        }
+        self.announced = true;
+        session.announce_host_keys()
     }
 
     fn answer(channel: ChannelId, yes: bool, session: &mut Session) -> Result<(), russh::Error> {
@@ -68,18 +86,20 @@ impl Handler for Callbacks {
     }
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
-        let key = self.connection.takes(offer.algorithm).then_some(offer.public_key);
-        let auth = Box::pin(self.attempt.offered(&self.connection, user, key)).await;
+        let auth = Box::pin(self.attempt.offered(&self.connection, user, offer)).await;
         Ok(self.judged(user, auth))
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        let key = self.connection.takes(key.algorithm).then_some(key.public_key);
         let auth = Box::pin(self.attempt.signed(&self.connection, user, key)).await;
         Ok(self.judged(user, auth))
     }
 
-    async fn auth_openssh_certificate(&mut self, user: &str, certificate: &Certificate) -> Result<Auth, Self::Error> {
+    async fn auth_openssh_certificate(
+        &mut self,
+        user: &str,
+        certificate: VerifiedCertificate<'_>,
+    ) -> Result<Auth, Self::Error> {
         let auth = Box::pin(self.attempt.certified(&self.connection, user, certificate)).await;
         Ok(self.judged(user, auth))
     }
@@ -110,19 +130,106 @@ impl Handler for Callbacks {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
+        self.announce(session)?;
         if self.opened >= CHANNELS_EVER && self.connection.channels() == 0 {
             // A client that keeps its connection for ever goes on with the next one.
             return session.disconnect(Disconnect::ByApplication, "too many channels were opened; connect again", "");
         }
         let closing = self.connection.shutdown().is_cancelled() || self.connection.session().is_none();
-        if closing || !self.connection.has_channel() || self.opened >= CHANNELS_EVER {
-            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+        let shortage = if closing {
+            Some("the gateway ends this connection; connect again")
+        } else if !self.connection.has_channel() || self.opened >= CHANNELS_EVER {
+            Some("too many channels are open on this connection; close one, or connect once more")
+        } else {
+            None
+        };
+        if let Some(why) = shortage {
+            reply.reject_saying(ChannelOpenFailure::ResourceShortage, why).await;
             return Ok(());
         }
         self.opened += 1;
         reply.accept().await;
         self.connection.spawn(channel::serve(channel, self.connection.clone()));
         Ok(())
+    }
+
+    async fn channel_open_x11(
+        &mut self,
+        _channel: Channel<Msg>,
+        _originator_address: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        reply.reject_saying(ChannelOpenFailure::AdministrativelyProhibited, NO_X11).await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        _channel: Channel<Msg>,
+        _host_to_connect: &str,
+        _port_to_connect: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        reply.reject_saying(ChannelOpenFailure::AdministrativelyProhibited, NO_FORWARDING).await;
+        Ok(())
+    }
+
+    async fn channel_open_forwarded_tcpip(
+        &mut self,
+        _channel: Channel<Msg>,
+        _host_to_connect: &str,
+        _port_to_connect: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        reply.reject_saying(ChannelOpenFailure::AdministrativelyProhibited, NO_FORWARDING).await;
+        Ok(())
+    }
+
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        _channel: Channel<Msg>,
+        _socket_path: &str,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        reply.reject_saying(ChannelOpenFailure::AdministrativelyProhibited, NO_FORWARDING).await;
+        Ok(())
+    }
+
+    fn unknown_channel_type(&mut self, channel_type: &str) -> Cow<'static, str> {
+        Cow::Borrowed(match channel_type {
+            "auth-agent@openssh.com" => NO_AGENT,
+            "forwarded-streamlocal@openssh.com" => NO_FORWARDING,
+            _ => NO_CHANNEL,
+        })
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        _address: &str,
+        _port: &mut u32,
+        session: &mut Session,
+    ) -> Result<bool, Self::Error> {
+        session.debug(true, NO_FORWARDING, "")?;
+        Ok(false)
+    }
+
+    async fn streamlocal_forward(&mut self, _socket_path: &str, session: &mut Session) -> Result<bool, Self::Error> {
+        session.debug(true, NO_FORWARDING, "")?;
+        Ok(false)
+    }
+
+    async fn agent_request(&mut self, _channel: ChannelId, session: &mut Session) -> Result<bool, Self::Error> {
+        session.debug(true, NO_AGENT, "")?;
+        Ok(false)
     }
 
     async fn channel_close(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
@@ -137,6 +244,9 @@ impl Handler for Callbacks {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         let yes = name == SUBSYSTEM && self.take(channel);
+        if !yes {
+            session.debug(true, NO_SUBSYSTEM, "")?;
+        }
         Self::answer(channel, yes, session)
     }
 
@@ -167,6 +277,7 @@ impl Handler for Callbacks {
         _modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
+        session.debug(true, NO_TERMINAL, "")?;
         session.channel_failure(channel)
     }
 
@@ -179,6 +290,7 @@ impl Handler for Callbacks {
         _x11_screen_number: u32,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
+        session.debug(true, NO_X11, "")?;
         session.channel_failure(channel)
     }
 

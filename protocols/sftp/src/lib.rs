@@ -5,10 +5,10 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `config`, `algorithms`, `host_key`, `host_certificate` | settings, algorithms, keys in files |
-//! | `certificate`, [`krl`] | user certificates, and what is revoked |
+//! | `config`, `algorithms`, `host_key`, `host_keys`, `host_certificate` | settings, algorithms, keys in files, and who is told of them |
+//! | `certificate`, `hardware_key`, [`krl`] | user certificates, the touch of hardware keys, and what is revoked |
 //! | `connection`, `wire`, `greeting`, `flow` | one SSH connection: its times, its socket, what the client says of itself, back-pressure |
-//! | `handler`, `auth`, `channel` | russh's callbacks: logins and channels; all else is refused |
+//! | `handler`, `auth`, `channel`, `refusal` | russh's callbacks: logins and channels; all else is refused |
 //! | [`codec`] | packets as pure functions over bytes |
 //! | `session` | one SFTP session over any stream of bytes; `session::verbs` has the requests, one verb a file |
 //! | `exec` | command lines without a shell: words, patterns, checksum commands |
@@ -32,9 +32,12 @@ mod flow;
 pub mod fuzz;
 mod greeting;
 mod handler;
+mod hardware_key;
 mod host_certificate;
 mod host_key;
+mod host_keys;
 pub mod krl;
+mod refusal;
 mod scp;
 mod session;
 pub mod status;

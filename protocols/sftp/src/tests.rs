@@ -24,6 +24,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+mod host_keys;
+
 use super::*;
 use crate::codec::tests::{encode_init, encode_request};
 use crate::codec::{FileAttributes, OpenFlags, Request};
@@ -128,7 +130,9 @@ impl Place {
             sender: Arc::new(NoWebhooks),
             settings,
         };
-        let config = SftpConfig::new(vec![HostKey::generate(HostKeyKind::Ed25519).unwrap()]);
+        // The second one is to be used next.
+        let host_keys = [(); 2].map(|()| HostKey::generate(HostKeyKind::Ed25519).unwrap());
+        let config = SftpConfig::new(host_keys.to_vec());
         let front = Front::new(config, Gateway::start(parts).await.unwrap()).unwrap();
         Self { _folder: folder, ledger, front, shutdown: CancellationToken::new(), key }
     }
@@ -139,18 +143,27 @@ impl Place {
         let key = PublicKey { blob: self.key.public_key().public_key_bytes() };
         let peer =
             Peer { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Sftp, client_version: None, cipher: None };
-        let session = gateway.login(Credential::PublicKey { login: "app".into(), key }, &peer).await.unwrap();
+        let session =
+            gateway.login(Credential::PublicKey { login: "app".into(), key, presence: None }, &peer).await.unwrap();
         Arc::new(Account::new(gateway, session))
     }
 
     /// A client that is logged in and gives each channel this window, and its connection on the front's side.
     async fn client(&self, window: u32) -> (client::Handle<AnyHost>, JoinHandle<()>) {
+        self.client_with(AnyHost, window).await
+    }
+
+    /// The same, with these callbacks.
+    async fn client_with<H>(&self, callbacks: H, window: u32) -> (client::Handle<H>, JoinHandle<()>)
+    where
+        H: client::Handler<Error = russh::Error> + Send + 'static,
+    {
         let (near, far): (DuplexStream, DuplexStream) = tokio::io::duplex(64 * 1024);
         let (front, shutdown) = (self.front.clone(), self.shutdown.clone());
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let serving = tokio::spawn(async move { front.serve(far, peer, shutdown).await });
         let config = client::Config { window_size: window, ..client::Config::default() };
-        let mut handle = client::connect_stream(Arc::new(config), near, AnyHost).await.unwrap();
+        let mut handle = client::connect_stream(Arc::new(config), near, callbacks).await.unwrap();
         let key = PrivateKeyWithHashAlg::new(self.key.clone(), None);
         assert!(handle.authenticate_publickey("app", key).await.unwrap().success());
         (handle, serving)

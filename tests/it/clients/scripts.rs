@@ -1,9 +1,9 @@
-//! Libraries: asyncssh (Python) and `ssh2-sftp-client` (JavaScript).
+//! Libraries: asyncssh and paramiko (Python), and `ssh2-sftp-client` (JavaScript).
 
 use std::process::Command;
 
 use super::run;
-use crate::harness::plan::Secrets;
+use crate::harness::plan::{PASSWORD, Secrets};
 use crate::harness::{Ledger, Plan, has_tool, skip};
 
 fn script(name: &str) -> String {
@@ -38,4 +38,17 @@ async fn ssh2_sftp_client_of_npm() {
     command.args([&gateway.sftp.port().to_string(), "edi01"]).arg(Secrets::get().private_key());
     run(command).await;
     assert_eq!(gateway.rest("orders").read("/inbound/node/renamed.bin").await.body.len(), 2_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paramiko_shows_one_credential_after_the_other() {
+    let Ok(python) = std::env::var("CAUSEWAY_TEST_PYTHON") else {
+        return skip("CAUSEWAY_TEST_PYTHON is not set to a Python with paramiko; ./test makes one");
+    };
+    let both = "require = \"publickey+password\"";
+    let gateway = Plan::new(Ledger::Sqlite).partner_login("both01", both).start().await;
+    let mut command = Command::new(python);
+    command.arg(script("paramiko_methods.py")).arg(gateway.sftp.port().to_string());
+    command.arg(Secrets::get().private_key()).arg(PASSWORD);
+    run(command).await;
 }

@@ -164,7 +164,8 @@ pub async fn start_with_vault(
 
 /// A session over SFTP, where an owner sees its partial uploads.
 pub async fn sftp(gateway: &Gateway, login: &str) -> Arc<Session> {
-    let credential = Credential::PublicKey { login: login.to_owned(), key: PublicKey { blob: key_blob() } };
+    let credential =
+        Credential::PublicKey { login: login.to_owned(), key: PublicKey { blob: key_blob() }, presence: None };
     gateway.login(credential, &peer(Protocol::Sftp)).await.unwrap()
 }
 

@@ -173,7 +173,8 @@ pub enum Reply {
     Extended(Vec<u8>),
 }
 
-struct AnyHost;
+/// The callbacks of a client that believes every host.
+pub struct AnyHost;
 
 impl client::Handler for AnyHost {
     type Error = russh::Error;

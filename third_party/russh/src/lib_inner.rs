@@ -1,3 +1,4 @@
+// Modified for causeway: third_party/README.md says how.
 use std::convert::TryFrom;
 use std::fmt::{Debug, Display, Formatter};
 use std::future::{Future, Pending};
@@ -565,6 +566,8 @@ pub struct PendingChannelOpen {
     pub(crate) packet_size: u32,
     pub(crate) channel_ref: channels::ChannelRef,
     pub(crate) channel_params: ChannelParams,
+    /// What a refusal says; none: what its reason stands for.
+    pub(crate) description: Option<String>,
 }
 
 /// A handle passed to channel-open callbacks that the handler uses to
@@ -596,6 +599,15 @@ impl<M: Send> ChannelOpenHandleInner<M> {
     pub async fn accept(mut self) {
         if let Some(pending) = self.inner.take() {
             let _ = self.sender.send((self.make_msg)(pending, Ok(())));
+        }
+    }
+
+    /// Reject the channel open request with a reason, and words for who reads it (the `description` of
+    /// RFC 4254 section 5.1).
+    pub async fn reject_saying(mut self, reason: ChannelOpenFailure, description: impl Into<String>) {
+        if let Some(mut pending) = self.inner.take() {
+            pending.description = Some(description.into());
+            let _ = self.sender.send((self.make_msg)(pending, Err(reason)));
         }
     }
 

@@ -1,3 +1,4 @@
+// Modified for causeway: third_party/README.md says how.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Allow unwraps, expects and panics in the test suite
 
 use futures::Future;
@@ -1581,8 +1582,9 @@ mod future_certificate {
                 async fn auth_openssh_certificate(
                     &mut self,
                     _user: &str,
-                    cert: &ssh_key::Certificate,
+                    verified: server::VerifiedCertificate<'_>,
                 ) -> Result<server::Auth, Self::Error> {
+                    let cert = verified.certificate;
                     // Validate the certificate is signed by our CA
                     // In a real server, you'd properly verify the CA signature
                     // For this test, just check the key_id matches

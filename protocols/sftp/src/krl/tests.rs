@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use causeway_core::identity::{PublicKey, Revocations, UserCertificate};
+use causeway_core::identity::{PresenceDemand, PublicKey, Revocations, UserCertificate};
 use proptest::prelude::*;
 use russh::keys::Certificate;
 use sha2::Digest as _;
@@ -234,6 +234,7 @@ fn with_serial(serial: u64) -> UserCertificate {
         valid_after: 0,
         valid_before: u64::MAX,
         source_addresses: Vec::new(),
+        demand: PresenceDemand::default(),
     }
 }
 

@@ -1,3 +1,4 @@
+// Modified for causeway: third_party/README.md says how.
 // Copyright 2016 Pierre-Étienne Meunier
 //
 // Licensed under the Apache License, Version 2.0 (the "License");
@@ -872,6 +873,7 @@ impl Session {
                     packet_size: self.common.config.maximum_packet_size,
                     channel_ref,
                     channel_params,
+                    description: None,
                 };
                 let reply = ChannelOpenHandle::new(
                     self.priority_sender.clone(),

@@ -1,3 +1,4 @@
+// Modified for causeway: third_party/README.md says how.
 // Copyright 2016 Pierre-Étienne Meunier
 //
 // Licensed under the Apache License, Version 2.0 (the "License");
@@ -14,7 +15,6 @@
 //
 use core::str;
 use std::cell::RefCell;
-use std::time::SystemTime;
 
 use auth::*;
 use byteorder::{BigEndian, ByteOrder};
@@ -102,6 +102,19 @@ impl Session {
                     )?;
                     *accepted = true;
                     enc.state = EncryptedState::WaitingAuthRequest(auth_request);
+                }
+                Ok(())
+            }
+            // Some clients ask for the service anew before each method (paramiko does): what was proven stays so, and the
+            // banner has been shown.
+            (EncryptedState::WaitingAuthRequest(_), Some((&msg::SERVICE_REQUEST, mut r))) => {
+                let request = map_err!(String::decode(&mut r))?;
+                map_err!(ensure_end(&r))?;
+                if request == "ssh-userauth" {
+                    push_packet!(enc.write, {
+                        enc.write.push(msg::SERVICE_ACCEPT);
+                        map_err!("ssh-userauth".encode(&mut enc.write))?;
+                    });
                 }
                 Ok(())
             }
@@ -1109,29 +1122,9 @@ impl Encrypted {
                 let pubkey = match pk_or_cert {
                     PublicKeyOrCertificate::PublicKey { ref key, .. } => key.clone(),
                     PublicKeyOrCertificate::Certificate(ref cert) => {
-                        // Validate certificate expiration. The bounds are None
-                        // for OpenSSH's "always valid" sentinels (PROTOCOL.certkeys),
-                        // which skips the corresponding check.
-                        let now = SystemTime::now();
-                        if cert.valid_after_time().map(|t| now < t).unwrap_or_default()
-                            || cert
-                                .valid_before_time()
-                                .map(|t| now > t)
-                                .unwrap_or_default()
-                        {
-                            warn!("Certificate is expired or not yet valid");
-                            reject_auth_request(until, &mut self.write, auth_request).await?;
-                            return Ok(());
-                        }
-
-                        // Verify the certificate’s signature
-                        if cert.verify_signature().is_err() {
-                            warn!("Certificate signature is invalid");
-                            reject_auth_request(until, &mut self.write, auth_request).await?;
-                            return Ok(());
-                        }
-
-                        // Use certificate's public key for authentication
+                        // Use certificate's public key for authentication. Whether the
+                        // certificate is any good is the handler's to say, so that a
+                        // refused one is as much on its records as any other refusal.
                         PublicKey::new(cert.public_key().clone(), "")
                     }
                 };
@@ -1199,6 +1192,7 @@ impl Encrypted {
                         let offer = PublicKeyOffer {
                             public_key: &pubkey,
                             algorithm: &algorithm,
+                            certificate: pk_or_cert.certificate(),
                         };
                         let auth = handler.auth_publickey_offered(user, offer).await?;
                         auth == Auth::Accept
@@ -1221,11 +1215,16 @@ impl Encrypted {
                                     let key = VerifiedPublicKey {
                                         public_key: key,
                                         algorithm: &algorithm,
+                                        signature: &sig,
                                     };
                                     handler.auth_publickey(user, key).await?
                                 }
                                 PublicKeyOrCertificate::Certificate(ref cert) => {
-                                    handler.auth_openssh_certificate(user, cert).await?
+                                    let certificate = VerifiedCertificate {
+                                        certificate: cert,
+                                        signature: &sig,
+                                    };
+                                    handler.auth_openssh_certificate(user, certificate).await?
                                 }
                             };
 
@@ -1270,6 +1269,7 @@ impl Encrypted {
                     let offer = PublicKeyOffer {
                         public_key: &pubkey,
                         algorithm: &algorithm,
+                        certificate: pk_or_cert.certificate(),
                     };
                     let auth = handler.auth_publickey_offered(user, offer).await?;
                     match auth {
@@ -1919,6 +1919,23 @@ impl Session {
                         }
                         Ok(())
                     }
+                    "hostkeys-prove-00@openssh.com" => {
+                        match map_err!(self.prove_host_keys(r))? {
+                            Some(proofs) => {
+                                if self.common.wants_reply
+                                    && let Some(ref mut enc) = self.common.encrypted
+                                {
+                                    self.common.wants_reply = false;
+                                    push_packet!(enc.write, {
+                                        enc.write.push(msg::REQUEST_SUCCESS);
+                                        enc.write.extend_from_slice(&proofs);
+                                    })
+                                }
+                            }
+                            None => self.request_failure(),
+                        }
+                        Ok(())
+                    }
                     _ => {
                         self.request_failure();
                         Ok(())
@@ -2068,6 +2085,7 @@ impl Session {
             packet_size: self.common.config.maximum_packet_size,
             channel_ref,
             channel_params,
+            description: None,
         };
         let reply = ChannelOpenHandle::new(
             self.sender.priority_sender.clone(),
@@ -2117,29 +2135,36 @@ impl Session {
                     .await
             }
             ChannelType::ForwardedStreamLocal(_) => {
+                let description = handler.unknown_channel_type("forwarded-streamlocal@openssh.com");
                 if let Some(ref mut enc) = self.common.encrypted {
                     msg.fail(
                         &mut enc.write,
                         msg::SSH_OPEN_ADMINISTRATIVELY_PROHIBITED,
-                        b"Unsupported channel type",
+                        description.as_bytes(),
                     )?;
                 }
                 Ok(())
             }
             ChannelType::AgentForward => {
+                let description = handler.unknown_channel_type("auth-agent@openssh.com");
                 if let Some(ref mut enc) = self.common.encrypted {
                     msg.fail(
                         &mut enc.write,
                         msg::SSH_OPEN_ADMINISTRATIVELY_PROHIBITED,
-                        b"Unsupported channel type",
+                        description.as_bytes(),
                     )?;
                 }
                 Ok(())
             }
             ChannelType::Unknown { typ } => {
                 debug!("unknown channel type: {typ}");
+                let description = handler.unknown_channel_type(typ);
                 if let Some(ref mut enc) = self.common.encrypted {
-                    msg.unknown_type(&mut enc.write)?;
+                    msg.fail(
+                        &mut enc.write,
+                        msg::SSH_OPEN_UNKNOWN_CHANNEL_TYPE,
+                        description.as_bytes(),
+                    )?;
                 }
                 Ok(())
             }

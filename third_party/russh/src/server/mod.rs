@@ -1,3 +1,4 @@
+// Modified for causeway: third_party/README.md says how.
 // Copyright 2016 Pierre-Étienne Meunier
 //
 // Licensed under the Apache License, Version 2.0 (the "License");
@@ -223,6 +224,9 @@ pub struct PublicKeyOffer<'a> {
     /// signature algorithm the certificate type maps to (for example
     /// `rsa-sha2-256` for `rsa-sha2-256-cert-v01@openssh.com`).
     pub algorithm: &'a ssh_key::Algorithm,
+    /// The certificate that the key was offered in. Nothing of it has been verified: neither its
+    /// authority's signature nor its time.
+    pub certificate: Option<&'a Certificate>,
 }
 
 /// A public key whose ownership has been verified, passed to
@@ -239,6 +243,27 @@ pub struct VerifiedPublicKey<'a> {
     /// algorithm named in the request (`ssh-rsa`, `rsa-sha2-256`,
     /// `ssh-ed25519`, ...).
     pub algorithm: &'a ssh_key::Algorithm,
+    /// The verified signature. One of a security key ends with its flags and its counter.
+    pub signature: &'a ssh_key::Signature,
+}
+
+/// A certificate whose key's ownership has been verified, passed to
+/// [`Handler::auth_openssh_certificate`].
+///
+/// That is all that has been verified. Whether its authority signed it
+/// ([`Certificate::verify_signature`]) and is trusted, whether it is valid at
+/// this time, for this user and with these options, is the handler's to say.
+///
+/// Only russh creates values of this type, after verifying the signature
+/// of the request.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy)]
+pub struct VerifiedCertificate<'a> {
+    /// The certificate.
+    pub certificate: &'a Certificate,
+    /// The verified signature of the key that it certifies. One of a security
+    /// key ends with its flags and its counter.
+    pub signature: &'a ssh_key::Signature,
 }
 
 /// Server handler. Each client will have their own handler.
@@ -326,8 +351,9 @@ pub trait Handler: Sized {
     }
 
     /// Check authentication using an OpenSSH certificate. This method
-    /// is called after the signature has been verified and key
-    /// ownership has been confirmed.
+    /// is called after the signature of its key has been verified and key
+    /// ownership has been confirmed. The certificate itself has not been
+    /// verified in any way: see [`VerifiedCertificate`].
     ///
     /// Russh makes sure rejection takes a constant [`Config::auth_rejection_time`],
     /// except if this method takes more than that.
@@ -335,7 +361,7 @@ pub trait Handler: Sized {
     fn auth_openssh_certificate(
         &mut self,
         user: &str,
-        certificate: &Certificate,
+        certificate: VerifiedCertificate<'_>,
     ) -> impl Future<Output = Result<Auth, Self::Error>> + Send {
         async { Ok(Auth::reject()) }
     }
@@ -481,6 +507,13 @@ pub trait Handler: Sized {
         session: &mut Session,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         async { Ok(()) }
+    }
+
+    /// What a client is told whose channel is refused because there is no such type of channel here
+    /// (the `description` of RFC 4254 section 5.1).
+    #[allow(unused_variables)]
+    fn unknown_channel_type(&mut self, channel_type: &str) -> Cow<'static, str> {
+        Cow::Borrowed("Unsupported channel type")
     }
 
     /// Called when the client confirmed our request to open a

@@ -1,3 +1,4 @@
+// Modified for causeway: third_party/README.md says how.
 use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -6,14 +7,17 @@ use std::time::Duration;
 use channels::WindowSizeRef;
 use kex::ServerKex;
 use log::debug;
+use ssh_encoding::{Decode, Encode, Reader};
+use ssh_key::{Algorithm, HashAlg};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel};
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::channels::{Channel, ChannelMsg, ChannelReadHalf, ChannelRef, ChannelWriteHalf};
-use crate::helpers::NameList;
+use crate::helpers::{NameList, sign_with_hash_alg};
 use crate::kex::{EXTENSION_SUPPORT_AS_CLIENT, KexCause, SessionKexState};
+use crate::keys::PrivateKeyWithHashAlg;
 use crate::{ChannelOpenFailure, map_err, msg};
 
 /// A connected server session. This type is unique to a client.
@@ -1118,7 +1122,10 @@ impl Session {
                         msg::CHANNEL_OPEN_FAILURE.encode(&mut enc.write)?;
                         pending.recipient_channel.encode(&mut enc.write)?;
                         reason.code().encode(&mut enc.write)?;
-                        reason.description().encode(&mut enc.write)?;
+                        match &pending.description {
+                            Some(description) => description.as_str().encode(&mut enc.write)?,
+                            None => reason.description().encode(&mut enc.write)?,
+                        }
                         "en".encode(&mut enc.write)?;
                     });
                 }
@@ -1508,6 +1515,78 @@ impl Session {
     /// So it usually is fine to convert it to a [`String`] using [`String::from_utf8_lossy`]
     pub fn remote_sshid(&self) -> &[u8] {
         &self.common.remote_sshid
+    }
+
+    /// The session identifier (RFC 4253 section 7.2); none before the first key exchange.
+    pub fn session_id(&self) -> Option<&[u8]> {
+        self.common.encrypted.as_ref().map(|enc| enc.session_id.as_ref())
+    }
+
+    /// Tells the client all host keys of the configuration (`hostkeys-00@openssh.com`, section 2.5 of OpenSSH's
+    /// PROTOCOL), so that it can learn those that it does not know yet, and have them proven.
+    ///
+    /// To be called when the client has sent something after its authentication, in
+    /// [`Handler::channel_open_session`] for example: before, compression may still have to begin.
+    pub fn announce_host_keys(&mut self) -> Result<(), Error> {
+        if let Some(ref mut enc) = self.common.encrypted {
+            let keys = self.common.config.keys.iter().map(|key| key.public_key().to_bytes());
+            let keys = keys.collect::<Result<Vec<_>, _>>()?;
+            push_packet!(enc.write, {
+                msg::GLOBAL_REQUEST.encode(&mut enc.write)?;
+                "hostkeys-00@openssh.com".encode(&mut enc.write)?;
+                0u8.encode(&mut enc.write)?;
+                for key in &keys {
+                    key.encode(&mut enc.write)?;
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Answers `hostkeys-prove-00@openssh.com` (section 2.5 of OpenSSH's PROTOCOL): a signature by each of the host keys
+    /// that are asked for. None where one of them is not ours, or more are asked for than there are.
+    pub(crate) fn prove_host_keys(&self, asked: &mut impl Reader) -> Result<Option<Vec<u8>>, Error> {
+        let Some(enc) = self.common.encrypted.as_ref() else {
+            return Ok(None);
+        };
+        let ours = &self.common.config.keys;
+        let mut proofs = Vec::new();
+        for n in 0.. {
+            if asked.is_finished() {
+                break;
+            }
+            let blob = bytes::Bytes::decode(asked)?;
+            let key = ours.iter().find(|key| key.public_key().to_bytes().is_ok_and(|ours| ours == blob));
+            let (Some(key), true) = (key, n < ours.len()) else {
+                return Ok(None);
+            };
+            let mut signed = crate::CryptoVec::new();
+            "hostkeys-prove-00@openssh.com".encode(&mut signed)?;
+            enc.session_id.as_ref().encode(&mut signed)?;
+            blob[..].encode(&mut signed)?;
+            let hash = key.algorithm().is_rsa().then(|| self.rsa_hash());
+            let key = PrivateKeyWithHashAlg::new(Arc::new(key.clone()), hash);
+            sign_with_hash_alg(&key, &signed)?.encode(&mut proofs)?;
+        }
+        Ok((!proofs.is_empty()).then_some(proofs))
+    }
+
+    /// The hash by which an RSA key signs for this client: that of the first RSA algorithm in its list of host key
+    /// algorithms that we have too, which is the negotiated one where an RSA key was negotiated.
+    fn rsa_hash(&self) -> HashAlg {
+        let exchange = self.common.encrypted.as_ref().and_then(|enc| enc.exchange.as_ref());
+        let mut lists = exchange.and_then(|exchange| exchange.client_kex_init.get(17..)).unwrap_or_default();
+        let (Ok(_kex), Ok(theirs)) = (NameList::decode(&mut lists), NameList::decode(&mut lists)) else {
+            return HashAlg::Sha512;
+        };
+        let hash = |name: &String| match name.strip_suffix("-cert-v01@openssh.com").unwrap_or(name) {
+            "rsa-sha2-512" => Some(HashAlg::Sha512),
+            "rsa-sha2-256" => Some(HashAlg::Sha256),
+            _ => None,
+        };
+        let ours = &self.common.config.preferred.key;
+        let common = |hash: &HashAlg| ours.contains(&Algorithm::Rsa { hash: Some(*hash) });
+        theirs.iter().filter_map(hash).find(common).unwrap_or(HashAlg::Sha512)
     }
 
     pub(crate) fn maybe_send_ext_info(&mut self) -> Result<(), Error> {
