@@ -86,7 +86,9 @@ async fn rsa_keys_are_proven_by_sha_2() {
         ("ssh-ed25519,rsa-sha2-256", &ed25519),
         ("ssh-ed25519,rsa-sha2-512", &ed25519),
     ] {
-        let client = learner(&gateway, &entry(&gateway, knows)).option(&format!("HostKeyAlgorithms={algorithms}"));
+        // With compression, which begins in the moment before the keys are told.
+        let client = learner(&gateway, &entry(&gateway, knows)).option("Compression=yes");
+        let client = client.option(&format!("HostKeyAlgorithms={algorithms}"));
         let ran = client.batch("ls\n").await;
         assert!(ran.success, "{algorithms}: {}", ran.output);
         assert!(has(client.folder(), &one) && has(client.folder(), &two), "{algorithms}: {}", ran.output);
