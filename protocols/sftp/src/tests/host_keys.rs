@@ -49,6 +49,8 @@ async fn all_keys_are_told_once_and_proven() {
         let refused = timeout(PATIENCE, handle.hostkeys_prove(refused)).await.unwrap();
         assert!(refused.is_err(), "a key that is not there, or more than there are");
     }
+    let unknown = timeout(PATIENCE, handle.send_global_request("hostkeys-prove-01@openssh.com", b"", true));
+    assert!(matches!(unknown.await.unwrap(), Err(russh::Error::RequestDenied)));
     // The connection is as good as before.
     timeout(PATIENCE, handle.hostkeys_prove(keys)).await.unwrap().unwrap();
     drop((first, second, handle));
