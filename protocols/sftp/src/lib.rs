@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `config`, `algorithms`, `host_key`, `host_keys`, `host_certificate` | settings, algorithms, keys in files, and who is told of them |
 //! | `certificate`, `hardware_key`, [`krl`] | user certificates, the touch of hardware keys, and what is revoked |
-//! | `connection`, `wire`, `greeting`, `flow` | one SSH connection: its times, its socket, what the client says of itself, back-pressure |
+//! | `connection`, `wire`, `greeting`, `flow`, `window` | one SSH connection: its times, its socket, what the client says of itself, back-pressure |
 //! | `handler`, `auth`, `channel`, `refusal` | russh's callbacks: logins and channels; all else is refused |
 //! | [`codec`] | packets as pure functions over bytes |
 //! | `session` | one SFTP session over any stream of bytes; `session::verbs` has the requests, one verb a file |
@@ -41,6 +41,7 @@ mod refusal;
 mod scp;
 mod session;
 pub mod status;
+mod window;
 mod wire;
 
 use std::any::Any;
