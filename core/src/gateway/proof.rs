@@ -11,7 +11,7 @@ use super::inner::{Inner, held};
 use crate::error::Result;
 use crate::identity::{
     AuthMethod, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Protocol, PublicKey, Revocations, ScopeSet,
-    Tenant, UserCertificate, hash_key, parse_key_file,
+    Tenant, UserCertificate, hash_key, lies_in, parse_key_file,
 };
 use crate::path::VirtualPath;
 
@@ -50,9 +50,9 @@ impl Proof {
     }
 }
 
-/// `::ffff:192.0.2.7` is 192.0.2.7.
+/// No network at all: from everywhere.
 pub(super) fn allowed_from(networks: &[IpNet], ip: IpAddr) -> bool {
-    networks.is_empty() || networks.iter().any(|network| network.contains(&ip.to_canonical()))
+    networks.is_empty() || networks.iter().any(|network| lies_in(*network, ip))
 }
 
 /// Whether a login may come by this protocol and from this address.

@@ -36,7 +36,7 @@ pub(crate) use places::{Place, Places};
 pub use public_key::PublicKey;
 pub use require::{Factor, FactorSet, Progress, Require};
 pub use session::{AuthMethod, Session};
-pub use source::source_of;
+pub use source::{lies_in, source_of, unmapped};
 pub use throttle::{Throttle, ThrottleLimits};
 pub(crate) use totp::Codes;
 pub use totp::{check_totp_secret, generate_totp_secret};
