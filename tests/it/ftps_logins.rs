@@ -67,6 +67,27 @@ async fn a_code_comes_by_acct() {
     assert_eq!(inside[0]["auth_method"], "password+totp", "{logins:?}");
 }
 
+/// A restart does not give used codes back, and neither does the end of the process by force.
+#[tokio::test]
+async fn a_code_counts_once_over_restarts() {
+    let lines = "require = \"password+totp\"\ntotp_secret = \"env:CODE01_SECRET\"";
+    let mut plan = Plan::new(Ledger::Sqlite).partner_login("code01", lines);
+    plan.env.push(("CODE01_SECRET".to_owned(), SECRET.to_owned()));
+    let mut gateway = plan.start().await;
+    let enter = async |gateway: &Gateway, code: &str| {
+        let mut client = secured(gateway).await;
+        assert_eq!(client.code("USER code01").await, 331);
+        assert_eq!(client.code(&format!("PASS {PASSWORD}")).await, 332);
+        client.code(&format!("ACCT {code}")).await
+    };
+    // It lasts for the next half minute in any case, so that what is refused is the second use.
+    let code = code_of_now();
+    assert_eq!(enter(&gateway, &code).await, 230);
+    gateway.kill().await;
+    gateway.start().await;
+    assert_eq!(enter(&gateway, &code).await, 530, "used before the restart");
+}
+
 #[tokio::test]
 async fn what_ftps_cannot_ask_for_is_refused() {
     let gateway = Plan::new(Ledger::Sqlite).partner_login("both01", "require = \"publickey+password\"").start().await;

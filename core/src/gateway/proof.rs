@@ -8,12 +8,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use time::OffsetDateTime;
 
 use super::inner::{Inner, held};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::identity::{
     AuthMethod, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Protocol, PublicKey, Revocations, ScopeSet,
     Tenant, UserCertificate, hash_key, lies_in, parse_key_file,
 };
 use crate::path::VirtualPath;
+use crate::ports::Durability;
+use crate::records::now;
 
 /// Key files whose wrong lines were complained of are remembered up to here: one complaint each will do.
 const MAX_COMPLAINTS: usize = 1000;
@@ -115,8 +117,8 @@ impl Inner {
                 Some(found) => believes(found, certificate, peer).await,
                 None => false,
             },
-            Credential::Code { code, .. } => match wanted.and_then(|f| f.login.totp_secret.as_ref()) {
-                Some(secret) => self.takes_code(counted, secret, code)?,
+            Credential::Code { code, .. } => match wanted {
+                Some(found) => self.takes_code(found, counted, code).await?,
                 None => false,
             },
             Credential::ApiKey(_) => false,
@@ -124,9 +126,26 @@ impl Inner {
         Ok(wanted.filter(|_| right).map(|found| Proof::Factor { found: found.clone(), factor }))
     }
 
-    fn takes_code(&self, counted: &str, secret: &SecretString, code: &SecretString) -> Result<bool> {
-        let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
-        self.codes.take(counted, secret, code, now)
+    /// Whether this is a code of the login's that was not used before. Using it is a transaction of its own, and durable
+    /// before anybody is let in by it: neither another node nor a restart takes it again.
+    async fn takes_code(&self, found: &LoginMatch, counted: &str, code: &SecretString) -> Result<bool> {
+        let Some(secret) = &found.login.totp_secret else { return Ok(false) };
+        let at = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
+        let Some(step) = self.codes.step(counted, secret, code, at)? else { return Ok(false) };
+        let step = i64::try_from(step).map_err(Error::internal)?;
+        let (tenant, login) = (found.tenant.id.clone(), found.login.username.clone());
+        let fresh = self
+            .write(Durability::Disk, move |tx| {
+                let (tenant, login) = (tenant.clone(), login.clone());
+                Box::pin(async move { tx.use_code(&tenant, &login, step, now()).await })
+            })
+            .await?;
+        if fresh {
+            self.codes.taken(counted);
+        } else {
+            self.codes.replayed(counted);
+        }
+        Ok(fresh)
     }
 
     /// Whether this key would bring the login on.
