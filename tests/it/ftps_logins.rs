@@ -67,6 +67,35 @@ async fn a_code_comes_by_acct() {
     assert_eq!(inside[0]["auth_method"], "password+totp", "{logins:?}");
 }
 
+/// The client hears what it hears for every login that is not right; the operator is told at the start, and the trail says why.
+#[tokio::test]
+async fn a_name_of_two_tenants_is_told_to_the_operator() {
+    let rule = |identity: &str, username: &str| {
+        format!(
+            "[[tenant.mapping]]\nid = \"branches\"\nusername = \"{username}\"\nidentity = \"{identity}\"\n\
+             protocols = [\"sftp\", \"ftps\"]\nauthorized_keys_file = \"keys\"\n"
+        )
+    };
+    let plan =
+        Plan::new(Ledger::Sqlite).acme(&rule("edi-partner", "branch-[0-9]{3}")).other(&rule("other-app", "[a-z]+-0.."));
+    let gateway = plan.start().await;
+    assert!(gateway.log().contains("know the same names, like `branch-0"), "{}", gateway.log());
+    let mut client = secured(&gateway).await;
+    let mut said = Vec::new();
+    for name in ["branch-001", "nobody"] {
+        assert_eq!(client.code(&format!("USER {name}")).await, 331);
+        said.push(client.say(&format!("PASS {PASSWORD}")).await);
+    }
+    assert_eq!(said[0], said[1], "the client learns nothing of it");
+    let ledger = rusqlite::Connection::open(gateway.data().join("causeway.db")).unwrap();
+    let reason = |login: &str| -> String {
+        let sql = "SELECT CAST(body AS TEXT) FROM audit_entries WHERE login = ?1 AND outcome <> 'ok'";
+        ledger.query_row(sql, (login,), |row| row.get(0)).unwrap()
+    };
+    assert!(reason("branch-001").contains("one of several tenants (`acme`, `other`)"), "{}", reason("branch-001"));
+    assert!(!reason("nobody").contains("several"), "{}", reason("nobody"));
+}
+
 /// A restart does not give used codes back, and neither does the end of the process by force.
 #[tokio::test]
 async fn a_code_counts_once_over_restarts() {

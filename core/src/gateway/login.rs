@@ -295,8 +295,26 @@ impl Inner {
         held(&self.refusals).is_first(login, claim.ip, pause, Instant::now())
     }
 
+    /// Why a login is refused, for the trail. The client hears the same for every reason; who reads the trail is to see that a
+    /// name was not unknown but meant several.
+    fn reason(&self, claim: &Claim, error: &Error) -> Error {
+        if claim.found.is_some() || claim.method == AuthMethod::ApiKey || error.kind() != ErrorKind::Unauthenticated {
+            return error.clone();
+        }
+        let tenants = self.directory.claimants(&claim.name);
+        if tenants.len() < 2 {
+            return error.clone();
+        }
+        let tenants = tenants.iter().map(|tenant| &***tenant).collect::<Vec<_>>().join("`, `");
+        Error::new(
+            ErrorKind::Unauthenticated,
+            format!("the name is one of several tenants (`{tenants}`); the client has to add `@` and its tenant to it"),
+        )
+    }
+
     async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {
-        let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login).failed(error);
+        let mut facts =
+            Facts::of_peer(peer, &self.settings.node, Operation::Login).failed(&self.reason(claim, error));
         facts.status = Status::Denied;
         facts.login = (claim.method != AuthMethod::ApiKey).then(|| claim.name.clone());
         facts.auth_method = Some(claim.method);

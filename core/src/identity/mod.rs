@@ -4,7 +4,9 @@
 mod authorized_keys;
 mod certificate;
 mod directory;
+mod directory_error;
 mod mapping;
+mod overlap;
 mod penalty;
 mod permission;
 mod places;
@@ -27,8 +29,10 @@ use time::OffsetDateTime;
 
 pub use authorized_keys::{AuthorizedKey, KeyLineError, parse_key_file};
 pub use certificate::{CertificateRefusal, CertificateRules, Revocations, UserCertificate};
-pub use directory::{Directory, DirectoryError, KeyMatch, LoginMatch};
+pub use directory::{Directory, KeyMatch, LoginMatch};
+pub use directory_error::DirectoryError;
 pub use mapping::{Mapping, MappingError, NamePattern, PathTemplate};
+pub use overlap::{Automaton, SharedName};
 pub use penalty::{Offence, Overflow, Penalties, PenaltyLimits};
 pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
 pub use places::SessionLimits;
