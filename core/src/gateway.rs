@@ -2,6 +2,7 @@
 //! and throttle code whatever protocol asked, and leaves the same audit entry and events.
 
 mod access;
+mod claim;
 mod inner;
 mod login;
 mod parts;

@@ -1,17 +1,16 @@
 //! What a credential proves.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use time::OffsetDateTime;
 
+use super::claim::{Claim, allowed_from};
 use super::inner::{Inner, held};
 use crate::error::{Error, Result};
 use crate::identity::{
     AuthMethod, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Protocol, PublicKey, Revocations, ScopeSet,
-    Tenant, UserCertificate, hash_key, lies_in, parse_key_file,
+    Tenant, UserCertificate, hash_key, parse_key_file,
 };
 use crate::path::VirtualPath;
 use crate::ports::Durability;
@@ -52,20 +51,6 @@ impl Proof {
     }
 }
 
-/// No network at all: from everywhere.
-pub(super) fn allowed_from(networks: &[IpNet], ip: IpAddr) -> bool {
-    networks.is_empty() || networks.iter().any(|network| lies_in(*network, ip))
-}
-
-/// Whether a login may come by this protocol and from this address.
-fn may_come(found: &LoginMatch, peer: &Peer) -> bool {
-    let by = match peer.protocol {
-        Protocol::Scp => Protocol::Sftp,
-        other => other,
-    };
-    found.login.protocols.contains(&by) && allowed_from(&found.login.allow_from, peer.ip)
-}
-
 /// What the tenant has revoked; none where that cannot be said.
 async fn revocations(tenant: &Tenant) -> Option<Arc<Revocations>> {
     match tenant.certificates.revocations.current().await {
@@ -93,32 +78,31 @@ async fn believes(found: &LoginMatch, certificate: &UserCertificate, peer: &Peer
 }
 
 impl Inner {
-    /// What the credential proves; none: nothing. `found` is the login that it names, `proven` what that has proven before.
-    /// Every way to nothing takes the same time, as far as it can be measured from outside.
-    pub(crate) async fn prove(
+    /// What the credential proves; none: nothing. `proven` is what the login has proven before. Every way to nothing takes the
+    /// same time, as far as it can be measured from outside.
+    pub(super) async fn prove(
         &self,
         credential: &Credential,
-        counted: &str,
-        found: Option<&LoginMatch>,
+        claim: &Claim,
         proven: FactorSet,
         peer: &Peer,
     ) -> Result<Option<Proof>> {
         let Some(factor) = credential.factor() else { return Ok(self.prove_api_key(credential, peer)) };
-        let wanted = found.filter(|found| may_come(found, peer) && found.login.require.next(proven).has(factor));
+        let wanted = claim.wanted(factor, proven, peer);
         let right = match credential {
             Credential::Password { password, .. } => {
                 // An unknown login, or one that may not come this way, costs as much time as a wrong password.
                 let hash = wanted.and_then(|found| found.login.password_hash.as_ref());
-                let unthrottled = || self.throttle.check(counted, peer.ip.to_canonical()).is_ok();
+                let unthrottled = || self.throttle.check(&claim.counted, claim.ip).is_ok();
                 self.verifier.verify_while(hash, password, unthrottled).await
             }
-            Credential::PublicKey { key, .. } => self.holds_key(found, key, proven, peer).await,
+            Credential::PublicKey { key, .. } => self.holds_key(claim, key, proven, peer).await,
             Credential::Certificate { certificate, .. } => match wanted {
                 Some(found) => believes(found, certificate, peer).await,
                 None => false,
             },
             Credential::Code { code, .. } => match wanted {
-                Some(found) => self.takes_code(found, counted, code).await?,
+                Some(found) => self.takes_code(found, &claim.counted, code).await?,
                 None => false,
             },
             Credential::ApiKey(_) => false,
@@ -149,16 +133,8 @@ impl Inner {
     }
 
     /// Whether this key would bring the login on.
-    pub(crate) async fn holds_key(
-        &self,
-        found: Option<&LoginMatch>,
-        key: &PublicKey,
-        proven: FactorSet,
-        peer: &Peer,
-    ) -> bool {
-        let wanted =
-            |found: &&LoginMatch| may_come(found, peer) && found.login.require.next(proven).has(Factor::PublicKey);
-        let Some(found) = found.filter(wanted) else { return false };
+    pub(super) async fn holds_key(&self, claim: &Claim, key: &PublicKey, proven: FactorSet, peer: &Peer) -> bool {
+        let Some(found) = claim.wanted(Factor::PublicKey, proven, peer) else { return false };
         match revocations(&found.tenant).await {
             Some(revoked) if !revoked.revokes_key(key) => {}
             _ => return false,
