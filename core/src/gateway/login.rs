@@ -124,7 +124,7 @@ impl Inner {
         progress.bind(&claim.name);
         let proof = match self.throttle.check(&claim.counted, claim.ip) {
             Err(throttled) => Err(throttled),
-            Ok(()) => self.prove(credential, claim, progress.proven(), peer).await,
+            Ok(()) => self.prove(credential, claim, progress, peer).await,
         };
         // Guesses that were all let in before the first one failed: the limit holds for them too.
         let proof = proof.and_then(|proof| self.throttle.check(&claim.counted, claim.ip).map(|()| proof));

@@ -9,8 +9,8 @@ use super::claim::{Claim, allowed_from};
 use super::inner::{Inner, held};
 use crate::error::{Error, Result};
 use crate::identity::{
-    AuthMethod, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Protocol, PublicKey, Revocations, ScopeSet,
-    Tenant, UserCertificate, hash_key, parse_key_file,
+    AuthMethod, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Progress, Protocol, PublicKey, Revocations,
+    ScopeSet, Tenant, UserCertificate, hash_key, parse_key_file,
 };
 use crate::path::VirtualPath;
 use crate::ports::Durability;
@@ -78,23 +78,24 @@ async fn believes(found: &LoginMatch, certificate: &UserCertificate, peer: &Peer
 }
 
 impl Inner {
-    /// What the credential proves; none: nothing. `proven` is what the login has proven before. Every way to nothing takes the
+    /// What the credential proves; none: nothing. `progress` says what the login has proven before, and takes what is waited. Every way to nothing takes the
     /// same time, as far as it can be measured from outside.
     pub(super) async fn prove(
         &self,
         credential: &Credential,
         claim: &Claim,
-        proven: FactorSet,
+        progress: &Progress,
         peer: &Peer,
     ) -> Result<Option<Proof>> {
         let Some(factor) = credential.factor() else { return Ok(self.prove_api_key(credential, peer)) };
+        let proven = progress.proven();
         let wanted = claim.wanted(factor, proven, peer);
         let right = match credential {
             Credential::Password { password, .. } => {
                 // An unknown login, or one that may not come this way, costs as much time as a wrong password.
                 let hash = wanted.and_then(|found| found.login.password_hash.as_ref());
                 let unthrottled = || self.throttle.check(&claim.counted, claim.ip).is_ok();
-                self.verifier.verify_while(hash, password, unthrottled).await
+                self.verifier.verify_while(hash, password, unthrottled, progress.queue()).await
             }
             Credential::PublicKey { key, .. } => self.holds_key(claim, key, proven, peer).await,
             Credential::Certificate { certificate, .. } => match wanted {

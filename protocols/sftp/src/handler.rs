@@ -29,7 +29,8 @@ pub(crate) struct Callbacks {
 impl Callbacks {
     /// For this connection, on which a login may fail this often.
     pub(crate) fn new(connection: Arc<Connection>, banner: Option<String>, max_auth_tries: usize) -> Self {
-        Self { connection, banner, attempt: Attempt::new(max_auth_tries), opened: 0, purposes: HashSet::new() }
+        let attempt = Attempt::new(max_auth_tries, connection.queue().clone());
+        Self { connection, banner, attempt, opened: 0, purposes: HashSet::new() }
     }
 
     /// Gives the channel its purpose (see [`channel::Purpose`]); false where it has one already.
