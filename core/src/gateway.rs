@@ -7,6 +7,7 @@ mod inner;
 mod login;
 mod parts;
 mod proof;
+mod remembered;
 mod trail;
 
 use std::net::IpAddr;

@@ -271,7 +271,7 @@ impl Inner {
     /// Makes the folders that a session's view and home stand on, where they are missing (SEMANTICS, "Names and views").
     async fn ensure_view(&self, session: &Session) -> Result<()> {
         let key = (session.tenant.id.clone(), session.identity.id.clone(), session.home.as_str().to_owned());
-        if held(&self.ensured).contains(&key) {
+        if held(&self.ensured).has(&key) {
             return Ok(());
         }
         let mut folders: Vec<VirtualPath> = session.identity.view.entries().iter().map(|e| e.path.clone()).collect();
@@ -296,7 +296,7 @@ impl Inner {
             })
         })
         .await?;
-        held(&self.ensured).insert(key);
+        held(&self.ensured).add_anyway(key);
         Ok(())
     }
 

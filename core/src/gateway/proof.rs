@@ -16,9 +16,6 @@ use crate::path::VirtualPath;
 use crate::ports::Durability;
 use crate::records::now;
 
-/// Key files whose wrong lines were complained of are remembered up to here: one complaint each will do.
-const MAX_COMPLAINTS: usize = 1000;
-
 /// What a credential proved.
 pub(crate) enum Proof {
     /// One thing of a login; whether that is enough is another question.
@@ -165,8 +162,7 @@ impl Inner {
     }
 
     fn may_complain(&self, path: &str) -> bool {
-        let mut complaints = held(&self.complaints);
-        complaints.len() < MAX_COMPLAINTS && complaints.insert(path.to_owned())
+        held(&self.complaints).add(path.to_owned())
     }
 
     fn prove_api_key(&self, credential: &Credential, peer: &Peer) -> Option<Proof> {
