@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_api::{ApiConfig, ConnectionInfo, OpsFront};
-use causeway_core::identity::{Directory, SessionLimits, ThrottleLimits};
+use causeway_core::identity::{Directory, ThrottleLimits};
 use causeway_core::ports::{BlobStore, Ledger};
 use causeway_core::{Gateway, Parts, Settings};
 use causeway_sftp::{HostKey, SftpConfig};
@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::certificate;
 use crate::config::Config;
 use crate::config::database::Place;
+use crate::config::limits::Limits;
 use crate::config::node::host_name;
 use crate::config::sftp::Sftp;
 use crate::config::storage::Kind;
@@ -88,7 +89,7 @@ where
     let ledger = open_ledger(&config).await?;
     let storages = open_storages(&config, data_dir.installation()).await?;
     let (grace, ledger_min_free) = (config.shutdown_grace, config.database.min_free);
-    let sftp_door = config.sftp.as_ref().map(|sftp| sftp_door(sftp, config.limits.sessions));
+    let sftp_door = config.sftp.as_ref().map(|sftp| sftp_door(sftp, &config.limits));
     let sftp_config = config.sftp.as_ref().map(|sftp| SftpConfig {
         host_keys: host_keys.clone(),
         host_certificates: host_certificates.clone(),
@@ -202,11 +203,11 @@ fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {
 
 /// Whom SFTP lets in. One source may have a few more connections than sessions, so that the one too many hears why it is
 /// refused.
-fn sftp_door(sftp: &Sftp, sessions: SessionLimits) -> Door {
-    let per_source = sessions.per_address.map_or(usize::MAX, |sessions| sessions as usize);
+fn sftp_door(sftp: &Sftp, limits: &Limits) -> Door {
+    let per_source = limits.sessions.per_address.map_or(usize::MAX, |sessions| sessions as usize);
     Door {
         per_source: per_source.saturating_add(sftp.max_startups.full as usize),
-        startups: Some(Startups::new(sftp.max_startups)),
+        startups: Some(Startups::new(sftp.max_startups, &limits.penalties.exempt)),
         // OpenSSH's words; lines before the identification are for this (RFC 4253 section 4.2).
         refusal: "Not allowed at this time\r\n",
         ..Door::new(sftp.max_sessions as usize)

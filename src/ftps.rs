@@ -35,7 +35,7 @@ pub fn settings(config: &Config) -> Option<Settings> {
     let door = Door {
         // A few more than sessions, so that the one too many hears why it is refused.
         per_source: per_source.saturating_add(ftps.max_startups.full as usize),
-        startups: Some(Startups::new(ftps.max_startups)),
+        startups: Some(Startups::new(ftps.max_startups, &config.limits.penalties.exempt)),
         ..Door::new(ftps.max_sessions as usize)
     };
     let front = FtpsConfig {

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use causeway_core::identity::Revocations;
@@ -16,6 +16,9 @@ use causeway_sftp::krl;
 
 /// A file that was changed less than this before it was read may be changed again within the same tick of its clock.
 const TICK: Duration = Duration::from_secs(2);
+/// How long it is remembered that the lists cannot be used, as long as they look the same: whoever offers key after key must
+/// not make the gateway read a large broken list for each of them.
+const BROKEN: Duration = Duration::from_secs(1);
 
 /// The lists of one tenant.
 #[derive(Clone, Debug)]
@@ -31,7 +34,15 @@ struct Lists {
 #[derive(Debug)]
 struct Read {
     stamps: Vec<Stamp>,
-    revoked: Arc<Revocations>,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    /// All lists together.
+    Whole(Arc<Revocations>),
+    /// One of them cannot be used, as was found at this moment.
+    Broken(Error, Instant),
 }
 
 /// What tells that a file is the one that was read.
@@ -80,20 +91,35 @@ impl RevocationSource for RevokedKeys {
 
 impl Lists {
     fn current(&self) -> Result<Arc<Revocations>> {
+        self.current_by(read_list, Instant::now())
+    }
+
+    fn current_by(&self, read_list: impl Fn(&Path) -> Result<Revocations>, at: Instant) -> Result<Arc<Revocations>> {
         // Held while reading, so that many logins at once read a new list once.
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = self.files.iter().map(|path| Stamp::of(path)).collect::<Result<Vec<_>>>()?;
-        if let Some(read) = read.as_ref().filter(|read| read.stamps == stamps) {
-            return Ok(read.revoked.clone());
+        match read.as_ref().filter(|read| read.stamps == stamps).map(|read| &read.outcome) {
+            Some(Outcome::Whole(revoked)) => return Ok(revoked.clone()),
+            Some(Outcome::Broken(error, since)) if at.saturating_duration_since(*since) < BROKEN => {
+                return Err(error.clone());
+            }
+            Some(Outcome::Broken(..)) | None => {}
         }
         let now = SystemTime::now();
         let mut revoked = Revocations::default();
         for path in &self.files {
-            revoked.extend(read_list(path)?);
+            match read_list(path) {
+                Ok(more) => revoked.extend(more),
+                Err(error) => {
+                    *read = Some(Read { stamps, outcome: Outcome::Broken(error.clone(), at) });
+                    return Err(error);
+                }
+            }
         }
         let revoked = Arc::new(revoked);
         // The stamps are older than what was read: a change in between is found the next time.
-        *read = stamps.iter().all(|stamp| stamp.is_settled(now)).then(|| Read { stamps, revoked: revoked.clone() });
+        let settled = stamps.iter().all(|stamp| stamp.is_settled(now));
+        *read = settled.then(|| Read { stamps, outcome: Outcome::Whole(revoked.clone()) });
         Ok(revoked)
     }
 }
@@ -144,6 +170,34 @@ mod tests {
         assert!(lists.current().await.is_err());
         std::fs::write(&two, "").unwrap();
         assert_eq!(revokes(&lists).await, [false, true]);
+    }
+
+    #[test]
+    fn a_broken_list_is_not_read_for_every_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+        std::fs::write(&one, ONE).unwrap();
+        std::fs::write(&two, "broken").unwrap();
+        let lists = Lists { files: vec![one, two.clone()], read: Mutex::default() };
+        let reads = std::cell::Cell::new(0);
+        let start = Instant::now();
+        let current = |milliseconds| {
+            let counted = |path: &Path| {
+                reads.set(reads.get() + 1);
+                read_list(path)
+            };
+            lists.current_by(counted, start + Duration::from_millis(milliseconds)).map_err(|error| error.to_string())
+        };
+        let why = current(0).unwrap_err();
+        assert!(why.contains("two: line 1 "), "{why}");
+        for key in 1..1000 {
+            assert_eq!(current(key).unwrap_err(), why, "closed, and for the same reason");
+        }
+        assert_eq!(reads.get(), 2, "each list once in the second");
+        assert_eq!(current(1000).unwrap_err(), why);
+        assert_eq!(reads.get(), 4, "and once more after it");
+        std::fs::write(&two, "# mended\n").unwrap();
+        assert!(current(1001).unwrap().revokes_key(&PublicKey::from_line(ONE).unwrap()), "a mended one counts at once");
     }
 
     #[tokio::test]

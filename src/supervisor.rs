@@ -162,9 +162,9 @@ impl Supervisor {
                         door.refuse(&stream);
                         continue;
                     };
-                    let startup = door.startups.as_ref().map(Startups::enter);
+                    let startup = door.startups.as_ref().map(|startups| startups.enter(peer.ip()));
                     if let Some(None) = startup {
-                        tracing::debug!(protocol, %peer, "a connection was dropped: too many are on their way to a login");
+                        tracing::debug!(protocol, %peer, "a connection was dropped: too many, of all or of its source, are on their way to a login");
                         door.refuse(&stream);
                         continue;
                     }
@@ -251,7 +251,7 @@ mod tests {
         let open = Arc::new(std::sync::atomic::AtomicBool::new(true));
         let asked = open.clone();
         let door = Door {
-            startups: Some(Startups::new(StartupLimits { begin: 1, percent: 100, full: 1 })),
+            startups: Some(Startups::new(StartupLimits { begin: 1, percent: 100, full: 1 }, &[])),
             admits: Some(Arc::new(move |_| asked.load(std::sync::atomic::Ordering::Acquire))),
             refusal: "not now",
             ..Door::new(8)
@@ -280,6 +280,36 @@ mod tests {
         open.store(false, std::sync::atomic::Ordering::Release);
         assert_eq!(told().await, "not now");
         drop((first, second));
+        supervisor.drain(Duration::from_secs(5), std::future::pending()).await;
+    }
+
+    #[tokio::test]
+    async fn one_source_does_not_keep_out_another_one() {
+        let supervisor = Supervisor::new();
+        let bound = bound().await;
+        let address = bound.addresses[0];
+        let limits = StartupLimits { begin: 40, percent: 100, full: 40 };
+        let door = Door { startups: Some(Startups::new(limits, &[])), refusal: "-", ..Door::new(100) };
+        supervisor.accept_by(bound, door, |mut stream, _, startup| async move {
+            let _ = stream.write_all(b"+").await;
+            let _ = stream.read(&mut [0]).await;
+            drop(startup);
+        });
+        let told = async |source: &str| {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+            let mut stream = socket.connect(address).await.unwrap();
+            (stream.read_u8().await.unwrap(), stream)
+        };
+        let mut held = Vec::new();
+        for _ in 0..10 {
+            let (said, stream) = told("127.0.0.1").await;
+            assert_eq!(said, b'+');
+            held.push(stream);
+        }
+        assert_eq!(told("127.0.0.1").await.0, b'-', "it has its part of the places");
+        assert_eq!(told("127.0.0.2").await.0, b'+', "the others have theirs");
+        drop(held);
         supervisor.drain(Duration::from_secs(5), std::future::pending()).await;
     }
 

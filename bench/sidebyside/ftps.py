@@ -75,6 +75,8 @@ def causeway(folder, options, name="causeway", binary=None):
     ).stdout.strip()
     (folder / "causeway.toml").write_text(
         f'data_dir = "{folder}/data"\n[ftps]\nlisten = ["127.0.0.1:0"]\nlisten_implicit = []\npassive_ports = "30000-39999"\n'
+        # All clients of the benchmark come from one address.
+        '[limits]\npenalty_exempt = ["127.0.0.0/8"]\n'
         f'[[storage]]\nname = "local"\nkind = "local"\nroot = "{folder}/content"\n'
         '[uploads]\nblob_grace = "0s"\n'
         '[[tenant]]\nid = "bench"\n[[tenant.mount]]\nat = "/"\nstorage = "local"\npath = "bench"\n'

@@ -2,10 +2,12 @@
 //! and throttle code whatever protocol asked, and leaves the same audit entry and events.
 
 mod access;
+mod claim;
 mod inner;
 mod login;
 mod parts;
 mod proof;
+mod remembered;
 mod trail;
 
 use std::net::IpAddr;

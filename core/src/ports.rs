@@ -117,6 +117,12 @@ pub trait Tx: Query {
     /// Adds to what an identity uses; may be negative.
     async fn add_usage(&mut self, tenant: &str, identity: &str, delta: i64) -> Result<()>;
 
+    /// Marks the code of this step (RFC 6238 section 4.2) as used by a login; false where it, or one of a later step, was
+    /// used before: each counts once (section 5.2). Where two transactions bring the same one, one of them gets false.
+    async fn use_code(&mut self, tenant: &str, login: &str, step: i64, now: Micros) -> Result<bool>;
+    /// Forgets codes that were used before this moment; how many.
+    async fn purge_codes(&mut self, before: Micros) -> Result<u64>;
+
     /// Adds a blob's row, live, with its first reference.
     async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()>;
     /// Takes one more reference, where the blob is live; `Conflict` where it is not.

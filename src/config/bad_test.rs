@@ -309,10 +309,11 @@ fn each_mistake_is_named_with_line_and_key() {
         ),
         // Limits of connections.
         (
-            "[limits]\nsessions_per_login = 0\npenalty_exempt = [\"here\"]",
+            "[limits]\nsessions_per_login = 0\npenalty_exempt = [\"here\", \"::ffff:192.0.2.0/24\"]",
             &[
                 "c.toml:16:1: error: limits.sessions_per_login: 0 is out of range; give 1 to 1000000",
                 "c.toml:17:20: error: limits.penalty_exempt: `here` is no network; write it like \"192.0.2.0/24\" or \"2001:db8::/32\"",
+                "c.toml:17:28: error: limits.penalty_exempt: `::ffff:192.0.2.0/24` goes beyond the IPv4 addresses that it is written with; write it like \"192.0.2.0/24\"",
             ],
         ),
         (

@@ -29,6 +29,8 @@ mod certificate_test;
 #[cfg(test)]
 mod good_test;
 #[cfg(test)]
+mod overlap_test;
+#[cfg(test)]
 mod sftp_test;
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use causeway_core::identity::PublicKey;
+use causeway_core::identity::{PublicKey, unmapped};
 use causeway_core::path::VirtualPath;
 use globset::{Glob, GlobBuilder};
 use ipnet::IpNet;
@@ -159,9 +159,13 @@ pub fn ports(text: &str) -> Parsed<RangeInclusive<u16>> {
 
 /// A network, or one address.
 pub fn network(text: &str) -> Parsed<IpNet> {
-    text.parse::<IpNet>()
+    let network = text
+        .parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| format!("`{text}` is no network; write it like \"192.0.2.0/24\" or \"2001:db8::/32\""))
+        .map_err(|_| format!("`{text}` is no network; write it like \"192.0.2.0/24\" or \"2001:db8::/32\""))?;
+    unmapped(network).ok_or_else(|| {
+        format!("`{text}` goes beyond the IPv4 addresses that it is written with; write it like \"192.0.2.0/24\"")
+    })
 }
 
 /// A path in a tree: absolute, normal (`/` or `/a/b`).

@@ -67,6 +67,56 @@ async fn a_code_comes_by_acct() {
     assert_eq!(inside[0]["auth_method"], "password+totp", "{logins:?}");
 }
 
+/// The client hears what it hears for every login that is not right; the operator is told at the start, and the trail says why.
+#[tokio::test]
+async fn a_name_of_two_tenants_is_told_to_the_operator() {
+    let rule = |identity: &str, username: &str| {
+        format!(
+            "[[tenant.mapping]]\nid = \"branches\"\nusername = \"{username}\"\nidentity = \"{identity}\"\n\
+             protocols = [\"sftp\", \"ftps\"]\nauthorized_keys_file = \"keys\"\n"
+        )
+    };
+    let plan =
+        Plan::new(Ledger::Sqlite).acme(&rule("edi-partner", "branch-[0-9]{3}")).other(&rule("other-app", "[a-z]+-0.."));
+    let gateway = plan.start().await;
+    assert!(gateway.log().contains("know the same names, like `branch-0"), "{}", gateway.log());
+    let mut client = secured(&gateway).await;
+    let mut said = Vec::new();
+    for name in ["branch-001", "nobody"] {
+        assert_eq!(client.code(&format!("USER {name}")).await, 331);
+        said.push(client.say(&format!("PASS {PASSWORD}")).await);
+    }
+    assert_eq!(said[0], said[1], "the client learns nothing of it");
+    let ledger = rusqlite::Connection::open(gateway.data().join("causeway.db")).unwrap();
+    let reason = |login: &str| -> String {
+        let sql = "SELECT CAST(body AS TEXT) FROM audit_entries WHERE login = ?1 AND outcome <> 'ok'";
+        ledger.query_row(sql, (login,), |row| row.get(0)).unwrap()
+    };
+    assert!(reason("branch-001").contains("one of several tenants (`acme`, `other`)"), "{}", reason("branch-001"));
+    assert!(!reason("nobody").contains("several"), "{}", reason("nobody"));
+}
+
+/// A restart does not give used codes back, and neither does the end of the process by force.
+#[tokio::test]
+async fn a_code_counts_once_over_restarts() {
+    let lines = "require = \"password+totp\"\ntotp_secret = \"env:CODE01_SECRET\"";
+    let mut plan = Plan::new(Ledger::Sqlite).partner_login("code01", lines);
+    plan.env.push(("CODE01_SECRET".to_owned(), SECRET.to_owned()));
+    let mut gateway = plan.start().await;
+    let enter = async |gateway: &Gateway, code: &str| {
+        let mut client = secured(gateway).await;
+        assert_eq!(client.code("USER code01").await, 331);
+        assert_eq!(client.code(&format!("PASS {PASSWORD}")).await, 332);
+        client.code(&format!("ACCT {code}")).await
+    };
+    // It lasts for the next half minute in any case, so that what is refused is the second use.
+    let code = code_of_now();
+    assert_eq!(enter(&gateway, &code).await, 230);
+    gateway.kill().await;
+    gateway.start().await;
+    assert_eq!(enter(&gateway, &code).await, 530, "used before the restart");
+}
+
 #[tokio::test]
 async fn what_ftps_cannot_ask_for_is_refused() {
     let gateway = Plan::new(Ledger::Sqlite).partner_login("both01", "require = \"publickey+password\"").start().await;

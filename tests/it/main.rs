@@ -20,6 +20,7 @@ mod bad_input;
 mod certificates;
 mod cli;
 mod clients;
+mod copies;
 mod crash;
 mod errors;
 mod faults;

@@ -1,6 +1,6 @@
 //! What every part of the gateway shares: the ports, the rules, and how an operation leaves its trail.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::future::BoxFuture;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::access::Place;
 use super::login::Refusals;
+use super::remembered::Remembered;
 use super::{Parts, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
@@ -25,6 +26,12 @@ use crate::transfer::{Pacer, UploadCore};
 /// Tenant, identity and home: what the folders of a view depend on.
 pub(crate) type ViewKey = (Arc<str>, Arc<str>, String);
 
+/// Key files whose faults were told are remembered up to here: one complaint each will do, and a rule makes as many names of files
+/// as clients like.
+const MAX_COMPLAINTS: usize = 1_000;
+/// Views whose folders are known to be there are remembered up to here: a rule makes a home for each name that it knows.
+const MAX_ENSURED: usize = 10_000;
+
 /// The shared part of a [`super::Gateway`].
 pub(crate) struct Inner {
     pub(crate) ledger: Arc<dyn Ledger>,
@@ -37,7 +44,7 @@ pub(crate) struct Inner {
     pub(crate) codes: Codes,
     pub(crate) keys: Arc<dyn KeySource>,
     /// Key files whose faults were told.
-    pub(crate) complaints: Mutex<HashSet<String>>,
+    pub(crate) complaints: Mutex<Remembered<String>>,
     pub(crate) penalties: Penalties,
     /// The sessions that are here.
     pub(crate) places: Arc<Places>,
@@ -54,7 +61,7 @@ pub(crate) struct Inner {
     /// When the downloads under way began.
     pub(crate) reads: Mutex<BTreeSet<(Micros, Uuid)>>,
     /// Views whose folders are known to be there: tenant, identity, home.
-    pub(crate) ensured: Mutex<HashSet<ViewKey>>,
+    pub(crate) ensured: Mutex<Remembered<ViewKey>>,
     /// When this process last gave a sign of life.
     pub(crate) last_sign: Mutex<Option<std::time::Instant>>,
     /// When a login that is turned away again and again was last put on record.
@@ -87,7 +94,7 @@ impl Inner {
             throttle: Throttle::new(settings.throttle),
             codes: Codes::new(settings.throttle),
             keys,
-            complaints: Mutex::default(),
+            complaints: Mutex::new(Remembered::new(MAX_COMPLAINTS)),
             penalties: Penalties::new(settings.penalties.clone()),
             places: Places::new(settings.sessions),
             ledger,
@@ -101,7 +108,7 @@ impl Inner {
             reaped: Mutex::new(Some(reaped)),
             uploads: Mutex::default(),
             reads: Mutex::default(),
-            ensured: Mutex::default(),
+            ensured: Mutex::new(Remembered::new(MAX_ENSURED)),
             last_sign: Mutex::default(),
             refusals: Mutex::default(),
             pacers: Mutex::default(),

@@ -6,18 +6,17 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::claim::Claim;
 use super::inner::{Inner, held};
-use super::proof::{Proof, Shown, allowed_from};
+use super::proof::{Proof, Shown};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::identity::{
-    AuthMethod, Credential, Factor, FactorSet, LoginMatch, Offence, Peer, Place, Progress, Protocol, PublicKey,
-    Session, hash_key, source_of,
+    AuthMethod, Credential, Factor, FactorSet, Peer, Place, Progress, Protocol, PublicKey, Session, source_of,
 };
 use crate::namespace::ensure_folder;
 use crate::path::VirtualPath;
@@ -28,9 +27,6 @@ use crate::records::now;
 fn refused() -> Error {
     Error::new(ErrorKind::Unauthenticated, "the login or its credential is not valid here")
 }
-
-/// The name under which failed API keys of an address are counted: what was sent is no login, and may be a secret.
-const API_KEYS: &str = "(api key)";
 
 /// A login that is turned away again and again is put on record at most this often.
 const REFUSALS_PAUSE: Duration = Duration::from_mins(1);
@@ -93,33 +89,11 @@ impl Refusals {
     }
 }
 
-/// Whom a caller says that he is.
-struct Claim {
-    /// As it was sent; of an API key none of it.
-    name: String,
-    method: AuthMethod,
-    /// The name that failures are counted under: one, however it is written.
-    counted: String,
-    /// Whether there is such a login; it may not be one that may come this way.
-    found: Option<LoginMatch>,
-    ip: IpAddr,
-}
-
-impl Claim {
-    /// Only what can be guessed counts as a failed login: nobody guesses a key, and clients show all that they have.
-    const fn is_guess(&self) -> bool {
-        match self.method {
-            AuthMethod::Login(proven) => !proven.has(Factor::PublicKey) && !proven.has(Factor::Certificate),
-            AuthMethod::ApiKey => true,
-        }
-    }
-}
-
 impl Inner {
     /// See [`super::Gateway::login`].
     pub(crate) async fn login(&self, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
         let claim = self.claim(&credential, peer);
-        match self.log_in(&mut Progress::new(), credential, peer).await? {
+        match self.step(&claim, &mut Progress::new(), &credential, peer).await? {
             Admission::In(session) => Ok(session),
             Admission::More(_) => {
                 let error = refused();
@@ -136,12 +110,21 @@ impl Inner {
         credential: Credential,
         peer: &Peer,
     ) -> Result<Admission> {
+        self.step(&self.claim(&credential, peer), progress, &credential, peer).await
+    }
+
+    async fn step(
+        &self,
+        claim: &Claim,
+        progress: &mut Progress,
+        credential: &Credential,
+        peer: &Peer,
+    ) -> Result<Admission> {
         self.require_open()?;
-        let claim = self.claim(&credential, peer);
         progress.bind(&claim.name);
         let proof = match self.throttle.check(&claim.counted, claim.ip) {
             Err(throttled) => Err(throttled),
-            Ok(()) => self.prove(&credential, &claim.counted, claim.found.as_ref(), progress.proven(), peer).await,
+            Ok(()) => self.prove(credential, claim, progress, peer).await,
         };
         // Guesses that were all let in before the first one failed: the limit holds for them too.
         let proof = proof.and_then(|proof| self.throttle.check(&claim.counted, claim.ip).map(|()| proof));
@@ -151,15 +134,15 @@ impl Inner {
                 let error = refused();
                 if claim.is_guess() {
                     self.throttle.failed(&claim.counted, claim.ip);
-                    self.put_refused_login(&claim, peer, &error).await;
-                } else if self.is_first_refusal(&claim) {
-                    self.put_refused_login(&claim, peer, &error).await;
+                    self.put_refused_login(claim, peer, &error).await;
+                } else if self.is_first_refusal(claim) {
+                    self.put_refused_login(claim, peer, &error).await;
                 }
                 return Err(error);
             }
             Err(error) => {
-                if error.kind() != ErrorKind::Throttled || self.is_first_refusal(&claim) {
-                    self.put_refused_login(&claim, peer, &error).await;
+                if error.kind() != ErrorKind::Throttled || self.is_first_refusal(claim) {
+                    self.put_refused_login(claim, peer, &error).await;
                 }
                 return Err(error);
             }
@@ -181,8 +164,8 @@ impl Inner {
         let place = match self.place(&proof, peer) {
             Ok(place) => place,
             Err(error) => {
-                if self.is_first_refusal(&claim) {
-                    self.put_refused_login(&claim, peer, &error).await;
+                if self.is_first_refusal(claim) {
+                    self.put_refused_login(claim, peer, &error).await;
                 }
                 return Err(error);
             }
@@ -197,15 +180,6 @@ impl Inner {
                 self.places.enter(&tenant.id, login, peer.ip).map(Some)
             }
             _ => Ok(None),
-        }
-    }
-
-    /// See [`super::Gateway::offence_of`].
-    pub(crate) fn offence_of(&self, login: &str, peer: &Peer) -> Offence {
-        match self.directory.find_login(login) {
-            None => Offence::InvalidUser,
-            Some(found) if !allowed_from(&found.login.allow_from, peer.ip) => Offence::RefuseConnection,
-            Some(_) => Offence::AuthFail,
         }
     }
 
@@ -236,31 +210,12 @@ impl Inner {
         Ok(session)
     }
 
-    fn claim(&self, credential: &Credential, peer: &Peer) -> Claim {
-        let ip = peer.ip.to_canonical();
-        match (credential, credential.factor(), credential.login()) {
-            (_, Some(factor), Some(login)) => {
-                let found = self.directory.find_login(login);
-                let counted = counted(login, found.as_ref());
-                Claim { name: login.to_owned(), method: AuthMethod::one(factor), counted, found, ip }
-            }
-            (Credential::ApiKey(key), ..) => {
-                // Counted per key that was sent, by a piece of its digest: one application with a wrong key must not
-                // lock out its neighbours behind the same address.
-                let digest = hash_key(key.expose_secret());
-                let name = format!("{API_KEYS} {}", hex::encode(digest.get(..8).unwrap_or_default()));
-                Claim { counted: name.clone(), name, method: AuthMethod::ApiKey, found: None, ip }
-            }
-            _ => Claim { name: String::new(), method: AuthMethod::ApiKey, counted: String::new(), found: None, ip },
-        }
-    }
-
     /// See [`super::Gateway::accepts_key`].
     pub(crate) async fn accepts_key(&self, progress: &mut Progress, login: &str, key: &PublicKey, peer: &Peer) -> bool {
         progress.bind(login);
-        let found = self.directory.find_login(login);
-        self.throttle.check(&counted(login, found.as_ref()), peer.ip.to_canonical()).is_ok()
-            && self.holds_key(found.as_ref(), key, Shown::Offered, progress.proven(), peer).await
+        let claim = self.claim_login(login, Factor::PublicKey, peer);
+        self.throttle.check(&claim.counted, claim.ip).is_ok()
+            && self.holds_key(&claim, key, Shown::Offered, progress.proven(), peer).await
     }
 
     async fn put_opened(&self, session: &Session) -> Result<()> {
@@ -296,7 +251,7 @@ impl Inner {
     }
 
     async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {
-        let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login).failed(error);
+        let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login).failed(&self.reason(claim, error));
         facts.status = Status::Denied;
         facts.login = (claim.method != AuthMethod::ApiKey).then(|| claim.name.clone());
         facts.auth_method = Some(claim.method);
@@ -316,7 +271,7 @@ impl Inner {
     /// Makes the folders that a session's view and home stand on, where they are missing (SEMANTICS, "Names and views").
     async fn ensure_view(&self, session: &Session) -> Result<()> {
         let key = (session.tenant.id.clone(), session.identity.id.clone(), session.home.as_str().to_owned());
-        if held(&self.ensured).contains(&key) {
+        if held(&self.ensured).has(&key) {
             return Ok(());
         }
         let mut folders: Vec<VirtualPath> = session.identity.view.entries().iter().map(|e| e.path.clone()).collect();
@@ -341,21 +296,13 @@ impl Inner {
             })
         })
         .await?;
-        held(&self.ensured).insert(key);
+        held(&self.ensured).add_anyway(key);
         Ok(())
     }
 
     /// Forgets which views are known to stand: a folder was moved or removed.
     pub(crate) fn forget_ensured(&self) {
         held(&self.ensured).clear();
-    }
-}
-
-/// The name that failures of a login are counted under.
-fn counted(name: &str, found: Option<&LoginMatch>) -> String {
-    match found {
-        Some(found) => format!("{}@{}", found.login.username, found.tenant.id),
-        None => name.to_owned(),
     }
 }
 

@@ -1,22 +1,20 @@
 //! What a credential proves.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use time::OffsetDateTime;
 
+use super::claim::{Claim, allowed_from};
 use super::inner::{Inner, held};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::identity::{
-    AuthMethod, AuthorizedKey, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Presence, Protocol,
+    AuthMethod, AuthorizedKey, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Presence, Progress, Protocol,
     PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, hash_key, parse_key_file,
 };
 use crate::path::VirtualPath;
-
-/// Key files whose wrong lines were complained of are remembered up to here: one complaint each will do.
-const MAX_COMPLAINTS: usize = 1000;
+use crate::ports::Durability;
+use crate::records::now;
 
 /// How far a client has come with a key.
 #[derive(Clone, Copy)]
@@ -57,20 +55,6 @@ impl Proof {
             expires: None,
         }
     }
-}
-
-/// `::ffff:192.0.2.7` is 192.0.2.7.
-pub(super) fn allowed_from(networks: &[IpNet], ip: IpAddr) -> bool {
-    networks.is_empty() || networks.iter().any(|network| network.contains(&ip.to_canonical()))
-}
-
-/// Whether a login may come by this protocol and from this address.
-fn may_come(found: &LoginMatch, peer: &Peer) -> bool {
-    let by = match peer.protocol {
-        Protocol::Scp => Protocol::Sftp,
-        other => other,
-    };
-    found.login.protocols.contains(&by) && allowed_from(&found.login.allow_from, peer.ip)
 }
 
 /// What the tenant has revoked; none where that cannot be said.
@@ -118,34 +102,34 @@ async fn believes(found: &LoginMatch, certificate: &UserCertificate, presence: O
 }
 
 impl Inner {
-    /// What the credential proves; none: nothing. `found` is the login that it names, `proven` what that has proven before.
-    /// Every way to nothing takes the same time, as far as it can be measured from outside.
-    pub(crate) async fn prove(
+    /// What the credential proves; none: nothing. `progress` says what the login has proven before, and takes what is waited. Every way to nothing takes the
+    /// same time, as far as it can be measured from outside.
+    pub(super) async fn prove(
         &self,
         credential: &Credential,
-        counted: &str,
-        found: Option<&LoginMatch>,
-        proven: FactorSet,
+        claim: &Claim,
+        progress: &Progress,
         peer: &Peer,
     ) -> Result<Option<Proof>> {
         let Some(factor) = credential.factor() else { return Ok(self.prove_api_key(credential, peer)) };
-        let wanted = found.filter(|found| may_come(found, peer) && found.login.require.next(proven).has(factor));
+        let proven = progress.proven();
+        let wanted = claim.wanted(factor, proven, peer);
         let right = match credential {
             Credential::Password { password, .. } => {
                 // An unknown login, or one that may not come this way, costs as much time as a wrong password.
                 let hash = wanted.and_then(|found| found.login.password_hash.as_ref());
-                let unthrottled = || self.throttle.check(counted, peer.ip.to_canonical()).is_ok();
-                self.verifier.verify_while(hash, password, unthrottled).await
+                let unthrottled = || self.throttle.check(&claim.counted, claim.ip).is_ok();
+                self.verifier.verify_while(hash, password, unthrottled, progress.queue()).await
             }
             Credential::PublicKey { key, presence, .. } => {
-                self.holds_key(found, key, Shown::Signed(*presence), proven, peer).await
+                self.holds_key(claim, key, Shown::Signed(*presence), proven, peer).await
             }
             Credential::Certificate { certificate, presence, .. } => match (wanted, certificate) {
                 (Some(found), Some(certificate)) => believes(found, certificate, *presence, peer).await,
                 _ => false,
             },
-            Credential::Code { code, .. } => match wanted.and_then(|f| f.login.totp_secret.as_ref()) {
-                Some(secret) => self.takes_code(counted, secret, code)?,
+            Credential::Code { code, .. } => match wanted {
+                Some(found) => self.takes_code(found, &claim.counted, code).await?,
                 None => false,
             },
             Credential::ApiKey(_) => false,
@@ -153,23 +137,38 @@ impl Inner {
         Ok(wanted.filter(|_| right).map(|found| Proof::Factor { found: found.clone(), factor }))
     }
 
-    fn takes_code(&self, counted: &str, secret: &SecretString, code: &SecretString) -> Result<bool> {
-        let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
-        self.codes.take(counted, secret, code, now)
+    /// Whether this is a code of the login's that was not used before. Using it is a transaction of its own, and durable
+    /// before anybody is let in by it: neither another node nor a restart takes it again.
+    async fn takes_code(&self, found: &LoginMatch, counted: &str, code: &SecretString) -> Result<bool> {
+        let Some(secret) = &found.login.totp_secret else { return Ok(false) };
+        let at = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
+        let Some(step) = self.codes.step(counted, secret, code, at)? else { return Ok(false) };
+        let step = i64::try_from(step).map_err(Error::internal)?;
+        let (tenant, login) = (found.tenant.id.clone(), found.login.username.clone());
+        let fresh = self
+            .write(Durability::Disk, move |tx| {
+                let (tenant, login) = (tenant.clone(), login.clone());
+                Box::pin(async move { tx.use_code(&tenant, &login, step, now()).await })
+            })
+            .await?;
+        if fresh {
+            self.codes.taken(counted);
+        } else {
+            self.codes.replayed(counted);
+        }
+        Ok(fresh)
     }
 
     /// Whether this key would bring the login on.
-    pub(crate) async fn holds_key(
+    pub(super) async fn holds_key(
         &self,
-        found: Option<&LoginMatch>,
+        claim: &Claim,
         key: &PublicKey,
         shown: Shown,
         proven: FactorSet,
         peer: &Peer,
     ) -> bool {
-        let wanted =
-            |found: &&LoginMatch| may_come(found, peer) && found.login.require.next(proven).has(Factor::PublicKey);
-        let Some(found) = found.filter(wanted) else { return false };
+        let Some(found) = claim.wanted(Factor::PublicKey, proven, peer) else { return false };
         match revocations(&found.tenant).await {
             Some(revoked) if !revoked.revokes_key(key) => {}
             _ => return false,
@@ -200,8 +199,7 @@ impl Inner {
     }
 
     fn may_complain(&self, path: &str) -> bool {
-        let mut complaints = held(&self.complaints);
-        complaints.len() < MAX_COMPLAINTS && complaints.insert(path.to_owned())
+        held(&self.complaints).add(path.to_owned())
     }
 
     fn prove_api_key(&self, credential: &Credential, peer: &Peer) -> Option<Proof> {

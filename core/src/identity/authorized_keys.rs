@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 use time::{Date, Month, PrimitiveDateTime, Time};
 
+use super::source::{lies_in, unmapped};
 use super::{Presence, PresenceDemand, PublicKey};
 
 /// Options that only take away, or give back, what is not here at all: forwarding, terminals, start-up files.
@@ -218,25 +219,13 @@ impl Source {
 
     fn holds(&self, ip: IpAddr) -> bool {
         match &self.pattern {
-            Pattern::Network(network) => network.contains(&ip),
+            Pattern::Network(network) => lies_in(*network, ip),
             Pattern::Wild(pattern) => wild_match(pattern.as_bytes(), ip.to_string().as_bytes()),
         }
     }
 }
 
-/// A network of IPv4-mapped addresses as the IPv4 network that it is, since addresses are compared in their own form: as it
-/// stands it would hold none of them, and a negated one would keep nobody out. None where it goes beyond them
-/// (`::ffff:192.0.2.0/24`): what was meant cannot be told.
-fn unmapped(network: IpNet) -> Option<IpNet> {
-    match network.addr().to_canonical() {
-        IpAddr::V4(ip) if matches!(network, IpNet::V6(_)) => {
-            IpNet::new(ip.into(), network.prefix_len().checked_sub(96)?).ok()
-        }
-        _ => Some(network),
-    }
-}
-
-/// The same for a pattern with wildcards: `::ffff:192.0.2.*` is `192.0.2.*`.
+/// What [`unmapped`] is for networks, for a pattern with wildcards: `::ffff:192.0.2.*` is `192.0.2.*`.
 fn unmapped_text(pattern: &str) -> &str {
     if !is_mapped_text(pattern) {
         return pattern;

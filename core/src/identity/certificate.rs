@@ -12,6 +12,7 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::source::lies_in;
 use super::{Presence, PresenceDemand, PublicKey};
 use crate::ports::{NothingRevoked, RevocationSource};
 
@@ -127,9 +128,8 @@ impl CertificateRules {
         if !certificate.principals.iter().any(|principal| principal == username) {
             return Err(CertificateRefusal::NoPrincipal);
         }
-        let ip = ip.to_canonical();
         let sources = &certificate.source_addresses;
-        if !sources.is_empty() && !sources.iter().any(|network| network.contains(&ip)) {
+        if !sources.is_empty() && !sources.iter().any(|network| lies_in(*network, ip)) {
             return Err(CertificateRefusal::Address);
         }
         if !certificate.demand.is_met(&certificate.key, presence) {
@@ -287,6 +287,9 @@ mod tests {
         for bad in ["192.0.3.7", "::ffff:198.51.100.1", "2001:db9::1"] {
             assert_eq!(check(bound, "edi01", ip(bad), 1500), Err(No::Address), "{bad}");
         }
+        let mapped: fn(&mut UserCertificate) = |c| c.source_addresses = vec!["::ffff:192.0.2.0/120".parse().unwrap()];
+        assert_eq!(check(mapped, "edi01", ip("192.0.2.7"), 1500), Ok(()), "a network that is written IPv4-mapped");
+        assert_eq!(check(mapped, "edi01", ip("192.0.3.7"), 1500), Err(No::Address));
         let mut none = rules();
         none.authorities.clear();
         assert_eq!(none.check(&Revocations::default(), &certificate(), None, "edi01", here, 1500), Err(No::UnknownCa));

@@ -2,132 +2,14 @@
 //! builds another one.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
+use super::directory_error::DirectoryError;
 use super::verify::cost_of;
 use super::{ApiKey, Factor, Identity, Login, Mapping, Tenant, TenantRecord};
-
-/// Why tenants cannot stand beside each other. Each names what the operator has to change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DirectoryError {
-    /// Two tenants have this id.
-    DuplicateTenant {
-        /// The tenant's id.
-        tenant: String,
-    },
-    /// Two identities of one tenant have this id.
-    DuplicateIdentity {
-        /// The tenant's id.
-        tenant: String,
-        /// The identity's id.
-        identity: String,
-    },
-    /// Two logins of one tenant have this username.
-    DuplicateLogin {
-        /// The tenant's id.
-        tenant: String,
-        /// The username.
-        username: String,
-    },
-    /// Two API keys have this id; key ids are unique over the gateway.
-    DuplicateApiKey {
-        /// The key's id.
-        key: String,
-    },
-    /// Two API keys have one hash, so that nobody could say which of them was used.
-    SharedKeyHash {
-        /// The id of the one.
-        key: String,
-        /// The id of the other.
-        other: String,
-    },
-    /// A login stands for an identity that its tenant does not have.
-    LoginWithoutIdentity {
-        /// The tenant's id.
-        tenant: String,
-        /// The username.
-        username: String,
-        /// The identity that is missing.
-        identity: String,
-    },
-    /// Two mapping rules of one tenant have this id.
-    DuplicateMapping {
-        /// The tenant's id.
-        tenant: String,
-        /// The rule's id.
-        mapping: String,
-    },
-    /// A mapping rule stands for an identity that its tenant does not have.
-    MappingWithoutIdentity {
-        /// The tenant's id.
-        tenant: String,
-        /// The rule's id.
-        mapping: String,
-        /// The identity that is missing.
-        identity: String,
-    },
-    /// A login must show a code, and has no secret that codes are made of.
-    CodeWithoutSecret {
-        /// The tenant's id.
-        tenant: String,
-        /// The username, or the id of the rule.
-        login: String,
-    },
-    /// An API key stands for an identity that its tenant does not have.
-    ApiKeyWithoutIdentity {
-        /// The tenant's id.
-        tenant: String,
-        /// The key's id.
-        key: String,
-        /// The identity that is missing.
-        identity: String,
-    },
-}
-
-impl fmt::Display for DirectoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DuplicateTenant { tenant } => write!(f, "two tenants have the id `{tenant}`; rename one of them"),
-            Self::DuplicateIdentity { tenant, identity } => {
-                write!(f, "tenant `{tenant}` has two identities `{identity}`; rename one of them")
-            }
-            Self::DuplicateLogin { tenant, username } => {
-                write!(f, "tenant `{tenant}` has two logins `{username}`; rename one of them")
-            }
-            Self::DuplicateApiKey { key } => {
-                write!(f, "two API keys have the id `{key}`, which must be unique over the gateway; rename one of them")
-            }
-            Self::SharedKeyHash { key, other } => {
-                write!(f, "the API keys `{other}` and `{key}` are the same key; make another key for one of them")
-            }
-            Self::LoginWithoutIdentity { tenant, username, identity } => write!(
-                f,
-                "login `{username}` of tenant `{tenant}` names the identity `{identity}`, which is not there; add it or correct the name"
-            ),
-            Self::DuplicateMapping { tenant, mapping } => {
-                write!(f, "tenant `{tenant}` has two mappings `{mapping}`; rename one of them")
-            }
-            Self::MappingWithoutIdentity { tenant, mapping, identity } => write!(
-                f,
-                "mapping `{mapping}` of tenant `{tenant}` names the identity `{identity}`, which is not there; add it or correct the name"
-            ),
-            Self::CodeWithoutSecret { tenant, login } => write!(
-                f,
-                "`{login}` of tenant `{tenant}` requires a code (totp) but has no `totp_secret`; add it or take totp out of `require`"
-            ),
-            Self::ApiKeyWithoutIdentity { tenant, key, identity } => write!(
-                f,
-                "API key `{key}` of tenant `{tenant}` names the identity `{identity}`, which is not there; add it or correct the name"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for DirectoryError {}
 
 /// A login that was found, and whom it becomes.
 #[derive(Clone, Debug)]
@@ -301,6 +183,16 @@ impl Directory {
         made.next().filter(|_| made.next().is_none())
     }
 
+    /// The tenants that have a login of this bare name, or a rule that knows it, in the order of the configuration. Where
+    /// [`Directory::find_login`] finds none and these are several, the name says too little: it needs `@` and the tenant.
+    pub fn claimants(&self, name: &str) -> Vec<&Arc<str>> {
+        let of_logins = self.usernames.contains_key(name);
+        let claims = |household: &Household| {
+            if of_logins { household.logins.contains_key(name) } else { household.map(name).is_some() }
+        };
+        self.order.iter().filter(|id| self.households.get(*id).is_some_and(claims)).collect()
+    }
+
     /// The API key with this SHA-256.
     ///
     /// A hash map compares what it finds byte by byte and stops at the first difference. So that no more than eight
@@ -435,6 +327,29 @@ mod tests {
         assert_eq!(directory.tenants().map(|t| &*t.id).collect::<Vec<_>>(), ["acme", "globex"]);
         assert!(directory.tenant("acme").is_some() && directory.tenant("x").is_none());
         assert!(directory.identity("acme", "app").is_some() && directory.identity("acme", "x").is_none());
+    }
+
+    #[test]
+    fn who_claims_a_name() {
+        let rule = |id: &str, username: &str| mapping(id, username, "/", "keys/x").unwrap();
+        let mut acme = record("acme", &["shared", "edi01"], &[]);
+        acme.mappings = vec![rule("branches", "branch-.*")];
+        let mut globex = record("globex", &["shared"], &[]);
+        globex.mappings = vec![rule("first", "[a-z]+-001"), rule("edi", "edi.*")];
+        let directory = Directory::new(vec![acme, globex]).unwrap();
+        for (name, tenants) in [
+            ("branch-001", &["acme", "globex"][..]),
+            ("branch-002", &["acme"]),
+            ("branch-001@acme", &["acme"]),
+            ("shared", &["acme", "globex"]),
+            ("edi01", &["acme"]),
+            ("edi02", &["globex"]),
+            ("nobody", &[]),
+        ] {
+            let claimants: Vec<&str> = directory.claimants(name).into_iter().map(|tenant| &**tenant).collect();
+            assert_eq!(claimants, tenants, "{name}");
+            assert!(tenants.len() < 2 || directory.find_login(name).is_none(), "{name}");
+        }
     }
 
     #[test]

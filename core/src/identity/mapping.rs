@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use regex::{Captures, Regex};
 
-use super::{Login, Protocol, Require};
+use super::{Automaton, Login, Protocol, Require};
 use crate::path::VirtualPath;
 
 /// The longest name that a rule is asked about, in bytes: what a configured username may have.
@@ -69,6 +69,11 @@ impl NamePattern {
         // By itself first: `a)|(b` would be one between the parentheses that follow.
         Regex::new(text).map_err(wrong)?;
         Regex::new(&format!(r"\A(?:{text})\z")).map(Self).map_err(wrong)
+    }
+
+    /// To be compared with another one; none where it is too large for that.
+    pub fn automaton(&self) -> Option<Automaton> {
+        Automaton::of(self.0.as_str())
     }
 
     fn has_group(&self, name: &str) -> bool {

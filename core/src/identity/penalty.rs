@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::source::block_of;
+use super::source::{block_of, lies_in};
 
 /// What part of a full table is dropped at once, so that making room costs next to nothing for each offence.
 const MAKE_ROOM: usize = 8;
@@ -192,8 +192,7 @@ impl Penalties {
     }
 
     fn is_free(&self, ip: IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        !self.limits.enabled || self.limits.exempt.iter().any(|network| network.contains(&ip))
+        !self.limits.enabled || self.limits.exempt.iter().any(|network| lies_in(*network, ip))
     }
 
     fn source(&self, ip: IpAddr) -> (IpAddr, usize) {
@@ -326,15 +325,17 @@ mod tests {
     #[test]
     fn some_never_pay() {
         let start = Instant::now();
-        let exempt = vec!["192.0.2.0/24".parse().unwrap()];
+        let exempt = vec!["192.0.2.0/24".parse().unwrap(), "::ffff:10.0.0.0/104".parse().unwrap()];
         let penalties = Penalties::new(PenaltyLimits { exempt, ..PenaltyLimits::default() });
         let off = Penalties::new(PenaltyLimits { enabled: false, ..PenaltyLimits::default() });
         for _ in 0..10 {
             penalties.add_at(ip("192.0.2.1"), Offence::GraceExceeded, start);
+            penalties.add_at(ip("10.1.2.3"), Offence::GraceExceeded, start);
             penalties.add_at(ip("192.0.3.1"), Offence::GraceExceeded, start);
             off.add_at(ip("192.0.3.1"), Offence::GraceExceeded, start);
         }
         assert!(penalties.admits_at(ip("::ffff:192.0.2.1"), start) && !penalties.admits_at(ip("192.0.3.1"), start));
+        assert!(penalties.admits_at(ip("10.1.2.3"), start), "a network that is written IPv4-mapped");
         assert!(off.admits_at(ip("192.0.3.1"), start));
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::QueueTime;
+
 /// One thing that a login can prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Factor {
@@ -172,6 +174,7 @@ pub struct Progress {
     login: Option<String>,
     proven: FactorSet,
     missing: FactorSet,
+    queue: QueueTime,
 }
 
 impl Progress {
@@ -180,11 +183,21 @@ impl Progress {
         Self::default()
     }
 
+    /// The same; its waits are added to this clock.
+    pub fn timed(queue: QueueTime) -> Self {
+        Self { queue, ..Self::default() }
+    }
+
     /// Binds it to a name; what was proven under another one is forgotten.
     pub fn bind(&mut self, login: &str) {
         if self.login.as_deref() != Some(login) {
-            *self = Self { login: Some(login.to_owned()), ..Self::default() };
+            *self = Self { login: Some(login.to_owned()), queue: self.queue.clone(), ..Self::default() };
         }
+    }
+
+    /// How long its steps have waited for the gateway's own queue, whatever the name: that is no time of the client's.
+    pub const fn queue(&self) -> &QueueTime {
+        &self.queue
     }
 
     /// What is proven under the name that it is bound to.
@@ -204,7 +217,7 @@ impl Progress {
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { queue: self.queue.clone(), ..Self::default() };
     }
 }
 

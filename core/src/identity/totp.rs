@@ -1,7 +1,7 @@
 //! Time-based codes (RFC 6238 with the defaults of every app: SHA-1, six digits, thirty seconds) as a second step.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -41,63 +41,82 @@ pub fn generate_totp_secret() -> Result<SecretString> {
     Ok(Secret::new_stack(bytes).to_base32().into())
 }
 
-/// What is remembered of codes: each counts once (RFC 6238 section 5.2), and who guesses has to wait. Only who has proven
-/// the rest of a login gets here, so that, unlike failed passwords, wrong codes are counted per login alone. In memory: a
-/// restart forgets the codes of the last minute and a half.
+/// Who guesses codes has to wait. Only who has proven the rest of a login gets here, so that, unlike failed passwords,
+/// wrong codes are counted per login alone. That a code counts once is the ledger's to say
+/// ([`crate::ports::Tx::use_code`]), over restarts and for all nodes.
 #[derive(Debug)]
 pub(crate) struct Codes {
     limits: ThrottleLimits,
     /// By `login@tenant`. Logins with a secret stand in the configuration, so that there are not more than that.
-    seen: Mutex<HashMap<Arc<str>, Seen>>,
+    wrong: Mutex<HashMap<Arc<str>, Wrong>>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    /// The last step whose code was taken.
-    step: Option<u64>,
-    wrong: u32,
-    last_wrong: Option<Instant>,
+#[derive(Clone, Copy, Debug)]
+struct Wrong {
+    count: u32,
+    last: Instant,
 }
 
 impl Codes {
     pub(crate) fn new(limits: ThrottleLimits) -> Self {
-        Self { limits, seen: Mutex::default() }
+        Self { limits, wrong: Mutex::default() }
     }
 
-    /// Takes a code of a login: whether it is the code of now or of a neighbouring step, not taken before. `now`: seconds
-    /// since 1970. `Throttled` after too many wrong ones, right or not.
-    pub(crate) fn take(&self, login: &str, secret: &SecretString, code: &SecretString, now: u64) -> Result<bool> {
+    /// The step whose code this is, if it is the code of now or of a neighbouring step; none: wrong, which is counted.
+    /// `now`: seconds since 1970. `Throttled` after too many wrong ones, right or not.
+    pub(crate) fn step(
+        &self,
+        login: &str,
+        secret: &SecretString,
+        code: &SecretString,
+        now: u64,
+    ) -> Result<Option<u64>> {
         let generator = generator(secret)?;
         // The tokens are compared in constant time.
         let step = generator.check(code.expose_secret().trim(), now);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = seen.entry(login.into()).or_default();
-        if let Some(wait) = self.wait(seen) {
+        let mut wrong = self.wrong();
+        if let Some(wait) = self.wait(&mut wrong, login) {
             return Err(
                 Error::new(ErrorKind::Throttled, "too many wrong codes; wait, then try again").with_retry_after(wait)
             );
         }
-        let fresh = step.filter(|step| seen.step.is_none_or(|taken| *step > taken));
-        if let Some(step) = fresh {
-            *seen = Seen { step: Some(step), ..Seen::default() };
-        } else {
-            seen.wrong = seen.wrong.saturating_add(1);
-            seen.last_wrong = Some(Instant::now());
+        if step.is_none() {
+            count(&mut wrong, login);
         }
-        Ok(fresh.is_some())
+        Ok(step)
+    }
+
+    /// Counts a code that is right and was used before as a wrong one.
+    pub(crate) fn replayed(&self, login: &str) {
+        count(&mut self.wrong(), login);
+    }
+
+    /// Forgets the wrong codes of a login that has brought a right one.
+    pub(crate) fn taken(&self, login: &str) {
+        self.wrong().remove(login);
+    }
+
+    fn wrong(&self) -> MutexGuard<'_, HashMap<Arc<str>, Wrong>> {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long the login has to wait.
-    fn wait(&self, seen: &mut Seen) -> Option<Duration> {
-        let last = seen.last_wrong?;
-        let banned = self.limits.failures > 0 && seen.wrong >= self.limits.failures;
+    fn wait(&self, all: &mut HashMap<Arc<str>, Wrong>, login: &str) -> Option<Duration> {
+        let wrong = all.get(login)?;
+        let banned = self.limits.failures > 0 && wrong.count >= self.limits.failures;
         let lasts = if banned { self.limits.ban } else { self.limits.window };
-        let rest = lasts.checked_sub(last.elapsed()).filter(|rest| !rest.is_zero());
+        let rest = lasts.checked_sub(wrong.last.elapsed()).filter(|rest| !rest.is_zero());
         if rest.is_none() {
-            (seen.wrong, seen.last_wrong) = (0, None);
+            all.remove(login);
         }
         rest.filter(|_| banned)
     }
+}
+
+fn count(all: &mut HashMap<Arc<str>, Wrong>, login: &str) {
+    let now = Instant::now();
+    let wrong = all.entry(login.into()).or_insert(Wrong { count: 0, last: now });
+    *wrong = Wrong { count: wrong.count.saturating_add(1), last: now };
 }
 
 #[cfg(test)]
@@ -112,8 +131,8 @@ mod tests {
         Codes::new(ThrottleLimits { failures: 3, window: Duration::from_mins(10), ban: Duration::from_mins(15) })
     }
 
-    fn take(codes: &Codes, code: &str, now: u64) -> bool {
-        codes.take("a@t", &RFC.into(), &code.into(), now).unwrap()
+    fn step(codes: &Codes, code: &str, now: u64) -> Option<u64> {
+        codes.step("a@t", &RFC.into(), &code.into(), now).unwrap()
     }
 
     #[test]
@@ -127,42 +146,41 @@ mod tests {
             (2_000_000_000, "279037"),
             (20_000_000_000, "353130"),
         ] {
-            assert!(take(&codes(), code, now), "{now}");
-            assert!(take(&codes(), &format!(" {code} "), now));
-            assert!(take(&codes(), code, now + 30) && take(&codes(), code, now - 30), "the steps beside it");
-            assert!(!take(&codes(), code, now + 60), "no later one");
-            assert!(now < 60 || !take(&codes(), code, now - 60), "no earlier one");
+            let right = Some(now / 30);
+            assert_eq!(step(&codes(), code, now), right, "{now}");
+            assert_eq!(step(&codes(), &format!(" {code} "), now), right);
+            assert_eq!(
+                [now + 30, now - 30].map(|beside| step(&codes(), code, beside)),
+                [right; 2],
+                "the steps beside it"
+            );
+            assert_eq!(step(&codes(), code, now + 60), None, "no later one");
+            assert!(now < 60 || step(&codes(), code, now - 60).is_none(), "no earlier one");
             let wrong = if code.starts_with('9') { '0' } else { '9' };
-            assert!(!take(&codes(), &format!("{wrong}{}", &code[1..]), now));
+            assert_eq!(step(&codes(), &format!("{wrong}{}", &code[1..]), now), None);
         }
         for rubbish in ["", "28708", "2870820", "28708x", "-87082", "２８７０８２"] {
-            assert!(!take(&codes(), rubbish, 59), "{rubbish}");
+            assert_eq!(step(&codes(), rubbish, 59), None, "{rubbish}");
         }
-    }
-
-    #[test]
-    fn each_code_counts_once_and_no_older_one_after_it() {
-        let codes = codes();
-        let code = |step: u64| generator(&RFC.into()).unwrap().generate(step * 30).to_string();
-        let now = 1_000 * 30;
-        assert!(take(&codes, &code(1_000), now));
-        assert!(!take(&codes, &code(1_000), now + 1), "replayed");
-        assert!(!take(&codes, &code(999), now + 1), "older than the last");
-        assert!(take(&codes, &code(1_001), now + 1));
-        assert!(codes.take("b@t", &RFC.into(), &code(1_000).into(), now).unwrap(), "another login has its own");
     }
 
     #[tokio::test(start_paused = true)]
     async fn guessing_has_to_wait() {
         let codes = codes();
-        for _ in 0..3 {
-            assert!(!take(&codes, "000000", 59));
+        for _ in 0..2 {
+            assert_eq!(step(&codes, "000000", 59), None);
         }
-        let error = codes.take("a@t", &RFC.into(), &"287082".into(), 59).unwrap_err();
+        codes.taken("a@t");
+        for _ in 0..2 {
+            assert_eq!(step(&codes, "000000", 59), None);
+        }
+        codes.replayed("a@t");
+        let error = codes.step("a@t", &RFC.into(), &"287082".into(), 59).unwrap_err();
         assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Throttled, Some(Duration::from_mins(15))));
-        assert!(codes.take("b@t", &RFC.into(), &"287082".into(), 59).unwrap());
+        assert!(codes.step("b@t", &RFC.into(), &"287082".into(), 59).unwrap().is_some());
         tokio::time::advance(Duration::from_mins(15)).await;
-        assert!(take(&codes, "287082", 59));
+        assert!(step(&codes, "287082", 59).is_some());
+        assert!(codes.wrong().is_empty(), "nothing is kept of what lapsed");
     }
 
     #[test]

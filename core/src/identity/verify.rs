@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use zeroize::Zeroize as _;
 
+use super::QueueTime;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What every API key begins with, so that scanners for leaked secrets can know one.
@@ -53,18 +54,22 @@ impl PasswordVerifier {
     /// When the caller gives up waiting, a verification that has begun goes on in its slot: dropping connections does
     /// not buy an attacker more of them at once.
     pub async fn verify(&self, hash: Option<&SecretString>, password: &SecretString) -> bool {
-        self.verify_while(hash, password, || true).await
+        self.verify_while(hash, password, || true, &QueueTime::default()).await
     }
 
     /// The same; when a slot is free, `wanted` is asked whether the work is still to be done, and the answer is no
-    /// where it is not: a flood of guesses that were let in together ends when the first of them have failed.
+    /// where it is not: a flood of guesses that were let in together ends when the first of them have failed. `queue`
+    /// measures how long a slot was waited for.
     pub async fn verify_while(
         &self,
         hash: Option<&SecretString>,
         password: &SecretString,
         wanted: impl Fn() -> bool,
+        queue: &QueueTime,
     ) -> bool {
+        let waiting = queue.wait();
         let Ok(slot) = self.slots.clone().acquire_owned().await else { return false };
+        drop(waiting);
         if !wanted() {
             return false;
         }
@@ -277,14 +282,21 @@ mod tests {
     async fn no_more_at_once_than_the_pool_has_slots() {
         let verifier = Arc::new(PasswordVerifier::new(1, None));
         let held = verifier.slots.clone().acquire_owned().await.unwrap();
+        let queue = QueueTime::default();
         let waiting = tokio::spawn({
-            let verifier = verifier.clone();
-            async move { verifier.verify(None, &secret("x")).await }
+            let (verifier, queue) = (verifier.clone(), queue.clone());
+            async move { verifier.verify_while(None, &secret("x"), || true, &queue).await }
         });
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let pause = std::time::Duration::from_millis(20);
+        tokio::time::sleep(pause).await;
         assert!(!waiting.is_finished());
         drop(held);
         assert!(!waiting.await.unwrap());
+        let waited = queue.so_far();
+        assert!(waited >= pause / 2, "{waited:?}");
+        // What the check itself takes is none of it, nor is what comes after it.
+        tokio::time::sleep(pause).await;
+        assert_eq!(queue.so_far(), waited);
     }
 
     #[test]

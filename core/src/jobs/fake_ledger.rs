@@ -196,6 +196,12 @@ impl Tx for State {
     async fn add_usage(&mut self, _: &str, _: &str, _: i64) -> Result<()> {
         off()
     }
+    async fn use_code(&mut self, _: &str, _: &str, _: i64, _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn purge_codes(&mut self, _: Micros) -> Result<u64> {
+        off()
+    }
     async fn insert_blob(&mut self, _: &BlobId, _: Uuid) -> Result<()> {
         off()
     }

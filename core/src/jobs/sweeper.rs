@@ -13,6 +13,8 @@ use crate::transfer::give_up_row;
 const BATCH: u32 = 200;
 /// How long rows of committed and discarded uploads stay.
 const KEEP_ENDED: Duration = Duration::from_hours(24);
+/// How long it is known that a code was used. It lapses in a minute and a half; the rest is for clocks that differ.
+const KEEP_CODES: Duration = Duration::from_hours(1);
 
 fn expired() -> Error {
     Error::new(ErrorKind::Incomplete, "nobody came back for the incomplete upload; it has expired")
@@ -57,8 +59,14 @@ impl Inner {
                 break;
             }
         }
-        let ended = now - micros(KEEP_ENDED);
-        self.write(Durability::Process, move |tx| Box::pin(async move { tx.purge_uploads(ended).await })).await?;
+        let (ended, lapsed) = (now - micros(KEEP_ENDED), now - micros(KEEP_CODES));
+        self.write(Durability::Process, move |tx| {
+            Box::pin(async move {
+                tx.purge_uploads(ended).await?;
+                tx.purge_codes(lapsed).await
+            })
+        })
+        .await?;
         Ok(())
     }
 

@@ -157,13 +157,16 @@ impl Inner {
         let core = self.recorded(session, Operation::Copy, from, opened).await?;
         let source = Source(super::source::Kind::Version(core));
         let disposition = if overwrite { Disposition::Replace } else { Disposition::Create { reserve: false } };
-        let options =
-            UploadOptions { content_type: source.content_type().map(str::to_owned), ..UploadOptions::new(disposition) };
+        let options = UploadOptions {
+            content_type: source.content_type().map(str::to_owned),
+            // Whoever wants the copy asks for it again.
+            resumable: false,
+            ..UploadOptions::new(disposition)
+        };
         let upload = self.begin_upload(session, to, options).await?;
         match upload.copy_whole(&source).await {
             Ok(()) => upload.commit().await,
             Err(error) => {
-                // Whoever wants the copy asks for it again: there is nothing to be resumed.
                 if let Err(failure) = upload.discard_for(&error).await {
                     tracing::warn!(error = %failure, "a copy that failed could not be given up; recovery will see to it");
                 }

@@ -167,10 +167,10 @@ pub(crate) const fn resumable(kind: ErrorKind) -> bool {
     }
 }
 
-/// Ends an upload that failed: left to be resumed where that can be of use, otherwise given up. False where it is not
+/// Ends an upload that failed: left to be resumed where that can be of use to somebody, otherwise given up. False where it is not
 /// this holder's any more.
 pub(crate) async fn end_failed(core: &UploadCore, work: &Work, error: &Error) -> bool {
-    let done = if resumable(error.kind()) {
+    let done = if core.options.resumable && resumable(error.kind()) {
         put_detached(core, work, work.row.clone(), error).await
     } else {
         put_discarded(core, work, Status::Failed, error).await
@@ -189,7 +189,7 @@ pub(crate) async fn detach(core: &UploadCore, reason: &Error) {
         if let Err(error) = forget(core, &work).await {
             tracing::warn!(%error, upload = %core.id, "an upload could not be forgotten; recovery will see to it");
         }
-    } else if work.failed.is_none() && resumable(reason.kind()) && work.sync().await.is_ok() {
+    } else if core.options.resumable && work.failed.is_none() && resumable(reason.kind()) && work.sync().await.is_ok() {
         let row = work.checkpointed(UploadState::Detached);
         if let Err(error) = put_detached(core, &work, row, reason).await {
             tracing::warn!(%error, upload = %core.id, "an upload could not be detached; recovery will see to it");
@@ -320,7 +320,8 @@ impl Inner {
     pub(crate) async fn detach_idle(&self, idle: i64) {
         let cores: Vec<_> = held(&self.uploads).values().filter_map(std::sync::Weak::upgrade).collect();
         for core in cores {
-            if now() - core.touched.load(std::sync::atomic::Ordering::Relaxed) < idle {
+            let busy = now() - core.touched.load(std::sync::atomic::Ordering::Relaxed) < idle;
+            if busy || !core.options.resumable {
                 continue;
             }
             // One that is busy, in its commit say, is not idle.

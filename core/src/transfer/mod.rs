@@ -68,6 +68,9 @@ pub struct UploadOptions {
     pub if_match: Option<Vec<[u8; 32]>>,
     /// Whether missing folders on the way are made (needs `mkdir`).
     pub make_folders: bool,
+    /// Whether it can be resumed when it does not end well. Otherwise it is given up then, with its content and what it takes
+    /// of the quota: what nobody would come back for must not lie about.
+    pub resumable: bool,
 }
 
 impl UploadOptions {
@@ -81,6 +84,7 @@ impl UploadOptions {
             expected_sha256: None,
             if_match: None,
             make_folders: false,
+            resumable: true,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use causeway_core::identity::lies_in;
 use ipnet::IpNet;
 
 /// What a login's data connections must keep to, where it is not the listener's rule.
@@ -55,7 +56,7 @@ impl FtpsConfig {
     pub(crate) fn announced(&self, client: IpAddr) -> Option<IpAddr> {
         self.passive_addresses
             .iter()
-            .find(|(network, _)| network.contains(&client))
+            .find(|(network, _)| lies_in(*network, client))
             .map(|(_, address)| *address)
             .or(self.passive_address)
     }

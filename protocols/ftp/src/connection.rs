@@ -271,6 +271,7 @@ async fn answer(
         }
     }
     turns.touched = Instant::now();
+    turns.opened += std::mem::take(&mut talk.queued);
     if was_inside && !talk.is_inside() {
         // REIN, or another USER: there is time for another login.
         turns.opened = turns.touched;

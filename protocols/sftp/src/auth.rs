@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use causeway_core::identity::{Factor, FactorSet, Progress, PublicKey};
+use causeway_core::identity::{Factor, FactorSet, Progress, PublicKey, QueueTime};
 use causeway_core::{Admission, Credential, ErrorKind};
 use russh::keys::PublicKey as SshKey;
 use russh::server::{Auth, PublicKeyOffer, VerifiedCertificate, VerifiedPublicKey};
@@ -62,9 +62,9 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Of a client that may fail this often. As in OpenSSH a refused offer of a key counts, the first question for the
-    /// methods (`none`) and a step that is right do not.
-    pub(crate) fn new(max_failures: usize) -> Self {
-        Self { progress: Progress::new(), asked: Asked::Nothing, requests: 0, failures: 0, max_failures }
+    /// methods (`none`) and a step that is right do not. `queue` takes what its steps wait for the gateway's own queue.
+    pub(crate) fn new(max_failures: usize, queue: QueueTime) -> Self {
+        Self { progress: Progress::timed(queue), asked: Asked::Nothing, requests: 0, failures: 0, max_failures }
     }
 
     /// Begins a request of this user; false where it has failed too often already.
@@ -231,7 +231,11 @@ impl Attempt {
     }
 
     async fn show(&mut self, connection: &Connection, credential: Credential, began: Instant) -> Auth {
-        match connection.gateway().log_in(&mut self.progress, credential, &connection.peer()).await {
+        let before = self.progress.queue().so_far();
+        let outcome = connection.gateway().log_in(&mut self.progress, credential, &connection.peer()).await;
+        // What was spent in the queue tells nothing, and is not to be doubled.
+        let began = began + self.progress.queue().so_far().saturating_sub(before);
+        match outcome {
             Ok(Admission::In(session)) => {
                 connection.entered(session);
                 Auth::Accept

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use causeway_core::identity::Offence;
+use causeway_core::identity::{Offence, QueueTime};
 use causeway_core::{Gateway, Peer, Protocol, Session};
 use russh::AlgorithmKind;
 use russh::Disconnect;
 use russh::keys::Algorithm;
 use russh::server::Handle;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -55,6 +55,8 @@ pub(crate) struct Connection {
     heard: Arc<OnceLock<Greeting>>,
     session: OnceLock<Arc<Session>>,
     inside: CancellationToken,
+    /// How long its login has waited for checks of other clients' passwords: that is not its own time.
+    queue: QueueTime,
     locked_out: CancellationToken,
     channels: TaskTracker,
     given_up: CancellationToken,
@@ -73,6 +75,11 @@ impl Connection {
     /// The gateway.
     pub(crate) fn gateway(&self) -> &Arc<Gateway> {
         &self.terms.gateway
+    }
+
+    /// How long its login has waited for the gateway's own queue.
+    pub(crate) const fn queue(&self) -> &QueueTime {
+        &self.queue
     }
 
     /// Whether it may open one more channel.
@@ -193,6 +200,7 @@ pub(crate) async fn serve<S>(
         heard: Arc::default(),
         session: OnceLock::new(),
         inside: CancellationToken::new(),
+        queue: QueueTime::default(),
         locked_out: CancellationToken::new(),
         channels: TaskTracker::new(),
         given_up: CancellationToken::new(),
@@ -300,7 +308,7 @@ async fn overstays(connection: &Connection, deadline: Instant, idle: Duration) -
     tokio::select! {
         () = connection.inside.cancelled() => {}
         () = connection.locked_out.cancelled() => return "too many authentication failures",
-        () = sleep_until(deadline) => return TOO_LATE,
+        () = connection.queue.outlast(deadline) => return TOO_LATE,
     }
     loop {
         match connection.flow.idle() {

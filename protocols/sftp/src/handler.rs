@@ -36,7 +36,7 @@ pub(crate) struct Callbacks {
 impl Callbacks {
     /// For this connection, on which a login may fail this often.
     pub(crate) fn new(connection: Arc<Connection>, banner: Option<String>, max_auth_tries: usize) -> Self {
-        let attempt = Attempt::new(max_auth_tries);
+        let attempt = Attempt::new(max_auth_tries, connection.queue().clone());
         Self { connection, banner, attempt, opened: 0, announced: false, purposes: HashSet::new() }
     }
 

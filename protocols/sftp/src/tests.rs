@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -97,6 +98,11 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With another configuration.
+    async fn with(change: impl FnOnce(&mut SftpConfig)) -> Self {
         let key = generate_client_key("app").unwrap().0;
         let key = Arc::new(PrivateKey::from_openssh(key.expose_secret()).unwrap());
         let folder = tempfile::tempdir().unwrap();
@@ -132,7 +138,8 @@ impl Place {
         };
         // The second one is to be used next.
         let host_keys = [(); 2].map(|()| HostKey::generate(HostKeyKind::Ed25519).unwrap());
-        let config = SftpConfig::new(host_keys.to_vec());
+        let mut config = SftpConfig::new(host_keys.to_vec());
+        change(&mut config);
         let front = Front::new(config, Gateway::start(parts).await.unwrap()).unwrap();
         Self { _folder: folder, ledger, front, shutdown: CancellationToken::new(), key }
     }
@@ -158,15 +165,27 @@ impl Place {
     where
         H: client::Handler<Error = russh::Error> + Send + 'static,
     {
+        let (mut handle, serving) = self.stranger_with(callbacks, window).await;
+        let key = PrivateKeyWithHashAlg::new(self.key.clone(), None);
+        assert!(handle.authenticate_publickey("app", key).await.unwrap().success());
+        (handle, serving)
+    }
+
+    /// The same, not logged in.
+    async fn stranger(&self, window: u32) -> (client::Handle<AnyHost>, JoinHandle<()>) {
+        self.stranger_with(AnyHost, window).await
+    }
+
+    async fn stranger_with<H>(&self, callbacks: H, window: u32) -> (client::Handle<H>, JoinHandle<()>)
+    where
+        H: client::Handler<Error = russh::Error> + Send + 'static,
+    {
         let (near, far): (DuplexStream, DuplexStream) = tokio::io::duplex(64 * 1024);
         let (front, shutdown) = (self.front.clone(), self.shutdown.clone());
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let serving = tokio::spawn(async move { front.serve(far, peer, shutdown).await });
         let config = client::Config { window_size: window, ..client::Config::default() };
-        let mut handle = client::connect_stream(Arc::new(config), near, callbacks).await.unwrap();
-        let key = PrivateKeyWithHashAlg::new(self.key.clone(), None);
-        assert!(handle.authenticate_publickey("app", key).await.unwrap().success());
-        (handle, serving)
+        (client::connect_stream(Arc::new(config), near, callbacks).await.unwrap(), serving)
     }
 
     /// How many operations of this name are on record.
@@ -257,4 +276,38 @@ async fn what_is_cut_is_on_record_when_it_has_ended() {
     serving.abort();
     timeout(PATIENCE, place.front.ended()).await.expect("the connection ends");
     assert_eq!(place.recorded("logout").await, 1);
+}
+
+/// A flood of guesses fills the queue of password checks. What a client waits there is not taken off its time to log in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_for_other_logins_does_not_cost_the_grace() {
+    const GRACE: Duration = Duration::from_secs(2);
+    let place = Place::with(|config| config.login_grace = GRACE).await;
+    let (gateway, begun) = (place.front.terms.gateway.clone(), Arc::new(AtomicU32::new(0)));
+    let guess = move |n: u32, begun: Arc<AtomicU32>| {
+        let gateway = gateway.clone();
+        async move {
+            let ip = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n));
+            let peer = Peer { ip, protocol: Protocol::Sftp, client_version: None, cipher: None };
+            let credential = Credential::Password { login: format!("nobody{n}"), password: "guess".into() };
+            begun.fetch_add(1, Ordering::SeqCst);
+            gateway.login(credential, &peer).await.unwrap_err();
+        }
+    };
+    // As many as keep the queue busy for longer than the grace lasts.
+    let start = std::time::Instant::now();
+    guess(0, begun.clone()).await;
+    let slots = std::thread::available_parallelism().map_or(2, std::num::NonZero::get) as u128;
+    let count = u32::try_from(2 * GRACE.as_micros() * slots / start.elapsed().as_micros()).unwrap().clamp(300, 3000);
+    let (mut handle, _serving) = place.stranger(1 << 20).await;
+    let flood: Vec<_> = (1..=count).map(|n| tokio::spawn(guess(n, begun.clone()))).collect();
+    while begun.load(Ordering::SeqCst) <= count {
+        tokio::task::yield_now().await;
+    }
+    let start = std::time::Instant::now();
+    assert!(!handle.authenticate_password("app", "wrong").await.unwrap().success());
+    assert!(start.elapsed() > GRACE, "the queue was not long enough: {:?}", start.elapsed());
+    let key = PrivateKeyWithHashAlg::new(place.key.clone(), None);
+    assert!(handle.authenticate_publickey("app", key).await.unwrap().success(), "there is time left");
+    flood.iter().for_each(JoinHandle::abort);
 }

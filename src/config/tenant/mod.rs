@@ -8,6 +8,7 @@ pub mod login;
 pub mod mapping;
 pub mod mount;
 pub mod oauth_client;
+mod overlaps;
 pub mod policy;
 pub mod remote;
 pub mod route;
@@ -98,6 +99,8 @@ pub struct Declared {
     pub ftps: Vec<(String, LoginRules)>,
     /// Where each login stands.
     login_spots: Vec<Spot>,
+    /// Where each mapping stands.
+    mapping_spots: Vec<Spot>,
 }
 
 /// Reads all tenants.
@@ -111,6 +114,7 @@ pub fn read(root: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: b
     }
     let tenants: Vec<Declared> = sections.iter().map(|s| read_one(s, storages, private_webhooks)).collect();
     check_usernames(root.report(), &tenants);
+    overlaps::check(root.report(), &tenants);
     tenants
 }
 
@@ -163,7 +167,8 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
         logins.push(login);
         login_spots.push(spot);
     }
-    let mappings = section.tables("mapping").iter().filter_map(|s| mapping::read(s, &known)).collect();
+    let (mappings, mapping_spots) =
+        section.tables("mapping").iter().filter_map(|s| Some((mapping::read(s, &known)?, s.spot()))).unzip();
     let api_keys = section.tables("api_key").iter().filter_map(|s| api_key::read(s, &known)).collect();
     section.tables("issuer").iter().for_each(|s| issuer::read(s, &known));
     section.tables("oauth_client").iter().for_each(oauth_client::read);
@@ -172,7 +177,8 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
     section.tables("schedule").iter().for_each(|s| schedule::read(s, &known));
     section.tables("policy").iter().for_each(policy::read);
     let tenant = Tenant { id: id.as_str().into(), quota, mounts, certificates };
-    Declared { record: TenantRecord { tenant, identities, logins, mappings, api_keys }, webhooks, ftps, login_spots }
+    let record = TenantRecord { tenant, identities, logins, mappings, api_keys };
+    Declared { record, webhooks, ftps, login_spots, mapping_spots }
 }
 
 /// A bare username must mean one login of the whole gateway (SEMANTICS, "Names and views"), and a username that ends

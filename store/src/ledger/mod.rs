@@ -26,6 +26,7 @@
 //! | `reference_blob` | the blob's row, `FOR UPDATE` | `release_blobs`, `mark_deleting`; then wants it live |
 //! | `release_blobs` | the rows of the blobs it drops, `FOR UPDATE`, in the order of their keys | the same |
 //! | `add_usage` | one of 16 rows of the identity | one in 16 of the others |
+//! | `use_code` | the code's key in the index | another transaction that uses the same code; then says no |
 //! | `take_lease` | the lease's row | another taker |
 //!
 //! Why `FOR KEY SHARE` is enough for a folder: two uploads into it do not wait for each other, and removing the folder

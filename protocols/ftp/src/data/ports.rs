@@ -1,10 +1,12 @@
-//! The ports of passive data connections, shared fairly: an address holds at most as many ports as are still free, so
-//! that a single one can take half of them and no more, and newcomers always find one.
+//! The ports of passive data connections, shared fairly: a source (an IPv4 address or an IPv6 /64) holds at most as many ports
+//! as are still free, so that a single one can take half of them and no more, and newcomers always find one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use causeway_core::identity::source_of;
 
 /// The pool.
 #[derive(Debug)]
@@ -61,8 +63,9 @@ impl Ports {
         self.range.len()
     }
 
-    /// Takes a port for an address; none where it has its share, or none is left.
+    /// Takes a port for an address; none where its source has its share, or none is left.
     pub(crate) fn take(self: &Arc<Self>, by: IpAddr) -> Option<Lease> {
+        let by = source_of(by);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let free = self.range.len().checked_sub(taken.ports.len())?;
         if taken.by.get(&by).copied().unwrap_or_default() >= free {
@@ -93,6 +96,15 @@ mod tests {
         assert!(ports.take("192.0.2.3".parse().unwrap()).is_some());
         drop(held);
         assert!(ports.take(greedy).is_some());
+    }
+
+    #[test]
+    fn one_client_of_many_addresses_is_one() {
+        let ports = Ports::new(50000..=50099, 0);
+        let held: Vec<Lease> =
+            (0..100u16).filter_map(|n| ports.take(format!("2001:db8:0:1::{n:x}").parse().unwrap())).collect();
+        assert_eq!(held.len(), 50);
+        assert!(ports.take("2001:db8:0:2::1".parse().unwrap()).is_some());
     }
 
     #[test]

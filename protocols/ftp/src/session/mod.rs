@@ -7,6 +7,7 @@ mod running;
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use causeway_core::events::Operation;
 use causeway_core::identity::{Offence, Progress};
@@ -85,6 +86,8 @@ pub(crate) struct Conversation {
     pub(crate) tries: u32,
     /// What the login that is under way has proven.
     pub(crate) progress: Progress,
+    /// How long its steps have waited for the gateway's own queue; the time to log in is put off by it.
+    pub(crate) queued: Duration,
     pub(crate) blame: Blame,
     held: Option<Held>,
     pub(crate) lingering: Arc<Semaphore>,
@@ -149,6 +152,7 @@ impl Conversation {
             running: None,
             tries: 0,
             progress: Progress::new(),
+            queued: Duration::ZERO,
             blame: Blame::Offence(None),
             held: Some(held),
             lingering: Arc::new(Semaphore::new(LINGERING)),

@@ -26,7 +26,10 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
 pub(super) async fn show(talk: &mut Conversation, login: String, credential: Credential) -> Turn {
     talk.stage = Stage::Nobody;
     let (gateway, peer) = (talk.gateway(), talk.as_peer());
-    let error = match gateway.log_in(&mut talk.progress, credential, &peer).await {
+    let before = talk.progress.queue().so_far();
+    let outcome = gateway.log_in(&mut talk.progress, credential, &peer).await;
+    talk.queued += talk.progress.queue().so_far().saturating_sub(before);
+    let error = match outcome {
         Ok(Admission::In(session)) => {
             talk.enter(session);
             return say(230, "logged in");

@@ -104,6 +104,8 @@ impl Ended {
 enum Event<F: Files> {
     /// An open succeeded, or failed.
     Opened(Option<Opened<F>>),
+    /// Something is to be worked on beside all other requests.
+    Beside(BoxFuture<'static, ()>),
     /// A handle's part has ended.
     Closed(u32),
     /// Replies were sent.
@@ -300,11 +302,12 @@ impl<F: Files> Session<F> {
         events: UnboundedSender<Event<F>>,
     ) -> Self {
         let (paths, path_jobs) = unbounded_channel();
-        let told = events.clone();
+        let (told, more) = (events.clone(), events.clone());
         let parts = FuturesUnordered::new();
         let shared = Arc::new(Shared::new());
         let tell = move |opened| drop(told.send(Event::Opened(opened)));
-        parts.push(part(paths::serve(files.clone(), shared.clone(), path_jobs, tell)));
+        let beside = move |work| drop(more.send(Event::Beside(work)));
+        parts.push(part(paths::serve(files.clone(), shared.clone(), path_jobs, tell, beside)));
         Self {
             files,
             flow,
@@ -363,6 +366,7 @@ impl<F: Files> Session<F> {
                     self.register(opened);
                 }
             }
+            Event::Beside(work) => self.parts.push(part(work)),
             Event::Closed(handle) => {
                 self.handles.remove(&handle);
             }

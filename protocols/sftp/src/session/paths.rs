@@ -1,10 +1,13 @@
 //! Requests that name a path. They are worked off one after the other, in the order in which they came; where one names a
-//! file that this session is writing, it keeps its place among the requests of that handle, too.
+//! file that this session is writing, it keeps its place among the requests of that handle, too. Only the hashing of a
+//! `check-file-name` goes on beside them: its file is opened in its turn, and is then what it was, whatever comes next.
 
 use std::sync::Arc;
 
 use causeway_core::events::Operation;
 use causeway_core::{Error, VirtualPath};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
@@ -84,12 +87,13 @@ pub(super) struct Opened<F: Files> {
 }
 
 /// Works off requests until there can be no more. `opened` takes what was opened, and the ticket to answer with it;
-/// nothing for an open that failed and was answered already.
+/// nothing for an open that failed and was answered already. `beside` takes work that is to go on beside the requests.
 pub(super) async fn serve<F: Files>(
     files: Arc<F>,
     shared: Arc<Shared>,
     mut jobs: UnboundedReceiver<PathJob>,
     opened: impl Fn(Option<Opened<F>>) + Send,
+    beside: impl Fn(BoxFuture<'static, ()>) + Send,
 ) {
     while let Some(PathJob { ticket, request, meetings }) = jobs.recv().await {
         let mut ends = Vec::with_capacity(meetings.len());
@@ -131,10 +135,14 @@ pub(super) async fn serve<F: Files>(
                 ticket.answer(posix_rename::posix_rename(&*files, &from, &to).await);
             }
             PathRequest::Statvfs(path) => ticket.answer(statvfs::statvfs(&*files, &path).await),
-            PathRequest::Check(path, asked) => ticket.answer(match files.examine(&path).await {
-                Ok(source) => check_file::check_file(&source, &asked, &shared).await,
-                Err(error) => failure(&error),
-            }),
+            PathRequest::Check(path, asked) => match files.examine(&path).await {
+                Ok(source) => {
+                    let shared = shared.clone();
+                    let check = async move { ticket.answer(check_file::check_file(&source, &asked, &shared).await) };
+                    beside(check.boxed());
+                }
+                Err(error) => ticket.answer(failure(&error)),
+            },
             PathRequest::Refused { operation, path, error } => {
                 files.refused(operation, &path, &error).await;
                 ticket.answer(failure(&error));

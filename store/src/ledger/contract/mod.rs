@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod blobs;
+mod codes;
 mod life;
 mod races;
 mod trail;
@@ -18,6 +19,7 @@ use causeway_core::records::{Actor, Attributes, BlobId, Content, Node, Segment, 
 use uuid::Uuid;
 
 pub use blobs::*;
+pub use codes::*;
 pub use life::*;
 pub use races::*;
 pub use trail::*;
@@ -42,6 +44,7 @@ macro_rules! ledger_cases {
             blobs_are_doomed_with_their_last_reference, doomed_blobs_take_no_reference, keeps_some_blobs,
             audit_entries_are_sealed_in_order, audit_filters, foreign_entries_are_counted, events_get_positions,
             deliveries_wait_in_order, leases_have_one_holder, incarnations_come_and_go,
+            codes_count_once, one_of_two_uses_a_code,
             failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,
             work_goes_on_without_its_caller, closes_after_what_is_under_way,
             one_of_two_reserves, one_of_two_makes_a_name, no_orphan_in_a_removed_folder, references_race_with_release,

@@ -65,6 +65,10 @@ mod events {
     }
 }
 
+mod codes {
+    crate::ledger::statements::code_statements! { connection: sqlx::PgConnection }
+}
+
 mod leases {
     crate::ledger::statements::lease_statements! { connection: sqlx::PgConnection }
 }

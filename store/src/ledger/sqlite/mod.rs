@@ -71,6 +71,10 @@ mod events {
     }
 }
 
+mod codes {
+    crate::ledger::statements::code_statements! { connection: rusqlite::Connection }
+}
+
 mod leases {
     crate::ledger::statements::lease_statements! { connection: rusqlite::Connection }
 }

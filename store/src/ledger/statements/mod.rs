@@ -13,6 +13,7 @@
 //! `ports` makes the traits of core out of these functions. Statements are prepared once per connection.
 
 mod blobs;
+mod codes;
 mod leases;
 mod nodes;
 mod ports;
@@ -20,6 +21,7 @@ mod trail;
 mod uploads;
 
 pub(super) use blobs::blob_statements;
+pub(super) use codes::code_statements;
 pub(super) use leases::lease_statements;
 pub(super) use nodes::{node_columns, node_statements};
 pub(super) use ports::{ports, run};

@@ -23,7 +23,7 @@ macro_rules! ports {
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
 
-        use super::{audit, blobs, events, leases, locks, nodes, uploads};
+        use super::{audit, blobs, codes, events, leases, locks, nodes, uploads};
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
         use crate::ledger::statements::run;
@@ -216,6 +216,14 @@ macro_rules! ports {
 
             async fn add_usage(&mut self, tenant: &str, identity: &str, delta: i64) -> Result<()> {
                 run!(self, uploads::add_usage(tenant, identity, delta))
+            }
+
+            async fn use_code(&mut self, tenant: &str, login: &str, step: i64, now: Micros) -> Result<bool> {
+                run!(self, codes::use_code(tenant, login, step, now))
+            }
+
+            async fn purge_codes(&mut self, before: Micros) -> Result<u64> {
+                run!(self, codes::purge_codes(before))
             }
 
             async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()> {

@@ -294,6 +294,79 @@ async fn checksums() {
     client.leave().await;
 }
 
+/// Waits until a content is about to be read.
+async fn is_reading(files: &FakeFiles) {
+    while files.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn hashing_by_name_keeps_no_other_request_waiting() {
+    let files = FakeFiles::new();
+    files.put("/a", b"abc");
+    files.put("/b", b"abc");
+    let mut client = Client::new(&files).await;
+    let writer = client.open("/b", OpenFlags::WRITE).await;
+    files.hold(true);
+    let check = |name: &str, algorithm: &str| ext(Extended::CheckName(path(name), hashing(algorithm, 0, 0, 0)));
+    let mut asked = Vec::new();
+    for name in ["/a", "/b", "/a"] {
+        asked.push(client.send(check(name, "md5")).await);
+    }
+    is_reading(&files).await;
+    // All of these would stand behind the hashes.
+    assert!(matches!(client.ask(Request::Stat(path("/a"))).await, Answer::Attributes(_)));
+    assert!(matches!(client.ask(check("/a", "sha256")).await, Answer::Extended(_)), "what is known is not read");
+    assert_eq!(client.status(write(&writer, 0, "x")).await, 0, "the handle of a file that is hashed goes on");
+    assert_eq!(client.status(Request::Rename(path("/a"), path("/c"))).await, 0);
+    assert_eq!(client.status(check("/a", "md5")).await, 2);
+    assert_eq!(files.waiting(), 1, "one content of a session is read at a time");
+    assert!(asked.iter().all(|id| !client.answers.contains_key(id)));
+    files.hold(false);
+    for id in asked {
+        let Answer::Extended(body) = client.answer(id).await else { panic!("no hash") };
+        assert_eq!(body[..11], *b"\0\0\0\x03md5\x90\x01\x50\x98", "of the file as it was when it was asked for");
+    }
+    assert_eq!(client.status(Request::Close(writer)).await, 0);
+    assert_eq!(client.leave().await, Ended::Client);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_no_more_hears_its_hashes() {
+    let files = FakeFiles::new();
+    files.put("/a", b"abc");
+    let mut client = Client::new(&files).await;
+    files.hold(true);
+    let id = client.send(ext(Extended::CheckName(path("/a"), hashing("md5", 0, 0, 0)))).await;
+    client.write.shutdown().await.unwrap();
+    is_reading(&files).await;
+    files.hold(false);
+    assert!(matches!(client.answer(id).await, Answer::Extended(_)));
+    assert_eq!(client.leave().await, Ended::Client);
+}
+
+#[tokio::test]
+async fn hashing_by_name_ends_with_its_session() {
+    let files = FakeFiles::new();
+    files.put("/large", &vec![0; 5_000_000]);
+    let mut client = Client::new(&files).await;
+    client.open("/large", OpenFlags::READ).await;
+    files.hold(true);
+    for _ in 0..3 {
+        client.send(ext(Extended::CheckName(path("/large"), hashing("md5", 0, 0, 0)))).await;
+    }
+    is_reading(&files).await;
+    client.shutdown.cancel();
+    while !files.log().contains(&"fail /large".to_owned()) {
+        tokio::task::yield_now().await;
+    }
+    files.hold(false);
+    let ended = tokio::time::timeout(PATIENCE, client.session).await.expect("an end in time").unwrap();
+    assert_eq!(ended, Ended::Closing);
+    assert_eq!(files.reads(), 1, "what was being read, and nothing more");
+}
+
 #[tokio::test]
 async fn setting_what_is_so_already_changes_nothing() {
     let files = FakeFiles::new();

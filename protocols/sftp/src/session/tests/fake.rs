@@ -39,6 +39,10 @@ struct State {
     /// The most entries that a listing was asked for, and handed out, at a time.
     page: usize,
     pause: Duration,
+    /// Whether contents are not read on for now.
+    held: tokio::sync::watch::Sender<bool>,
+    /// Who waits for that.
+    waiting: usize,
 }
 
 /// See the module. Clones are the same files.
@@ -133,6 +137,18 @@ impl FakeFiles {
     /// Writes and commits take so long.
     pub(crate) fn slow(&self, pause: Duration) {
         lock(self).pause = pause;
+    }
+}
+
+impl FakeFiles {
+    /// Keeps contents (not downloads) from being read on, or lets them go on.
+    pub(crate) fn hold(&self, held: bool) {
+        lock(self).held.send_replace(held);
+    }
+
+    /// Reads that are kept so.
+    pub(crate) fn waiting(&self) -> usize {
+        lock(self).waiting
     }
 }
 
@@ -484,6 +500,10 @@ impl Content for FakeSource {
 
     async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         pause(&self.files).await;
+        let mut held = lock(&self.files).held.subscribe();
+        lock(&self.files).waiting += 1;
+        let _ = held.wait_for(|held| !held).await;
+        lock(&self.files).waiting -= 1;
         lock(&self.files).reads += 1;
         Ok(part(&self.content, offset, len))
     }

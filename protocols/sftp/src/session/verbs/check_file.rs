@@ -1,6 +1,6 @@
 //! `check-file-handle` and `check-file-name` (draft-ietf-secsh-filexfer-extensions-00 section 3). SHA-256 of a whole
 //! version comes from the ledger; other hashes read the content, one request of a session at a time, and stop when the
-//! session ends.
+//! session ends. By name they keep no other request waiting, by handle those of that handle.
 
 use causeway_core::{Error, ErrorKind, Result};
 

@@ -1,0 +1,110 @@
+//! Whom a caller says that he is. Every step of every login begins here: the name is looked up once, and what follows from it is
+//! decided in one place for all credentials.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use secrecy::ExposeSecret as _;
+
+use super::inner::Inner;
+use crate::error::{Error, ErrorKind};
+use crate::identity::{
+    AuthMethod, Credential, Factor, FactorSet, LoginMatch, Offence, Peer, Protocol, hash_key, lies_in,
+};
+
+/// The name under which failed API keys of an address are counted: what was sent is no login, and may be a secret.
+const API_KEYS: &str = "(api key)";
+
+/// Whom a caller says that he is.
+pub(super) struct Claim {
+    /// As it was sent; of an API key none of it.
+    pub(super) name: String,
+    pub(super) method: AuthMethod,
+    /// The name that failures are counted under: one, however it is written.
+    pub(super) counted: String,
+    /// Whether there is such a login; it may not be one that may come this way.
+    pub(super) found: Option<LoginMatch>,
+    pub(super) ip: IpAddr,
+}
+
+impl Claim {
+    /// Only what can be guessed counts as a failed login: nobody guesses a key, and clients show all that they have.
+    pub(super) const fn is_guess(&self) -> bool {
+        match self.method {
+            AuthMethod::Login(proven) => !proven.has(Factor::PublicKey) && !proven.has(Factor::Certificate),
+            AuthMethod::ApiKey => true,
+        }
+    }
+
+    /// The login, where a proof of this would bring it on: it may come by this protocol and from this address, and this is
+    /// what it has to prove next, having proven that much.
+    pub(super) fn wanted(&self, factor: Factor, proven: FactorSet, peer: &Peer) -> Option<&LoginMatch> {
+        let by = match peer.protocol {
+            Protocol::Scp => Protocol::Sftp,
+            other => other,
+        };
+        let may_come =
+            |login: &crate::identity::Login| login.protocols.contains(&by) && allowed_from(&login.allow_from, peer.ip);
+        self.found.as_ref().filter(|found| may_come(&found.login) && found.login.require.next(proven).has(factor))
+    }
+}
+
+/// No network at all: from everywhere.
+pub(super) fn allowed_from(networks: &[IpNet], ip: IpAddr) -> bool {
+    networks.is_empty() || networks.iter().any(|network| lies_in(*network, ip))
+}
+
+impl Inner {
+    /// What a credential claims.
+    pub(super) fn claim(&self, credential: &Credential, peer: &Peer) -> Claim {
+        let ip = peer.ip.to_canonical();
+        match (credential, credential.factor(), credential.login()) {
+            (_, Some(factor), Some(login)) => self.claim_login(login, factor, peer),
+            (Credential::ApiKey(key), ..) => {
+                // Counted per key that was sent, by a piece of its digest: one application with a wrong key must not
+                // lock out its neighbours behind the same address.
+                let digest = hash_key(key.expose_secret());
+                let name = format!("{API_KEYS} {}", hex::encode(digest.get(..8).unwrap_or_default()));
+                Claim { counted: name.clone(), name, method: AuthMethod::ApiKey, found: None, ip }
+            }
+            _ => Claim { name: String::new(), method: AuthMethod::ApiKey, counted: String::new(), found: None, ip },
+        }
+    }
+
+    /// That he is this login, which he wants to prove by this.
+    pub(super) fn claim_login(&self, login: &str, factor: Factor, peer: &Peer) -> Claim {
+        let found = self.directory.find_login(login);
+        let counted = match &found {
+            Some(found) => format!("{}@{}", found.login.username, found.tenant.id),
+            None => login.to_owned(),
+        };
+        let ip = peer.ip.to_canonical();
+        Claim { name: login.to_owned(), method: AuthMethod::one(factor), counted, found, ip }
+    }
+
+    /// See [`super::Gateway::offence_of`].
+    pub(crate) fn offence_of(&self, login: &str, peer: &Peer) -> Offence {
+        match self.directory.find_login(login) {
+            None => Offence::InvalidUser,
+            Some(found) if !allowed_from(&found.login.allow_from, peer.ip) => Offence::RefuseConnection,
+            Some(_) => Offence::AuthFail,
+        }
+    }
+
+    /// Why a login is refused, for the trail. The client hears the same for every reason; who reads the trail is to see that a
+    /// name was not unknown but meant several.
+    pub(super) fn reason(&self, claim: &Claim, error: &Error) -> Error {
+        if claim.found.is_some() || claim.method == AuthMethod::ApiKey || error.kind() != ErrorKind::Unauthenticated {
+            return error.clone();
+        }
+        let tenants = self.directory.claimants(&claim.name);
+        if tenants.len() < 2 {
+            return error.clone();
+        }
+        let tenants = tenants.iter().map(|tenant| &***tenant).collect::<Vec<_>>().join("`, `");
+        Error::new(
+            ErrorKind::Unauthenticated,
+            format!("the name is one of several tenants (`{tenants}`); the client has to add `@` and its tenant to it"),
+        )
+    }
+}
