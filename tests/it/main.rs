@@ -18,6 +18,8 @@ mod harness;
 
 mod bad_input;
 mod certificates;
+mod client_certificates;
+mod client_certificates_api;
 mod cli;
 mod clients;
 mod crash;

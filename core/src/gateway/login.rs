@@ -25,7 +25,7 @@ use crate::ports::Durability;
 use crate::records::now;
 
 /// The one answer to every credential that does not let in, whatever the reason.
-fn refused() -> Error {
+pub(super) fn refused() -> Error {
     Error::new(ErrorKind::Unauthenticated, "the login or its credential is not valid here")
 }
 
@@ -94,14 +94,14 @@ impl Refusals {
 }
 
 /// Whom a caller says that he is.
-struct Claim {
+pub(super) struct Claim {
     /// As it was sent; of an API key none of it.
-    name: String,
+    pub(super) name: String,
     method: AuthMethod,
     /// The name that failures are counted under: one, however it is written.
     counted: String,
     /// Whether there is such a login; it may not be one that may come this way.
-    found: Option<LoginMatch>,
+    pub(super) found: Option<LoginMatch>,
     ip: IpAddr,
 }
 
@@ -139,6 +139,8 @@ impl Inner {
         self.require_open()?;
         let claim = self.claim(&credential, peer);
         progress.bind(&claim.name);
+        // Who shows one puts its refusal on record (see `super::client_certificates`).
+        let by_client_certificate = matches!(credential, Credential::ClientCertificate { .. });
         let proof = match self.throttle.check(&claim.counted, claim.ip) {
             Err(throttled) => Err(throttled),
             Ok(()) => self.prove(&credential, &claim.counted, claim.found.as_ref(), progress.proven(), peer).await,
@@ -152,7 +154,7 @@ impl Inner {
                 if claim.is_guess() {
                     self.throttle.failed(&claim.counted, claim.ip);
                     self.put_refused_login(&claim, peer, &error).await;
-                } else if self.is_first_refusal(&claim) {
+                } else if !by_client_certificate && self.is_first_refusal(&claim) {
                     self.put_refused_login(&claim, peer, &error).await;
                 }
                 return Err(error);
@@ -236,7 +238,7 @@ impl Inner {
         Ok(session)
     }
 
-    fn claim(&self, credential: &Credential, peer: &Peer) -> Claim {
+    pub(super) fn claim(&self, credential: &Credential, peer: &Peer) -> Claim {
         let ip = peer.ip.to_canonical();
         match (credential, credential.factor(), credential.login()) {
             (_, Some(factor), Some(login)) => {
@@ -289,13 +291,13 @@ impl Inner {
 
     /// Whether a login that is turned away is the first one in a while: that one is on record, the flood behind it is
     /// not, as it must not be able to fill the ledger.
-    fn is_first_refusal(&self, claim: &Claim) -> bool {
+    pub(super) fn is_first_refusal(&self, claim: &Claim) -> bool {
         let pause = self.settings.throttle.ban.max(REFUSALS_PAUSE);
         let login = claim.found.as_ref().map(|_| claim.counted.as_str());
         held(&self.refusals).is_first(login, claim.ip, pause, Instant::now())
     }
 
-    async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {
+    pub(super) async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {
         let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login).failed(error);
         facts.status = Status::Denied;
         facts.login = (claim.method != AuthMethod::ApiKey).then(|| claim.name.clone());

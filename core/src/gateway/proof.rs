@@ -56,12 +56,24 @@ pub(super) fn allowed_from(networks: &[IpNet], ip: IpAddr) -> bool {
 }
 
 /// Whether a login may come by this protocol and from this address.
-fn may_come(found: &LoginMatch, peer: &Peer) -> bool {
+pub(super) fn may_come(found: &LoginMatch, peer: &Peer) -> bool {
     let by = match peer.protocol {
         Protocol::Scp => Protocol::Sftp,
         other => other,
     };
     found.login.protocols.contains(&by) && allowed_from(&found.login.allow_from, peer.ip)
+}
+
+/// Whether this would bring the login on now. Over FTPS a client certificate is shown before all else: nothing else counts
+/// without one that is required, so that nobody finds out a password who does not hold the certificate.
+fn is_in_turn(found: &LoginMatch, factor: Factor, proven: FactorSet, peer: &Peer) -> bool {
+    let require = found.login.require;
+    let lacks = require.names(Factor::Certificate) && !proven.with(factor).has(Factor::Certificate);
+    if lacks && peer.protocol == Protocol::Ftps {
+        tracing::info!(login = &*found.login.username, ip = %peer.ip, "the client certificate that the login requires is missing");
+        return false;
+    }
+    require.next(proven).has(factor)
 }
 
 /// What the tenant has revoked; none where that cannot be said.
@@ -101,8 +113,20 @@ impl Inner {
         proven: FactorSet,
         peer: &Peer,
     ) -> Result<Option<Proof>> {
-        let Some(factor) = credential.factor() else { return Ok(self.prove_api_key(credential, peer)) };
-        let wanted = found.filter(|found| may_come(found, peer) && found.login.require.next(proven).has(factor));
+        let required = match &peer.required_certificate {
+            Some(certificate) => Some((certificate, self.standings(certificate).await)),
+            None => None,
+        };
+        let known = |tenant: &Arc<Tenant>| {
+            required.as_ref().is_none_or(|(certificate, said)| self.knows_required(tenant, certificate, said))
+        };
+        let Some(factor) = credential.factor() else {
+            let proof = self.prove_api_key(credential, peer);
+            return Ok(proof.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if known(tenant))));
+        };
+        let wanted = found.filter(|found| {
+            may_come(found, peer) && is_in_turn(found, factor, proven, peer) && known(&found.tenant)
+        });
         let right = match credential {
             Credential::Password { password, .. } => {
                 // An unknown login, or one that may not come this way, costs as much time as a wrong password.
@@ -115,6 +139,7 @@ impl Inner {
                 Some(found) => believes(found, certificate, peer).await,
                 None => false,
             },
+            Credential::ClientCertificate { certificate, .. } => self.knows_client(wanted, certificate, peer).await,
             Credential::Code { code, .. } => match wanted.and_then(|f| f.login.totp_secret.as_ref()) {
                 Some(secret) => self.takes_code(counted, secret, code)?,
                 None => false,

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_core::identity::ClientCertificate;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{Acceptor, ServerSessionMemoryCache};
 use rustls::{CipherSuite, HandshakeKind, ServerConfig};
@@ -100,6 +101,12 @@ pub(crate) enum Insecure {
     Late,
     /// It did not resume the control connection's session.
     NotResumed,
+}
+
+/// The certificate that the client showed and has the key of.
+pub(crate) fn certificate(stream: &TlsStream<TcpStream>) -> Option<ClientCertificate> {
+    let chain = stream.get_ref().1.peer_certificates()?;
+    ClientCertificate::new(chain.iter().map(|certificate| certificate.to_vec()))
 }
 
 /// The cipher suite, by its name, and the version.

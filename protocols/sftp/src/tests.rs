@@ -73,6 +73,7 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
             protocols: vec![Protocol::Sftp],
             password_hash: None,
             totp_secret: None,
+            client_certificates: Vec::new(),
             authorized_keys: vec![PublicKey { blob: key.public_key().public_key_bytes() }.into()],
             authorized_keys_file: None,
             require: Require::Any,
@@ -138,7 +139,7 @@ impl Place {
         let gateway = self.front.terms.gateway.clone();
         let key = PublicKey { blob: self.key.public_key().public_key_bytes() };
         let peer =
-            Peer { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Sftp, client_version: None, cipher: None };
+            Peer { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Sftp, client_version: None, cipher: None, required_certificate: None };
         let session = gateway.login(Credential::PublicKey { login: "app".into(), key }, &peer).await.unwrap();
         Arc::new(Account::new(gateway, session))
     }

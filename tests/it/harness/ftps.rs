@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Gateway;
+use super::pki::Issued;
 use super::plan::PASSWORD;
 
 /// How long any one step may take.
@@ -24,16 +25,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// TLS of a client, up to this version: sessions are remembered within one value of this.
 pub fn tls(gateway: &Gateway, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+    tls_of(gateway, version, None)
+}
+
+/// The same, with a client certificate.
+pub fn tls_of(
+    gateway: &Gateway,
+    version: &'static SupportedProtocolVersion,
+    certificate: Option<&Issued>,
+) -> Arc<ClientConfig> {
     let pem = fs::read(gateway.data().join("certs/ca.pem")).expect("the development certificate's CA");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let older = [version];
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(if version.version == ProtocolVersion::TLSv1_3 { ALL_VERSIONS } else { &older })
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match certificate.map(Issued::load) {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+        None => builder.with_no_client_auth(),
+    };
     config.resumption = Resumption::in_memory_sessions(64);
     Arc::new(config)
 }
@@ -64,6 +77,18 @@ impl Ftps {
             Self { wire: Wire::Clear(stream), read: Vec::new(), tls: tls(gateway, version), server: gateway.ftps };
         let greeting = client.reply().await;
         assert!(greeting.starts_with("220 "), "{greeting}");
+        client
+    }
+
+    /// Connects and secures, with a client certificate or without.
+    pub async fn shows(
+        gateway: &Gateway,
+        version: &'static SupportedProtocolVersion,
+        certificate: Option<&Issued>,
+    ) -> Self {
+        let mut client = Self::connect(gateway, version).await;
+        client.tls = tls_of(gateway, version, certificate);
+        client.secure().await;
         client
     }
 
@@ -103,6 +128,12 @@ impl Ftps {
         let secured = timeout(PATIENCE, connector.connect(name(), stream)).await.expect("a handshake in time")?;
         self.wire = Wire::Secure(Box::new(secured));
         Ok(())
+    }
+
+    /// What the server has shown.
+    pub fn server_certificate(&self) -> Vec<u8> {
+        let Wire::Secure(stream) = &self.wire else { panic!("not secured") };
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
     }
 
     pub async fn enter(&mut self, login: &str) {
