@@ -75,8 +75,7 @@ where
     let ftps_tls = config.ftps.as_ref().map(|ftps| live(asked(ftps.client_certificates, &config, Protocol::Ftps)));
     let api_tls = config.api.as_ref().map(|api| live(asked(api.client_certificates, &config, Protocol::Api)));
     let (ftps_tls, api_tls) = (ftps_tls.transpose()?, api_tls.transpose()?);
-    let certificate_required =
-        config.api.as_ref().is_some_and(|api| api.client_certificates == Asked::Required);
+    let certificate_required = config.api.as_ref().is_some_and(|api| api.client_certificates == Asked::Required);
 
     // Bound before the ledger is touched, so that a taken port is told at once; nothing is accepted yet.
     let sftp = Bound::bind("sftp", config.sftp.as_ref().map_or(&[], |s| &s.listen)).await?;

@@ -32,8 +32,7 @@ struct Files {
 impl ClientAuthorities {
     /// Of a tenant without any: certificates stand by their fingerprints alone. All such tenants share one.
     pub fn none() -> Arc<dyn ClientAuthority> {
-        static NONE: LazyLock<Arc<ClientAuthorities>> =
-            LazyLock::new(|| Arc::new(ClientAuthorities::new(None, None)));
+        static NONE: LazyLock<Arc<ClientAuthorities>> = LazyLock::new(|| Arc::new(ClientAuthorities::new(None, None)));
         NONE.clone()
     }
 

@@ -51,7 +51,10 @@ fn what_is_right() {
     let taken = format!("{FTPS}\nclient_certificates = [\"san:edi.example\", \"sha256:{}\"]", "ab".repeat(32));
     let empty: [&str; 0] = [];
     assert_eq!(files.said("[ftps]", &both, &taken), empty);
-    assert_eq!(files.said("[ftps]", &both, &format!("{taken}\nrequire = \"certificate+password\"\npassword_hash = \"env:X\"")), empty);
+    assert_eq!(
+        files.said("[ftps]", &both, &format!("{taken}\nrequire = \"certificate+password\"\npassword_hash = \"env:X\"")),
+        empty
+    );
     assert_eq!(files.said("[api]", &both, &taken.replace("ftps", "api")), empty, "over the API");
     let pinned = format!("{FTPS}\nclient_certificates = [\"sha256:{}\"]", "ab".repeat(32));
     assert_eq!(files.said("[ftps]\nclient_certificates = \"required\"", "", &pinned), empty, "without a CA");
@@ -70,7 +73,9 @@ fn what_is_wrong() {
     let until = "until it is right no client certificate could log in";
     assert_eq!(
         tenant("client_ca = \"DIR/text\""),
-        [format!("error: tenant.client_ca: DIR/text: there is no certificate in it; name a PEM file with certificates of CAs; {until}")]
+        [format!(
+            "error: tenant.client_ca: DIR/text: there is no certificate in it; name a PEM file with certificates of CAs; {until}"
+        )]
     );
     assert_eq!(
         tenant("client_ca = \"DIR/none\""),
@@ -78,7 +83,9 @@ fn what_is_wrong() {
     );
     assert_eq!(
         tenant(&format!("{CA}\nclient_crl = \"DIR/ca.pem\"")),
-        [format!("error: tenant.client_crl: DIR/ca.pem: there is no revocation list in it; name a file with X.509 CRLs; {until}")]
+        [format!(
+            "error: tenant.client_crl: DIR/ca.pem: there is no revocation list in it; name a file with X.509 CRLs; {until}"
+        )]
     );
     assert_eq!(
         tenant("client_crl = \"DIR/crl.pem\""),
@@ -86,22 +93,34 @@ fn what_is_wrong() {
     );
     assert_eq!(
         files.said("[ftps]", "", &taken),
-        ["error: tenant.login.client_certificates: is a name in certificates of the tenant's CA, and there is none; add `client_ca`"]
+        [
+            "error: tenant.login.client_certificates: is a name in certificates of the tenant's CA, and there is none; add `client_ca`"
+        ]
     );
     assert_eq!(
         files.said("[ftps]\nclient_certificates = \"off\"", CA, &taken),
-        ["warning: tenant.login: has `client_certificates`, and `ftps.client_certificates` is \"off\", so that no client is asked for one there"]
+        [
+            "warning: tenant.login: has `client_certificates`, and `ftps.client_certificates` is \"off\", so that no client is asked for one there"
+        ]
     );
     assert_eq!(
         files.said("[api]\nclient_certificates = \"required\"", "", &format!("{FTPS}\npassword_hash = \"env:X\"")),
-        ["warning: tenant: knows no client certificates, and a listener requires them; nobody of this tenant can come there; add `client_ca`"]
+        [
+            "warning: tenant: knows no client certificates, and a listener requires them; nobody of this tenant can come there; add `client_ca`"
+        ]
     );
     assert_eq!(
         right(&taken.replace("ftps", "sftp")),
-        ["warning: tenant.login: has `client_certificates`, which SFTP does not know; add \"ftps\" or \"api\" to `protocols`, or leave them out"]
+        [
+            "warning: tenant.login: has `client_certificates`, which SFTP does not know; add \"ftps\" or \"api\" to `protocols`, or leave them out"
+        ]
     );
     assert_eq!(
-        right(&taken.replace("[\"ftps\"]", "[\"ftps\", \"sftp\", \"api\"]").replace("clie", "require = \"certificate+password\"\npassword_hash = \"env:X\"\nclie")),
+        right(
+            &taken
+                .replace("[\"ftps\"]", "[\"ftps\", \"sftp\", \"api\"]")
+                .replace("clie", "require = \"certificate+password\"\npassword_hash = \"env:X\"\nclie")
+        ),
         [
             "warning: tenant.login: has a `require` that SFTP cannot ask for; over \"sftp\" nobody can log in by it",
             "warning: tenant.login: has a `require` that the API cannot ask for; over \"api\" nobody can log in by it",
@@ -115,11 +134,17 @@ fn what_is_wrong() {
         ]
     );
     let api = taken.replace("ftps", "api");
-    let twice = right(&format!("{api}\n[[tenant.login]]\nusername = \"two\"\nidentity = \"app\"\n{}", api.replace("edi", "EDI")));
+    let twice = right(&format!(
+        "{api}\n[[tenant.login]]\nusername = \"two\"\nidentity = \"app\"\n{}",
+        api.replace("edi", "EDI")
+    ));
     assert_eq!(twice.len(), 1, "{twice:?}");
     assert!(twice[0].contains("client certificate of the API") && twice[0].contains("stands in line"), "{twice:?}");
     for wrong in ["sha256:ab", "san:", "edi", "sha1:ab"] {
         let said = right(&taken.replace("san:edi.example", wrong));
-        assert!(said[0].contains("names no certificate; write \"sha256:<64 hex digits>\" or \"san:<name>\""), "{said:?}");
+        assert!(
+            said[0].contains("names no certificate; write \"sha256:<64 hex digits>\" or \"san:<name>\""),
+            "{said:?}"
+        );
     }
 }

@@ -281,9 +281,8 @@ pub fn key_fingerprint(text: &str) -> Parsed<String> {
 
 /// `sha256:` and 64 hex digits, or `san:` and a name.
 pub fn certificate_match(text: &str) -> Parsed<CertificateMatcher> {
-    CertificateMatcher::parse(text).ok_or_else(|| {
-        format!("`{text}` names no certificate; write \"sha256:<64 hex digits>\" or \"san:<name>\"")
-    })
+    CertificateMatcher::parse(text)
+        .ok_or_else(|| format!("`{text}` names no certificate; write \"sha256:<64 hex digits>\" or \"san:<name>\""))
 }
 
 /// A time zone of the IANA database, by its shape; whether it exists is asked when schedules run.

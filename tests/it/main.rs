@@ -18,9 +18,9 @@ mod harness;
 
 mod bad_input;
 mod certificates;
+mod cli;
 mod client_certificates;
 mod client_certificates_api;
-mod cli;
 mod clients;
 mod crash;
 mod errors;

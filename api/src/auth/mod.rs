@@ -62,8 +62,9 @@ async fn authenticate(
         (None, Some(certificate)) if !headers.contains_key(header::AUTHORIZATION) => {
             gateway.login_by_certificate(certificate, peer).await.map_err(|error| match error.kind() {
                 // No token was sent that could be invalid.
-                ErrorKind::Unauthenticated => Problem::no_credential()
-                    .saying("the client certificate stands for no login here; send `Authorization: Bearer` with an API key"),
+                ErrorKind::Unauthenticated => Problem::no_credential().saying(
+                    "the client certificate stands for no login here; send `Authorization: Bearer` with an API key",
+                ),
                 _ => Problem::from(error),
             })
         }

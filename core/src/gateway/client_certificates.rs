@@ -123,7 +123,7 @@ impl Inner {
     ) -> Result<Arc<Session>> {
         let found = self.login_of(certificate, peer).await;
         let login = match &found {
-            Some(found) => format!("{}@{}", found.login.username, found.tenant.id),
+            Some(found) => self.name_of(found),
             // No login's name; on record it says which certificate it was.
             None => format!("(client certificate) {}", hex::encode(certificate.fingerprint())),
         };
@@ -153,7 +153,7 @@ impl Inner {
         let clients = &self.directory.clients;
         let mut logins: Vec<&LoginMatch> = clients.by_fingerprint(certificate).iter().collect();
         for tenant in self.directory.tenants() {
-            if let Some(Ok(Standing::Signed { names })) = standings.0.get(&tenant.id) {
+            if let Some(Standing::Signed { names }) = standings.of(tenant) {
                 logins.extend(names.iter().flat_map(|name| clients.by_name(&tenant.id, name)));
             }
         }
@@ -169,6 +169,15 @@ impl Inner {
             return None;
         }
         Some((*first).clone())
+    }
+
+    /// The name that a login is found by: its own, as the configuration writes it, where that is enough.
+    fn name_of(&self, found: &LoginMatch) -> String {
+        let name = &found.login.username;
+        match self.directory.find_login(name) {
+            Some(same) if Arc::ptr_eq(&same.login, &found.login) => name.to_string(),
+            _ => format!("{name}@{}", found.tenant.id),
+        }
     }
 
     /// Puts a refused certificate on record, once in a while, and behind the client's back: that it takes time would tell

@@ -124,9 +124,8 @@ impl Inner {
             let proof = self.prove_api_key(credential, peer);
             return Ok(proof.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if known(tenant))));
         };
-        let wanted = found.filter(|found| {
-            may_come(found, peer) && is_in_turn(found, factor, proven, peer) && known(&found.tenant)
-        });
+        let wanted = found
+            .filter(|found| may_come(found, peer) && is_in_turn(found, factor, proven, peer) && known(&found.tenant));
         let right = match credential {
             Credential::Password { password, .. } => {
                 // An unknown login, or one that may not come this way, costs as much time as a wrong password.

@@ -85,11 +85,7 @@ pub struct CertificateRules {
 
 impl Default for CertificateRules {
     fn default() -> Self {
-        Self {
-            authorities: Vec::new(),
-            revocations: Arc::new(NothingRevoked),
-            clients: Arc::new(NoClientAuthority),
-        }
+        Self { authorities: Vec::new(), revocations: Arc::new(NothingRevoked), clients: Arc::new(NoClientAuthority) }
     }
 }
 

@@ -138,8 +138,13 @@ impl Place {
     pub(crate) async fn account(&self) -> Arc<Account> {
         let gateway = self.front.terms.gateway.clone();
         let key = PublicKey { blob: self.key.public_key().public_key_bytes() };
-        let peer =
-            Peer { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Sftp, client_version: None, cipher: None, required_certificate: None };
+        let peer = Peer {
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            protocol: Protocol::Sftp,
+            client_version: None,
+            cipher: None,
+            required_certificate: None,
+        };
         let session = gateway.login(Credential::PublicKey { login: "app".into(), key }, &peer).await.unwrap();
         Arc::new(Account::new(gateway, session))
     }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use causeway_core::identity::{CertificateRules, PublicKey};
 use causeway_core::Error;
+use causeway_core::identity::{CertificateRules, PublicKey};
 use causeway_core::ports::{ClientAuthority, NothingRevoked, RevocationSource};
 
 use crate::client_certificates::ClientAuthorities;

@@ -154,8 +154,10 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Op
     let report = section.report();
     let username = section.require("username", section.text("username", value::username));
     let identity = section.require("identity", section.text("identity", value::slug));
-    let certificates = section.texts("client_certificates", value::certificate_match).filter(|f| !f.value.is_empty());
-    let certified = certificates.is_some();
+    let certificates = section.texts("client_certificates", value::certificate_match);
+    let certified = certificates.as_ref().is_some_and(|f| !f.value.is_empty());
+    let without_certificates =
+        !section.has("client_certificates") || certificates.as_ref().is_some_and(|f| f.value.is_empty());
     let protocols = protocols(section, certified);
     let password_hash = section.hash("password_hash", secret::password_hash);
     let keys = section.texts("authorized_keys", key_line);
@@ -183,7 +185,7 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Op
     let taken = check_certificates(section, known, &protocols, certificates.map(|f| f.value).unwrap_or_default());
     let identity = identity.and_then(|id| known.identity(section, id));
     let Located { value: username, spot } = username?;
-    if !section.has("password_hash") && without_keys && !certified && !known.certificates {
+    if !section.has("password_hash") && without_keys && without_certificates && !known.certificates {
         report.warning(&spot, "has neither `password_hash` nor `authorized_keys`; nobody can log in by it");
     }
     report.claim("username", known.tenant, &username, &spot);

@@ -20,10 +20,10 @@ use causeway_core::events::Webhook;
 use causeway_core::identity::{Login, Protocol, Tenant, TenantRecord};
 
 use super::ftps::LoginRules;
-use crate::client_certificates::handshake::Asked;
 use super::reader::{Parsed, Section, nearest};
 use super::report::{Located, Report, Spot};
 use super::value;
+use crate::client_certificates::handshake::Asked;
 
 /// What the tables of a tenant may refer to.
 pub struct Known<'k> {
@@ -129,12 +129,7 @@ pub struct Declared {
 }
 
 /// Reads all tenants.
-pub fn read(
-    root: &Section<'_>,
-    storages: &BTreeSet<String>,
-    private_webhooks: bool,
-    asked: Asking,
-) -> Vec<Declared> {
+pub fn read(root: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: bool, asked: Asking) -> Vec<Declared> {
     let sections = root.tables("tenant");
     if sections.is_empty() {
         root.report().warning(

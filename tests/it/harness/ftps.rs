@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::Resumption;
-use rustls::{ALL_VERSIONS, ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use rustls::client::{Resumption, WantsClientCert};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ALL_VERSIONS, ClientConfig, ConfigBuilder, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,21 +35,40 @@ pub fn tls_of(
     version: &'static SupportedProtocolVersion,
     certificate: Option<&Issued>,
 ) -> Arc<ClientConfig> {
-    let pem = fs::read(gateway.data().join("certs/ca.pem")).expect("the development certificate's CA");
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let older = [version];
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(if version.version == ProtocolVersion::TLSv1_3 { ALL_VERSIONS } else { &older })
-        .unwrap()
-        .with_root_certificates(roots);
+    let builder = trusting(gateway, version);
     let mut config = match certificate.map(Issued::load) {
         Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::in_memory_sessions(64);
     Arc::new(config)
+}
+
+/// With somebody's certificate, and the key of another one.
+pub fn tls_of_thief(
+    gateway: &Gateway,
+    version: &'static SupportedProtocolVersion,
+    certificate: &Issued,
+    other: &Issued,
+) -> Arc<ClientConfig> {
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&other.load().1).unwrap();
+    let stolen = CertifiedKey::new(certificate.load().0, key);
+    Arc::new(trusting(gateway, version).with_client_cert_resolver(Arc::new(SingleCertAndKey::from(stolen))))
+}
+
+fn trusting(
+    gateway: &Gateway,
+    version: &'static SupportedProtocolVersion,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let pem = fs::read(gateway.data().join("certs/ca.pem")).expect("the development certificate's CA");
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let older = [version];
+    ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(if version.version == ProtocolVersion::TLSv1_3 { ALL_VERSIONS } else { &older })
+        .unwrap()
+        .with_root_certificates(roots)
 }
 
 enum Wire {

@@ -175,7 +175,13 @@ pub async fn rest(gateway: &Gateway, key: &str) -> Arc<Session> {
 }
 
 fn peer(protocol: Protocol) -> Peer {
-    Peer { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol, client_version: None, cipher: None, required_certificate: None }
+    Peer {
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        protocol,
+        client_version: None,
+        cipher: None,
+        required_certificate: None,
+    }
 }
 
 /// How a write of the ledger fails.
