@@ -126,7 +126,7 @@ pub fn server_config(tls: &Tls, development_folder: &Path, asked: Asked) -> Outc
         ))
     };
     let provider = aws_lc_rs::default_provider();
-    let clients = AnyClient::new(asked, provider.signature_verification_algorithms);
+    let clients = AnyClient::asking(asked, provider.signature_verification_algorithms);
     let builder =
         ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(versions).map_err(wrong)?;
     let builder = match clients {

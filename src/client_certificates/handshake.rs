@@ -30,7 +30,7 @@ pub struct AnyClient {
 
 impl AnyClient {
     /// For a listener that asks in this way; none where it does not ask.
-    pub fn new(asked: Asked, algorithms: WebPkiSupportedAlgorithms) -> Option<Arc<dyn ClientCertVerifier>> {
+    pub fn asking(asked: Asked, algorithms: WebPkiSupportedAlgorithms) -> Option<Arc<dyn ClientCertVerifier>> {
         match asked {
             Asked::Off => None,
             Asked::Optional => Some(Arc::new(Self { mandatory: false, algorithms })),

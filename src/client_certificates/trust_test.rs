@@ -76,7 +76,7 @@ fn under_a_ca_in_time_and_not_revoked() {
     let listed = Trust::new(anchors(&ours), vec![list(&ours, 7)]);
     assert_eq!(listed.examine(&certificate(&ours, 8, 0), now).unwrap(), signed);
     assert_eq!(listed.examine(&certificate(&ours, 7, 0), now).unwrap(), Standing::Refused(No::Revoked));
-    let stale = listed.examine(&certificate(&ours, 8, 2 * hour), now + Duration::from_secs(2 * 3600));
+    let stale = listed.examine(&certificate(&ours, 8, 2 * hour), now + Duration::from_hours(2));
     assert!(stale.unwrap_err().message().contains("out of date"));
     let other = Trust::new(anchors(&ours), vec![list(&theirs, 7)]);
     // Both CAs have the same name here: the list is somebody else's.

@@ -190,3 +190,8 @@ impl Inner {
         self.tasks.spawn(async move { this.put_refused_login(&claim, &peer, &refused()).await });
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[path = "client_certificates_test.rs"]
+mod tests;
