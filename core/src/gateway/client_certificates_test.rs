@@ -112,8 +112,8 @@ fn peer(protocol: Protocol) -> Peer {
     Peer { ip: [192, 0, 2, 7].into(), protocol, client_version: None, cipher: None, required_certificate: None }
 }
 
-fn signed(names: &[&str]) -> Option<Standing> {
-    Some(Standing::Signed { names: names.iter().map(|name| SubjectName::parse(name).unwrap()).collect() })
+fn signed(names: &[&str]) -> Standing {
+    Standing::Signed { names: names.iter().map(|name| SubjectName::parse(name).unwrap()).collect() }
 }
 
 fn certificate() -> ClientCertificate {
@@ -122,7 +122,7 @@ fn certificate() -> ClientCertificate {
 
 #[tokio::test]
 async fn every_ca_is_asked_whoever_is_named() {
-    let (ours, broken, none) = (Ca::new(signed(&["b.example"])), Ca::new(None), Ca::new(None));
+    let (ours, broken, none) = (Ca::new(Some(signed(&["b.example"]))), Ca::new(None), Ca::new(None));
     let inner = inner(vec![
         tenant("acme", &ours, vec![login("edi01", &["san:a.example"], "any"), login("plain01", &[], "any")]),
         tenant("other", &broken, vec![login("other01", &["san:b.example"], "any")]),
@@ -141,7 +141,7 @@ async fn every_ca_is_asked_whoever_is_named() {
 
 #[tokio::test]
 async fn it_is_one_thing_of_several() {
-    let ca = Ca::new(signed(&["a.example"]));
+    let ca = Ca::new(Some(signed(&["a.example"])));
     let inner = inner(vec![tenant("acme", &ca, vec![login("edi01", &["san:a.example"], "certificate+password")])]);
     let mut progress = Progress::new();
     let admission = inner.show_certificate(&mut progress, "edi01", &certificate(), &peer(Protocol::Ftps)).await;
@@ -154,7 +154,7 @@ async fn it_is_one_thing_of_several() {
 #[tokio::test]
 async fn whom_a_certificate_stands_for() {
     let pinned = format!("sha256:{}", hex::encode(certificate().fingerprint()));
-    let ours = Ca::new(signed(&["a.example", "b.example"]));
+    let ours = Ca::new(Some(signed(&["a.example", "b.example"])));
     let theirs = Ca::new(Some(Standing::Unsigned("why".into())));
     let whom = async |acme: Vec<Login>, other: Vec<Login>, protocol| {
         let inner = inner(vec![tenant("acme", &ours, acme), tenant("other", &theirs, other)]);
@@ -187,7 +187,7 @@ async fn who_knows_a_required_certificate() {
     let pinned = format!("sha256:{}", hex::encode(certificate().fingerprint()));
     let refused = Standing::Refused(crate::identity::ClientCertificateRefusal::Revoked);
     for (says, taken, wanted) in [
-        (signed(&[]), "san:other.example", true),
+        (Some(signed(&[])), "san:other.example", true),
         (Some(Standing::Unsigned("why".into())), &*pinned, true),
         (Some(Standing::Unsigned("why".into())), "san:other.example", false),
         (Some(refused), &*pinned, false),
