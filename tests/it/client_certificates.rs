@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
+use crate::harness::ftps::{tls_of, tls_of_thief};
 use crate::harness::pki::{Authority, Issued, self_signed};
 use crate::harness::plan::{PASSWORD, Secrets};
 use crate::harness::{Ftps, Gateway, Ledger, Plan, Random, eventually, has_tool, skip};
@@ -198,7 +199,7 @@ async fn certificates_that_do_not_let_in() {
     // Certificates are no secrets: who shows one without its key does not come through the handshake.
     for version in [&TLS12, &TLS13] {
         let mut thief = Ftps::connect(&gateway, version).await;
-        thief.tls = crate::harness::ftps::tls_of_thief(&gateway, version, &good, &wrong[3].1);
+        thief.tls = tls_of_thief(&gateway, version, &good, &wrong[3].1);
         assert_eq!(thief.code("AUTH TLS").await, 234);
         assert!(thief.handshake().await.is_err() || thief.is_closed().await, "{version:?}");
     }
@@ -368,6 +369,41 @@ async fn where_certificates_are_required() {
     let mut client = Ftps::shows(&gateway, &TLS13, Some(&signed)).await;
     client.enter("edi01").await;
     assert!(client.put("STOR /inbound/required", b"x").await.starts_with("226"));
+}
+
+#[tokio::test]
+async fn data_connections_show_the_logins_certificate() {
+    let pki = Pki::new();
+    let (good, other) = (self_signed(pki.folder(), "good", |_| {}), self_signed(pki.folder(), "other", |_| {}));
+    let optional = "ftps = { session_reuse = \"optional\" }";
+    let gateway = pki
+        .plan()
+        .whole_login(&login("pin01", &[&good.fingerprint()], optional))
+        .whole_login(&login("either01", &[&good.fingerprint()], &format!("{optional}\n{}", with_password("any"))))
+        .start()
+        .await;
+    for version in [&TLS12, &TLS13] {
+        let mut client = Ftps::shows(&gateway, version, Some(&good)).await;
+        assert_eq!(client.code("USER pin01").await, 232);
+        for command in ["PBSZ 0", "PROT P", "TYPE I"] {
+            assert_eq!(client.code(command).await, 200);
+        }
+        assert!(client.put("STOR /inbound/resumed", b"x").await.starts_with("226"));
+        // Whole handshakes, as the login may: they show whose they are.
+        client.tls = tls_of(&gateway, version, Some(&good));
+        assert!(client.put("STOR /inbound/whole", b"x").await.starts_with("226"));
+        for certificate in [None, Some(&other)] {
+            client.tls = tls_of(&gateway, version, certificate);
+            let said = client.attempt("STOR /inbound/stolen", b"x").await;
+            assert!(said.starts_with("425") && said.contains("certificate"), "{said}");
+        }
+    }
+    assert!(gateway.rest("orders").entry("/inbound", "stolen").await.is_none());
+    // Who came by a password is held to no certificate.
+    let mut client = Ftps::shows(&gateway, &TLS13, Some(&other)).await;
+    client.enter("either01").await;
+    client.tls = tls_of(&gateway, &TLS13, None);
+    assert!(client.put("STOR /inbound/password", b"x").await.starts_with("226"));
 }
 
 #[tokio::test]

@@ -261,6 +261,19 @@ impl Ftps {
         self.reply().await
     }
 
+    /// Uploads over a data connection that the server may not want; the last reply.
+    pub async fn attempt(&mut self, command: &str, content: &[u8]) -> String {
+        let address = self.passive().await;
+        let stream = TcpStream::connect(address).await.unwrap();
+        self.raw(format!("{command}\r\n").as_bytes()).await.unwrap();
+        if let Ok(mut data) = self.secure_data(stream).await {
+            let _ = data.write_all(content).await;
+            let _ = data.shutdown().await;
+        }
+        let said = self.reply().await;
+        if said.starts_with("150") { self.reply().await } else { said }
+    }
+
     /// Downloads or lists; the data, and the last reply.
     pub async fn get(&mut self, command: &str) -> (Vec<u8>, String) {
         let (said, data) = self.open(command).await;
