@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_api::{ApiConfig, ConnectionInfo, OpsFront};
-use causeway_core::identity::{Directory, ThrottleLimits};
+use causeway_core::identity::{ClientCertificate, Directory, Protocol, ThrottleLimits};
 use causeway_core::ports::{BlobStore, Ledger};
 use causeway_core::{Gateway, Parts, Settings};
 use causeway_sftp::{HostKey, SftpConfig};
@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::certificate;
+use crate::client_certificates::handshake::Asked;
 use crate::config::Config;
 use crate::config::database::Place;
 use crate::config::limits::Limits;
@@ -71,11 +72,11 @@ where
     let host_keys = load_host_keys(&config, data_dir.path()).await?;
     let host_certificates = host_keys::load_certificates(config.sftp.as_ref().map_or(&[], |s| &s.host_certificates))?;
     let certs = data_dir.path().join("certs");
-    let tls = if config.api.is_some() || config.ftps.is_some() {
-        Some(certificate::live(config.tls.clone(), &certs)?)
-    } else {
-        None
-    };
+    let live = |asked| certificate::live(config.tls.clone(), &certs, asked);
+    let ftps_tls = config.ftps.as_ref().map(|ftps| live(asked(ftps.client_certificates, &config, Protocol::Ftps)));
+    let api_tls = config.api.as_ref().map(|api| live(asked(api.client_certificates, &config, Protocol::Api)));
+    let (ftps_tls, api_tls) = (ftps_tls.transpose()?, api_tls.transpose()?);
+    let certificate_required = config.api.as_ref().is_some_and(|api| api.client_certificates == Asked::Required);
 
     // Bound before the ledger is touched, so that a taken port is told at once; nothing is accepted yet.
     let sftp = Bound::bind("sftp", config.sftp.as_ref().map_or(&[], |s| &s.listen)).await?;
@@ -107,7 +108,6 @@ where
         scp: sftp.scp,
     });
     let ftps = ftps::settings(&config);
-    let api_tls = tls.clone().filter(|_| config.api.is_some());
     let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;
     gateway.spawn_jobs();
 
@@ -122,7 +122,7 @@ where
             async move { front.serve_holding(stream, peer.ip(), shutdown, Box::new(startup)).await }
         });
     }
-    let ftps_front = ftps.zip(tls).map(|(settings, tls)| {
+    let ftps_front = ftps.zip(ftps_tls).map(|(settings, tls)| {
         let front = causeway_ftp::Front::new(settings.front, tls, gateway.clone());
         ftps::accept(&supervisor, &front, &gateway, settings.door, [explicit, implicit]);
         front
@@ -133,6 +133,7 @@ where
         let mut api_config = ApiConfig::new(public_url.clone(), spool);
         // The ledger, which is in the same folder by default, stops at its own limit: forms stop well before it.
         api_config.min_free_bytes = api_config.min_free_bytes.saturating_add(ledger_min_free);
+        api_config.certificate_required = certificate_required;
         let front = Arc::new(causeway_api::Front::new(api_config, gateway.clone()));
         let shutdown = supervisor.shutdown().clone();
         supervisor.accept(api, MAX_API_CONNECTIONS, move |stream, peer| {
@@ -142,7 +143,9 @@ where
                 let tls = stream.get_ref().1;
                 let cipher = tls.negotiated_cipher_suite().and_then(|s| s.suite().as_str()).map(ToOwned::to_owned);
                 let alpn = tls.alpn_protocol().map(|p| String::from_utf8_lossy(p).into_owned());
-                let info = ConnectionInfo { ip: peer.ip(), cipher, alpn };
+                let chain = tls.peer_certificates().unwrap_or_default();
+                let certificate = ClientCertificate::new(chain.iter().map(|one| one.to_vec()));
+                let info = ConnectionInfo { ip: peer.ip(), cipher, alpn, certificate };
                 front.serve(stream, info, shutdown).await;
             }
         });
@@ -152,7 +155,7 @@ where
         let shutdown = supervisor.shutdown().clone();
         supervisor.accept(ops, MAX_OPS_CONNECTIONS, move |stream, peer| {
             let (front, shutdown) = (front.clone(), shutdown.clone());
-            let info = ConnectionInfo { ip: peer.ip(), cipher: None, alpn: None };
+            let info = ConnectionInfo { ip: peer.ip(), cipher: None, alpn: None, certificate: None };
             async move { front.serve(stream, info, shutdown).await }
         });
     }
@@ -192,6 +195,14 @@ where
     gateway.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whether clients are asked for a certificate. Where that is optional they are asked only if a login takes any: some old
+/// clients do not know what to answer.
+fn asked(asked: Asked, config: &Config, protocol: Protocol) -> Asked {
+    let mut logins = config.tenants.iter().flat_map(|tenant| &tenant.logins);
+    let taken = logins.any(|login| login.protocols.contains(&protocol) && !login.client_certificates.is_empty());
+    if asked == Asked::Optional && !taken { Asked::Off } else { asked }
 }
 
 fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {

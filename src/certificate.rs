@@ -15,6 +15,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::watch;
 
+use crate::client_certificates::handshake::{AnyClient, Asked};
 use crate::config::node::host_name;
 use crate::config::tls::{MinVersion, Tls};
 use crate::data_dir::{make_folder, write_private};
@@ -100,8 +101,8 @@ fn make() -> Result<Made, rcgen::Error> {
 }
 
 /// What the listeners of the API and of FTPS speak: TLS from the lowest version on; for the API, HTTP/2 before HTTP/1.1
-/// (RFC 7301), which FTPS leaves out.
-pub fn server_config(tls: &Tls, development_folder: &Path) -> Outcome<Arc<ServerConfig>> {
+/// (RFC 7301), which FTPS leaves out. `asked`: whether clients are asked for a certificate.
+pub fn server_config(tls: &Tls, development_folder: &Path, asked: Asked) -> Outcome<Arc<ServerConfig>> {
     let files = match &tls.files {
         Some((chain, key)) => Files { chain: chain.clone(), key: key.clone() },
         None => development(development_folder)?,
@@ -124,12 +125,15 @@ pub fn server_config(tls: &Tls, development_folder: &Path) -> Outcome<Arc<Server
             files.key.display()
         ))
     };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(versions)
-        .map_err(wrong)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(wrong)?;
+    let provider = aws_lc_rs::default_provider();
+    let clients = AnyClient::asking(asked, provider.signature_verification_algorithms);
+    let builder =
+        ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(versions).map_err(wrong)?;
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(wrong)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -146,12 +150,12 @@ fn trace(path: &Path) -> Trace {
 
 /// The same, kept up to date with its files: connections that come after a change get the new certificate, those that are
 /// there stay as they are. Files that are wrong, or not yet whole, change nothing and are told in the log.
-pub fn live(tls: Tls, development_folder: &Path) -> Outcome<watch::Receiver<Arc<ServerConfig>>> {
+pub fn live(tls: Tls, development_folder: &Path, asked: Asked) -> Outcome<watch::Receiver<Arc<ServerConfig>>> {
     let (chain, key) = match &tls.files {
         Some((chain, key)) => (chain.clone(), key.clone()),
         None => (development_folder.join("server.pem"), development_folder.join("server.key")),
     };
-    let (current, seen) = watch::channel(server_config(&tls, development_folder)?);
+    let (current, seen) = watch::channel(server_config(&tls, development_folder, asked)?);
     let folder = development_folder.to_owned();
     let mut known = (trace(&chain), trace(&key));
     tokio::spawn(async move {
@@ -165,7 +169,7 @@ pub fn live(tls: Tls, development_folder: &Path) -> Outcome<watch::Receiver<Arc<
                 continue;
             }
             known = now;
-            match server_config(&tls, &folder) {
+            match server_config(&tls, &folder, asked) {
                 Ok(config) => {
                     tracing::info!(chain = %chain.display(), "the certificate is taken anew");
                     // The receivers were there a moment ago; where they are gone nobody needs it.
@@ -189,9 +193,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("certs");
         let tls = Tls { files: None, min_version: MinVersion::Tls13 };
-        server_config(&tls, &folder).unwrap();
+        server_config(&tls, &folder, Asked::Off).unwrap();
         let first = std::fs::read(folder.join("server.pem")).unwrap();
-        let config = server_config(&tls, &folder).unwrap();
+        let config = server_config(&tls, &folder, Asked::Optional).unwrap();
         assert_eq!(std::fs::read(folder.join("server.pem")).unwrap(), first);
         assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     }
@@ -202,6 +206,6 @@ mod tests {
         let text = root.path().join("text");
         std::fs::write(&text, "no pem").unwrap();
         let tls = Tls { files: Some((text.clone(), text)), min_version: MinVersion::Tls12 };
-        assert_eq!(server_config(&tls, root.path()).unwrap_err().code, 2);
+        assert_eq!(server_config(&tls, root.path(), Asked::Off).unwrap_err().code, 2);
     }
 }

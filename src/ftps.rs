@@ -5,6 +5,7 @@ use std::sync::Arc;
 use causeway_core::Gateway;
 use causeway_ftp::{DataRules, Ends, Front, FtpsConfig, Start};
 
+use crate::client_certificates::handshake::Asked;
 use crate::config::Config;
 use crate::startups::Startups;
 use crate::supervisor::{Bound, Door, Supervisor};
@@ -51,6 +52,7 @@ pub fn settings(config: &Config) -> Option<Settings> {
         stall_timeout: ftps.stall_timeout,
         data_timeout: ftps.data_timeout,
         max_auth_tries: ftps.max_auth_tries,
+        certificate_required: ftps.client_certificates == Asked::Required,
     };
     Some(Settings { front, door })
 }

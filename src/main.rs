@@ -3,6 +3,7 @@
 mod app;
 mod certificate;
 mod cli;
+mod client_certificates;
 mod config;
 mod data_dir;
 mod descriptors;
@@ -13,6 +14,7 @@ mod key_files;
 mod logging;
 mod revoked_keys;
 mod sources;
+mod stamped;
 mod startups;
 mod supervisor;
 mod webhook;

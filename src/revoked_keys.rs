@@ -3,10 +3,8 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use causeway_core::identity::Revocations;
@@ -14,70 +12,16 @@ use causeway_core::ports::RevocationSource;
 use causeway_core::{Error, ErrorKind, Result};
 use causeway_sftp::krl;
 
-/// A file that was changed less than this before it was read may be changed again within the same tick of its clock.
-const TICK: Duration = Duration::from_secs(2);
-/// How long it is remembered that the lists cannot be used, as long as they look the same: whoever offers key after key must
-/// not make the gateway read a large broken list for each of them.
-const BROKEN: Duration = Duration::from_secs(1);
+use crate::stamped::{Stamped, unreadable};
 
 /// The lists of one tenant.
 #[derive(Clone, Debug)]
-pub struct RevokedKeys(Arc<Lists>);
-
-#[derive(Debug)]
-struct Lists {
-    files: Vec<PathBuf>,
-    read: Mutex<Option<Read>>,
-}
-
-/// What was read last.
-#[derive(Debug)]
-struct Read {
-    stamps: Vec<Stamp>,
-    outcome: Outcome,
-}
-
-#[derive(Debug)]
-enum Outcome {
-    /// All lists together.
-    Whole(Arc<Revocations>),
-    /// One of them cannot be used, as was found at this moment.
-    Broken(Error, Instant),
-}
-
-/// What tells that a file is the one that was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Result<Self> {
-        let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
-
-    /// Whether the file was left alone for long enough before `now` that a change after it shows.
-    fn is_settled(self, now: SystemTime) -> bool {
-        let changed = u64::try_from(self.changed.0).unwrap_or(0);
-        now.duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(changed)).is_ok_and(|age| age > TICK)
-    }
-}
+pub struct RevokedKeys(Arc<Stamped<Revocations>>);
 
 impl RevokedKeys {
     /// Of these files.
     pub fn new(files: Vec<PathBuf>) -> Self {
-        Self(Arc::new(Lists { files, read: Mutex::default() }))
+        Self(Arc::new(Stamped::new(files)))
     }
 }
 
@@ -85,43 +29,16 @@ impl RevokedKeys {
 impl RevocationSource for RevokedKeys {
     async fn current(&self) -> Result<Arc<Revocations>> {
         let lists = self.0.clone();
-        tokio::task::spawn_blocking(move || lists.current()).await.map_err(Error::internal)?
+        tokio::task::spawn_blocking(move || lists.current(read_lists)).await.map_err(Error::internal)?
     }
 }
 
-impl Lists {
-    fn current(&self) -> Result<Arc<Revocations>> {
-        self.current_by(read_list, Instant::now())
+fn read_lists(files: &[PathBuf]) -> Result<Revocations> {
+    let mut revoked = Revocations::default();
+    for path in files {
+        revoked.extend(read_list(path)?);
     }
-
-    fn current_by(&self, read_list: impl Fn(&Path) -> Result<Revocations>, at: Instant) -> Result<Arc<Revocations>> {
-        // Held while reading, so that many logins at once read a new list once.
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamps = self.files.iter().map(|path| Stamp::of(path)).collect::<Result<Vec<_>>>()?;
-        match read.as_ref().filter(|read| read.stamps == stamps).map(|read| &read.outcome) {
-            Some(Outcome::Whole(revoked)) => return Ok(revoked.clone()),
-            Some(Outcome::Broken(error, since)) if at.saturating_duration_since(*since) < BROKEN => {
-                return Err(error.clone());
-            }
-            Some(Outcome::Broken(..)) | None => {}
-        }
-        let now = SystemTime::now();
-        let mut revoked = Revocations::default();
-        for path in &self.files {
-            match read_list(path) {
-                Ok(more) => revoked.extend(more),
-                Err(error) => {
-                    *read = Some(Read { stamps, outcome: Outcome::Broken(error.clone(), at) });
-                    return Err(error);
-                }
-            }
-        }
-        let revoked = Arc::new(revoked);
-        // The stamps are older than what was read: a change in between is found the next time.
-        let settled = stamps.iter().all(|stamp| stamp.is_settled(now));
-        *read = settled.then(|| Read { stamps, outcome: Outcome::Whole(revoked.clone()) });
-        Ok(revoked)
-    }
+    Ok(revoked)
 }
 
 /// Reads one list. `InvalidArgument` names the file and what to do.
@@ -135,13 +52,12 @@ pub fn read_list(path: &Path) -> Result<Revocations> {
         .map_err(|error| Error::new(ErrorKind::InvalidArgument, format!("{}: {}", path.display(), error.message())))
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(ErrorKind::InvalidArgument, format!("{} cannot be read: {}", path.display(), error.kind()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::stamped::TICK;
     use causeway_core::identity::PublicKey;
 
     const ONE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtm7BgJU+yzE7+Amkoa9mmk9osBbrnMf52OanGYPXX3";

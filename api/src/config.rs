@@ -30,6 +30,8 @@ pub struct ApiConfig {
     pub max_json_bytes: usize,
     /// Requests at once on one HTTP/2 connection.
     pub max_streams: u32,
+    /// Whether a request counts only on a connection whose client certificate its tenant knows.
+    pub certificate_required: bool,
 }
 
 impl ApiConfig {
@@ -51,6 +53,7 @@ impl ApiConfig {
             max_header_bytes: 32 * 1024,
             max_json_bytes: 1 << 20,
             max_streams: 128,
+            certificate_required: false,
         }
     }
 }

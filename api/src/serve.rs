@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use causeway_core::identity::ClientCertificate;
 use http::Request;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -38,6 +39,8 @@ pub struct ConnectionInfo {
     pub cipher: Option<String>,
     /// The protocol that ALPN chose (`h2`, `http/1.1`), for the log.
     pub alpn: Option<String>,
+    /// The certificate that the client showed in the handshake.
+    pub certificate: Option<ClientCertificate>,
 }
 
 /// The limits of a connection.

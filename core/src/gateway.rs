@@ -3,6 +3,7 @@
 
 mod access;
 mod claim;
+mod client_certificates;
 mod inner;
 mod login;
 mod parts;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::{Facts, Operation};
-use crate::identity::{Credential, Offence, Peer, Progress, PublicKey, Session};
+use crate::identity::{ClientCertificate, Credential, Offence, Peer, Progress, PublicKey, Session};
 use crate::namespace::{Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
 use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent};
@@ -86,6 +87,25 @@ impl Gateway {
     /// comes once, when the caller is in.
     pub async fn log_in(&self, progress: &mut Progress, credential: Credential, peer: &Peer) -> Result<Admission> {
         self.inner.log_in(progress, credential, peer).await
+    }
+
+    /// One step of a login by the client certificate of the TLS handshake; as [`Gateway::log_in`]. What it proves of the login
+    /// counts in `progress`. A refusal is on record where the login takes certificates, and is no failure otherwise: the
+    /// client may go on with what else it knows.
+    pub async fn show_certificate(
+        &self,
+        progress: &mut Progress,
+        login: &str,
+        certificate: &ClientCertificate,
+        peer: &Peer,
+    ) -> Result<Admission> {
+        self.inner.show_certificate(progress, login, certificate, peer).await
+    }
+
+    /// Lets a caller in by its client certificate alone, which says itself whose it is: the one login that takes it and may
+    /// come by the peer's protocol. `Unauthenticated` where there is none, or several, or the login must prove more.
+    pub async fn login_by_certificate(&self, certificate: &ClientCertificate, peer: &Peer) -> Result<Arc<Session>> {
+        self.inner.login_by_certificate(certificate, peer).await
     }
 
     /// Whether there is a tenant of this name (FTP's HOST may name it).

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::identity::Revocations;
+use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, Micros, Node, Seal,
     StoredEvent, UploadRow, UploadState,
@@ -282,6 +282,25 @@ pub trait KeySource: Send + Sync {
 pub trait RevocationSource: std::fmt::Debug + Send + Sync {
     /// What is revoked now. Where that cannot be said it fails, and no key and no certificate lets in.
     async fn current(&self) -> Result<Arc<Revocations>>;
+}
+
+/// Says what the CAs of a tenant hold of a TLS client certificate when somebody shows it.
+#[async_trait]
+pub trait ClientAuthority: std::fmt::Debug + Send + Sync {
+    /// What they say of it now. Where that cannot be said (a file that cannot be read, a list that is out of date) it fails,
+    /// and no client certificate lets in.
+    async fn examine(&self, certificate: &ClientCertificate) -> Result<Standing>;
+}
+
+/// Reads no client certificates, so that none lets in.
+#[derive(Clone, Copy, Debug)]
+pub struct NoClientAuthority;
+
+#[async_trait]
+impl ClientAuthority for NoClientAuthority {
+    async fn examine(&self, _certificate: &ClientCertificate) -> Result<Standing> {
+        Ok(Standing::Refused(ClientCertificateRefusal::Malformed))
+    }
 }
 
 /// Nothing is revoked.

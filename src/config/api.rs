@@ -7,6 +7,7 @@ use super::ftps::CLIENT_CERTIFICATES;
 use super::listen;
 use super::reader::Section;
 use super::value;
+use crate::client_certificates::handshake::Asked;
 
 const MAX_KEY_AGE: Duration = Duration::from_hours(90 * 24);
 
@@ -17,6 +18,8 @@ pub struct Api {
     pub listen: Vec<SocketAddr>,
     /// Under which URL clients find it, without a slash at the end; none: derived from the bound address.
     pub public_url: Option<String>,
+    /// Whether clients are asked for a certificate.
+    pub client_certificates: Asked,
 }
 
 impl Api {
@@ -30,15 +33,9 @@ impl Api {
             }
             Ok(text.trim_end_matches('/').to_owned())
         });
-        match section.text("client_certificates", value::one_of(CLIENT_CERTIFICATES)) {
-            Some(found) if found.value == "required" => {
-                report.not_built(&found.spot, "asking for client certificates");
-            }
-            Some(found) if found.value == "optional" => {
-                report.without_effect(&found.spot, "asking for client certificates");
-            }
-            _ => {}
-        }
+        let client_certificates = section
+            .text("client_certificates", value::one_of(CLIENT_CERTIFICATES))
+            .map_or(Asked::Optional, |f| f.value);
         if let Some(found) = section.texts("cors_origins", value::origin)
             && !found.value.is_empty()
         {
@@ -54,6 +51,6 @@ impl Api {
             None => {}
         }
         let listen = listen::addresses(section, "listen", "127.0.0.1:8443");
-        section.is_present().then(|| Self { listen, public_url: public_url.map(|f| f.value) })
+        section.is_present().then(|| Self { listen, public_url: public_url.map(|f| f.value), client_certificates })
     }
 }

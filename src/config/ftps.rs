@@ -10,10 +10,12 @@ use super::listen;
 use super::reader::{Parsed, Section};
 use super::sftp::MAX_STARTUPS;
 use super::value;
+use crate::client_certificates::handshake::Asked;
 use crate::startups::StartupLimits;
 
-/// `off`, `optional` or `required`.
-pub const CLIENT_CERTIFICATES: &[(&str, &str)] = &[("off", "off"), ("optional", "optional"), ("required", "required")];
+/// Whether clients are asked for a certificate.
+pub const CLIENT_CERTIFICATES: &[(&str, Asked)] =
+    &[("off", Asked::Off), ("optional", Asked::Optional), ("required", Asked::Required)];
 /// `required` or `optional`: whether it is required.
 pub const STRICTNESS: &[(&str, bool)] = &[("required", true), ("optional", false)];
 
@@ -30,6 +32,8 @@ pub struct Ftps {
     pub passive_address: Option<IpAddr>,
     /// What is announced to the clients of a network.
     pub passive_addresses: Vec<(IpNet, IpAddr)>,
+    /// Whether clients are asked for a certificate.
+    pub client_certificates: Asked,
     /// Whether PORT and EPRT are there.
     pub active_mode: bool,
     /// Whether data connections must resume the control connection's TLS session.
@@ -81,16 +85,7 @@ fn address(text: &str) -> Parsed<IpAddr> {
 impl Ftps {
     /// Reads the table; none where it is not there.
     pub fn read(section: &Section<'_>) -> Option<Self> {
-        let report = section.report();
-        match section.text("client_certificates", value::one_of(CLIENT_CERTIFICATES)) {
-            Some(found) if found.value == "required" => {
-                report.not_built(&found.spot, "asking for client certificates");
-            }
-            Some(found) if found.value == "optional" => {
-                report.without_effect(&found.spot, "asking for client certificates");
-            }
-            _ => {}
-        }
+        let client_certificates = section.text("client_certificates", value::one_of(CLIENT_CERTIFICATES));
         let passive_address = section.text("passive_address", |text| match text {
             "auto" => Ok(None),
             text => text
@@ -117,6 +112,7 @@ impl Ftps {
             passive_ports: section.text("passive_ports", value::ports).map_or(50_000..=50_099, |f| f.value),
             passive_address: passive_address.and_then(|f| f.value),
             passive_addresses: passive_addresses.collect(),
+            client_certificates: client_certificates.map_or(Asked::Optional, |f| f.value),
             active_mode: section.flag("active_mode").is_some_and(|f| f.value),
             session_reuse: flag("session_reuse"),
             close_notify: flag("close_notify"),

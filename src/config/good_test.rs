@@ -21,8 +21,6 @@ fn the_contract_is_right_but_not_all_built() {
     assert!(!problems.has(Severity::Error) && problems.has(Severity::NotBuilt), "{text}");
     let lines: Vec<&str> = text.lines().filter_map(|l| l.split_once(" warning: ")).map(|(_, l)| l).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    ftps.client_certificates: asking for client certificates is not built yet; the key has no effect until it is
-    api.client_certificates: asking for client certificates is not built yet; the key has no effect until it is
     api.api_key_max_age: the age limit of API keys is not built yet; the key has no effect until it is
     uploads.content_type_check: the check of content types is not built yet; the key has no effect until it is
     limits.requests_per_minute: the limit of requests is not built yet; the key has no effect until it is

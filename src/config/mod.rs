@@ -27,6 +27,8 @@ mod bad_test;
 #[cfg(test)]
 mod certificate_test;
 #[cfg(test)]
+mod client_certificate_test;
+#[cfg(test)]
 mod good_test;
 #[cfg(test)]
 mod overlap_test;
@@ -130,7 +132,11 @@ fn read(root: &Section<'_>) -> Config {
     }
     let (storages, names) = storage::read(root, &data_dir);
     let events = events::Events::read(&root.table("events"));
-    let declared = tenant::read(root, &names, events.allow_private_addresses);
+    let asked = tenant::Asking {
+        ftps: ftps.as_ref().map(|ftps| ftps.client_certificates),
+        api: api.as_ref().map(|api| api.client_certificates),
+    };
+    let declared = tenant::read(root, &names, events.allow_private_addresses, asked);
     let (mut tenants, mut webhooks, mut ftps_logins) = (Vec::new(), Vec::new(), Vec::new());
     for tenant in declared {
         let id = tenant.record.tenant.id.to_string();

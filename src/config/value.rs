@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use causeway_core::identity::{PublicKey, unmapped};
+use causeway_core::identity::{CertificateMatcher, PublicKey, unmapped};
 use causeway_core::path::VirtualPath;
 use globset::{Glob, GlobBuilder};
 use ipnet::IpNet;
@@ -284,18 +284,9 @@ pub fn key_fingerprint(text: &str) -> Parsed<String> {
 }
 
 /// `sha256:` and 64 hex digits, or `san:` and a name.
-pub fn certificate_match(text: &str) -> Parsed<String> {
-    let fingerprint = |t: &str| hex::decode(t.replace(':', "")).is_ok_and(|digest| digest.len() == 32);
-    let good = match text.split_once(':') {
-        Some(("sha256", digest)) => fingerprint(digest),
-        Some(("san", name)) => !name.is_empty() && !name.contains(char::is_whitespace),
-        _ => false,
-    };
-    if good {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("`{text}` names no certificate; write \"sha256:<64 hex digits>\" or \"san:<name>\""))
-    }
+pub fn certificate_match(text: &str) -> Parsed<CertificateMatcher> {
+    CertificateMatcher::parse(text)
+        .ok_or_else(|| format!("`{text}` names no certificate; write \"sha256:<64 hex digits>\" or \"san:<name>\""))
 }
 
 /// A time zone of the IANA database, by its shape; whether it exists is asked when schedules run.

@@ -83,11 +83,12 @@ async fn checks_a_configuration() {
     assert!(!checked.status.success());
     assert!(!text(&checked).contains("hunter2"), "{}", text(&checked));
     // What is not built yet: a warning of `check`, an error of `serve`.
-    std::fs::write(gateway.config(), good.replace("[ftps]\n", "[ftps]\nclient_certificates = \"required\"\n")).unwrap();
+    std::fs::write(gateway.config(), good.replace("[events]\n", "[events]\nsyslog = \"tls://logs.example:6514\"\n"))
+        .unwrap();
     let checked = gateway.run(&["check"]);
-    assert!(checked.status.success() && text(&checked).contains("ftps"), "{}", text(&checked));
+    assert!(checked.status.success() && text(&checked).contains("syslog"), "{}", text(&checked));
     let served = gateway.run(&["serve"]);
-    assert!(!served.status.success() && text(&served).contains("ftps"), "{}", text(&served));
+    assert!(!served.status.success() && text(&served).contains("syslog"), "{}", text(&served));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

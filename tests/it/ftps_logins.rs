@@ -11,10 +11,10 @@ use crate::harness::plan::PASSWORD;
 use crate::harness::{Ftps, Gateway, Ledger, Plan, eventually};
 
 /// The secret of RFC 6238 appendix B, "12345678901234567890".
-const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+pub const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
 /// The code of now (RFC 4226 section 5.3, RFC 6238 section 4).
-fn code_of_now() -> String {
+pub fn code_of_now() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let mut mac = hmac::Hmac::<sha1::Sha1>::new_from_slice(b"12345678901234567890").unwrap();
     mac.update(&(now / 30).to_be_bytes());

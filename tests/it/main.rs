@@ -19,6 +19,8 @@ mod harness;
 mod bad_input;
 mod certificates;
 mod cli;
+mod client_certificates;
+mod client_certificates_api;
 mod clients;
 mod copies;
 mod crash;

@@ -1,11 +1,13 @@
 //! Who is asking: `Authorization: Bearer` (RFC 6750 section 2.1) with an API key. Keys in the query (section 2.3) or in
-//! a form (section 2.2) are never looked at. One request is one session.
+//! a form (section 2.2) are never looked at. Without such a header the client certificate of the TLS handshake counts, where
+//! there was one: it says itself which login it stands for. One request is one session.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use causeway_core::events::{MAX_TEXT, Operation};
-use causeway_core::{Credential, Error, ErrorKind, Peer, Protocol, Session};
+use causeway_core::identity::ClientCertificate;
+use causeway_core::{Credential, Error, ErrorKind, Gateway, Peer, Protocol, Session};
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use secrecy::SecretString;
@@ -27,7 +29,6 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        let Some(token) = bearer(&parts.headers) else { return Err(Problem::no_credential()) };
         let Some(connection) = parts.extensions.get::<Arc<ConnectionInfo>>() else {
             return Err(Error::internal("a request came without its connection").into());
         };
@@ -36,8 +37,9 @@ impl FromRequestParts<Arc<Shared>> for Caller {
             protocol: Protocol::Api,
             client_version: client_version(&parts.headers),
             cipher: connection.cipher.clone(),
+            required_certificate: connection.certificate.clone().filter(|_| shared.config.certificate_required),
         };
-        let session = shared.gateway.login(Credential::ApiKey(token), &peer).await?;
+        let session = authenticate(&shared.gateway, &parts.headers, connection.certificate.as_ref(), &peer).await?;
         if !names_only(&session.tenant.id, &parts.headers) {
             let error =
                 Error::new(ErrorKind::PermissionDenied, "`X-Tenant-Id` is not the credential's tenant; leave it out");
@@ -45,6 +47,28 @@ impl FromRequestParts<Arc<Shared>> for Caller {
             return Err(Problem::from(error).at("X-Tenant-Id"));
         }
         Ok(Self { session })
+    }
+}
+
+/// Lets in by the header, and only where there is none by the certificate: who sends a header means it.
+async fn authenticate(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    certificate: Option<&ClientCertificate>,
+    peer: &Peer,
+) -> Result<Arc<Session>, Problem> {
+    match (bearer(headers), certificate) {
+        (Some(token), _) => Ok(gateway.login(Credential::ApiKey(token), peer).await?),
+        (None, Some(certificate)) if !headers.contains_key(header::AUTHORIZATION) => {
+            gateway.login_by_certificate(certificate, peer).await.map_err(|error| match error.kind() {
+                // No token was sent that could be invalid.
+                ErrorKind::Unauthenticated => Problem::no_credential().saying(
+                    "the client certificate stands for no login here; send `Authorization: Bearer` with an API key",
+                ),
+                _ => Problem::from(error),
+            })
+        }
+        (None, _) => Err(Problem::no_credential()),
     }
 }
 

@@ -8,6 +8,7 @@ fn facts() -> Facts {
         protocol: Protocol::Sftp,
         client_version: Some("OpenSSH_9.2".into()),
         cipher: Some("aes128-gcm@openssh.com".into()),
+        required_certificate: None,
     };
     let mut facts = Facts::of_peer(&peer, "gw-1", Operation::Upload);
     facts.at = 1_795_551_302_123_456;

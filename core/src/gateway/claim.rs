@@ -39,14 +39,29 @@ impl Claim {
     /// The login, where a proof of this would bring it on: it may come by this protocol and from this address, and this is
     /// what it has to prove next, having proven that much.
     pub(super) fn wanted(&self, factor: Factor, proven: FactorSet, peer: &Peer) -> Option<&LoginMatch> {
-        let by = match peer.protocol {
-            Protocol::Scp => Protocol::Sftp,
-            other => other,
-        };
-        let may_come =
-            |login: &crate::identity::Login| login.protocols.contains(&by) && allowed_from(&login.allow_from, peer.ip);
-        self.found.as_ref().filter(|found| may_come(&found.login) && found.login.require.next(proven).has(factor))
+        self.found.as_ref().filter(|found| may_come(found, peer) && is_in_turn(found, factor, proven, peer))
     }
+}
+
+/// Whether a login may come by this protocol and from this address.
+pub(super) fn may_come(found: &LoginMatch, peer: &Peer) -> bool {
+    let by = match peer.protocol {
+        Protocol::Scp => Protocol::Sftp,
+        other => other,
+    };
+    found.login.protocols.contains(&by) && allowed_from(&found.login.allow_from, peer.ip)
+}
+
+/// Whether this would bring the login on now. Over FTPS a client certificate is shown before all else: nothing else counts
+/// without one that is required, so that nobody finds out a password who does not hold the certificate.
+fn is_in_turn(found: &LoginMatch, factor: Factor, proven: FactorSet, peer: &Peer) -> bool {
+    let require = found.login.require;
+    let lacks = require.names(Factor::Certificate) && !proven.with(factor).has(Factor::Certificate);
+    if lacks && peer.protocol == Protocol::Ftps {
+        tracing::info!(login = &*found.login.username, ip = %peer.ip, "the client certificate that the login requires is missing");
+        return false;
+    }
+    require.next(proven).has(factor)
 }
 
 /// No network at all: from everywhere.

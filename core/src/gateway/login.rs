@@ -24,7 +24,7 @@ use crate::ports::Durability;
 use crate::records::now;
 
 /// The one answer to every credential that does not let in, whatever the reason.
-fn refused() -> Error {
+pub(super) fn refused() -> Error {
     Error::new(ErrorKind::Unauthenticated, "the login or its credential is not valid here")
 }
 
@@ -122,6 +122,8 @@ impl Inner {
     ) -> Result<Admission> {
         self.require_open()?;
         progress.bind(&claim.name);
+        // Who shows one puts its refusal on record (see `super::client_certificates`).
+        let by_client_certificate = matches!(credential, Credential::ClientCertificate { .. });
         let proof = match self.throttle.check(&claim.counted, claim.ip) {
             Err(throttled) => Err(throttled),
             Ok(()) => self.prove(credential, claim, progress, peer).await,
@@ -135,7 +137,7 @@ impl Inner {
                 if claim.is_guess() {
                     self.throttle.failed(&claim.counted, claim.ip);
                     self.put_refused_login(claim, peer, &error).await;
-                } else if self.is_first_refusal(claim) {
+                } else if !by_client_certificate && self.is_first_refusal(claim) {
                     self.put_refused_login(claim, peer, &error).await;
                 }
                 return Err(error);
@@ -244,13 +246,13 @@ impl Inner {
 
     /// Whether a login that is turned away is the first one in a while: that one is on record, the flood behind it is
     /// not, as it must not be able to fill the ledger.
-    fn is_first_refusal(&self, claim: &Claim) -> bool {
+    pub(super) fn is_first_refusal(&self, claim: &Claim) -> bool {
         let pause = self.settings.throttle.ban.max(REFUSALS_PAUSE);
         let login = claim.found.as_ref().map(|_| claim.counted.as_str());
         held(&self.refusals).is_first(login, claim.ip, pause, Instant::now())
     }
 
-    async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {
+    pub(super) async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {
         let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login).failed(&self.reason(claim, error));
         facts.status = Status::Denied;
         facts.login = (claim.method != AuthMethod::ApiKey).then(|| claim.name.clone());

@@ -111,9 +111,19 @@ impl Inner {
         progress: &Progress,
         peer: &Peer,
     ) -> Result<Option<Proof>> {
-        let Some(factor) = credential.factor() else { return Ok(self.prove_api_key(credential, peer)) };
+        let required = match &peer.required_certificate {
+            Some(certificate) => Some((certificate, self.standings(certificate).await)),
+            None => None,
+        };
+        let known = |tenant: &Arc<Tenant>| {
+            required.as_ref().is_none_or(|(certificate, said)| self.knows_required(tenant, certificate, said))
+        };
+        let Some(factor) = credential.factor() else {
+            let proof = self.prove_api_key(credential, peer);
+            return Ok(proof.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if known(tenant))));
+        };
         let proven = progress.proven();
-        let wanted = claim.wanted(factor, proven, peer);
+        let wanted = claim.wanted(factor, proven, peer).filter(|found| known(&found.tenant));
         let right = match credential {
             Credential::Password { password, .. } => {
                 // An unknown login, or one that may not come this way, costs as much time as a wrong password.
@@ -128,6 +138,7 @@ impl Inner {
                 (Some(found), Some(certificate)) => believes(found, certificate, *presence, peer).await,
                 _ => false,
             },
+            Credential::ClientCertificate { certificate, .. } => self.knows_client(wanted, certificate, peer).await,
             Credential::Code { code, .. } => match wanted {
                 Some(found) => self.takes_code(found, &claim.counted, code).await?,
                 None => false,

@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::source::lies_in;
 use super::{Presence, PresenceDemand, PublicKey};
-use crate::ports::{NothingRevoked, RevocationSource};
+use crate::ports::{ClientAuthority, NoClientAuthority, NothingRevoked, RevocationSource};
 
 /// A user certificate whose signatures have been verified: its CA's, and its holder's over the connection. The reader
 /// refuses what it cannot say here: host certificates, `force-command`, and critical options that it does not know.
@@ -81,18 +81,20 @@ impl fmt::Display for CertificateRefusal {
 
 impl std::error::Error for CertificateRefusal {}
 
-/// Which user certificates a tenant believes.
+/// Which certificates a tenant believes.
 #[derive(Clone, Debug)]
 pub struct CertificateRules {
-    /// The keys of its CAs; empty: no certificate lets in.
+    /// The keys of its CAs of OpenSSH user certificates; empty: no such certificate lets in.
     pub authorities: Vec<PublicKey>,
     /// What is revoked. It holds for plain keys too, as in OpenSSH.
     pub revocations: Arc<dyn RevocationSource>,
+    /// Its CAs of TLS client certificates, and what they have revoked.
+    pub clients: Arc<dyn ClientAuthority>,
 }
 
 impl Default for CertificateRules {
     fn default() -> Self {
-        Self { authorities: Vec::new(), revocations: Arc::new(NothingRevoked) }
+        Self { authorities: Vec::new(), revocations: Arc::new(NothingRevoked), clients: Arc::new(NoClientAuthority) }
     }
 }
 

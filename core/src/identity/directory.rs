@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::directory_error::DirectoryError;
 use super::verify::cost_of;
-use super::{ApiKey, Factor, Identity, Login, Mapping, Tenant, TenantRecord};
+use super::{ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, Tenant, TenantRecord};
 
 /// A login that was found, and whom it becomes.
 #[derive(Clone, Debug)]
@@ -65,6 +65,8 @@ pub struct Directory {
     usernames: HashMap<Arc<str>, Option<LoginMatch>>,
     /// API keys by the first eight bytes of their hash; see [`Directory::find_api_key`].
     keys: HashMap<[u8; 8], Vec<KeyMatch>>,
+    /// Logins by the client certificates that they take.
+    pub(crate) clients: CertificateIndex,
 }
 
 impl Directory {
@@ -114,6 +116,7 @@ impl Directory {
                 let username = login.username.to_string();
                 return Err(DirectoryError::DuplicateLogin { tenant: id.to_string(), username });
             }
+            self.clients.add(&found);
             // The second tenant with a name makes it ambiguous, for both.
             self.usernames.entry(login.username.clone()).and_modify(|one| *one = None).or_insert(Some(found));
         }
@@ -285,6 +288,7 @@ mod tests {
             totp_secret: None,
             authorized_keys: Vec::new(),
             authorized_keys_file: None,
+            client_certificates: Vec::new(),
             require: Require::Any,
             allow_from: Vec::new(),
             home: VirtualPath::parse("/").unwrap(),

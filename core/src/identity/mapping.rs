@@ -208,6 +208,7 @@ impl Mapping {
             protocols: self.protocols.clone(),
             password_hash: None,
             totp_secret: None,
+            client_certificates: Vec::new(),
             authorized_keys: Vec::new(),
             authorized_keys_file,
             require: self.require,

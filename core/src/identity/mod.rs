@@ -3,6 +3,7 @@
 
 mod authorized_keys;
 mod certificate;
+mod client_certificate;
 mod directory;
 mod directory_error;
 mod mapping;
@@ -31,6 +32,8 @@ use time::OffsetDateTime;
 
 pub use authorized_keys::{AuthorizedKey, KeyLineError, parse_key_file};
 pub use certificate::{CertificateRefusal, CertificateRules, Revocations, UserCertificate};
+pub(crate) use client_certificate::{CertificateIndex, stands_for};
+pub use client_certificate::{CertificateMatcher, ClientCertificate, ClientCertificateRefusal, Standing, SubjectName};
 pub use directory::{Directory, KeyMatch, LoginMatch};
 pub use directory_error::DirectoryError;
 pub use mapping::{Mapping, MappingError, NamePattern, PathTemplate};
@@ -112,7 +115,7 @@ pub struct Tenant {
     pub quota: Option<u64>,
     /// At least one, with one at `/`.
     pub mounts: Vec<Mount>,
-    /// Which OpenSSH user certificates its logins may show.
+    /// Which certificates its logins may show, and what is revoked.
     pub certificates: CertificateRules,
 }
 
@@ -154,6 +157,8 @@ pub struct Login {
     pub authorized_keys: Vec<AuthorizedKey>,
     /// A file of more keys, which is read at each login (see [`crate::ports::KeySource`]).
     pub authorized_keys_file: Option<String>,
+    /// Client certificates of TLS that it may show.
+    pub client_certificates: Vec<CertificateMatcher>,
     /// What it must prove.
     pub require: Require,
     /// Networks that it may come from; empty: all.
@@ -223,6 +228,13 @@ pub enum Credential {
         /// What the signature says of the holder; none of a key in software.
         presence: Option<Presence>,
     },
+    /// A login and a certificate that the client has shown in the TLS handshake.
+    ClientCertificate {
+        /// `name` or `name@tenant`.
+        login: String,
+        /// The certificate.
+        certificate: ClientCertificate,
+    },
     /// A login and the time-based code of its second step (RFC 6238).
     Code {
         /// `name` or `name@tenant`.
@@ -240,7 +252,7 @@ impl Credential {
         match self {
             Self::Password { .. } => Some(Factor::Password),
             Self::PublicKey { .. } => Some(Factor::PublicKey),
-            Self::Certificate { .. } => Some(Factor::Certificate),
+            Self::Certificate { .. } | Self::ClientCertificate { .. } => Some(Factor::Certificate),
             Self::Code { .. } => Some(Factor::Totp),
             Self::ApiKey(_) => None,
         }
@@ -252,6 +264,7 @@ impl Credential {
             Self::Password { login, .. }
             | Self::PublicKey { login, .. }
             | Self::Certificate { login, .. }
+            | Self::ClientCertificate { login, .. }
             | Self::Code { login, .. } => Some(login),
             Self::ApiKey(_) => None,
         }
@@ -269,4 +282,7 @@ pub struct Peer {
     pub client_version: Option<String>,
     /// The cipher of the connection, as the protocol names it.
     pub cipher: Option<String>,
+    /// Where the listener requires client certificates: the one that was shown. The tenant whose login or key this is
+    /// must know it, whatever else is proven.
+    pub required_certificate: Option<ClientCertificate>,
 }

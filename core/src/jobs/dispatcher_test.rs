@@ -47,7 +47,13 @@ impl Endpoint {
 }
 
 fn queue(ledger: &FakeLedger, path: &str) -> String {
-    let peer = Peer { ip: [192, 0, 2, 7].into(), protocol: Protocol::Sftp, client_version: None, cipher: None };
+    let peer = Peer {
+        ip: [192, 0, 2, 7].into(),
+        protocol: Protocol::Sftp,
+        client_version: None,
+        cipher: None,
+        required_certificate: None,
+    };
     let mut facts = Facts::of_peer(&peer, "gw-1", Operation::Upload);
     facts.tenant = Some("acme".into());
     facts.path = Some(path.to_owned());

@@ -25,7 +25,13 @@ fn webhook(tenant: &str, id: &str, events: &[&str], path: Option<&str>) -> Webho
 }
 
 fn facts(tenant: Option<&str>, path: Option<&str>) -> Facts {
-    let peer = Peer { ip: [192, 0, 2, 7].into(), protocol: Protocol::Sftp, client_version: None, cipher: None };
+    let peer = Peer {
+        ip: [192, 0, 2, 7].into(),
+        protocol: Protocol::Sftp,
+        client_version: None,
+        cipher: None,
+        required_certificate: None,
+    };
     let mut facts = Facts::of_peer(&peer, "gw-1", Operation::Upload);
     facts.tenant = tenant.map(Into::into);
     facts.path = path.map(Into::into);

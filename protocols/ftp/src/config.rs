@@ -44,6 +44,9 @@ pub struct FtpsConfig {
     pub data_timeout: Duration,
     /// Tries to log in on one connection.
     pub max_auth_tries: u32,
+    /// Whether a login counts only with a client certificate that its tenant knows. (That one is shown at all is up to the
+    /// TLS settings.)
+    pub certificate_required: bool,
 }
 
 impl FtpsConfig {

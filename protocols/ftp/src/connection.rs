@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::control::Control;
+use crate::control::{Control, Secured};
 use crate::session::{Answer, Conversation, Running, Security, Step};
 use crate::tls::Sessions;
 use crate::wire::{Command, Line, Malformed, Reply, Verb, command};
@@ -283,10 +283,14 @@ async fn secure(talk: &mut Conversation, control: &mut Control, turns: &Turns) -
     let sessions = Sessions::new(&talk.terms.tls())?;
     let deadline = turns.opened + talk.terms.config.login_grace;
     let secured = timeout_at(deadline, control.secure(sessions.control.clone())).await;
-    let cipher = secured.unwrap_or_else(|_| {
+    let secured = secured.unwrap_or_else(|_| {
         talk.blame.add(Offence::GraceExceeded);
         Err(io::ErrorKind::TimedOut.into())
     })?;
-    talk.security = Security::Tls { sessions, cipher, sized: false, private: false };
+    let Secured { cipher, certificate } = secured;
+    if talk.terms.config.certificate_required && certificate.is_none() {
+        return Err(io::Error::other("the client showed no certificate"));
+    }
+    talk.security = Security::Tls { sessions, cipher, certificate, sized: false, private: false };
     Ok(())
 }

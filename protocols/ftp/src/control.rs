@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_core::identity::ClientCertificate;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -26,6 +27,14 @@ enum Wire {
     Gone,
 }
 
+/// What a handshake has told.
+pub(crate) struct Secured {
+    /// The cipher suite.
+    pub(crate) cipher: Option<String>,
+    /// The client's certificate.
+    pub(crate) certificate: Option<ClientCertificate>,
+}
+
 /// The control connection.
 pub(crate) struct Control {
     wire: Wire,
@@ -38,16 +47,16 @@ impl Control {
         Self { wire: Wire::Clear(stream), lines: Lines::default() }
     }
 
-    /// Secures it and tells the cipher. What came in clear is thrown away.
-    pub(crate) async fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<Option<String>> {
+    /// Secures it and tells how. What came in clear is thrown away.
+    pub(crate) async fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<Secured> {
         let Wire::Clear(stream) = std::mem::replace(&mut self.wire, Wire::Gone) else {
             return Err(io::Error::other("secured already"));
         };
         self.lines.clear();
         let stream = TlsAcceptor::from(config).accept(stream).await?;
-        let cipher = tls::cipher(&stream);
+        let secured = Secured { cipher: tls::cipher(&stream), certificate: tls::certificate(&stream) };
         self.wire = Wire::Secure(Box::new(stream));
-        Ok(cipher)
+        Ok(secured)
     }
 
     /// Throws away what has come behind the last line; true where there was anything.

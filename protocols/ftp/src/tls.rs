@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_core::identity::ClientCertificate;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{Acceptor, ServerSessionMemoryCache};
 use rustls::{CipherSuite, HandshakeKind, ServerConfig};
@@ -37,6 +38,8 @@ pub(crate) struct Sessions {
     pub(crate) control: Arc<ServerConfig>,
     data: Arc<ServerConfig>,
     silent: Arc<ServerConfig>,
+    /// The certificate that the login came by: its data connections belong to the same one. A resumed session has it too.
+    client: Option<ClientCertificate>,
 }
 
 /// Which way a data connection's content goes.
@@ -60,7 +63,12 @@ impl Sessions {
         data.send_tls13_tickets = 1;
         let mut silent = control.clone();
         silent.send_tls13_tickets = 0;
-        Ok(Self { control: Arc::new(control), data: Arc::new(data), silent: Arc::new(silent) })
+        Ok(Self { control: Arc::new(control), data: Arc::new(data), silent: Arc::new(silent), client: None })
+    }
+
+    /// For the data connections of a login that came by this certificate; none: by something else.
+    pub(crate) fn of_client(&self, client: Option<ClientCertificate>) -> Self {
+        Self { client, ..self.clone() }
     }
 
     /// Secures a data connection; `resume`: it must resume this control connection's session.
@@ -87,6 +95,11 @@ impl Sessions {
             return Err(Insecure::NotResumed);
         }
         tls.set_buffer_limit(Some(BUFFER));
+        let shown = certificate(&stream);
+        let same = |wanted: &ClientCertificate| shown.is_some_and(|shown| shown.fingerprint() == wanted.fingerprint());
+        if self.client.as_ref().is_some_and(|wanted| !same(wanted)) {
+            return Err(Insecure::OtherClient);
+        }
         Ok(stream)
     }
 }
@@ -100,6 +113,14 @@ pub(crate) enum Insecure {
     Late,
     /// It did not resume the control connection's session.
     NotResumed,
+    /// It showed another client certificate than the one that the login came by, or none.
+    OtherClient,
+}
+
+/// The certificate that the client showed and has the key of.
+pub(crate) fn certificate(stream: &TlsStream<TcpStream>) -> Option<ClientCertificate> {
+    let chain = stream.get_ref().1.peer_certificates()?;
+    ClientCertificate::new(chain.iter().map(|certificate| certificate.to_vec()))
 }
 
 /// The cipher suite, by its name, and the version.

@@ -164,7 +164,13 @@ impl Connection {
     /// The other end, as far as it is known.
     pub(crate) fn peer(&self) -> Peer {
         let greeting = self.heard.get().cloned().unwrap_or_default();
-        Peer { ip: self.ip, protocol: Protocol::Sftp, client_version: greeting.client_version, cipher: greeting.cipher }
+        Peer {
+            ip: self.ip,
+            protocol: Protocol::Sftp,
+            client_version: greeting.client_version,
+            cipher: greeting.cipher,
+            required_certificate: None,
+        }
     }
 
     /// Takes the login of this connection. SSH has one login for each connection (RFC 4252 section 5.1).

@@ -76,6 +76,7 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
             protocols: vec![Protocol::Sftp],
             password_hash: None,
             totp_secret: None,
+            client_certificates: Vec::new(),
             authorized_keys: vec![PublicKey { blob: key.public_key().public_key_bytes() }.into()],
             authorized_keys_file: None,
             require: Require::Any,
@@ -148,8 +149,13 @@ impl Place {
     pub(crate) async fn account(&self) -> Arc<Account> {
         let gateway = self.front.terms.gateway.clone();
         let key = PublicKey { blob: self.key.public_key().public_key_bytes() };
-        let peer =
-            Peer { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Sftp, client_version: None, cipher: None };
+        let peer = Peer {
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            protocol: Protocol::Sftp,
+            client_version: None,
+            cipher: None,
+            required_certificate: None,
+        };
         let session =
             gateway.login(Credential::PublicKey { login: "app".into(), key, presence: None }, &peer).await.unwrap();
         Arc::new(Account::new(gateway, session))
@@ -288,7 +294,8 @@ async fn a_wait_for_other_logins_does_not_cost_the_grace() {
         let gateway = gateway.clone();
         async move {
             let ip = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n));
-            let peer = Peer { ip, protocol: Protocol::Sftp, client_version: None, cipher: None };
+            let peer =
+                Peer { ip, protocol: Protocol::Sftp, client_version: None, cipher: None, required_certificate: None };
             let credential = Credential::Password { login: format!("nobody{n}"), password: "guess".into() };
             begun.fetch_add(1, Ordering::SeqCst);
             gateway.login(credential, &peer).await.unwrap_err();

@@ -1,18 +1,21 @@
 //! `trusted_user_ca_keys` and `revoked_keys` of a tenant: which OpenSSH user certificates its logins may show, and which
-//! keys and certificates are revoked.
+//! keys and certificates are revoked. `client_ca` and `client_crl`: the same for TLS client certificates.
 
 use std::sync::Arc;
 
+use causeway_core::Error;
 use causeway_core::identity::{CertificateRules, PublicKey};
-use causeway_core::ports::{NothingRevoked, RevocationSource};
+use causeway_core::ports::{ClientAuthority, NothingRevoked, RevocationSource};
 
+use crate::client_certificates::ClientAuthorities;
+use crate::client_certificates::trust::{read_authorities, read_lists};
 use crate::config::reader::{Parsed, Section};
-use crate::config::report::Report;
+use crate::config::report::{Located, Report, Spot};
 use crate::config::value;
 use crate::revoked_keys::{RevokedKeys, read_list};
 
-/// Reads both keys.
-pub fn read(section: &Section<'_>) -> CertificateRules {
+/// Reads all four keys. Second: whether there is a CA of client certificates.
+pub fn read(section: &Section<'_>) -> (CertificateRules, bool) {
     let report = section.report();
     let mut authorities = Vec::new();
     for found in section.texts("trusted_user_ca_keys", value::file_path).map(|f| f.value).unwrap_or_default() {
@@ -34,7 +37,34 @@ pub fn read(section: &Section<'_>) -> CertificateRules {
     }
     let revocations: Arc<dyn RevocationSource> =
         if files.is_empty() { Arc::new(NothingRevoked) } else { Arc::new(RevokedKeys::new(files)) };
-    CertificateRules { authorities, revocations }
+    let (clients, has_client_ca) = read_clients(section);
+    (CertificateRules { authorities, revocations, clients }, has_client_ca)
+}
+
+/// Files that are wrong would let no client certificate in.
+fn read_clients(section: &Section<'_>) -> (Arc<dyn ClientAuthority>, bool) {
+    let report = section.report();
+    let authorities = section.text_or_empty("client_ca", value::file_path);
+    let lists = section.text_or_empty("client_crl", value::file_path);
+    let wrong = |spot: &Spot, error: &Error| {
+        report.error(spot, format!("{}; until it is right no client certificate could log in", error.message()));
+    };
+    if let Some(found) = &authorities
+        && let Err(error) = read_authorities(&report.path(&found.value))
+    {
+        wrong(&found.spot, &error);
+    }
+    if let Some(found) = &lists {
+        if let Err(error) = read_lists(&report.path(&found.value)) {
+            wrong(&found.spot, &error);
+        }
+        if authorities.is_none() {
+            report.error(&found.spot, "stands here without `client_ca`; name the CA whose list this is");
+        }
+    }
+    let path = |found: &Located<String>| report.path(&found.value);
+    let Some(ca) = authorities.as_ref().map(path) else { return (ClientAuthorities::none(), false) };
+    (Arc::new(ClientAuthorities::new(Some(ca), lists.as_ref().map(path))), true)
 }
 
 /// The key of a line, or the keys of the lines of a file.

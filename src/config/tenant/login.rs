@@ -1,6 +1,6 @@
 //! `[[tenant.login]]`: a legacy login, and the identity that it becomes.
 
-use causeway_core::identity::{AuthorizedKey, Factor, Login, Protocol, Require};
+use causeway_core::identity::{AuthorizedKey, CertificateMatcher, Factor, Login, Protocol, Require};
 use causeway_core::path::VirtualPath;
 
 use super::Known;
@@ -12,8 +12,9 @@ use crate::config::value;
 
 const PROTOCOLS: &[(&str, Protocol)] = &[("sftp", Protocol::Sftp), ("ftps", Protocol::Ftps), ("api", Protocol::Api)];
 
-/// Reads `protocols`; where none of them is built, that is said as an error of `serve`, else as a warning.
-pub fn protocols(section: &Section<'_>) -> Vec<Protocol> {
+/// Reads `protocols`; where none of them is built, that is said as an error of `serve`, else as a warning. `certified`:
+/// whether a client certificate lets in, which is the one way into the API so far.
+pub fn protocols(section: &Section<'_>, certified: bool) -> Vec<Protocol> {
     let Some(found) = section.texts("protocols", value::one_of(PROTOCOLS)) else {
         return vec![Protocol::Sftp];
     };
@@ -21,7 +22,7 @@ pub fn protocols(section: &Section<'_>) -> Vec<Protocol> {
     if found.value.is_empty() {
         report.error(&found.spot, "is empty, so that nobody can log in; name a protocol");
     }
-    let is_built = |protocol| matches!(protocol, Protocol::Sftp | Protocol::Ftps);
+    let is_built = |protocol| certified || matches!(protocol, Protocol::Sftp | Protocol::Ftps);
     let built = found.value.iter().find(|p| is_built(p.value)).map(|p| p.value);
     for protocol in found.value.iter().filter(|p| !is_built(p.value)) {
         let what = format!("logging in over \"{}\"", protocol.value);
@@ -81,6 +82,68 @@ fn word(text: &str) -> Parsed<Require> {
     })
 }
 
+/// Says by which protocols what `require` wants cannot be shown.
+fn warn_of_require(
+    section: &Section<'_>,
+    require: Require,
+    protocols: &[Protocol],
+    known: &Known<'_>,
+    certified: bool,
+) {
+    let wants_certificate = require.names(Factor::Certificate);
+    let cannot = |protocol| match protocol {
+        Protocol::Ftps => require.names(Factor::PublicKey) || (wants_certificate && !certified),
+        Protocol::Sftp => wants_certificate && !known.certificates,
+        Protocol::Api => require != Require::Any,
+        _ => false,
+    };
+    for protocol in protocols.iter().copied().filter(|protocol| cannot(*protocol)) {
+        let name = match protocol {
+            Protocol::Ftps => "FTPS",
+            Protocol::Sftp => "SFTP",
+            _ => "the API",
+        };
+        section.report().warning(
+            &section.spot(),
+            format!("has a `require` that {name} cannot ask for; over \"{protocol}\" nobody can log in by it"),
+        );
+    }
+}
+
+/// What `client_certificates` names must be there, and mean one login of the API.
+fn check_certificates(
+    section: &Section<'_>,
+    known: &Known<'_>,
+    protocols: &[Protocol],
+    found: Vec<Located<CertificateMatcher>>,
+) -> Vec<CertificateMatcher> {
+    let report = section.report();
+    for Located { value, spot } in &found {
+        let named = matches!(value, CertificateMatcher::Name(_));
+        if named && !known.client_ca {
+            report.error(spot, "is a name in certificates of the tenant's CA, and there is none; add `client_ca`");
+        }
+        // Over the API the certificate says who comes.
+        if protocols.contains(&Protocol::Api) {
+            let scope = if named { known.tenant } else { "" };
+            report.claim("client certificate of the API", scope, &value.to_string(), spot);
+        }
+    }
+    if !found.is_empty() && !protocols.iter().any(|protocol| matches!(protocol, Protocol::Ftps | Protocol::Api)) {
+        report.warning(
+            &section.spot(),
+            "has `client_certificates`, which SFTP does not know; add \"ftps\" or \"api\" to `protocols`, or leave them out",
+        );
+    }
+    if let (false, Some(key)) = (found.is_empty(), known.asked.not_asking(protocols)) {
+        report.warning(
+            &section.spot(),
+            format!("has `client_certificates`, and `{key}` is \"off\", so that no client is asked for one there"),
+        );
+    }
+    found.into_iter().map(|located| located.value).collect()
+}
+
 /// A line of `authorized_keys`.
 fn key_line(text: &str) -> Parsed<AuthorizedKey> {
     AuthorizedKey::parse(text).map_err(|error| error.to_string())
@@ -91,25 +154,24 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Op
     let report = section.report();
     let username = section.require("username", section.text("username", value::username));
     let identity = section.require("identity", section.text("identity", value::slug));
-    let protocols = protocols(section);
+    let certificates = section.texts("client_certificates", value::certificate_match);
+    let certified = certificates.as_ref().is_some_and(|f| !f.value.is_empty());
+    let without_certificates =
+        !section.has("client_certificates") || certificates.as_ref().is_some_and(|f| f.value.is_empty());
+    let protocols = protocols(section, certified);
     let password_hash = section.hash("password_hash", secret::password_hash);
     let keys = section.texts("authorized_keys", key_line);
     let totp_secret = section.secret_or_empty("totp_secret", secret::totp_secret);
-    let certificates = section.texts("client_certificates", value::certificate_match);
     let allow_from = section.texts("allow_from", value::network);
     let home = section.text("home", value::tree_path);
     let ftps = LoginRules::read(&section.table("ftps"));
     let without_keys = !section.has("authorized_keys") || keys.as_ref().is_some_and(|f| f.value.is_empty());
-    let certified = certificates.filter(|f| !f.value.is_empty());
-    if let Some(found) = &certified {
-        report.not_built(&found.spot, "logging in by a client certificate");
-    }
     let has_code = totp_secret.is_some() || section.has("totp_secret");
     let require = require(
         section,
         Shown {
             key: !without_keys,
-            certificate: certified.is_some() || known.certificates,
+            certificate: certified || known.certificates,
             password: section.has("password_hash"),
             code: has_code,
         },
@@ -119,16 +181,11 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Op
     {
         report.error(&found.spot, "is never asked for; write totp into `require`, like \"password+totp\"");
     }
-    let has_key = require.names(Factor::PublicKey) || require.names(Factor::Certificate);
-    if has_key && protocols.contains(&Protocol::Ftps) {
-        report.warning(
-            &section.spot(),
-            "has a `require` that FTPS cannot ask for; over \"ftps\" nobody can log in by it",
-        );
-    }
+    warn_of_require(section, require, &protocols, known, certified);
+    let taken = check_certificates(section, known, &protocols, certificates.map(|f| f.value).unwrap_or_default());
     let identity = identity.and_then(|id| known.identity(section, id));
     let Located { value: username, spot } = username?;
-    if !section.has("password_hash") && without_keys && certified.is_none() && !known.certificates {
+    if !section.has("password_hash") && without_keys && without_certificates && !known.certificates {
         report.warning(&spot, "has neither `password_hash` nor `authorized_keys`; nobody can log in by it");
     }
     report.claim("username", known.tenant, &username, &spot);
@@ -139,6 +196,7 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Op
         password_hash: password_hash.and_then(|f| f.value),
         totp_secret: totp_secret.and_then(|f| f.value),
         authorized_keys_file: None,
+        client_certificates: taken,
         require,
         authorized_keys: keys.map(|f| f.value.into_iter().map(|key| key.value).collect()).unwrap_or_default(),
         allow_from: allow_from.map(|f| f.value.into_iter().map(|net| net.value).collect()).unwrap_or_default(),

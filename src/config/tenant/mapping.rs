@@ -11,7 +11,7 @@ use crate::config::value;
 pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<Mapping> {
     let report = section.report();
     let id = section.require("id", section.text("id", value::slug));
-    let protocols = login::protocols(section);
+    let protocols = login::protocols(section, false);
     let pattern = section.require("username", section.text("username", |text| said(NamePattern::new(text))));
     let pattern = pattern.map(|found| found.value);
     let identity = section.require("identity", section.text("identity", value::slug));

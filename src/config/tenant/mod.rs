@@ -18,12 +18,13 @@ pub mod webhook;
 use std::collections::{BTreeMap, BTreeSet};
 
 use causeway_core::events::Webhook;
-use causeway_core::identity::{Tenant, TenantRecord};
+use causeway_core::identity::{Login, Protocol, Tenant, TenantRecord};
 
 use super::ftps::LoginRules;
 use super::reader::{Parsed, Section, nearest};
 use super::report::{Located, Report, Spot};
 use super::value;
+use crate::client_certificates::handshake::Asked;
 
 /// What the tables of a tenant may refer to.
 pub struct Known<'k> {
@@ -37,8 +38,12 @@ pub struct Known<'k> {
     pub remotes: BTreeSet<String>,
     /// Whether webhooks may go to private addresses.
     pub private_webhooks: bool,
-    /// Whether the tenant believes user certificates.
+    /// Whether the tenant believes OpenSSH user certificates.
     pub certificates: bool,
+    /// Whether the tenant has a CA of client certificates.
+    pub client_ca: bool,
+    /// Whether clients are asked for one.
+    pub asked: Asking,
 }
 
 impl Known<'_> {
@@ -89,6 +94,29 @@ fn missing(
     None
 }
 
+/// Whether the listeners that are there ask clients for a certificate.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// `[ftps]`.
+    pub ftps: Option<Asked>,
+    /// `[api]`.
+    pub api: Option<Asked>,
+}
+
+impl Asking {
+    /// By which protocols a login cannot show its certificates, and the key that says so.
+    pub fn not_asking(self, protocols: &[Protocol]) -> Option<&'static str> {
+        [(Protocol::Ftps, self.ftps, "ftps.client_certificates"), (Protocol::Api, self.api, "api.client_certificates")]
+            .into_iter()
+            .find(|(protocol, asked, _)| *asked == Some(Asked::Off) && protocols.contains(protocol))
+            .map(|(_, _, key)| key)
+    }
+
+    fn requires(self) -> bool {
+        [self.ftps, self.api].contains(&Some(Asked::Required))
+    }
+}
+
 /// One tenant as the file declares it.
 pub struct Declared {
     /// The tenant with everybody in it.
@@ -104,7 +132,7 @@ pub struct Declared {
 }
 
 /// Reads all tenants.
-pub fn read(root: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: bool) -> Vec<Declared> {
+pub fn read(root: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: bool, asked: Asking) -> Vec<Declared> {
     let sections = root.tables("tenant");
     if sections.is_empty() {
         root.report().warning(
@@ -112,13 +140,13 @@ pub fn read(root: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: b
             "no tenant is declared, so nobody can log in; add [[tenant]]",
         );
     }
-    let tenants: Vec<Declared> = sections.iter().map(|s| read_one(s, storages, private_webhooks)).collect();
+    let tenants: Vec<Declared> = sections.iter().map(|s| read_one(s, storages, private_webhooks, asked)).collect();
     check_usernames(root.report(), &tenants);
     overlaps::check(root.report(), &tenants);
     tenants
 }
 
-fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: bool) -> Declared {
+fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: bool, asked: Asking) -> Declared {
     let report = section.report();
     let id = section.require("id", section.text("id", value::slug));
     if let Some(id) = &id {
@@ -126,13 +154,7 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
     }
     let id = id.map(|f| f.value).unwrap_or_default();
     let quota = section.text_or_empty("quota", value::size).map(|f| f.value);
-    for (key, what) in [("client_ca", "a tenant's CA"), ("client_crl", "a tenant's revocation list")] {
-        if let Some(found) = section.text_or_empty(key, value::file_path) {
-            report.not_built(&found.spot, what);
-        }
-    }
-
-    let certificates = certificates::read(section);
+    let (certificates, has_client_ca) = certificates::read(section);
     let mut known = Known {
         tenant: &id,
         storages,
@@ -140,6 +162,8 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
         remotes: BTreeSet::new(),
         private_webhooks,
         certificates: !certificates.authorities.is_empty(),
+        client_ca: has_client_ca,
+        asked,
     };
     let mount_tables = section.tables("mount");
     let mounts: Vec<_> = mount_tables.iter().filter_map(|s| mount::read(s, &known)).collect();
@@ -166,6 +190,12 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
         ftps.extend(rules.map(|rules| (login.username.to_string(), rules)));
         logins.push(login);
         login_spots.push(spot);
+    }
+    if asked.requires() && !known.client_ca && logins.iter().all(|login: &Login| login.client_certificates.is_empty()) {
+        report.warning(
+            &section.spot(),
+            "knows no client certificates, and a listener requires them; nobody of this tenant can come there; add `client_ca`",
+        );
     }
     let (mappings, mapping_spots) =
         section.tables("mapping").iter().filter_map(|s| Some((mapping::read(s, &known)?, s.spot()))).unzip();

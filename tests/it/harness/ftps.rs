@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::Resumption;
-use rustls::{ALL_VERSIONS, ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use rustls::client::{Resumption, WantsClientCert};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ALL_VERSIONS, ClientConfig, ConfigBuilder, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Gateway;
+use super::pki::Issued;
 use super::plan::PASSWORD;
 
 /// How long any one step may take.
@@ -24,18 +26,49 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// TLS of a client, up to this version: sessions are remembered within one value of this.
 pub fn tls(gateway: &Gateway, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+    tls_of(gateway, version, None)
+}
+
+/// The same, with a client certificate.
+pub fn tls_of(
+    gateway: &Gateway,
+    version: &'static SupportedProtocolVersion,
+    certificate: Option<&Issued>,
+) -> Arc<ClientConfig> {
+    let builder = trusting(gateway, version);
+    let mut config = match certificate.map(Issued::load) {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+        None => builder.with_no_client_auth(),
+    };
+    config.resumption = Resumption::in_memory_sessions(64);
+    Arc::new(config)
+}
+
+/// With somebody's certificate, and the key of another one.
+pub fn tls_of_thief(
+    gateway: &Gateway,
+    version: &'static SupportedProtocolVersion,
+    certificate: &Issued,
+    other: &Issued,
+) -> Arc<ClientConfig> {
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&other.load().1).unwrap();
+    let stolen = CertifiedKey::new(certificate.load().0, key);
+    Arc::new(trusting(gateway, version).with_client_cert_resolver(Arc::new(SingleCertAndKey::from(stolen))))
+}
+
+fn trusting(
+    gateway: &Gateway,
+    version: &'static SupportedProtocolVersion,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let pem = fs::read(gateway.data().join("certs/ca.pem")).expect("the development certificate's CA");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let older = [version];
-    let mut config = ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(if version.version == ProtocolVersion::TLSv1_3 { ALL_VERSIONS } else { &older })
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.resumption = Resumption::in_memory_sessions(64);
-    Arc::new(config)
 }
 
 enum Wire {
@@ -64,6 +97,18 @@ impl Ftps {
             Self { wire: Wire::Clear(stream), read: Vec::new(), tls: tls(gateway, version), server: gateway.ftps };
         let greeting = client.reply().await;
         assert!(greeting.starts_with("220 "), "{greeting}");
+        client
+    }
+
+    /// Connects and secures, with a client certificate or without.
+    pub async fn shows(
+        gateway: &Gateway,
+        version: &'static SupportedProtocolVersion,
+        certificate: Option<&Issued>,
+    ) -> Self {
+        let mut client = Self::connect(gateway, version).await;
+        client.tls = tls_of(gateway, version, certificate);
+        client.secure().await;
         client
     }
 
@@ -103,6 +148,12 @@ impl Ftps {
         let secured = timeout(PATIENCE, connector.connect(name(), stream)).await.expect("a handshake in time")?;
         self.wire = Wire::Secure(Box::new(secured));
         Ok(())
+    }
+
+    /// What the server has shown.
+    pub fn server_certificate(&self) -> Vec<u8> {
+        let Wire::Secure(stream) = &self.wire else { panic!("not secured") };
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
     }
 
     pub async fn enter(&mut self, login: &str) {
@@ -208,6 +259,19 @@ impl Ftps {
         // To the server's close_notify: on the way comes the ticket for the next data connection.
         timeout(PATIENCE, data.read_to_end(&mut Vec::new())).await.expect("an end in time").ok();
         self.reply().await
+    }
+
+    /// Uploads over a data connection that the server may not want; the last reply.
+    pub async fn attempt(&mut self, command: &str, content: &[u8]) -> String {
+        let address = self.passive().await;
+        let stream = TcpStream::connect(address).await.unwrap();
+        self.raw(format!("{command}\r\n").as_bytes()).await.unwrap();
+        if let Ok(mut data) = self.secure_data(stream).await {
+            let _ = data.write_all(content).await;
+            let _ = data.shutdown().await;
+        }
+        let said = self.reply().await;
+        if said.starts_with("150") { self.reply().await } else { said }
     }
 
     /// Downloads or lists; the data, and the last reply.

@@ -57,6 +57,10 @@ impl Gateway {
     fn write_config(&self) {
         fs::create_dir_all(self.data()).unwrap();
         fs::write(self.config(), self.plan.text(&self.data())).unwrap();
+        if let Some(trusted) = &self.plan.trusted {
+            fs::create_dir_all(self.data().join("certs")).unwrap();
+            fs::write(self.data().join("certs/ca.pem"), trusted).unwrap();
+        }
     }
 
     /// Changes the plan; it counts from the next start.

@@ -84,6 +84,7 @@ fn tenant() -> TenantRecord {
         protocols: vec![Protocol::Sftp],
         password_hash: None,
         totp_secret: None,
+        client_certificates: Vec::new(),
         authorized_keys: vec![PublicKey { blob: key_blob() }.into()],
         authorized_keys_file: None,
         require: Require::Any,
@@ -175,7 +176,13 @@ pub async fn rest(gateway: &Gateway, key: &str) -> Arc<Session> {
 }
 
 fn peer(protocol: Protocol) -> Peer {
-    Peer { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol, client_version: None, cipher: None }
+    Peer {
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        protocol,
+        client_version: None,
+        cipher: None,
+        required_certificate: None,
+    }
 }
 
 /// How a write of the ledger fails.

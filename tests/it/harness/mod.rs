@@ -4,6 +4,7 @@ pub mod ftps;
 pub mod gateway;
 pub mod inside;
 pub mod openssh;
+pub mod pki;
 pub mod plan;
 pub mod proxy;
 pub mod random;

@@ -103,6 +103,9 @@ pub struct Plan {
     max_attempts: u32,
     grace: &'static str,
     ftps: String,
+    api: String,
+    tls: String,
+    pub trusted: Option<String>,
 }
 
 impl Plan {
@@ -124,6 +127,9 @@ impl Plan {
             max_attempts: 12,
             grace: "5s",
             ftps: String::new(),
+            api: String::new(),
+            tls: String::new(),
+            trusted: None,
         }
     }
 
@@ -158,6 +164,25 @@ impl Plan {
             "[[tenant.login]]\nusername = \"{username}\"\nidentity = \"{identity}\"\nprotocols = [\"sftp\"]\n{lines}"
         )
         .unwrap();
+        self
+    }
+
+    /// Adds a login of `acme` that these lines describe whole.
+    pub fn whole_login(mut self, lines: &str) -> Self {
+        writeln!(self.logins, "[[tenant.login]]\n{lines}").unwrap();
+        self
+    }
+
+    /// Adds a line to `[api]`.
+    pub fn api(mut self, line: &str) -> Self {
+        writeln!(self.api, "{line}").unwrap();
+        self
+    }
+
+    /// With a certificate that is not the gateway's own: lines for `[tls]`, and what clients trust.
+    pub fn tls(mut self, lines: &str, trusted: &str) -> Self {
+        writeln!(self.tls, "{lines}").unwrap();
+        self.trusted = Some(trusted.to_owned());
         self
     }
 
@@ -238,7 +263,8 @@ listen = ["127.0.0.1:0"]
 listen_implicit = ["127.0.0.1:0"]
 {ftps}[api]
 listen = ["127.0.0.1:0"]
-[ops]
+{api}[tls]
+{tls}[ops]
 listen = ["127.0.0.1:0"]
 [database]
 url = "{url}"
@@ -292,6 +318,8 @@ view = []
             grace = self.grace,
             sftp = sftp,
             ftps = self.ftps,
+            api = self.api,
+            tls = self.tls,
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
             acme = self.acme,
             uploads = self.uploads,

@@ -107,6 +107,9 @@ impl Opening {
         };
         secured.map_err(|why| match why {
             Insecure::NotResumed => Broken::NotResumed,
+            Insecure::OtherClient => {
+                Broken::NotConnected("the data connection must show the client certificate of the control connection")
+            }
             Insecure::Late => Broken::NotConnected("the TLS handshake of the data connection took too long"),
             Insecure::Handshake(error) => {
                 tracing::debug!(%error, "no TLS handshake on a data connection");

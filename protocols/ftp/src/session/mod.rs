@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_core::events::Operation;
-use causeway_core::identity::{Offence, Progress};
+use causeway_core::identity::{ClientCertificate, Offence, Progress};
 use causeway_core::{Error, ErrorKind, Gateway, Peer, Protocol, Session, VirtualPath};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,8 @@ pub(crate) enum Security {
         sessions: Sessions,
         /// The cipher suite.
         cipher: Option<String>,
+        /// The certificate that the client showed.
+        certificate: Option<ClientCertificate>,
         /// PBSZ came (RFC 2228 section 3).
         sized: bool,
         /// PROT P came: data connections are secured too.
@@ -172,7 +174,21 @@ impl Conversation {
             Security::Tls { cipher, .. } => cipher.clone(),
             Security::Clear => None,
         };
-        Peer { ip: self.peer, protocol: Protocol::Ftps, client_version: self.parameters.client.clone(), cipher }
+        Peer {
+            ip: self.peer,
+            protocol: Protocol::Ftps,
+            client_version: self.parameters.client.clone(),
+            cipher,
+            required_certificate: self.certificate().cloned().filter(|_| self.terms.config.certificate_required),
+        }
+    }
+
+    /// The certificate that the client showed on the control connection.
+    pub(crate) const fn certificate(&self) -> Option<&ClientCertificate> {
+        match &self.security {
+            Security::Tls { certificate, .. } => certificate.as_ref(),
+            Security::Clear => None,
+        }
     }
 
     /// Whether the control connection is secured.

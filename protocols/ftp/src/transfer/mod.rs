@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use bytes::{Bytes, BytesMut};
+use causeway_core::identity::{AuthMethod, Factor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -37,14 +38,16 @@ impl Conversation {
     /// Takes the data connection that was agreed on, for a transfer; refused where there is none, or where it would go
     /// in clear. `listing`: listings are text whatever TYPE says.
     pub(crate) fn ticket(&mut self, listing: bool) -> Result<Ticket, Reply> {
-        let rules = self.inside()?.rules;
-        let Security::Tls { sessions, private, .. } = &self.security else {
+        let inside = self.inside()?;
+        let rules = inside.rules;
+        let certified = matches!(inside.session.auth_method, AuthMethod::Login(by) if by.has(Factor::Certificate));
+        let Security::Tls { sessions, certificate, private, .. } = &self.security else {
             return Err(Reply::new(530, "secure the connection first with AUTH TLS"));
         };
         if !private {
             return Err(Reply::new(521, "data connections must be secured; send PBSZ 0 and PROT P first"));
         }
-        let sessions = sessions.clone();
+        let sessions = sessions.of_client(certificate.clone().filter(|_| certified));
         let channel = self.channel.take().ok_or_else(|| Reply::new(425, "send PASV or EPSV first"))?;
         let (go_on, given) = Signal::new();
         let config = &self.terms.config;

@@ -1,7 +1,11 @@
-//! USER (RFC 959 section 4.1.1). Whether there is such a login is not told.
+//! USER (RFC 959 section 4.1.1). A client certificate of the TLS handshake that is enough for the login lets in at once (232, RFC
+//! 2228 section 5.2); else the password is asked for, whatever became of the certificate: whether there is such a login is not
+//! told.
 
-use causeway_core::identity::Progress;
+use causeway_core::identity::{Factor, Progress};
+use causeway_core::{Admission, ErrorKind};
 
+use super::pass;
 use crate::session::{Conversation, Stage, Turn, say};
 use crate::wire::{Reply, Verb};
 
@@ -19,5 +23,24 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     }
     talk.progress = Progress::new();
     talk.stage = Stage::Named(name.to_owned());
+    if let Some(certificate) = talk.certificate().cloned() {
+        let (login, gateway, peer) = (pass::login_of(talk, name), talk.gateway(), talk.as_peer());
+        match gateway.show_certificate(&mut talk.progress, &login, &certificate, &peer).await {
+            Ok(Admission::In(session)) => {
+                talk.enter(session);
+                return say(232, "logged in by the client certificate");
+            }
+            Ok(Admission::More(next)) if next.has(Factor::Totp) => return Ok(pass::ask_for_code(talk, login)),
+            Ok(Admission::More(_)) => {}
+            // It may be for something else, and the password is still to come.
+            Err(error) if error.kind() == ErrorKind::Unauthenticated => {
+                talk.blame.add(gateway.offence_of(&login, &peer));
+            }
+            Err(error) => {
+                talk.stage = Stage::Nobody;
+                return pass::refuse(talk, &login, error);
+            }
+        }
+    }
     say(331, "send PASS with the password")
 }

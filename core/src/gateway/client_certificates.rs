@@ -1,0 +1,197 @@
+//! Logins by client certificates of TLS: alone, as one thing of several, or as what a listener requires beside all else.
+//!
+//! Every tenant's CAs are asked of every certificate, whoever it is shown for: whether a login exists, and what it takes,
+//! must not be told by the time that this takes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::claim::{Claim, may_come};
+use super::inner::Inner;
+use super::login::{Admission, refused};
+use crate::error::{Error, ErrorKind, Result};
+use crate::identity::{
+    ClientCertificate, Credential, LoginMatch, Peer, Progress, Session, Standing, Tenant, stands_for,
+};
+
+/// What the tenants' CAs say of a certificate, or why they cannot say it, by the tenants' ids.
+pub(super) struct Standings(HashMap<Arc<str>, Said>);
+
+type Said = std::result::Result<Standing, Arc<Error>>;
+
+impl Standings {
+    /// What those of a tenant say; none where that is not known, which is told in the log.
+    fn of(&self, tenant: &Tenant) -> Option<&Standing> {
+        match self.0.get(&tenant.id)? {
+            Ok(standing) => Some(standing),
+            Err(error) => {
+                tracing::error!(
+                    tenant = &*tenant.id,
+                    %error,
+                    "client certificates cannot be checked; until they can, none of this tenant lets in"
+                );
+                None
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Asks the CAs of all tenants.
+    pub(super) async fn standings(&self, certificate: &ClientCertificate) -> Standings {
+        // Tenants without a CA share what reads their certificates; it is asked once.
+        let mut asked: HashMap<usize, Said> = HashMap::new();
+        let mut standings = HashMap::new();
+        for tenant in self.directory.tenants() {
+            let authority = &tenant.certificates.clients;
+            let key = Arc::as_ptr(authority).cast::<()>() as usize;
+            let said = match asked.get(&key) {
+                Some(said) => said.clone(),
+                None => authority.examine(certificate).await.map_err(Arc::new),
+            };
+            asked.insert(key, said.clone());
+            standings.insert(tenant.id.clone(), said);
+        }
+        Standings(standings)
+    }
+
+    /// Whether the certificate stands for this login; without one the same work is done, and the answer is no.
+    pub(super) async fn knows_client(
+        &self,
+        found: Option<&LoginMatch>,
+        certificate: &ClientCertificate,
+        peer: &Peer,
+    ) -> bool {
+        let standings = self.standings(certificate).await;
+        let Some(found) = found else { return false };
+        let Some(standing) = standings.of(&found.tenant) else { return false };
+        let checked = stands_for(&found.login, certificate, standing);
+        if let Err(why) = &checked
+            && !found.login.client_certificates.is_empty()
+        {
+            tracing::info!(
+                login = &*found.login.username,
+                ip = %peer.ip,
+                fingerprint = hex::encode(certificate.fingerprint()),
+                %why,
+                "a client certificate is refused"
+            );
+        }
+        checked.is_ok()
+    }
+
+    /// Whether a tenant knows a certificate at all: one of its CAs stands for it, or one of its logins takes it.
+    pub(super) fn knows_required(
+        &self,
+        tenant: &Arc<Tenant>,
+        certificate: &ClientCertificate,
+        standings: &Standings,
+    ) -> bool {
+        match standings.of(tenant) {
+            Some(Standing::Signed { .. }) => true,
+            Some(Standing::Unsigned(_)) => {
+                self.directory.clients.by_fingerprint(certificate).iter().any(|found| found.tenant.id == tenant.id)
+            }
+            Some(Standing::Refused(_)) | None => false,
+        }
+    }
+
+    /// See [`super::Gateway::show_certificate`].
+    pub(super) async fn show_certificate(
+        self: &Arc<Self>,
+        progress: &mut Progress,
+        login: &str,
+        certificate: &ClientCertificate,
+        peer: &Peer,
+    ) -> Result<Admission> {
+        let credential = Credential::ClientCertificate { login: login.to_owned(), certificate: certificate.clone() };
+        let claim = self.claim(&credential, peer);
+        let admission = self.log_in(progress, credential, peer).await;
+        // Clients show the one certificate that they have wherever they go: to a login that takes none it says nothing.
+        let taken = claim.found.as_ref().is_some_and(|found| !found.login.client_certificates.is_empty());
+        if matches!(&admission, Err(error) if error.kind() == ErrorKind::Unauthenticated) && taken {
+            self.put_refused_later(claim, peer);
+        }
+        admission
+    }
+
+    /// See [`super::Gateway::login_by_certificate`].
+    pub(super) async fn login_by_certificate(
+        self: &Arc<Self>,
+        certificate: &ClientCertificate,
+        peer: &Peer,
+    ) -> Result<Arc<Session>> {
+        let found = self.login_of(certificate, peer).await;
+        let login = match &found {
+            Some(found) => self.name_of(found),
+            // No login's name; on record it says which certificate it was.
+            None => format!("(client certificate) {}", hex::encode(certificate.fingerprint())),
+        };
+        let credential = Credential::ClientCertificate { login, certificate: certificate.clone() };
+        let claim = self.claim(&credential, peer);
+        if found.is_none() {
+            self.put_refused_later(claim, peer);
+            return Err(refused());
+        }
+        let error = match self.log_in(&mut Progress::new(), credential, peer).await {
+            Ok(Admission::In(session)) => return Ok(session),
+            Ok(Admission::More(next)) => {
+                tracing::info!(login = claim.name, missing = next.as_str(), "a client certificate alone is not enough");
+                refused()
+            }
+            Err(error) => error,
+        };
+        if error.kind() == ErrorKind::Unauthenticated {
+            self.put_refused_later(claim, peer);
+        }
+        Err(error)
+    }
+
+    /// The one login that takes this certificate and may come this way. Where several do nobody can say who it is.
+    async fn login_of(&self, certificate: &ClientCertificate, peer: &Peer) -> Option<LoginMatch> {
+        let standings = self.standings(certificate).await;
+        let clients = &self.directory.clients;
+        let mut logins: Vec<&LoginMatch> = clients.by_fingerprint(certificate).iter().collect();
+        for tenant in self.directory.tenants() {
+            if let Some(Standing::Signed { names }) = standings.of(tenant) {
+                logins.extend(names.iter().flat_map(|name| clients.by_name(&tenant.id, name)));
+            }
+        }
+        let stands = |found: &&LoginMatch| {
+            let standing = standings.of(&found.tenant);
+            may_come(found, peer) && standing.is_some_and(|it| stands_for(&found.login, certificate, it).is_ok())
+        };
+        logins.retain(stands);
+        let (first, others) = logins.split_first()?;
+        if let Some(other) = others.iter().find(|other| !Arc::ptr_eq(&other.login, &first.login)) {
+            let (one, two) = (&*first.login.username, &*other.login.username);
+            tracing::warn!(one, two, "a client certificate stands for two logins, and so for none; tell them apart");
+            return None;
+        }
+        Some((*first).clone())
+    }
+
+    /// The name that a login is found by: its own, as the configuration writes it, where that is enough.
+    fn name_of(&self, found: &LoginMatch) -> String {
+        let name = &found.login.username;
+        match self.directory.find_login(name) {
+            Some(same) if Arc::ptr_eq(&same.login, &found.login) => name.to_string(),
+            _ => format!("{name}@{}", found.tenant.id),
+        }
+    }
+
+    /// Puts a refused certificate on record, once in a while, and behind the client's back: that it takes time would tell
+    /// which logins take certificates.
+    fn put_refused_later(self: &Arc<Self>, claim: Claim, peer: &Peer) {
+        if !self.is_first_refusal(&claim) {
+            return;
+        }
+        let (this, peer) = (self.clone(), peer.clone());
+        self.tasks.spawn(async move { this.put_refused_login(&claim, &peer, &refused()).await });
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[path = "client_certificates_test.rs"]
+mod tests;
