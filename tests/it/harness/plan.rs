@@ -103,6 +103,7 @@ pub struct Plan {
     max_attempts: u32,
     grace: &'static str,
     ftps: String,
+    ftps_listen: &'static str,
 }
 
 impl Plan {
@@ -124,6 +125,7 @@ impl Plan {
             max_attempts: 12,
             grace: "5s",
             ftps: String::new(),
+            ftps_listen: "127.0.0.1:0",
         }
     }
 
@@ -176,6 +178,25 @@ impl Plan {
     /// Adds a line to `[ftps]`.
     pub fn ftps(mut self, line: &str) -> Self {
         writeln!(self.ftps, "{line}").unwrap();
+        self
+    }
+
+    /// Where both listeners of FTPS listen.
+    pub fn ftps_listen(mut self, address: &'static str) -> Self {
+        self.ftps_listen = address;
+        self
+    }
+
+    /// Adds an identity of `acme` with these permissions in what is called /inbound elsewhere, and its login, with the password
+    /// and the key of all others.
+    pub fn person(mut self, username: &str, permissions: &[&str]) -> Self {
+        write!(
+            self.logins,
+            "[[tenant.identity]]\nid = \"{username}\"\nscopes = [\"files:read\", \"files:write\"]\n\
+             view = [{{ at = \"/\", path = \"/inbound\", permissions = {permissions:?} }}]\n"
+        )
+        .unwrap();
+        self.logins.push_str(&login(username, username, Secrets::get()));
         self
     }
 
@@ -234,8 +255,8 @@ name = "gw-test"
 [sftp]
 listen = ["127.0.0.1:0"]
 {sftp}[ftps]
-listen = ["127.0.0.1:0"]
-listen_implicit = ["127.0.0.1:0"]
+listen = ["{ftps_listen}"]
+listen_implicit = ["{ftps_listen}"]
 {ftps}[api]
 listen = ["127.0.0.1:0"]
 [ops]
@@ -292,6 +313,7 @@ view = []
             grace = self.grace,
             sftp = sftp,
             ftps = self.ftps,
+            ftps_listen = self.ftps_listen,
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
             acme = self.acme,
             uploads = self.uploads,
