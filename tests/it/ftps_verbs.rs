@@ -143,7 +143,7 @@ async fn without_permission() {
         match line.strip_prefix("> ") {
             Some(command) => asked = command.split(' ').next().unwrap(),
             None if line.starts_with("  550 permission denied") || line.starts_with("  550 no such") => {
-                refused.push(asked)
+                refused.push(asked);
             }
             None => {}
         }

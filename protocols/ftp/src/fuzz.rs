@@ -216,7 +216,7 @@ impl Place {
                 }
                 let _ = writer.shutdown().await;
             };
-            let (_, read) = tokio::join!(sending, reader.read_to_end(&mut said));
+            let ((), read) = tokio::join!(sending, reader.read_to_end(&mut said));
             assert!(read.is_ok());
             said
         };
