@@ -1,6 +1,7 @@
 //! The ports of passive data connections: no number of PASV uses them up, nor sockets; they are shared fairly; each can be
 //! used again at once.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
@@ -8,16 +9,16 @@ use tokio::net::TcpStream;
 use crate::harness::ftps::code;
 use crate::harness::{Ftps, Gateway, Ledger, Plan, eventually};
 
-/// As many ports behind each other that are free now.
+/// As many ports behind each other that are free now, and that no other test here gets.
 fn free_ports(count: u16) -> u16 {
-    let mut first = 20_000 + u16::try_from(std::process::id() % 9_000).unwrap();
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = 20_000 + u16::try_from(std::process::id() % 9_000).unwrap();
     loop {
-        let all: Vec<_> =
-            (first..first + count).map_while(|port| std::net::TcpListener::bind(("127.0.0.1", port)).ok()).collect();
-        if all.len() == usize::from(count) {
+        let first = base + NEXT.fetch_add(count, Ordering::Relaxed);
+        let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if (first..first + count).all(free) {
             return first;
         }
-        first += count + 1;
     }
 }
 
