@@ -34,6 +34,7 @@ use crate::failure::{Failure, Outcome};
 use crate::ftps;
 use crate::host_keys;
 use crate::key_files::KeyFiles;
+use crate::sources::Sources;
 use crate::startups::Startups;
 use crate::supervisor::{Bound, Door, Supervisor, secure};
 use crate::webhook::HttpSender;
@@ -217,7 +218,7 @@ fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {
 fn sftp_door(sftp: &Sftp, limits: &Limits) -> Door {
     let per_source = limits.sessions.per_address.map_or(usize::MAX, |sessions| sessions as usize);
     Door {
-        per_source: per_source.saturating_add(sftp.max_startups.full as usize),
+        sources: Sources::new(per_source.saturating_add(sftp.max_startups.full as usize)),
         startups: Some(Startups::new(sftp.max_startups, &limits.penalties.exempt)),
         // OpenSSH's words; lines before the identification are for this (RFC 4253 section 4.2).
         refusal: "Not allowed at this time\r\n",

@@ -7,6 +7,7 @@ use causeway_ftp::{DataRules, Ends, Front, FtpsConfig, Start};
 
 use crate::client_certificates::handshake::Asked;
 use crate::config::Config;
+use crate::sources::Sources;
 use crate::startups::Startups;
 use crate::supervisor::{Bound, Door, Supervisor};
 
@@ -17,7 +18,7 @@ const REFUSAL: &str = "421 not now; come back later\r\n";
 pub struct Settings {
     /// With the rules of the logins that have some of their own.
     pub front: FtpsConfig,
-    /// Of each of the two listeners.
+    /// Of the two listeners together.
     pub door: Door,
 }
 
@@ -35,7 +36,7 @@ pub fn settings(config: &Config) -> Option<Settings> {
     let per_source = config.limits.sessions.per_address.map_or(usize::MAX, |sessions| sessions as usize);
     let door = Door {
         // A few more than sessions, so that the one too many hears why it is refused.
-        per_source: per_source.saturating_add(ftps.max_startups.full as usize),
+        sources: Sources::new(per_source.saturating_add(ftps.max_startups.full as usize)),
         startups: Some(Startups::new(ftps.max_startups, &config.limits.penalties.exempt)),
         ..Door::new(ftps.max_sessions as usize)
     };

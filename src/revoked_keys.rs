@@ -88,34 +88,6 @@ mod tests {
         assert_eq!(revokes(&lists).await, [false, true]);
     }
 
-    #[test]
-    fn a_broken_list_is_not_read_for_every_key() {
-        let folder = tempfile::tempdir().unwrap();
-        let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
-        std::fs::write(&one, ONE).unwrap();
-        std::fs::write(&two, "broken").unwrap();
-        let lists = Lists { files: vec![one, two.clone()], read: Mutex::default() };
-        let reads = std::cell::Cell::new(0);
-        let start = Instant::now();
-        let current = |milliseconds| {
-            let counted = |path: &Path| {
-                reads.set(reads.get() + 1);
-                read_list(path)
-            };
-            lists.current_by(counted, start + Duration::from_millis(milliseconds)).map_err(|error| error.to_string())
-        };
-        let why = current(0).unwrap_err();
-        assert!(why.contains("two: line 1 "), "{why}");
-        for key in 1..1000 {
-            assert_eq!(current(key).unwrap_err(), why, "closed, and for the same reason");
-        }
-        assert_eq!(reads.get(), 2, "each list once in the second");
-        assert_eq!(current(1000).unwrap_err(), why);
-        assert_eq!(reads.get(), 4, "and once more after it");
-        std::fs::write(&two, "# mended\n").unwrap();
-        assert!(current(1001).unwrap().revokes_key(&PublicKey::from_line(ONE).unwrap()), "a mended one counts at once");
-    }
-
     #[tokio::test]
     async fn a_list_that_is_left_alone_is_read_once() {
         let folder = tempfile::tempdir().unwrap();

@@ -60,13 +60,15 @@ impl Bound {
     }
 }
 
-/// Whom a protocol lets in.
+/// Whom a protocol lets in. Clones are the same door: its places are shared.
 #[derive(Clone)]
 pub struct Door {
     /// Connections at once.
     pub limit: usize,
+    /// The places that are left, for all listeners with this door together.
+    pub places: Arc<Semaphore>,
     /// Connections from one source at once.
-    pub per_source: usize,
+    pub sources: Sources,
     /// Connections that have not logged in.
     pub startups: Option<Startups>,
     /// Whether an address is to be looked at at all.
@@ -78,7 +80,8 @@ pub struct Door {
 impl Door {
     /// One that knows no other limit.
     pub fn new(limit: usize) -> Self {
-        Self { limit, per_source: MAX_PER_SOURCE, startups: None, admits: None, refusal: "" }
+        let (places, sources) = (Arc::new(Semaphore::new(limit)), Sources::new(MAX_PER_SOURCE));
+        Self { limit, places, sources, startups: None, admits: None, refusal: "" }
     }
 
     fn refuse(&self, stream: &TcpStream) {
@@ -125,13 +128,10 @@ impl Supervisor {
         F: Fn(TcpStream, SocketAddr, Option<Startup>) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
-        let permits = Arc::new(Semaphore::new(door.limit));
-        let sources = Sources::new(door.per_source);
         let serve = Arc::new(serve);
         let protocol = bound.protocol;
         for listener in bound.listeners {
-            let (this, permits, sources, serve) = (self.clone(), permits.clone(), sources.clone(), serve.clone());
-            let door = door.clone();
+            let (this, serve, door) = (self.clone(), serve.clone(), door.clone());
             self.tasks.spawn(async move {
                 loop {
                     let accepted = tokio::select! {
@@ -152,12 +152,12 @@ impl Supervisor {
                         door.refuse(&stream);
                         continue;
                     }
-                    let Some(place) = sources.enter(peer.ip()) else {
-                        tracing::debug!(protocol, %peer, limit = door.per_source, "a connection was refused: its source has too many");
+                    let Some(place) = door.sources.enter(peer.ip()) else {
+                        tracing::debug!(protocol, %peer, "a connection was refused: its source has too many");
                         door.refuse(&stream);
                         continue;
                     };
-                    let Ok(permit) = permits.clone().try_acquire_owned() else {
+                    let Ok(permit) = door.places.clone().try_acquire_owned() else {
                         tracing::warn!(protocol, %peer, limit = door.limit, "a connection was refused: there are too many");
                         door.refuse(&stream);
                         continue;

@@ -292,10 +292,16 @@ async fn a_login_may_have_rules_of_its_own() {
         assert_eq!(code(&client.reply().await), 426, "{login}");
         // Without the control connection's session.
         client.tls = crate::harness::ftps::tls(&gateway, &rustls::version::TLS13);
-        let (_, data) = client.open("LIST /").await;
+        let address = client.passive().await;
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        assert_eq!(client.code("LIST /").await, 150);
+        let secured = client.secure_data(stream).await;
+        assert_eq!(secured.is_ok(), allowed, "no handshake is finished, so no ticket is handed out");
         let mut listed = Vec::new();
-        let read = data.unwrap().read_to_end(&mut listed).await;
-        assert_eq!(read.is_ok() && !listed.is_empty(), allowed);
+        if let Ok(mut data) = secured {
+            data.read_to_end(&mut listed).await.unwrap();
+        }
+        assert_eq!(!listed.is_empty(), allowed);
         let said = client.reply().await;
         assert_eq!(code(&said), if allowed { 226 } else { 522 }, "{login}: {said}");
     }

@@ -35,7 +35,7 @@ async fn play(client: &mut Ftps, script: &str) -> String {
 }
 
 /// What differs from run to run is replaced.
-fn normal(text: &str) -> String {
+pub fn normal(text: &str) -> String {
     let mut text = text.to_owned();
     for (pattern, with) in [
         (r"unique=[0-9a-f]{32};", "unique=ID;"),
@@ -53,7 +53,8 @@ fn normal(text: &str) -> String {
     text
 }
 
-fn golden(name: &str, transcript: &str) {
+/// Compares with the file of that name.
+pub fn golden(name: &str, transcript: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden").join(format!("ftps_{name}.txt"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -96,8 +97,8 @@ async fn before_tls_and_before_the_login() {
     assert!(client.is_closed().await);
 }
 
-async fn filled() -> Gateway {
-    let gateway = Plan::new(Ledger::Sqlite).start().await;
+async fn filled(plan: Plan) -> Gateway {
+    let gateway = plan.start().await;
     let rest = gateway.rest("orders");
     for (folder, name) in [("/inbound", "f.csv"), ("/inbound", "g.txt"), ("/partners", "p.csv")] {
         assert_eq!(rest.upload(folder, name, b"0123456789", false).await.status, 201);
@@ -107,7 +108,7 @@ async fn filled() -> Gateway {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_permission() {
-    let gateway = filled().await;
+    let gateway = filled(Plan::new(Ledger::Sqlite).person("blind01", &["upload"])).await;
     // `list` and `download` alone.
     let mut reader = Ftps::login(&gateway, "reader01").await;
     let mut transcript = play(
@@ -126,12 +127,38 @@ async fn without_permission() {
          LIST /nowhere >\nMLSD /nowhere >\nSIZE /nowhere/x\nMDTM /nowhere\nMLST /nowhere\nSTAT /nowhere\nAVBL /nowhere",
     )
     .await;
+    // `upload` alone: nothing can be looked at.
+    let mut blind = Ftps::login(&gateway, "blind01").await;
+    transcript += &play(
+        &mut blind,
+        "PWD\nCWD d\nCWD /\nCDUP\nLIST >\nLIST f.csv >\nNLST >\nMLSD >\nMLST f.csv\nMLST\nSTAT f.csv\nSTAT /\nSIZE f.csv\nMDTM f.csv\nAVBL
+         RETR f.csv >\nHASH f.csv\nXMD5 f.csv\nRNFR f.csv\nSTOR mine < x\nSTOU < x\nAPPE f.csv < x\nSIZE mine\nDELE mine\nMKD d\nRMD d",
+    )
+    .await;
     golden("no_permission", &transcript);
+    // Whatever a permission is needed for was refused here for the lack of it.
+    let mut refused = Vec::new();
+    let mut asked = "";
+    for line in transcript.lines() {
+        match line.strip_prefix("> ") {
+            Some(command) => asked = command.split(' ').next().unwrap(),
+            None if line.starts_with("  550 permission denied") || line.starts_with("  550 no such") => {
+                refused.push(asked);
+            }
+            None => {}
+        }
+    }
+    for verb in [
+        "APPE", "AVBL", "CWD", "DELE", "HASH", "LIST", "MDTM", "MFF", "MFMT", "MKD", "MLSD", "MLST", "NLST", "RETR",
+        "RMD", "RNTO", "SITE", "SIZE", "STAT", "STOR", "STOU", "XCRC", "XMD5", "XSHA1", "XSHA256", "XSHA512",
+    ] {
+        assert!(refused.contains(&verb), "{verb} is not refused to anybody");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_arguments() {
-    let gateway = filled().await;
+    let gateway = filled(Plan::new(Ledger::Sqlite)).await;
     let mut client = Ftps::login(&gateway, "edi01").await;
     let script = "
         CWD /inbound\nALLO\nALLO x\nALLO 99999999999999999999\nALLO 999999999999999\nAPPE\nAPPE /inbound < x\nAUTH TLS\nAVBL f.csv\nCWD\nCWD f.csv\nCWD none
@@ -162,7 +189,7 @@ async fn bad_arguments() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn good_commands() {
-    let gateway = filled().await;
+    let gateway = filled(Plan::new(Ledger::Sqlite)).await;
     let mut client = Ftps::login(&gateway, "edi01").await;
     let script = "
         FEAT\nSYST\nHELP\nHELP STOR\nSITE HELP\nNOOP\nACCT x\nCLNT test\nCSID Name=test; Version=1;\nLANG\nLANG en-GB\nOPTS UTF8 ON\nOPTS UTF-8\nPWD\nCWD inbound\nPWD\nXPWD\nCDUP
@@ -179,5 +206,23 @@ async fn good_commands() {
     assert_complete(script, &[Verb::Auth, Verb::Pass, Verb::Host, Verb::Port, Verb::Eprt, Verb::Ccc]);
     let transcript = play(&mut client, script).await;
     golden("good", &transcript);
+    assert!(client.is_closed().await);
+}
+
+/// PORT and EPRT, where the operator has switched them on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn active_mode() {
+    let gateway = filled(Plan::new(Ledger::Sqlite).ftps("active_mode = true")).await;
+    let mut client = Ftps::connect(&gateway, &rustls::version::TLS13).await;
+    let mut transcript = play(&mut client, "PORT 127,0,0,1,20,0\nEPRT |1|127.0.0.1|5120|").await;
+    client.secure().await;
+    transcript += &play(&mut client, "PORT 127,0,0,1,20,0\nEPRT |1|127.0.0.1|5120|").await;
+    client.enter("edi01").await;
+    let script = "
+        FEAT\nPORT\nPORT 127,0,0,1,20\nPORT 127,0,0,1,20,256\nPORT 127,0,0,1,3,255\nPORT 127,0,0,2,20,0\nPORT 10,0,0,1,0,22\nPORT 127,0,0,1,20,0
+        EPRT\nEPRT |1|127.0.0.1|\nEPRT |3|127.0.0.1|5120|\nEPRT |2|::1|5120|\nEPRT |1|127.0.0.1|1023|\nEPRT |1|127.0.0.2|5120|\nEPRT |1|127.0.0.1|99999|
+        EPRT |1|127.0.0.1|5120|\nEPRT !1!127.0.0.1!5120!\nEPSV ALL\nPORT 127,0,0,1,20,0\nEPRT |1|127.0.0.1|5120|\nQUIT";
+    transcript += &play(&mut client, script).await;
+    golden("active", &transcript);
     assert!(client.is_closed().await);
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 use causeway_core::events::Operation;
 use causeway_core::identity::Offence;
 use causeway_core::{Error, ErrorKind};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -32,13 +31,12 @@ const ENDING: Duration = Duration::from_secs(30);
 /// Serves a connection until it ends.
 pub(crate) async fn serve(
     mut talk: Conversation,
-    stream: TcpStream,
+    mut control: Control,
     start: Start,
     shutdown: CancellationToken,
     cut: CancellationToken,
 ) {
     let peer = talk.peer;
-    let mut control = Control::new(stream);
     let ended = cut.run_until_cancelled(converse(&mut talk, &mut control, start, &shutdown)).await;
     match ended {
         Some(Ok(())) => control.close().await,
@@ -134,9 +132,19 @@ async fn converse(
                 }
             }
             Event::Step(Step::Opening(reply)) => control.send(&reply).await?,
+            Event::Step(Step::Asked(answer)) => {
+                catch_up(talk, control, &mut turns).await;
+                let aborting = talk.running.as_ref().is_some_and(|running| running.aborting);
+                // Its task ends either way.
+                let _ = answer.send(!aborting);
+            }
             Event::Step(Step::Ended(ended)) => {
                 turns.touched = Instant::now();
-                let aborting = talk.running.take().is_some_and(|running| running.aborting);
+                let running = talk.running.take();
+                if let (Some(running), Some(refusal)) = (&running, ended.refusal) {
+                    talk.refuse(Operation::Transfer, &running.what, &refusal).await;
+                }
+                let aborting = running.is_some_and(|running| running.aborting);
                 control.send(&ended.reply).await?;
                 if aborting {
                     control.send(&Reply::new(226, "ABOR is done")).await?;
@@ -242,6 +250,23 @@ async fn take(talk: &mut Conversation, control: &mut Control, turns: &mut Turns,
     Ok(true)
 }
 
+/// Takes the lines that the client has sent until now; where it is gone, nothing more is read.
+async fn catch_up(talk: &mut Conversation, control: &mut Control, turns: &mut Turns) {
+    while !turns.quitting && turns.queue.len() < QUEUED {
+        let taken = match control.next_of_now().await {
+            None => return,
+            Some(Ok(Some(line))) => {
+                turns.touched = Instant::now();
+                turns.line_began = None;
+                take(talk, control, turns, line).await.unwrap_or(false)
+            }
+            Some(Ok(None) | Err(_)) => false,
+        };
+        // What has come whole comes to its end, as after QUIT.
+        turns.quitting |= !taken;
+    }
+}
+
 /// Answers a command. False where the connection is to end.
 async fn answer(
     talk: &mut Conversation,
@@ -268,6 +293,7 @@ async fn answer(
             }
             control.send(&reply).await?;
             secure(talk, control, turns).await?;
+            talk.forget_clear();
         }
     }
     turns.touched = Instant::now();

@@ -12,17 +12,23 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::data::channel::has_begun;
 use crate::tls;
 use crate::wire::{Line, Lines, Reply};
 
 /// How long a client may take to take a reply.
 const WRITE: Duration = Duration::from_secs(30);
+/// How long a line may take whose first bytes are there.
+const ARRIVING: Duration = Duration::from_millis(100);
 /// How long a client that is told goodbye may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 enum Wire {
     Clear(TcpStream),
     Secure(Box<TlsStream<TcpStream>>),
+    /// In memory, in clear or taken for secured.
+    #[cfg(feature = "fuzz")]
+    Memory(tokio::io::DuplexStream),
     /// A handshake failed, or is under way.
     Gone,
 }
@@ -47,8 +53,19 @@ impl Control {
         Self { wire: Wire::Clear(stream), lines: Lines::default() }
     }
 
+    /// In memory.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn in_memory(stream: tokio::io::DuplexStream) -> Self {
+        Self { wire: Wire::Memory(stream), lines: Lines::default() }
+    }
+
     /// Secures it and tells how. What came in clear is thrown away.
     pub(crate) async fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<Secured> {
+        #[cfg(feature = "fuzz")]
+        if matches!(self.wire, Wire::Memory(_)) {
+            self.lines.clear();
+            return Ok(Secured { cipher: None, certificate: None });
+        }
         let Wire::Clear(stream) = std::mem::replace(&mut self.wire, Wire::Gone) else {
             return Err(io::Error::other("secured already"));
         };
@@ -84,6 +101,8 @@ impl Control {
             let read = match &mut self.wire {
                 Wire::Clear(stream) => stream.read(&mut buffer).await?,
                 Wire::Secure(stream) => stream.read(&mut buffer).await?,
+                #[cfg(feature = "fuzz")]
+                Wire::Memory(stream) => stream.read(&mut buffer).await?,
                 Wire::Gone => 0,
             };
             match buffer.get(..read) {
@@ -91,6 +110,20 @@ impl Control {
                 Some(bytes) => self.lines.push(bytes),
             }
         }
+    }
+
+    /// The next line, if the client has sent it by now; none where nothing is there. Nothing is lost.
+    pub(crate) async fn next_of_now(&mut self) -> Option<io::Result<Option<Line>>> {
+        // What the system has is not always known to the runtime yet.
+        let come = match &self.wire {
+            Wire::Clear(stream) => has_begun(stream),
+            Wire::Secure(stream) => has_begun(stream.get_ref().0),
+            #[cfg(feature = "fuzz")]
+            Wire::Memory(_) => false,
+            Wire::Gone => false,
+        };
+        let patience = if come { ARRIVING } else { Duration::ZERO };
+        timeout(patience, self.next()).await.ok()
     }
 
     /// Sends a reply.
@@ -107,6 +140,8 @@ impl Control {
                     stream.write_all(bytes).await?;
                     stream.flush().await
                 }
+                #[cfg(feature = "fuzz")]
+                Wire::Memory(stream) => stream.write_all(bytes).await,
                 Wire::Gone => Err(io::ErrorKind::NotConnected.into()),
             }
         };
@@ -119,6 +154,8 @@ impl Control {
             let ended = match &mut self.wire {
                 Wire::Clear(stream) => stream.shutdown().await,
                 Wire::Secure(stream) => stream.shutdown().await,
+                #[cfg(feature = "fuzz")]
+                Wire::Memory(stream) => stream.shutdown().await,
                 Wire::Gone => return,
             };
             // Closing with bytes unread would reset the connection, and the client might not see the last reply.
@@ -128,6 +165,8 @@ impl Control {
                 let read = match &mut self.wire {
                     Wire::Clear(stream) => stream.read(&mut rest).await,
                     Wire::Secure(stream) => stream.read(&mut rest).await,
+                    #[cfg(feature = "fuzz")]
+                    Wire::Memory(stream) => stream.read(&mut rest).await,
                     Wire::Gone => return,
                 };
                 match read {

@@ -19,6 +19,8 @@ mod config;
 mod connection;
 mod control;
 mod data;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod session;
 pub mod status;
 mod tls;
@@ -40,6 +42,7 @@ use tokio_util::task::TaskTracker;
 pub use config::{DataRules, FtpsConfig};
 pub use status::status_of;
 
+use control::Control;
 use data::ports::Ports;
 use session::Conversation;
 
@@ -104,7 +107,7 @@ impl Front {
         let cut = CancellationToken::new();
         let talk = Conversation::new(self.terms.clone(), ends, held);
         // A task of its own, so that its end is orderly however this future ends.
-        let work = self.connections.spawn(connection::serve(talk, stream, start, shutdown, cut.clone()));
+        let work = self.connections.spawn(connection::serve(talk, Control::new(stream), start, shutdown, cut.clone()));
         let _guard = cut.drop_guard();
         if let Err(error) = work.await {
             tracing::error!(%error, "serving an FTPS connection failed");

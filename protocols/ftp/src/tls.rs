@@ -83,17 +83,24 @@ impl Sessions {
             let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
             let once = begun.client_hello().cipher_suites().contains(&CipherSuite::TLS_EMPTY_RENEGOTIATION_INFO_SCSV);
             let config = if way == Way::Out || once { &self.data } else { &self.silent };
-            begun.into_stream(config.clone()).await
+            // With the ClientHello it is decided whether a session is resumed. Where it is not, nothing more is said: the end of
+            // a whole handshake would hand out a ticket of this control connection's, with which a thief's next connection
+            // would be resumed. (That goes for one that would need a HelloRetryRequest, too: a client that was answered
+            // without one on the control connection, as nearly all are, needs none here.)
+            let mut kind = None;
+            let stream = begun.into_stream_with(config.clone(), |tls| kind = tls.handshake_kind());
+            if resume && kind != Some(HandshakeKind::Resumed) {
+                return Ok(None);
+            }
+            stream.await.map(Some)
         };
         let mut stream = match timeout(limit, handshake).await {
-            Ok(Ok(stream)) => stream,
+            Ok(Ok(Some(stream))) => stream,
+            Ok(Ok(None)) => return Err(Insecure::NotResumed),
             Ok(Err(error)) => return Err(Insecure::Handshake(error)),
             Err(_) => return Err(Insecure::Late),
         };
         let tls = stream.get_mut().1;
-        if resume && tls.handshake_kind() != Some(HandshakeKind::Resumed) {
-            return Err(Insecure::NotResumed);
-        }
         tls.set_buffer_limit(Some(BUFFER));
         let shown = certificate(&stream);
         let same = |wanted: &ClientCertificate| shown.is_some_and(|shown| shown.fingerprint() == wanted.fingerprint());

@@ -1,8 +1,9 @@
 //! Clients that people use, unchanged: OpenSSH's `sftp`, sshfs, PuTTY's `psftp`, lftp, rclone, curl, paramiko, asyncssh and
-//! `ssh2-sftp-client` over SFTP, curl, lftp, rclone and
-//! Python's `ftplib` over FTPS, Python's `requests` over REST.
+//! `ssh2-sftp-client` over SFTP; curl, lftp, rclone, Python's `ftplib`, npm's `basic-ftp` and `suppaftp` over FTPS; Python's
+//! `requests` over REST. And ncftp and tnftp, which know no TLS, are turned away.
 
 mod ftps;
+mod ftps_libraries;
 mod openssh;
 mod scripts;
 mod sshfs;

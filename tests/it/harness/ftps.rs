@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +83,8 @@ pub struct Ftps {
     read: Vec<u8>,
     pub tls: Arc<ClientConfig>,
     server: SocketAddr,
+    /// The address that it connects from.
+    from: IpAddr,
 }
 
 /// A data connection.
@@ -91,10 +93,21 @@ pub type Data = TlsStream<TcpStream>;
 impl Ftps {
     /// Connects in clear, and takes the greeting.
     pub async fn connect(gateway: &Gateway, version: &'static SupportedProtocolVersion) -> Self {
-        let stream = TcpStream::connect(gateway.ftps).await.unwrap();
+        let loopback = if gateway.ftps.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { gateway.ftps.ip() };
+        Self::connect_at(gateway, gateway.ftps, loopback, version).await
+    }
+
+    /// The same, from another address of this machine, to any address of the gateway's.
+    pub async fn connect_at(
+        gateway: &Gateway,
+        server: SocketAddr,
+        from: IpAddr,
+        version: &'static SupportedProtocolVersion,
+    ) -> Self {
+        let stream = connect_from(from, server).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut client =
-            Self { wire: Wire::Clear(stream), read: Vec::new(), tls: tls(gateway, version), server: gateway.ftps };
+        let tls = tls(gateway, version);
+        let mut client = Self { wire: Wire::Clear(stream), read: Vec::new(), tls, server, from };
         let greeting = client.reply().await;
         assert!(greeting.starts_with("220 "), "{greeting}");
         client
@@ -117,7 +130,9 @@ impl Ftps {
         let stream = TcpStream::connect(gateway.ftps_implicit).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let server = gateway.ftps_implicit;
-        let mut client = Self { wire: Wire::Clear(stream), read: Vec::new(), tls: tls(gateway, version), server };
+        let from = stream.local_addr().unwrap().ip();
+        let tls = tls(gateway, version);
+        let mut client = Self { wire: Wire::Clear(stream), read: Vec::new(), tls, server, from };
         client.handshake().await.unwrap();
         let greeting = client.reply().await;
         assert!(greeting.starts_with("220 "), "{greeting}");
@@ -227,8 +242,16 @@ impl Ftps {
     /// EPSV: where to connect to.
     pub async fn passive(&mut self) -> SocketAddr {
         let said = self.say("EPSV").await;
-        let port = said.split("(|||").nth(1).and_then(|rest| rest.split('|').next()).expect(&said);
-        SocketAddr::new(self.server.ip(), port.parse().unwrap())
+        self.agreed(&said)
+    }
+
+    /// Where a reply to PASV or EPSV says to connect to; of PASV, its port at the server's address.
+    pub fn agreed(&self, said: &str) -> SocketAddr {
+        let port = match announced(said) {
+            Some(announced) => announced.port(),
+            None => said.split("(|||").nth(1).and_then(|rest| rest.split('|').next()).expect(said).parse().unwrap(),
+        };
+        SocketAddr::new(self.server.ip(), port)
     }
 
     /// Secures a data connection with this client's TLS.
@@ -241,7 +264,12 @@ impl Ftps {
     /// Sends a command that opens a data connection; the first reply, and the connection if it is 150.
     pub async fn open(&mut self, command: &str) -> (String, Option<Data>) {
         let address = self.passive().await;
-        let stream = TcpStream::connect(address).await.unwrap();
+        self.open_at(address, command).await
+    }
+
+    /// The same, where the data connection is agreed on already.
+    pub async fn open_at(&mut self, address: SocketAddr, command: &str) -> (String, Option<Data>) {
+        let stream = connect_from(self.from, address).await.unwrap();
         let said = self.say(command).await;
         if !said.starts_with("150") {
             return (said, None);
@@ -252,7 +280,12 @@ impl Ftps {
 
     /// Uploads; the last reply.
     pub async fn put(&mut self, command: &str, content: &[u8]) -> String {
-        let (said, data) = self.open(command).await;
+        let opened = self.open(command).await;
+        self.send_all(opened, content).await
+    }
+
+    /// Sends everything on what [`Ftps::open`] gave; the last reply.
+    pub async fn send_all(&mut self, (said, data): (String, Option<Data>), content: &[u8]) -> String {
         let Some(mut data) = data else { return said };
         data.write_all(content).await.unwrap();
         data.shutdown().await.unwrap();
@@ -276,7 +309,12 @@ impl Ftps {
 
     /// Downloads or lists; the data, and the last reply.
     pub async fn get(&mut self, command: &str) -> (Vec<u8>, String) {
-        let (said, data) = self.open(command).await;
+        let opened = self.open(command).await;
+        self.take_all(opened).await
+    }
+
+    /// Takes everything from what [`Ftps::open`] gave; the data, and the last reply.
+    pub async fn take_all(&mut self, (said, data): (String, Option<Data>)) -> (Vec<u8>, String) {
         let Some(mut data) = data else { return (Vec::new(), said) };
         let mut content = Vec::new();
         timeout(PATIENCE, data.read_to_end(&mut content)).await.expect("data in time").expect("a close_notify");
@@ -299,10 +337,18 @@ pub fn code(reply: &str) -> u16 {
     reply.get(..3).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no reply: `{reply}`"))
 }
 
-/// Connects from another loopback address.
-pub async fn connect_from(from: &str, to: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::new(from.parse().unwrap(), 0))?;
+/// The address that a reply to PASV tells.
+pub fn announced(said: &str) -> Option<SocketAddr> {
+    let inside = said.strip_prefix("227 ")?.split('(').nth(1)?.split(')').next()?;
+    let numbers: Vec<u8> = inside.split(',').map(|n| n.parse().unwrap()).collect();
+    let [a, b, c, d, high, low] = numbers.try_into().expect(said);
+    Some(SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low]))))
+}
+
+/// Connects from one of this machine's addresses.
+pub async fn connect_from(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(from, 0))?;
     socket.connect(to).await
 }
 

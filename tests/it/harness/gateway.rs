@@ -215,6 +215,11 @@ impl Gateway {
         line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
     /// The blob files in the storage.
     pub fn blob_files(&self) -> Vec<PathBuf> {
         fn walk(folder: &Path, out: &mut Vec<PathBuf>) {

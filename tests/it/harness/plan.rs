@@ -106,6 +106,7 @@ pub struct Plan {
     api: String,
     tls: String,
     pub trusted: Option<String>,
+    ftps_listen: &'static str,
 }
 
 impl Plan {
@@ -130,6 +131,7 @@ impl Plan {
             api: String::new(),
             tls: String::new(),
             trusted: None,
+            ftps_listen: "127.0.0.1:0",
         }
     }
 
@@ -204,6 +206,25 @@ impl Plan {
         self
     }
 
+    /// Where both listeners of FTPS listen.
+    pub fn ftps_listen(mut self, address: &'static str) -> Self {
+        self.ftps_listen = address;
+        self
+    }
+
+    /// Adds an identity of `acme` with these permissions in what is called /inbound elsewhere, and its login, with the password
+    /// and the key of all others.
+    pub fn person(mut self, username: &str, permissions: &[&str]) -> Self {
+        write!(
+            self.logins,
+            "[[tenant.identity]]\nid = \"{username}\"\nscopes = [\"files:read\", \"files:write\"]\n\
+             view = [{{ at = \"/\", path = \"/inbound\", permissions = {permissions:?} }}]\n"
+        )
+        .unwrap();
+        self.logins.push_str(&login(username, username, Secrets::get()));
+        self
+    }
+
     /// Adds a login of `edi-partner` with the password and the key of all others, over all protocols, and a line of its own.
     pub fn partner_login(mut self, username: &str, line: &str) -> Self {
         self.logins.push_str(&login(username, "edi-partner", Secrets::get()));
@@ -259,8 +280,8 @@ name = "gw-test"
 [sftp]
 listen = ["127.0.0.1:0"]
 {sftp}[ftps]
-listen = ["127.0.0.1:0"]
-listen_implicit = ["127.0.0.1:0"]
+listen = ["{ftps_listen}"]
+listen_implicit = ["{ftps_listen}"]
 {ftps}[api]
 listen = ["127.0.0.1:0"]
 {api}[tls]
@@ -320,6 +341,7 @@ view = []
             ftps = self.ftps,
             api = self.api,
             tls = self.tls,
+            ftps_listen = self.ftps_listen,
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
             acme = self.acme,
             uploads = self.uploads,

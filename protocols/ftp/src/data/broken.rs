@@ -6,6 +6,9 @@ use causeway_core::{Error, ErrorKind};
 
 use crate::wire::Reply;
 
+/// The code of the reply to a data connection that did not resume the control connection's session.
+const NOT_RESUMED: u16 = 522;
+
 /// Why a transfer did not come to its end.
 #[derive(Debug)]
 pub(crate) enum Broken {
@@ -39,7 +42,7 @@ impl Broken {
         match self {
             Self::NotConnected(why) => Reply::new(425, *why),
             Self::NotResumed => Reply::new(
-                522,
+                NOT_RESUMED,
                 "the data connection must resume the TLS session of the control connection; switch on TLS session reuse in the client",
             ),
             Self::Aborted => Reply::new(426, "transfer aborted"),
@@ -52,6 +55,13 @@ impl Broken {
             Self::Garbled => Reply::new(426, "the data is not in the format of MODE Z; transfer aborted"),
             Self::Failed(error) => Reply::from(error),
         }
+    }
+
+    /// What is to be put on record where a client was told this: somebody who does not have the control connection's TLS
+    /// session may be a thief, whatever was to be transferred.
+    pub(crate) fn refusal_of(reply: &Reply) -> Option<Error> {
+        let text = "a data connection did not resume the control connection's TLS session";
+        (reply.code == NOT_RESUMED).then(|| Error::new(ErrorKind::PermissionDenied, text))
     }
 
     /// The reason that is put on record.

@@ -6,11 +6,10 @@ use std::time::Duration;
 use rustix::net::{RecvFlags, recv};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::Broken;
 use super::passive::Passive;
+use super::{Broken, DataStream};
 use crate::session::Signal;
 use crate::tls::{Insecure, Sessions, Way};
 
@@ -25,7 +24,7 @@ pub(crate) fn quicken(stream: &TcpStream) {
 }
 
 /// Whether bytes have come, or the end. The system is asked itself: of a socket that is new the runtime may not know yet.
-fn has_begun(stream: &TcpStream) -> bool {
+pub(crate) fn has_begun(stream: &TcpStream) -> bool {
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
     recv(stream, &mut [0u8; 1], flags).is_ok()
 }
@@ -37,6 +36,9 @@ pub(crate) enum Channel {
     Passive(Passive),
     /// The client is connected to, from this local address.
     Active(IpAddr, SocketAddr),
+    /// It is there, in memory.
+    #[cfg(feature = "fuzz")]
+    Memory(tokio::io::DuplexStream),
 }
 
 /// What opening takes.
@@ -54,7 +56,7 @@ pub(crate) struct Opening {
 
 impl Opening {
     /// Opens it.
-    pub(crate) async fn run(self, way: Way) -> Result<TlsStream<TcpStream>, Broken> {
+    pub(crate) async fn run(self, way: Way) -> Result<DataStream, Broken> {
         let abort = self.abort.clone();
         tokio::select! {
             biased;
@@ -63,7 +65,7 @@ impl Opening {
         }
     }
 
-    async fn open(self, way: Way) -> Result<TlsStream<TcpStream>, Broken> {
+    async fn open(self, way: Way) -> Result<DataStream, Broken> {
         let mut go_on = self.go_on;
         let none = "no data connection came about; connect to the port that PASV or EPSV told, or check the firewall";
         let stream = match self.channel {
@@ -86,6 +88,11 @@ impl Opening {
                 };
                 timeout(self.limit, connect).await.ok().and_then(Result::ok).ok_or(refused)?
             }
+            #[cfg(feature = "fuzz")]
+            Channel::Memory(stream) => {
+                go_on.give();
+                return Ok(DataStream::Memory(stream));
+            }
         };
         quicken(&stream);
         if let Err(error) = stream.set_nodelay(true) {
@@ -105,7 +112,7 @@ impl Opening {
             go_on.give();
             secured.await
         };
-        secured.map_err(|why| match why {
+        secured.map(|stream| DataStream::Tls(Box::new(stream))).map_err(|why| match why {
             Insecure::NotResumed => Broken::NotResumed,
             Insecure::OtherClient => {
                 Broken::NotConnected("the data connection must show the client certificate of the control connection")

@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::Broken;
 use super::deflate::Unpacker;
 use super::outgoing::Parting;
+use super::{Broken, DataStream};
 use crate::wire::ascii::FromWire;
 
 /// Bytes that are handed on at a time.
@@ -24,7 +22,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A data connection that is read from.
 pub(crate) struct Incoming {
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: DataStream,
     /// TYPE A.
     pub(crate) ascii: Option<FromWire>,
     /// MODE Z.
@@ -81,7 +79,7 @@ impl Incoming {
         while !self.ended && self.buffer.len() < PIECE {
             // Small files are over with a piece or two; large ones do not need it.
             if self.moved.load(Ordering::Relaxed) == 0 {
-                super::channel::quicken(self.stream.get_ref().0);
+                self.stream.quicken();
             }
             let read = tokio::select! {
                 biased;

@@ -7,8 +7,10 @@ pub(crate) mod incoming;
 pub(crate) mod outgoing;
 pub(crate) mod passive;
 pub(crate) mod ports;
+pub(crate) mod stream;
 
 pub(crate) use broken::Broken;
 pub(crate) use channel::{Channel, Opening};
 pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::Outgoing;
+pub(crate) use stream::DataStream;

@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::Broken;
 use super::deflate::Packer;
+use super::{Broken, DataStream};
 use crate::wire::ascii::ToWire;
 
 /// How long a client may take to close a data connection that has ended.
@@ -20,7 +18,7 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// A data connection that is written to.
 pub(crate) struct Outgoing {
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: DataStream,
     /// TYPE A.
     pub(crate) ascii: Option<ToWire>,
     /// MODE Z.
@@ -66,7 +64,7 @@ impl Outgoing {
     /// One step on the stream, which ends with an abort or when it takes too long.
     async fn step<'s, T, F, W>(&'s mut self, work: W) -> Result<T, Broken>
     where
-        W: FnOnce(&'s mut TlsStream<TcpStream>) -> F,
+        W: FnOnce(&'s mut DataStream) -> F,
         F: Future<Output = io::Result<T>>,
     {
         tokio::select! {
@@ -94,21 +92,15 @@ impl Outgoing {
 }
 
 /// A data connection on which all has been said.
-pub(crate) struct Parting(pub(crate) TlsStream<TcpStream>);
+pub(crate) struct Parting(pub(crate) DataStream);
 
 impl Parting {
     /// Waits for the client to close, for a while: to close a socket in which bytes wait to be read (the client's own
-    /// close_notify) resets it, and what the client has not taken yet would be lost.
+    /// close_notify, or the rest of an upload that was refused) resets it, and what the client has not taken yet would be
+    /// lost.
     pub(crate) async fn linger(mut self) {
-        let mut rest = [0; 1024];
-        let closing = async {
-            for _ in 0..16 {
-                match self.0.read(&mut rest).await {
-                    Ok(0) | Err(_) => return,
-                    Ok(_) => {}
-                }
-            }
-        };
+        let mut rest = vec![0; 16 * 1024];
+        let closing = async { while matches!(self.0.read(&mut rest).await, Ok(read) if read > 0) {} };
         // Whether it does or not: the connection is closed.
         let _ = timeout(LINGER, closing).await;
     }

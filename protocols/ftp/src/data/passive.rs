@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -14,24 +16,31 @@ use super::ports::Ports;
 
 /// Connections that the system holds while nobody has accepted them.
 const BACKLOG: u32 = 16;
+/// How long a client may take to close a connection that nothing came of.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// A port on which one data connection is awaited. It is closed when this is dropped, or has its connection.
 #[derive(Debug)]
 pub(crate) struct Passive {
     port: u16,
     connected: oneshot::Receiver<TcpStream>,
-    _open: DropGuard,
+    open: Option<DropGuard>,
+    /// Ends when the port is free again.
+    listening: Option<JoinHandle<()>>,
+    lingering: Arc<Semaphore>,
 }
 
 impl Passive {
     /// Listens at a local address for a connection from `peer`, for at most `limit`. Connections of others are dropped,
-    /// and their addresses told to `strangers`.
+    /// and their addresses told to `strangers`. `lingering`: how many connections that nothing came of may wait for the
+    /// client to close them.
     pub(crate) fn listen(
         ports: &Arc<Ports>,
         local: IpAddr,
         peer: IpAddr,
         limit: Duration,
         strangers: mpsc::Sender<IpAddr>,
+        lingering: &Arc<Semaphore>,
     ) -> io::Result<Self> {
         let full = || io::Error::new(io::ErrorKind::AddrInUse, "no passive port is free");
         for _ in 0..ports.len() {
@@ -48,7 +57,8 @@ impl Passive {
             };
             let (port, (found, connected), closed) = (lease.port(), oneshot::channel(), CancellationToken::new());
             let open = closed.clone().drop_guard();
-            tokio::spawn(async move {
+            let parting = lingering.clone();
+            let listening = tokio::spawn(async move {
                 let accepting = async {
                     loop {
                         match listener.accept().await {
@@ -67,11 +77,12 @@ impl Passive {
                     () = closed.cancelled() => None,
                 };
                 drop((listener, lease));
-                if let Some(stream) = accepted {
-                    drop(found.send(stream));
+                if let Some(Err(stream)) = accepted.map(|stream| found.send(stream)) {
+                    part(stream, &parting);
                 }
             });
-            return Ok(Self { port, connected, _open: open });
+            let (open, listening) = (Some(open), Some(listening));
+            return Ok(Self { port, connected, open, listening, lingering: lingering.clone() });
         }
         Err(full())
     }
@@ -81,8 +92,46 @@ impl Passive {
         self.port
     }
 
+    /// Gives it up; the port is free when this returns.
+    pub(crate) async fn close(mut self) {
+        self.open = None;
+        if let Some(listening) = self.listening.take() {
+            // It has nothing to tell.
+            let _ = listening.await;
+        }
+    }
+
     /// The connection, once there is one; none where none came in time.
     pub(crate) async fn connected(mut self) -> Option<TcpStream> {
         (&mut self.connected).await.ok()
     }
+}
+
+impl Drop for Passive {
+    fn drop(&mut self) {
+        // A refused command leaves a connection behind that nobody waits for any more.
+        if let Ok(stream) = self.connected.try_recv() {
+            part(stream, &self.lingering);
+        }
+    }
+}
+
+/// Ends a connection that nothing came of. It is not reset, whatever the client has sent on it by then: the client is to hear
+/// the reply on the control connection.
+fn part(mut stream: TcpStream, lingering: &Arc<Semaphore>) {
+    let (Ok(place), Ok(runtime)) = (lingering.clone().try_acquire_owned(), tokio::runtime::Handle::try_current())
+    else {
+        return;
+    };
+    runtime.spawn(async move {
+        let closing = async {
+            let mut rest = vec![0; 16 * 1024];
+            if stream.shutdown().await.is_ok() {
+                while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {}
+            }
+        };
+        // Whether the client closes or not: the connection is closed.
+        let _ = timeout(LINGER, closing).await;
+        drop(place);
+    });
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use parameters::{Mode, Parameters, Type};
-pub(crate) use running::{Ended, Running, Signal, Step};
+pub(crate) use running::{Ended, Question, Running, Signal, Step};
 
 use crate::config::DataRules;
 use crate::data::Channel;
@@ -91,6 +91,9 @@ pub(crate) struct Conversation {
     /// How long its steps have waited for the gateway's own queue; the time to log in is put off by it.
     pub(crate) queued: Duration,
     pub(crate) blame: Blame,
+    /// How data connections in memory come about.
+    #[cfg(feature = "fuzz")]
+    pub(crate) memory: Option<Box<dyn FnMut() -> tokio::io::DuplexStream + Send + Sync>>,
     held: Option<Held>,
     pub(crate) lingering: Arc<Semaphore>,
     recorded: u32,
@@ -156,6 +159,8 @@ impl Conversation {
             progress: Progress::new(),
             queued: Duration::ZERO,
             blame: Blame::Offence(None),
+            #[cfg(feature = "fuzz")]
+            memory: None,
             held: Some(held),
             lingering: Arc::new(Semaphore::new(LINGERING)),
             recorded: 0,
@@ -284,6 +289,11 @@ impl Conversation {
         if let Stage::Inside(inside) = std::mem::replace(&mut self.stage, Stage::Nobody) {
             self.terms.gateway.close_session(&inside.session).await;
         }
+    }
+
+    /// Forgets what was said in clear: it could be anybody's. HOST is to be sent again (RFC 7151 section 3.3).
+    pub(crate) fn forget_clear(&mut self) {
+        self.parameters = Parameters::default();
     }
 
     /// The address that a data connection of the client's must be at.

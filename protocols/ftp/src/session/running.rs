@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use causeway_core::Error;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,8 @@ use crate::wire::Reply;
 pub(crate) struct Ended {
     /// What the client is told.
     pub(crate) reply: Reply,
+    /// What is to be put on record as a refusal of the front's own.
+    pub(crate) refusal: Option<Error>,
 }
 
 /// A transfer, listing or digest under way.
@@ -28,6 +31,8 @@ pub(crate) struct Running {
     pub(crate) ended: oneshot::Receiver<Ended>,
     /// Says that the data connection is there, or awaited: the time for the first reply.
     pub(crate) opening: Option<(oneshot::Receiver<()>, Reply)>,
+    /// Asks whether what came is to be kept, when all of it is there.
+    pub(crate) asked: Option<oneshot::Receiver<Answer>>,
     /// ABOR came.
     pub(crate) aborting: bool,
 }
@@ -52,10 +57,41 @@ impl Signal {
     }
 }
 
+/// Takes the answer to a [`Question`]: whether the work may be finished.
+pub(crate) type Answer = oneshot::Sender<bool>;
+
+/// Asks the control connection whether the client has aborted the work before its end: the two connections have no order
+/// between them, and a client that sends ABOR and then ends the data does not want to see it kept.
+#[derive(Debug)]
+pub(crate) struct Question(Option<oneshot::Sender<Answer>>);
+
+impl Question {
+    /// A question, and its other end.
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Answer>) {
+        let (ask, asked) = oneshot::channel();
+        (Self(Some(ask)), asked)
+    }
+
+    /// Whether the work may be finished. `abort` says no meanwhile.
+    pub(crate) async fn may_finish(mut self, abort: &CancellationToken) -> bool {
+        let (answer, answered) = oneshot::channel();
+        if self.0.take().is_none_or(|ask| ask.send(answer).is_err()) {
+            return !abort.is_cancelled();
+        }
+        tokio::select! {
+            biased;
+            answer = answered => answer.unwrap_or(false),
+            () = abort.cancelled() => false,
+        }
+    }
+}
+
 /// What of it comes next.
 pub(crate) enum Step {
     /// The reply of its beginning.
     Opening(Reply),
+    /// All has come: what the client has said before is to be looked at, and then this answered.
+    Asked(Answer),
     /// Its end.
     Ended(Ended),
 }
@@ -72,6 +108,16 @@ impl Running {
                 return Step::Opening(reply);
             }
         }
+        if let Some(this) = running
+            && let Some(asked) = &mut this.asked
+        {
+            // Or it ends without asking.
+            let question = asked.await;
+            this.asked = None;
+            if let Ok(answer) = question {
+                return Step::Asked(answer);
+            }
+        }
         Step::Ended(Self::wait(running).await)
     }
 
@@ -80,6 +126,9 @@ impl Running {
         let Some(this) = running else { return std::future::pending().await };
         let ended = (&mut this.ended).await;
         // Its task was lost, which is a fault of the gateway; what it did is left to recovery.
-        ended.unwrap_or_else(|_| Ended { reply: Reply::new(451, "the gateway met an internal error; try again") })
+        ended.unwrap_or_else(|_| Ended {
+            reply: Reply::new(451, "the gateway met an internal error; try again"),
+            refusal: None,
+        })
     }
 }

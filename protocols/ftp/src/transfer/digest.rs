@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use causeway_core::{Download, Error, ErrorKind};
+use causeway_core::transfer::Source;
+use causeway_core::{Error, ErrorKind};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
@@ -89,7 +90,7 @@ impl Hasher {
 
 /// What is to be digested.
 pub(crate) struct Work {
-    pub(crate) download: Download,
+    pub(crate) source: Source,
     pub(crate) algorithm: Algorithm,
     /// From this byte.
     pub(crate) from: u64,
@@ -102,15 +103,8 @@ pub(crate) struct Work {
 /// Reads and digests; `tell` makes the reply of it.
 pub(crate) async fn digest(work: Work, tell: impl FnOnce(String) -> Reply) -> (Reply, Option<Parting>) {
     match read(&work).await {
-        Ok(digest) => match work.download.finish().await {
-            Ok(()) => (tell(digest), None),
-            Err(error) => (error.into(), None),
-        },
-        Err(how) => {
-            let reply = how.reply();
-            work.download.fail(how.reason()).await;
-            (reply, None)
-        }
+        Ok(digest) => (tell(digest), None),
+        Err(how) => (how.reply(), None),
     }
 }
 
@@ -121,7 +115,7 @@ async fn read(work: &Work) -> Result<String, Broken> {
             return Err(Broken::Aborted);
         }
         let want = usize::try_from(work.to - offset).unwrap_or(PIECE).min(PIECE);
-        let piece = work.download.read_at(offset, want).await?;
+        let piece = work.source.read_at(offset, want).await?;
         if piece.is_empty() {
             return Err(Broken::Failed(Error::new(
                 ErrorKind::InvalidArgument,

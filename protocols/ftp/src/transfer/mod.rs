@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::data::deflate::{Packer, Unpacker};
 use crate::data::outgoing::Parting;
 use crate::data::{Broken, Incoming, Opening, Outgoing};
-use crate::session::{Conversation, Ended, Mode, Running, Security, Signal, Type};
+use crate::session::{Conversation, Ended, Mode, Question, Running, Security, Signal, Type};
 use crate::tls::Way;
 use crate::wire::Reply;
 use crate::wire::ascii::{FromWire, ToWire};
@@ -32,6 +32,7 @@ pub(crate) struct Ticket {
     lingering: Arc<Semaphore>,
     moved: Arc<AtomicU64>,
     given: oneshot::Receiver<()>,
+    question: Question,
 }
 
 impl Conversation {
@@ -68,6 +69,7 @@ impl Conversation {
             lingering: self.lingering.clone(),
             moved: Arc::default(),
             given,
+            question: Question::new().0,
         })
     }
 }
@@ -85,9 +87,9 @@ impl Ticket {
         })
     }
 
-    async fn incoming(self) -> Result<Incoming, Broken> {
+    async fn incoming(self) -> Result<(Incoming, Question), Broken> {
         let abort = self.opening.abort.clone();
-        Ok(Incoming {
+        let incoming = Incoming {
             stream: self.opening.run(Way::In).await?,
             ascii: self.ascii.then(FromWire::default),
             unpacker: (self.mode == Mode::Deflate).then(Unpacker::new),
@@ -99,7 +101,8 @@ impl Ticket {
             packed: Bytes::new(),
             ended: false,
             failure: None,
-        })
+        };
+        Ok((incoming, self.question))
     }
 
     /// Runs the work beside the control connection: `opening` is its first reply, and it gives the reply of its end, and a data connection that waits for
@@ -111,8 +114,11 @@ impl Ticket {
         let (moved, abort, lingering) = (self.moved.clone(), self.opening.abort.clone(), self.lingering.clone());
         // This end stays here; the ticket keeps one that says nothing.
         let given = std::mem::replace(&mut self.given, Signal::new().1);
+        let (question, asked) = Question::new();
+        self.question = question;
         let mut running = run(what, moved, abort, Some(lingering), work(self));
         running.opening = Some((given, opening));
+        running.asked = Some(asked);
         running
     }
 }
@@ -132,11 +138,12 @@ where
     tokio::spawn(async move {
         let (reply, parting) = work.await;
         // Where the control connection is gone there is nobody to tell.
-        drop(tell.send(Ended { reply }));
+        let refusal = Broken::refusal_of(&reply);
+        drop(tell.send(Ended { reply, refusal }));
         let place: Option<OwnedSemaphorePermit> = lingering.and_then(|l| l.try_acquire_owned().ok());
         if let (Some(parting), Some(_place)) = (parting, place) {
             parting.linger().await;
         }
     });
-    Running { what, moved, abort, ended, opening: None, aborting: false }
+    Running { what, moved, abort, ended, opening: None, asked: None, aborting: false }
 }

@@ -19,13 +19,19 @@ pub(crate) struct Begun {
 /// Receives it; 226 is sent for what is durable and visible, and for nothing else.
 pub(crate) async fn receive(begun: Begun, ticket: Ticket) -> (Reply, Option<Parting>) {
     let Begun { upload, at, fresh } = begun;
-    let mut incoming = match ticket.incoming().await {
+    let (mut incoming, question) = match ticket.incoming().await {
         Ok(incoming) => incoming,
         Err(how) => return (give_up(upload, fresh, how).await, None),
     };
     let mut offset = at;
     if let Err(how) = pour(&upload, &mut incoming, &mut offset).await {
-        return (give_up(upload, fresh && offset == at, how).await, None);
+        let refused = matches!(how, Broken::Failed(_));
+        let reply = give_up(upload, fresh && offset == at, how).await;
+        // Who is still sending is to hear the reply, and not that its data connection was reset.
+        return (reply, if refused { incoming.finish().await } else { None });
+    }
+    if !question.may_finish(&incoming.abort).await {
+        return (give_up(upload, fresh && offset == at, Broken::Aborted).await, None);
     }
     let parting = incoming.finish().await;
     let reply = match upload.commit().await {

@@ -4,7 +4,7 @@ use super::word;
 use crate::session::{Conversation, Turn, say};
 use crate::wire::{Reply, Verb};
 
-pub(super) fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
+pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     let own = if talk.local.is_ipv4() { "1" } else { "2" };
     match word(argument).to_ascii_uppercase().as_str() {
         "" => {}
@@ -17,6 +17,6 @@ pub(super) fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
         "1" | "2" => return Err(Reply::new(522, format!("network protocol not supported, use ({own})"))),
         _ => return Err(Reply::new(501, format!("the argument is wrong; send {}", Verb::Epsv.usage()))),
     }
-    let port = super::pasv::listen(talk)?;
+    let port = super::pasv::listen(talk).await?;
     say(229, format!("entering extended passive mode (|||{port}|)"))
 }

@@ -1,4 +1,5 @@
-//! HASH (draft-bryan-ftpext-hash): the digest of a whole file. Its SHA-256 is known; others are made by reading it.
+//! HASH (draft-bryan-ftpext-hash): the digest of a whole file, for those who may read it. Its SHA-256 is
+//! known; others are made by reading it.
 
 use causeway_core::events::Operation;
 use causeway_core::namespace::Target;
@@ -24,13 +25,7 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
         let last = size.saturating_sub(1);
         Reply::new(213, format!("{} 0-{last} {digest} {named}", algorithm.name()))
     };
-    match entry.sha256 {
-        Some(sha256) if algorithm == Algorithm::Sha256 => {
-            let reply = tell(entry.size, &hex::encode(sha256));
-            Ok(crate::session::Answer::Reply(reply))
-        }
-        _ => begin(talk, &path, algorithm, 0, None, move |size, digest| tell(size, &digest)).await,
-    }
+    begin(talk, &path, algorithm, 0, None, move |size, digest| tell(size, &digest)).await
 }
 
 /// OPTS HASH: tells the algorithm, or chooses it.

@@ -59,7 +59,9 @@ use crate::wire::{Command, Reply, Verb};
 pub(crate) async fn dispatch(talk: &mut Conversation, command: Command) -> Turn {
     let Command { verb, argument } = command;
     if verb.needs() != Needs::Nothing && !talk.is_secure() {
-        return Err(Reply::new(530, "secure the connection first with AUTH TLS"));
+        // RFC 2228 section 3 has a code of its own for these two.
+        let code = if matches!(verb, Verb::Pbsz | Verb::Prot) { 503 } else { 530 };
+        return Err(Reply::new(code, "secure the connection first with AUTH TLS"));
     }
     if verb.needs() == Needs::Login {
         talk.inside()?;
@@ -92,7 +94,7 @@ pub(crate) async fn dispatch(talk: &mut Conversation, command: Command) -> Turn 
         Verb::Cwd => cwd::run(talk, argument).await,
         Verb::Dele => dele::run(talk, argument).await,
         Verb::Eprt => eprt::run(talk, argument).await,
-        Verb::Epsv => epsv::run(talk, argument),
+        Verb::Epsv => epsv::run(talk, argument).await,
         Verb::Feat => Ok(feat::run(talk)),
         Verb::Hash => hash::run(talk, argument).await,
         Verb::Help => help::run(argument),
@@ -110,7 +112,7 @@ pub(crate) async fn dispatch(talk: &mut Conversation, command: Command) -> Turn 
         Verb::Noop => say(200, "NOOP is done"),
         Verb::Opts => opts::run(talk, argument),
         Verb::Pass => pass::run(talk, argument).await,
-        Verb::Pasv => pasv::run(talk),
+        Verb::Pasv => pasv::run(talk).await,
         Verb::Pbsz => pbsz::run(talk, argument),
         Verb::Port => port::run(talk, argument).await,
         Verb::Prot => prot::run(talk, argument).await,

@@ -9,13 +9,14 @@ use crate::session::{Conversation, Turn, say};
 use crate::wire::Reply;
 use crate::wire::address::format_pasv;
 
-pub(super) fn run(talk: &mut Conversation) -> Turn {
+pub(super) async fn run(talk: &mut Conversation) -> Turn {
     require_not_extended(talk)?;
     let announced = talk.terms.config.announced(talk.peer).unwrap_or(talk.local);
-    let IpAddr::V4(address) = announced else {
+    // Whatever is announced: a client that came by IPv6 is listened to there (RFC 2428 section 1).
+    let (IpAddr::V4(address), true) = (announced, talk.local.is_ipv4()) else {
         return Err(Reply::new(425, "PASV is for IPv4 alone; send EPSV"));
     };
-    let port = listen(talk)?;
+    let port = listen(talk).await?;
     say(227, format!("entering passive mode ({})", format_pasv(address, port)))
 }
 
@@ -28,11 +29,18 @@ pub(super) fn require_not_extended(talk: &Conversation) -> Result<(), Reply> {
 }
 
 /// Listens for the next data connection, at the address that the control connection came to.
-pub(super) fn listen(talk: &mut Conversation) -> Result<u16, Reply> {
+pub(super) async fn listen(talk: &mut Conversation) -> Result<u16, Reply> {
     // The port of before is free first: a session has one at most.
-    talk.channel = None;
+    if let Some(Channel::Passive(passive)) = talk.channel.take() {
+        passive.close().await;
+    }
+    #[cfg(feature = "fuzz")]
+    if let Some(connect) = &mut talk.memory {
+        talk.channel = Some(Channel::Memory(connect()));
+        return Ok(1);
+    }
     let limit = talk.terms.config.data_timeout.saturating_mul(2);
-    match Passive::listen(&talk.terms.ports, talk.local, talk.peer, limit, talk.strangers()) {
+    match Passive::listen(&talk.terms.ports, talk.local, talk.peer, limit, talk.strangers(), &talk.lingering) {
         Ok(passive) => {
             let port = passive.port();
             talk.channel = Some(Channel::Passive(passive));

@@ -4,7 +4,6 @@
 use causeway_core::VirtualPath;
 use causeway_core::events::Operation;
 use causeway_core::namespace::Target;
-use causeway_core::{Error, ErrorKind};
 
 use crate::session::{Answer, Conversation, Turn};
 use crate::transfer::digest::{Algorithm, Work, digest};
@@ -18,7 +17,8 @@ pub(super) async fn run(talk: &mut Conversation, verb: Verb, algorithm: Algorith
     begin(talk, &path, algorithm, from, to, |_, digest| Reply::new(250, digest)).await
 }
 
-/// Digests a part of a file beside the control connection; `tell` makes the reply of size and digest.
+/// Digests a part of a file beside the control connection, where its digest is not known; `tell` makes the reply of size
+/// and digest. It is on record as a read, and no download is told.
 pub(super) async fn begin(
     talk: &mut Conversation,
     path: &VirtualPath,
@@ -28,16 +28,17 @@ pub(super) async fn begin(
     tell: impl FnOnce(u64, String) -> Reply + Send + 'static,
 ) -> Turn {
     let session = talk.session()?;
-    let download = talk.gateway().begin_download(&session, &Target::Path(path.clone())).await?;
-    let size = download.entry().size;
+    let source = talk.gateway().examine(&session, &Target::Path(path.clone())).await?;
+    let size = source.size().await;
     let to = to.unwrap_or(size);
     if from > to || to > size {
-        let why = format!("the range is not in the file, which has {size} bytes");
-        download.fail(Error::new(ErrorKind::InvalidArgument, why.clone())).await;
-        return Err(Reply::new(501, why));
+        return Err(Reply::new(501, format!("the range is not in the file, which has {size} bytes")));
+    }
+    if let (Algorithm::Sha256, Some(known), true) = (algorithm, source.sha256(), from == 0 && to == size) {
+        return Ok(Answer::Reply(tell(size, hex::encode(known))));
     }
     let (moved, abort) = (std::sync::Arc::default(), Conversation::abort_token());
-    let work = Work { download, algorithm, from, to, abort: abort.clone(), moved: std::sync::Arc::clone(&moved) };
+    let work = Work { source, algorithm, from, to, abort: abort.clone(), moved: std::sync::Arc::clone(&moved) };
     let what = format!("a digest of {path}");
     let running = run_beside(what, moved, abort, None, digest(work, move |digest| tell(size, digest)));
     Ok(Answer::Begun(running))

@@ -412,6 +412,10 @@ impl Writing for FakeUpload {
 
     async fn set_size(&self, size: u64) -> Result<()> {
         pause(&self.files).await;
+        // What is kept here is kept whole, in memory.
+        if size >= 1 << 24 {
+            return Err(Error::new(ErrorKind::FileTooLarge, "the file is larger than the limit"));
+        }
         self.change(|content| content.resize(size as usize, 0))
     }
 
