@@ -1,6 +1,7 @@
 //! Who is asking: tenants, identities, the logins and keys that are mapped onto them, and live sessions. A login is
 //! only another way to become an identity; what the identity may do is decided in [`crate::policy`].
 
+mod argon;
 mod authorized_keys;
 mod certificate;
 mod client_certificate;

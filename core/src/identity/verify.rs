@@ -3,17 +3,19 @@
 
 use std::sync::Arc;
 
+use argon2::password_hash::PasswordHasher as _;
 use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 use zeroize::Zeroize as _;
 
 use super::QueueTime;
+use super::argon::Arena;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What every API key begins with, so that scanners for leaked secrets can know one.
@@ -34,6 +36,7 @@ const DEFAULT_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 #[derive(Debug)]
 pub struct PasswordVerifier {
     slots: Arc<Semaphore>,
+    arena: Arc<Arena>,
     dummy: Cost,
 }
 
@@ -44,7 +47,7 @@ impl PasswordVerifier {
     pub fn new(max_parallel: usize, sample: Option<&str>) -> Self {
         let cost = sample.and_then(|phc| Bounded::parse(phc).ok()).map(|bounded| bounded.cost);
         let slots = Arc::new(Semaphore::new(max_parallel.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { slots, dummy: cost.unwrap_or_default() }
+        Self { slots, arena: Arc::default(), dummy: cost.unwrap_or_default() }
     }
 
     /// Whether this is the password of the hash. Without a hash (an unknown login, or one that has no password) the
@@ -73,21 +76,18 @@ impl PasswordVerifier {
         if !wanted() {
             return false;
         }
-        let (hash, password, dummy) = (hash.cloned(), password.clone(), self.dummy);
+        let (hash, password, dummy, arena) = (hash.cloned(), password.clone(), self.dummy, self.arena.clone());
         let work = move || {
             let _slot = slot;
             match hash.as_ref().map(|phc| Bounded::parse(phc.expose_secret())) {
-                // Comparing the outputs is constant-time inside `password_hash`.
-                Some(Ok(bounded)) => {
-                    Argon2::default().verify_password(password.expose_secret().as_bytes(), &bounded.hash).is_ok()
-                }
+                Some(Ok(bounded)) => bounded.is_of(&password, &arena),
                 Some(Err(error)) => {
                     tracing::warn!(%error, "a configured password hash cannot be used");
-                    dummy.burn(&password);
+                    dummy.burn(&password, &arena);
                     false
                 }
                 None => {
-                    dummy.burn(&password);
+                    dummy.burn(&password, &arena);
                     false
                 }
             }
@@ -120,17 +120,15 @@ impl Default for Cost {
 
 impl Cost {
     /// Does the work of a verification and throws its result away. Nothing is compared, so nothing can match.
-    fn burn(self, password: &SecretString) {
+    fn burn(self, password: &SecretString, arena: &Arena) {
         const SALT: [u8; argon2::RECOMMENDED_SALT_LEN] = [0; argon2::RECOMMENDED_SALT_LEN];
-        match Params::new(self.memory_kib, self.passes, self.lanes, Some(self.output_len)) {
-            Ok(params) => {
-                let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-                std::hint::black_box(
-                    argon2.hash_password_with_salt(password.expose_secret().as_bytes(), &SALT).is_ok(),
-                );
-            }
+        let mut output = vec![0; self.output_len];
+        let burnt = Params::new(self.memory_kib, self.passes, self.lanes, Some(self.output_len))
+            .and_then(|params| arena.hash(params, password.expose_secret().as_bytes(), &SALT, &mut output));
+        std::hint::black_box(&output);
+        if let Err(error) = burnt {
             // Unreachable while `Bounded::parse` checks what it takes; a login must not fail for it.
-            Err(error) => tracing::error!(%error, "the dummy of an unknown login cannot be computed"),
+            tracing::error!(%error, "the dummy of an unknown login cannot be computed");
         }
     }
 }
@@ -142,6 +140,17 @@ struct Bounded {
 }
 
 impl Bounded {
+    /// Whether it is of this password. Outputs are compared in constant time.
+    fn is_of(&self, password: &SecretString, arena: &Arena) -> bool {
+        let (Some(salt), Some(expected), Ok(params)) = (&self.hash.salt, &self.hash.hash, Params::try_from(&self.hash))
+        else {
+            return false;
+        };
+        let mut output = vec![0; expected.len()];
+        arena.hash(params, password.expose_secret().as_bytes(), salt, &mut output).is_ok()
+            && bool::from(output.ct_eq(expected.as_bytes()))
+    }
+
     fn parse(phc: &str) -> Result<Self> {
         let refuse = |why: &'static str| Error::new(ErrorKind::InvalidArgument, why);
         let hash = PasswordHash::new(phc).map_err(|_| {
