@@ -1,6 +1,7 @@
 //! What FileZilla and WinSCP say to an FTPS server, in their order, with the gateway's replies as golden transcripts
 //! (`UPDATE_GOLDEN=1` writes them anew). Both are programs of a desktop, so these are no recordings of this gateway: the
-//! sequences were written after public logs, and what those do not show after the clients' documentation.
+//! sequences were written after public logs. What those do not show (resuming, SITE CHMOD, renaming, keeping alive, WinSCP's TLS) is
+//! what the clients are known to send.
 //!
 //! - FileZilla 3: the logs in the issues drftpd-ng/drftpd#217, robinrodricks/FluentFTP#1784 and sparkeh9/CoreFTP#13 (explicit
 //!   TLS) and jedisct1/pure-ftpd#102 (implicit).
