@@ -32,6 +32,10 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         let Some(connection) = parts.extensions.get::<Arc<ConnectionInfo>>() else {
             return Err(Error::internal("a request came without its connection").into());
         };
+        if shared.config.certificate_required && connection.certificate.is_none() {
+            // The handshake refuses such connections; what has no certificate must not count as what needs none.
+            return Err(Problem::no_credential().saying("this gateway demands a client certificate; show one in the TLS handshake"));
+        }
         let peer = Peer {
             ip: connection.ip,
             protocol: Protocol::Api,

@@ -16,6 +16,7 @@ use crate::identity::{
 const API_KEYS: &str = "(api key)";
 
 /// Whom a caller says that he is.
+#[derive(Clone)]
 pub(super) struct Claim {
     /// As it was sent; of an API key none of it.
     pub(super) name: String,

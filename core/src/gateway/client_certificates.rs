@@ -6,13 +6,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::claim::{Claim, may_come};
+use tokio::sync::Semaphore;
+
+use super::claim::may_come;
 use super::inner::Inner;
 use super::login::{Admission, refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{
     ClientCertificate, Credential, LoginMatch, Peer, Progress, Session, Standing, Tenant, stands_for,
 };
+
+/// How many certificates are examined at once: whoever makes himself a chain of them makes the gateway search for a path.
+static EXAMINING: Semaphore = Semaphore::const_new(2);
 
 /// What the tenants' CAs say of a certificate, or why they cannot say it, by the tenants' ids.
 pub(super) struct Standings(HashMap<Arc<str>, Said>);
@@ -39,6 +44,7 @@ impl Standings {
 impl Inner {
     /// Asks the CAs of all tenants.
     pub(super) async fn standings(&self, certificate: &ClientCertificate) -> Standings {
+        let _turn = EXAMINING.acquire().await;
         // Tenants without a CA share what reads their certificates; it is asked once.
         let mut asked: HashMap<usize, Said> = HashMap::new();
         let mut standings = HashMap::new();
@@ -110,7 +116,7 @@ impl Inner {
         // Clients show the one certificate that they have wherever they go: to a login that takes none it says nothing.
         let taken = claim.found.as_ref().is_some_and(|found| !found.login.client_certificates.is_empty());
         if matches!(&admission, Err(error) if error.kind() == ErrorKind::Unauthenticated) && taken {
-            self.put_refused_later(claim, peer);
+            self.put_refused_later(&claim, peer);
         }
         admission
     }
@@ -121,18 +127,18 @@ impl Inner {
         certificate: &ClientCertificate,
         peer: &Peer,
     ) -> Result<Arc<Session>> {
-        let found = self.login_of(certificate, peer).await;
-        let login = match &found {
-            Some(found) => self.name_of(found),
-            // No login's name; on record it says which certificate it was.
-            None => format!("(client certificate) {}", hex::encode(certificate.fingerprint())),
-        };
-        let credential = Credential::ClientCertificate { login, certificate: certificate.clone() };
-        let claim = self.claim(&credential, peer);
-        if found.is_none() {
-            self.put_refused_later(claim, peer);
+        let shown = |login| Credential::ClientCertificate { login, certificate: certificate.clone() };
+        // No login's name; on record it says which certificate it was. Counted, as examining one is work that anybody can ask
+        // for who makes himself a certificate.
+        let unknown = self.claim(&shown(format!("(client certificate) {}", hex::encode(certificate.fingerprint()))), peer);
+        self.throttle.check(&unknown.counted, unknown.ip)?;
+        let Some(found) = self.login_of(certificate, peer).await else {
+            self.throttle.failed(&unknown.counted, unknown.ip);
+            self.put_refused_later(&unknown, peer);
             return Err(refused());
-        }
+        };
+        let credential = shown(self.name_of(&found));
+        let claim = self.claim(&credential, peer);
         let error = match self.log_in(&mut Progress::new(), credential, peer).await {
             Ok(Admission::In(session)) => return Ok(session),
             Ok(Admission::More(next)) => {
@@ -142,7 +148,7 @@ impl Inner {
             Err(error) => error,
         };
         if error.kind() == ErrorKind::Unauthenticated {
-            self.put_refused_later(claim, peer);
+            self.put_refused_later(&claim, peer);
         }
         Err(error)
     }
@@ -178,16 +184,6 @@ impl Inner {
             Some(same) if Arc::ptr_eq(&same.login, &found.login) => name.to_string(),
             _ => format!("{name}@{}", found.tenant.id),
         }
-    }
-
-    /// Puts a refused certificate on record, once in a while, and behind the client's back: that it takes time would tell
-    /// which logins take certificates.
-    fn put_refused_later(self: &Arc<Self>, claim: Claim, peer: &Peer) {
-        if !self.is_first_refusal(&claim) {
-            return;
-        }
-        let (this, peer) = (self.clone(), peer.clone());
-        self.tasks.spawn(async move { this.put_refused_login(&claim, &peer, &refused()).await });
     }
 }
 

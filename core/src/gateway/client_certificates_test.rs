@@ -140,6 +140,20 @@ async fn every_ca_is_asked_whoever_is_named() {
 }
 
 #[tokio::test]
+async fn an_unknown_one_is_not_examined_without_end() {
+    let ca = Ca::new(Some(Standing::Unsigned("why".into())));
+    let inner = inner(vec![tenant("acme", &ca, Vec::new())]);
+    let failures = inner.settings.throttle.failures as usize;
+    assert!(failures > 0);
+    for attempt in 0..3 * failures {
+        let error = inner.login_by_certificate(&certificate(), &peer(Protocol::Api)).await.unwrap_err();
+        let expected = if attempt < failures { ErrorKind::Unauthenticated } else { ErrorKind::Throttled };
+        assert_eq!(error.kind(), expected, "{attempt}");
+    }
+    assert_eq!(ca.asked.load(Ordering::SeqCst), failures);
+}
+
+#[tokio::test]
 async fn it_is_one_thing_of_several() {
     let ca = Ca::new(Some(signed(&["a.example"])));
     let inner = inner(vec![tenant("acme", &ca, vec![login("edi01", &["san:a.example"], "certificate+password")])]);

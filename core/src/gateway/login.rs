@@ -91,7 +91,7 @@ impl Refusals {
 
 impl Inner {
     /// See [`super::Gateway::login`].
-    pub(crate) async fn login(&self, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
+    pub(crate) async fn login(self: &Arc<Self>, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
         let claim = self.claim(&credential, peer);
         match self.step(&claim, &mut Progress::new(), &credential, peer).await? {
             Admission::In(session) => Ok(session),
@@ -105,7 +105,7 @@ impl Inner {
 
     /// See [`super::Gateway::log_in`].
     pub(crate) async fn log_in(
-        &self,
+        self: &Arc<Self>,
         progress: &mut Progress,
         credential: Credential,
         peer: &Peer,
@@ -114,7 +114,7 @@ impl Inner {
     }
 
     async fn step(
-        &self,
+        self: &Arc<Self>,
         claim: &Claim,
         progress: &mut Progress,
         credential: &Credential,
@@ -137,8 +137,8 @@ impl Inner {
                 if claim.is_guess() {
                     self.throttle.failed(&claim.counted, claim.ip);
                     self.put_refused_login(claim, peer, &error).await;
-                } else if !by_client_certificate && self.is_first_refusal(claim) {
-                    self.put_refused_login(claim, peer, &error).await;
+                } else if !by_client_certificate {
+                    self.put_refused_later(claim, peer);
                 }
                 return Err(error);
             }
@@ -250,6 +250,16 @@ impl Inner {
         let pause = self.settings.throttle.ban.max(REFUSALS_PAUSE);
         let login = claim.found.as_ref().map(|_| claim.counted.as_str());
         held(&self.refusals).is_first(login, claim.ip, pause, Instant::now())
+    }
+
+    /// Puts a refusal of what nobody guesses on record, once in a while, and behind the client's back: only what names a login
+    /// is put there for each, so the time that it takes would tell which logins there are.
+    pub(super) fn put_refused_later(self: &Arc<Self>, claim: &Claim, peer: &Peer) {
+        if !self.is_first_refusal(claim) {
+            return;
+        }
+        let (this, claim, peer) = (self.clone(), claim.clone(), peer.clone());
+        self.tasks.spawn(async move { this.put_refused_login(&claim, &peer, &refused()).await });
     }
 
     pub(super) async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {

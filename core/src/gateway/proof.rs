@@ -181,8 +181,12 @@ impl Inner {
     ) -> bool {
         let Some(found) = claim.wanted(Factor::PublicKey, proven, peer) else { return false };
         match revocations(&found.tenant).await {
-            Some(revoked) if !revoked.revokes_key(key) => {}
-            _ => return false,
+            Some(revoked) if revoked.revokes_key(key) => {
+                tracing::info!(login = &*found.login.username, ip = %peer.ip, "a revoked key is refused");
+                return false;
+            }
+            Some(_) => {}
+            None => return false,
         }
         let now = OffsetDateTime::now_utc().unix_timestamp();
         let lets_in = |known: &AuthorizedKey| known.admits(key, peer.ip, now) && suffices(known, shown, found, peer);

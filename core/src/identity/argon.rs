@@ -8,9 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 /// Memory that no computation uses at the moment: as many pieces as there were computations at once.
-#[derive(Default)]
 pub(super) struct Arena {
     free: Mutex<Vec<Vec<Block>>>,
+    /// Blocks of the largest piece that is kept.
+    kept: usize,
 }
 
 impl std::fmt::Debug for Arena {
@@ -20,6 +21,11 @@ impl std::fmt::Debug for Arena {
 }
 
 impl Arena {
+    /// Keeps pieces of so much memory at the most: one hash that costs far more than the others must not hold it for ever.
+    pub(super) const fn keeping(kib: u32) -> Self {
+        Self { free: Mutex::new(Vec::new()), kept: kib as usize }
+    }
+
     /// Fills `output` with the hash of `password` under `salt`. Fails where the output's length is not the parameters' own,
     /// or the salt is too short (RFC 9106 section 3.1).
     pub(super) fn hash(
@@ -37,7 +43,9 @@ impl Arena {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let used = memory.get_mut(..blocks).unwrap_or_default();
         let hashed = argon2.hash_password_into_with_memory(password, salt, output, used);
-        self.free().push(memory);
+        if memory.len() <= self.kept {
+            self.free().push(memory);
+        }
         hashed
     }
 
@@ -52,7 +60,7 @@ mod tests {
 
     #[test]
     fn memory_that_was_used_before_changes_no_hash() {
-        let arena = Arena::default();
+        let arena = Arena::keeping(1024);
         // More memory than before, less than before, and the same again.
         for kib in [64, 1024, 64, 128, 64] {
             let params = Params::new(kib, 2, 1, Some(32)).unwrap();
@@ -65,5 +73,8 @@ mod tests {
             assert_eq!(reused, fresh);
             assert_eq!(arena.free().len(), 1);
         }
+        let large = Params::new(1028, 1, 1, Some(32)).unwrap();
+        arena.hash(large, b"secret", b"some salt", &mut [0; 32]).unwrap();
+        assert_eq!(arena.free().len(), 0, "a larger piece is given back");
     }
 }

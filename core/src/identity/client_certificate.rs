@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq as _;
 use super::{Login, LoginMatch};
 
 /// Certificates of a chain that are looked at; a client may send as many as it likes.
-const MAX_CHAIN: usize = 8;
+const MAX_CHAIN: usize = 5;
 
 /// A certificate that a client has shown in a TLS handshake, whose key it has. Nothing else about it is proven.
 #[derive(Clone, PartialEq, Eq)]

@@ -47,7 +47,8 @@ impl PasswordVerifier {
     pub fn new(max_parallel: usize, sample: Option<&str>) -> Self {
         let cost = sample.and_then(|phc| Bounded::parse(phc).ok()).map(|bounded| bounded.cost);
         let slots = Arc::new(Semaphore::new(max_parallel.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { slots, arena: Arc::default(), dummy: cost.unwrap_or_default() }
+        let dummy = cost.unwrap_or_default();
+        Self { slots, arena: Arc::new(Arena::keeping(dummy.memory_kib)), dummy }
     }
 
     /// Whether this is the password of the hash. Without a hash (an unknown login, or one that has no password) the

@@ -86,6 +86,8 @@ pub(crate) struct Conversation {
     pub(crate) running: Option<Running>,
     /// Failed logins.
     pub(crate) tries: u32,
+    /// How often a client certificate was examined for a login that it did not let in.
+    pub(crate) shown: u32,
     /// What the login that is under way has proven.
     pub(crate) progress: Progress,
     /// How long its steps have waited for the gateway's own queue; the time to log in is put off by it.
@@ -156,6 +158,7 @@ impl Conversation {
             extended_only: false,
             running: None,
             tries: 0,
+            shown: 0,
             progress: Progress::new(),
             queued: Duration::ZERO,
             blame: Blame::Offence(None),

@@ -23,10 +23,14 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     }
     talk.progress = Progress::new();
     talk.stage = Stage::Named(name.to_owned());
-    if let Some(certificate) = talk.certificate().cloned() {
+    // Examining one is work: of a client that names login after login it is done no more often than passwords are taken.
+    let allowed = talk.shown < talk.terms.config.max_auth_tries;
+    if let Some(certificate) = talk.certificate().cloned().filter(|_| allowed) {
+        talk.shown += 1;
         let (login, gateway, peer) = (pass::login_of(talk, name), talk.gateway(), talk.as_peer());
         match gateway.show_certificate(&mut talk.progress, &login, &certificate, &peer).await {
             Ok(Admission::In(session)) => {
+                talk.shown = 0;
                 talk.enter(session);
                 return say(232, "logged in by the client certificate");
             }

@@ -873,6 +873,7 @@ mod tests {
             pending_len: 0,
             channels: std::collections::HashMap::new(),
             open_global_requests: std::collections::VecDeque::new(),
+            proofs_left: crate::server::session::PROOFS,
             kex: SessionKexState::Idle,
         }
     }

@@ -1158,6 +1158,7 @@ where
         pending_len: 0,
         channels: HashMap::new(),
         open_global_requests: VecDeque::new(),
+        proofs_left: session::PROOFS,
         kex: SessionKexState::Idle,
     };
 

@@ -20,6 +20,9 @@ use crate::kex::{EXTENSION_SUPPORT_AS_CLIENT, KexCause, SessionKexState};
 use crate::keys::PrivateKeyWithHashAlg;
 use crate::{ChannelOpenFailure, map_err, msg};
 
+/// How often a client may ask for proofs of the host keys.
+pub(crate) const PROOFS: u8 = 8;
+
 /// A connected server session. This type is unique to a client.
 #[derive(Debug)]
 pub struct Session {
@@ -32,6 +35,8 @@ pub struct Session {
     pub(crate) pending_len: u32,
     pub(crate) channels: HashMap<ChannelId, ChannelRef>,
     pub(crate) open_global_requests: VecDeque<GlobalRequestResponse>,
+    /// How often the client may still ask for proofs of the host keys.
+    pub(crate) proofs_left: u8,
     pub(crate) kex: SessionKexState<ServerKex>,
 }
 
@@ -1545,7 +1550,12 @@ impl Session {
 
     /// Answers `hostkeys-prove-00@openssh.com` (section 2.5 of OpenSSH's PROTOCOL): a signature by each of the host keys
     /// that are asked for. None where one of them is not ours, or more are asked for than there are.
-    pub(crate) fn prove_host_keys(&self, asked: &mut impl Reader) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) fn prove_host_keys(&mut self, asked: &mut impl Reader) -> Result<Option<Vec<u8>>, Error> {
+        // Signing is work, and once is enough for each announcement.
+        if !self.common.wants_reply || self.proofs_left == 0 {
+            return Ok(None);
+        }
+        self.proofs_left -= 1;
         let Some(enc) = self.common.encrypted.as_ref() else {
             return Ok(None);
         };
@@ -1750,6 +1760,7 @@ mod tests {
             pending_len: 0,
             channels: HashMap::new(),
             open_global_requests: VecDeque::new(),
+            proofs_left: PROOFS,
             kex: SessionKexState::Idle,
         }
     }
