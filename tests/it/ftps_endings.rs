@@ -1,7 +1,7 @@
 //! How things end over FTPS: ABOR just before the end of the data, refusals while a client is still sending, places that are
 //! given back, and what is forgotten.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -51,6 +51,14 @@ async fn an_abort_before_the_end_counts(ledger: Ledger) {
     assert_eq!(code(&client.put("STOR /inbound/kept.bin", b"kept").await), 226);
     assert_eq!(client.say("ABOR").await, "226 nothing to abort");
     assert!(rest.entry("/inbound", "kept.bin").await.is_some());
+    // Who says it twice is answered twice.
+    let (_, data) = client.open("STOR /inbound/twice.bin").await;
+    client.raw(b"ABOR\r\nABOR\r\n").await.unwrap();
+    for expected in [426, 226, 226] {
+        assert_eq!(code(&client.reply().await), expected);
+    }
+    assert_eq!(client.code("NOOP").await, 200);
+    drop(data);
     // Commands that were waiting get their turn all the same, in order.
     let (_, data) = client.open("STOR /inbound/turns.bin").await;
     let mut data = data.unwrap();
@@ -77,6 +85,92 @@ async fn a_client_that_leaves_behind_its_data_has_sent_it() {
     drop(client);
     events_come(&rest, "file.uploaded", "/inbound/left.bin", 1).await;
     assert_eq!(rest.read("/inbound/left.bin").await.body, b"whole".as_slice());
+    // Its word counts also where it came before the end of the data, and behind other commands.
+    for (round, words) in ["QUIT\r\n", "PWD\r\nQUIT\r\n"].into_iter().enumerate() {
+        let path = format!("/inbound/word{round}.bin");
+        let mut client = Ftps::login(&gateway, "edi01").await;
+        let (_, data) = client.open(&format!("STOR {path}")).await;
+        let mut data = data.unwrap();
+        data.write_all(b"whole").await.unwrap();
+        client.raw(words.as_bytes()).await.unwrap();
+        client.hang_up().await;
+        data.shutdown().await.unwrap();
+        events_come(&rest, "file.uploaded", &path, 1).await;
+    }
+}
+
+/// Many TLS libraries end a data connection in order when their program gives up, so that its end alone is no word: who is gone
+/// by then, without QUIT, has sent nothing whole. While NOOPs are answered the end of the data is noticed before that of the
+/// control connection, though it came behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_gone_has_sent_nothing_whole() {
+    let gateway = Plan::new(Ledger::Sqlite).start().await;
+    let rest = gateway.rest("orders");
+    for (round, orderly) in [true, false, true, false, true, false].into_iter().enumerate() {
+        let name = format!("gone{round}.bin");
+        let mut client = Ftps::login(&gateway, "edi01").await;
+        let (_, data) = client.open(&format!("STOR /inbound/{name}")).await;
+        let mut data = data.unwrap();
+        data.write_all(b"half of it").await.unwrap();
+        data.flush().await.unwrap();
+        client.raw(&b"NOOP\r\n".repeat(if round < 4 { 100 } else { 0 })).await.unwrap();
+        if orderly {
+            client.hang_up().await;
+        } else {
+            drop(client);
+        }
+        // The gateway may have ended it by then.
+        let _ = data.shutdown().await;
+        events_come(&rest, "upload.incomplete", &format!("/inbound/{name}"), 1).await;
+        assert!(rest.entry("/inbound", &name).await.is_none(), "round {round}");
+    }
+    // Between the end of the data and 226 it is a race that the client cannot see: all of it or none of it is there.
+    for round in 0..6 {
+        let (name, path) = (format!("late{round}.bin"), format!("/inbound/late{round}.bin"));
+        let mut client = Ftps::login(&gateway, "edi01").await;
+        let (_, data) = client.open(&format!("STOR {path}")).await;
+        let mut data = data.unwrap();
+        data.write_all(b"whole").await.unwrap();
+        data.shutdown().await.unwrap();
+        drop(client);
+        let kind = eventually("it is told how it ended", Duration::from_secs(10), || async {
+            let told = rest.pages("/events?limit=500", "events").await;
+            let ours = told.into_iter().find(|event| event["data"]["path"] == path.as_str());
+            ours.map(|event| event["type"].as_str().unwrap().to_owned())
+        })
+        .await;
+        match rest.entry("/inbound", &name).await {
+            Some(entry) => assert_eq!((kind.as_str(), &entry["hash"]), ("file.uploaded", &json!(sha256(b"whole")))),
+            None => assert_eq!(kind, "upload.incomplete"),
+        }
+    }
+}
+
+/// What is said before the end of the data is listened to, but not for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_never_pauses_gets_the_reply_all_the_same() {
+    let gateway = Plan::new(Ledger::Sqlite).start().await;
+    let mut client = Ftps::login(&gateway, "edi01").await;
+    let (_, data) = client.open("STOR /inbound/noisy.bin").await;
+    let mut data = data.unwrap();
+    data.write_all(b"noisy").await.unwrap();
+    client.raw(&b"NOOP\r\n".repeat(3000)).await.unwrap();
+    data.shutdown().await.unwrap();
+    let began = Instant::now();
+    let mut answered = 0;
+    loop {
+        let said = client.reply().await;
+        if code(&said) == 226 {
+            break;
+        }
+        assert_eq!(code(&said), 200, "{said}");
+        assert!(began.elapsed() < Duration::from_secs(15), "the upload is not finished; {answered} replies");
+        answered += 1;
+        if answered % 500 == 0 {
+            client.raw(&b"NOOP\r\n".repeat(500)).await.unwrap();
+        }
+    }
+    assert!(gateway.rest("orders").entry("/inbound", "noisy.bin").await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,6 +25,8 @@ const QUEUED: usize = 16;
 const MAX_NONSENSE: u32 = 20;
 /// How long a line may take from its first byte to its last.
 const LINE: Duration = Duration::from_secs(30);
+/// How long what has been said before the end of an upload is listened to: a client that never pauses is not waited for.
+const CATCHING_UP: Duration = Duration::from_secs(1);
 /// How long what a connection began may take to end once the client is gone.
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -82,6 +84,13 @@ struct Turns {
     leaving: bool,
 }
 
+impl Turns {
+    /// Whether the client has said its last word, though others may be answered before it.
+    fn has_quit(&self) -> bool {
+        self.quitting || self.queue.iter().any(|command| command.verb == Verb::Quit)
+    }
+}
+
 async fn converse(
     talk: &mut Conversation,
     control: &mut Control,
@@ -133,8 +142,11 @@ async fn converse(
             }
             Event::Step(Step::Opening(reply)) => control.send(&reply).await?,
             Event::Step(Step::Asked(answer)) => {
-                catch_up(talk, control, &mut turns).await;
-                let aborting = talk.running.as_ref().is_some_and(|running| running.aborting);
+                // Where the client is gone the answer is not given, which is a no: nothing is finished that nobody awaits.
+                if !catch_up(talk, control, &mut turns).await? {
+                    return Ok(());
+                }
+                let aborting = talk.running.as_ref().is_some_and(|running| running.aborts > 0);
                 // Its task ends either way.
                 let _ = answer.send(!aborting);
             }
@@ -144,9 +156,9 @@ async fn converse(
                 if let (Some(running), Some(refusal)) = (&running, ended.refusal) {
                     talk.refuse(Operation::Transfer, &running.what, &refusal).await;
                 }
-                let aborting = running.is_some_and(|running| running.aborting);
                 control.send(&ended.reply).await?;
-                if aborting {
+                // Each command has its reply, the second ABOR of an impatient client too.
+                for _ in 0..running.map_or(0, |running| running.aborts) {
                     control.send(&Reply::new(226, "ABOR is done")).await?;
                 }
             }
@@ -185,7 +197,7 @@ async fn next(
     };
     // Nothing is answered between a transfer's command and its first reply, which is soon.
     let opening = talk.running.as_ref().is_some_and(|running| running.opening.is_some());
-    let reads = !turns.quitting && !opening && (!busy || turns.queue.len() < QUEUED);
+    let reads = !turns.has_quit() && !opening && (!busy || turns.queue.len() < QUEUED);
     let late = async {
         match deadline {
             Some(at) => sleep_until(at).await,
@@ -233,12 +245,13 @@ async fn take(talk: &mut Conversation, control: &mut Control, turns: &mut Turns,
     let turn = turns.queue.is_empty();
     match command.verb {
         Verb::Abor => {
-            running.aborting = true;
+            running.aborts = running.aborts.saturating_add(1);
             running.abort.cancel();
         }
         Verb::Quit if turn => {
             turns.quitting = true;
-            control.send(&Reply::new(221, "goodbye; what is under way comes to its end first")).await?;
+            // Whether it is still there to hear it or not: it has said that what is under way may end.
+            let _ = control.send(&Reply::new(221, "goodbye; what is under way comes to its end first")).await;
         }
         Verb::Noop if turn => control.send(&Reply::new(200, "still here; a transfer is under way")).await?,
         Verb::Stat if turn && command.argument.is_empty() => {
@@ -250,21 +263,21 @@ async fn take(talk: &mut Conversation, control: &mut Control, turns: &mut Turns,
     Ok(true)
 }
 
-/// Takes the lines that the client has sent until now; where it is gone, nothing more is read.
-async fn catch_up(talk: &mut Conversation, control: &mut Control, turns: &mut Turns) {
-    while !turns.quitting && turns.queue.len() < QUEUED {
-        let taken = match control.next_of_now().await {
-            None => return,
-            Some(Ok(Some(line))) => {
-                turns.touched = Instant::now();
-                turns.line_began = None;
-                take(talk, control, turns, line).await.unwrap_or(false)
-            }
-            Some(Ok(None) | Err(_)) => false,
-        };
-        // What has come whole comes to its end, as after QUIT.
-        turns.quitting |= !taken;
+/// Takes the lines that the client has sent until now. False, or an error, where the client is gone: it gets no 226, so that
+/// what it was sending is incomplete, however its data connection ended. Libraries end TLS in order when a program gives up
+/// or dies, so that the end of the data alone is no word; QUIT is one.
+async fn catch_up(talk: &mut Conversation, control: &mut Control, turns: &mut Turns) -> io::Result<bool> {
+    let until = Instant::now() + CATCHING_UP;
+    while !turns.has_quit() && turns.queue.len() < QUEUED && Instant::now() < until {
+        let Some(line) = control.next_of_now().await else { break };
+        let Some(line) = line? else { return Ok(false) };
+        turns.touched = Instant::now();
+        turns.line_began = None;
+        if !take(talk, control, turns, line).await? {
+            return Ok(false);
+        }
     }
+    Ok(true)
 }
 
 /// Answers a command. False where the connection is to end.

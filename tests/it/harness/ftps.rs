@@ -322,6 +322,15 @@ impl Ftps {
         (content, self.reply().await)
     }
 
+    /// Ends the control connection in order, without QUIT.
+    pub async fn hang_up(mut self) {
+        match &mut self.wire {
+            Wire::Clear(stream) => stream.shutdown().await.unwrap(),
+            Wire::Secure(stream) => stream.shutdown().await.unwrap(),
+            Wire::Gone => {}
+        }
+    }
+
     /// Whether the server has closed the connection.
     pub async fn is_closed(&mut self) -> bool {
         self.line().await.is_none()

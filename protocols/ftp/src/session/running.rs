@@ -33,8 +33,8 @@ pub(crate) struct Running {
     pub(crate) opening: Option<(oneshot::Receiver<()>, Reply)>,
     /// Asks whether what came is to be kept, when all of it is there.
     pub(crate) asked: Option<oneshot::Receiver<Answer>>,
-    /// ABOR came.
-    pub(crate) aborting: bool,
+    /// How often ABOR came.
+    pub(crate) aborts: u32,
 }
 
 /// Tells the control connection once that something may go on.

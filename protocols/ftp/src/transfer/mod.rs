@@ -145,5 +145,5 @@ where
             parting.linger().await;
         }
     });
-    Running { what, moved, abort, ended, opening: None, asked: None, aborting: false }
+    Running { what, moved, abort, ended, opening: None, asked: None, aborts: 0 }
 }
