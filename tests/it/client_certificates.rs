@@ -398,7 +398,14 @@ async fn data_connections_show_the_logins_certificate() {
             assert!(said.starts_with("425") && said.contains("certificate"), "{said}");
         }
     }
-    assert!(gateway.rest("orders").entry("/inbound", "stolen").await.is_none());
+    let rest = gateway.rest("orders");
+    assert!(rest.entry("/inbound", "stolen").await.is_none());
+    eventually("each is on record", Duration::from_secs(10), || async {
+        let denied = rest.pages("/audit?outcome=denied&operation=transfer&limit=200", "entries").await;
+        let words = "did not show the client certificate";
+        (denied.iter().filter(|entry| entry.to_string().contains(words)).count() == 4).then_some(())
+    })
+    .await;
     // Who came by a password is held to no certificate.
     let mut client = Ftps::shows(&gateway, &TLS13, Some(&other)).await;
     client.enter("either01").await;

@@ -1,8 +1,10 @@
 //! The addresses of FTPS: IPv6, EPSV ALL, and what PASV announces, also to the clients of one network alone.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use crate::harness::ftps::{announced, code};
 use crate::harness::{Ftps, Gateway, Ledger, Plan};
@@ -50,6 +52,36 @@ async fn over_ipv6_data_connections_come_by_the_extended_commands() {
         let data = client.secure_data(stream).await.unwrap();
         assert_eq!(client.take_all((String::new(), Some(data))).await.0, b"six");
     }
+}
+
+/// A firewall of the client's that swallows what is sent to it keeps nobody from being heard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_does_not_answer_leaves_the_client_heard() {
+    let plan = Plan::new(Ledger::Sqlite).ftps("active_mode = true").ftps("data_timeout = \"2m\"");
+    let gateway = plan.start().await;
+    let mut client = Ftps::login(&gateway, "edi01").await;
+    assert_eq!(code(&client.put("STOR /inbound/mute.bin", b"mute").await), 226);
+    // The system drops what would begin another connection while as many as it holds wait to be accepted.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mute = socket.listen(1).unwrap();
+    let address = mute.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(connected) = timeout(Duration::from_millis(500), TcpStream::connect(address)).await {
+        waiting.push(connected.unwrap());
+        assert!(waiting.len() < 100, "it never fills");
+    }
+    for command in ["RETR /inbound/mute.bin", "STOR /inbound/more.bin"] {
+        assert_eq!(client.code(&format!("EPRT |1|127.0.0.1|{}|", address.port())).await, 200);
+        let began = Instant::now();
+        assert_eq!(client.code(command).await, 150);
+        assert_eq!(client.code("NOOP").await, 200);
+        assert_eq!(client.code("STAT").await, 211);
+        assert_eq!(client.code("ABOR").await, 426);
+        assert_eq!(code(&client.reply().await), 226);
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+    assert_eq!(client.get("RETR /inbound/mute.bin").await.0, b"mute");
 }
 
 /// One listener for both families sees clients of IPv4 at addresses of IPv6.

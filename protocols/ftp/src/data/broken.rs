@@ -8,6 +8,12 @@ use crate::wire::Reply;
 
 /// The code of the reply to a data connection that did not resume the control connection's session.
 const NOT_RESUMED: u16 = 522;
+/// The code of the reply where no data connection came about (RFC 959 section 4.2.2).
+const NOT_CONNECTED: u16 = 425;
+/// What a client is told whose data connection belongs to another certificate, or to none.
+pub(crate) const OTHER_CLIENT: &str = "the data connection must show the client certificate of the control connection";
+/// What a client is told whose data connection was not TLS, or none that could be agreed on.
+pub(crate) const NO_HANDSHAKE: &str = "the TLS handshake of the data connection failed";
 
 /// Why a transfer did not come to its end.
 #[derive(Debug)]
@@ -40,7 +46,7 @@ impl Broken {
     /// What the client is told.
     pub(crate) fn reply(&self) -> Reply {
         match self {
-            Self::NotConnected(why) => Reply::new(425, *why),
+            Self::NotConnected(why) => Reply::new(NOT_CONNECTED, *why),
             Self::NotResumed => Reply::new(
                 NOT_RESUMED,
                 "the data connection must resume the TLS session of the control connection; switch on TLS session reuse in the client",
@@ -58,10 +64,17 @@ impl Broken {
     }
 
     /// What is to be put on record where a client was told this: somebody who does not have the control connection's TLS
-    /// session may be a thief, whatever was to be transferred.
+    /// session or certificate, or speaks no TLS, may be a thief, whatever was to be transferred.
     pub(crate) fn refusal_of(reply: &Reply) -> Option<Error> {
-        let text = "a data connection did not resume the control connection's TLS session";
-        (reply.code == NOT_RESUMED).then(|| Error::new(ErrorKind::PermissionDenied, text))
+        let text = match (reply.code, reply.text()) {
+            (NOT_RESUMED, _) => "a data connection did not resume the control connection's TLS session",
+            (NOT_CONNECTED, OTHER_CLIENT) => {
+                "a data connection did not show the client certificate of the control connection"
+            }
+            (NOT_CONNECTED, NO_HANDSHAKE) => "the TLS handshake of a data connection failed",
+            _ => return None,
+        };
+        Some(Error::new(ErrorKind::PermissionDenied, text))
     }
 
     /// The reason that is put on record.

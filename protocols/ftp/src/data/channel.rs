@@ -3,17 +3,19 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::broken::{NO_HANDSHAKE, OTHER_CLIENT};
 use super::passive::Passive;
 use super::{Broken, DataStream};
 use crate::session::Signal;
 use crate::tls::{Insecure, Sessions, Way};
 
-/// How long 150 waits for a handshake that the client has begun.
+/// How long 150 waits for a connection to the client, or for a handshake that the client has begun.
 const AHEAD: Duration = Duration::from_millis(300);
 
 /// Makes the system acknowledge at once what comes next: clients hold their last small piece back until the one before it
@@ -23,10 +25,10 @@ pub(crate) fn quicken(stream: &TcpStream) {
     let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
 }
 
-/// Whether bytes have come, or the end. The system is asked itself: of a socket that is new the runtime may not know yet.
+/// Whether bytes have come, or the end, or the news that it broke. The system is asked itself: of a socket that is new the runtime may not know yet.
 pub(crate) fn has_begun(stream: &TcpStream) -> bool {
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    recv(stream, &mut [0u8; 1], flags).is_ok()
+    !matches!(recv(stream, &mut [0u8; 1], flags), Err(Errno::WOULDBLOCK))
 }
 
 /// How the next data connection comes about.
@@ -86,7 +88,15 @@ impl Opening {
                     socket.bind(SocketAddr::new(local, 0))?;
                     socket.connect(to).await
                 };
-                timeout(self.limit, connect).await.ok().and_then(Result::ok).ok_or(refused)?
+                let mut connect = std::pin::pin!(timeout(self.limit, connect));
+                // A firewall may swallow what is sent: the client is to be heard meanwhile (ABOR, NOOP, QUIT).
+                let connected = if let Ok(early) = timeout(AHEAD, &mut connect).await {
+                    early
+                } else {
+                    go_on.give();
+                    connect.await
+                };
+                connected.ok().and_then(Result::ok).ok_or(refused)?
             }
             #[cfg(feature = "fuzz")]
             Channel::Memory(stream) => {
@@ -114,13 +124,11 @@ impl Opening {
         };
         secured.map(|stream| DataStream::Tls(Box::new(stream))).map_err(|why| match why {
             Insecure::NotResumed => Broken::NotResumed,
-            Insecure::OtherClient => {
-                Broken::NotConnected("the data connection must show the client certificate of the control connection")
-            }
+            Insecure::OtherClient => Broken::NotConnected(OTHER_CLIENT),
             Insecure::Late => Broken::NotConnected("the TLS handshake of the data connection took too long"),
             Insecure::Handshake(error) => {
                 tracing::debug!(%error, "no TLS handshake on a data connection");
-                Broken::NotConnected("the TLS handshake of the data connection failed")
+                Broken::NotConnected(NO_HANDSHAKE)
             }
         })
     }
