@@ -1,7 +1,7 @@
 //! FTPS: files over explicit and implicit TLS, 1.2 and 1.3; the control connection while a transfer runs; broken uploads that
 //! are resumed, over FTPS and over the other protocols; text, packed data.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -348,4 +348,22 @@ async fn a_new_certificate_is_taken_while_serving() {
     // The API shows it too, and who was there goes on, with new data connections.
     gateway.rest("orders").list("/inbound").await;
     assert_eq!(code(&old.put("STOR /inbound/still.bin", b"here").await), 226);
+}
+
+/// What the operator allows a session to move is kept to over FTPS too, in both directions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bandwidth_is_limited() {
+    let limits = "bandwidth_up = \"512 KiB/s\"\nbandwidth_down = \"1 MiB/s\"";
+    let gateway = Plan::new(Ledger::Sqlite).limits(limits).start().await;
+    let mut client = Ftps::login(&gateway, "edi01").await;
+    // A second's worth goes at once, the rest at the rate: three seconds, and one.
+    let content = Random::seeded("slow").bytes(2 << 20);
+    let began = Instant::now();
+    assert_eq!(code(&client.put("STOR /inbound/slow.bin", &content).await), 226);
+    let took = began.elapsed();
+    assert!((Duration::from_millis(2_900)..Duration::from_secs(12)).contains(&took), "{took:?}");
+    let began = Instant::now();
+    assert!(client.get("RETR /inbound/slow.bin").await.0 == content);
+    let took = began.elapsed();
+    assert!((Duration::from_millis(900)..Duration::from_secs(10)).contains(&took), "{took:?}");
 }
