@@ -4,9 +4,10 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use crate::harness::ftps::code;
+use crate::harness::ftps::{code, connect_from};
 use crate::harness::{Ftps, Gateway, Ledger, Plan, eventually};
 
 /// As many ports behind each other that are free now, and that no other test here gets.
@@ -111,4 +112,26 @@ async fn a_single_port_is_used_again_at_once() {
         let said = client.put(&format!("STOR /inbound/f{round}.bin"), b"again").await;
         assert_eq!(code(&said), 226, "round {round}: {said}");
     }
+}
+
+/// What a client can do as often as it likes is told to the operator a few times and no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_fills_the_log() {
+    let port = free_ports(1);
+    let gateway = Plan::new(Ledger::Sqlite).ftps(&format!("passive_ports = \"{port}-{port}\"")).start().await;
+    let told = |words: &str| gateway.log().lines().filter(|line| line.contains(words)).count();
+    let mut holder = Ftps::login(&gateway, "edi01").await;
+    let address = holder.passive().await;
+    let mut other = Ftps::login(&gateway, "edi02").await;
+    for _ in 0..20 {
+        assert_eq!(other.code("EPSV").await, 425);
+    }
+    assert_eq!(told("no passive port"), 1, "{}", gateway.log());
+    for _ in 0..30 {
+        let mut stranger = connect_from("127.0.0.2".parse().unwrap(), address).await.unwrap();
+        assert_eq!(stranger.read(&mut [0]).await.unwrap_or(0), 0);
+        assert_eq!(holder.code("NOOP").await, 200);
+    }
+    let strangers = told("a data connection from another address was dropped");
+    assert!((1..=8).contains(&strangers), "{strangers}");
 }

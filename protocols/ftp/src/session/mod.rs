@@ -5,6 +5,7 @@ mod paths;
 mod running;
 
 use std::any::Any;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +100,8 @@ pub(crate) struct Conversation {
     held: Option<Held>,
     pub(crate) lingering: Arc<Semaphore>,
     recorded: u32,
+    /// The operator was told that there is no passive port.
+    warned: bool,
     strangers: (mpsc::Sender<IpAddr>, mpsc::Receiver<IpAddr>),
 }
 
@@ -167,6 +170,7 @@ impl Conversation {
             held: Some(held),
             lingering: Arc::new(Semaphore::new(LINGERING)),
             recorded: 0,
+            warned: false,
             strangers: mpsc::channel(4),
         }
     }
@@ -272,14 +276,27 @@ impl Conversation {
 
     /// Puts on record that another address tried to take a data connection.
     pub(crate) async fn record_stranger(&mut self, address: IpAddr) {
-        tracing::warn!(peer = %self.peer, stranger = %address, "a data connection from another address was dropped");
+        let (peer, text) = (self.peer, "a data connection from another address was dropped");
         if self.recorded < MAX_RECORDED {
             self.recorded += 1;
+            tracing::warn!(%peer, stranger = %address, "{text}");
             let error = Error::new(
                 ErrorKind::PermissionDenied,
                 format!("a data connection from {address} was dropped: it is not the control connection's address"),
             );
             self.refuse(Operation::Transfer, "", &error).await;
+        } else {
+            tracing::debug!(%peer, stranger = %address, "{text}");
+        }
+    }
+
+    /// Tells the operator why no data connection can be awaited; once for a connection, however often it asks.
+    pub(crate) fn warn_of_no_port(&mut self, error: &io::Error) {
+        let (peer, text) = (self.peer, "no passive port");
+        if std::mem::replace(&mut self.warned, true) {
+            tracing::debug!(%peer, %error, "{text}");
+        } else {
+            tracing::warn!(%peer, %error, "{text}");
         }
     }
 

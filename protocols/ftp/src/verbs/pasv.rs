@@ -47,7 +47,7 @@ pub(super) async fn listen(talk: &mut Conversation) -> Result<u16, Reply> {
             Ok(port)
         }
         Err(error) => {
-            tracing::warn!(peer = %talk.peer, %error, "no passive port");
+            talk.warn_of_no_port(&error);
             Err(match error.kind() {
                 ErrorKind::AddrInUse => {
                     Reply::new(425, "no port is free for a data connection; end other transfers, or try again later")
