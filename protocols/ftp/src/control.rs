@@ -123,7 +123,8 @@ impl Control {
             Wire::Gone => false,
         };
         let patience = if come { ARRIVING } else { Duration::ZERO };
-        timeout(patience, self.next()).await.ok()
+        // What is here is not to be missed because the runtime wants another task to have its turn.
+        timeout(patience, tokio::task::unconstrained(self.next())).await.ok()
     }
 
     /// Sends a reply.
