@@ -36,7 +36,7 @@ use crate::host_keys;
 use crate::key_files::KeyFiles;
 use crate::sources::Sources;
 use crate::startups::Startups;
-use crate::supervisor::{Bound, Door, Supervisor, secure};
+use crate::supervisor::{Admits, Bound, Door, Supervisor, secure};
 use crate::webhook::HttpSender;
 
 /// Connections of the API at once; each may carry many requests.
@@ -137,7 +137,10 @@ where
         api_config.certificate_required = certificate_required;
         let front = Arc::new(causeway_api::Front::new(api_config, gateway.clone()));
         let shutdown = supervisor.shutdown().clone();
-        supervisor.accept(api, MAX_API_CONNECTIONS, move |stream, peer| {
+        let guard = gateway.clone();
+        let admits: Admits = Arc::new(move |ip| guard.admits(ip));
+        let door = Door { admits: Some(admits), ..Door::new(MAX_API_CONNECTIONS) };
+        supervisor.accept_by(api, door, move |stream, peer, _| {
             let (front, shutdown, tls) = (front.clone(), shutdown.clone(), tls.borrow().clone());
             async move {
                 let Some(stream) = secure(stream, peer, tls).await else { return };

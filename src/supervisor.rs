@@ -60,6 +60,9 @@ impl Bound {
     }
 }
 
+/// Says whether an address is to be looked at at all.
+pub type Admits = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
 /// Whom a protocol lets in. Clones are the same door: its places are shared.
 #[derive(Clone)]
 pub struct Door {
@@ -72,7 +75,7 @@ pub struct Door {
     /// Connections that have not logged in.
     pub startups: Option<Startups>,
     /// Whether an address is to be looked at at all.
-    pub admits: Option<Arc<dyn Fn(IpAddr) -> bool + Send + Sync>>,
+    pub admits: Option<Admits>,
     /// What those are told that are turned away, before the protocol begins; it is sent if it can be sent at once.
     pub refusal: &'static str,
 }

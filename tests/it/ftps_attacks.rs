@@ -10,7 +10,7 @@ use crate::harness::ftps::{code, connect_from};
 use crate::harness::{Ftps, Gateway, Ledger, Plan, eventually};
 
 /// Waits for an audit entry of a refusal whose message has these words.
-async fn refused_on_record(rest: &crate::harness::Rest, words: &str) -> Value {
+pub async fn refused_on_record(rest: &crate::harness::Rest, words: &str) -> Value {
     eventually(words, Duration::from_secs(10), || async {
         let entries = rest.pages("/audit?outcome=denied&limit=200", "entries").await;
         entries.into_iter().find(|entry| entry.to_string().contains(words))
@@ -163,6 +163,7 @@ async fn data_never_goes_in_clear() {
     stream.write_all(b"this is the content, in clear").await.unwrap();
     assert_eq!(code(&client.reply().await), 425);
     assert!(gateway.rest("orders").entry("/inbound", "clear.bin").await.is_none());
+    refused_on_record(&rest, "the TLS handshake of a data connection failed").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -276,32 +277,4 @@ async fn slow_clients_are_told_to_go() {
     // And who does nothing at all.
     assert_eq!(code(&client.reply().await), 421);
     assert!(client.is_closed().await);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guessing_is_ended_and_counted_with_the_other_protocols() {
-    let plan = Plan::new(Ledger::Sqlite).limits("failed_logins = 5").ftps("max_auth_tries = 3");
-    let gateway = plan.start().await;
-    let rest = gateway.rest("edi");
-    let mut client = Ftps::connect(&gateway, &rustls::version::TLS13).await;
-    client.secure().await;
-    for expected in [530, 530, 421] {
-        assert_eq!(client.code("USER edi01").await, 331);
-        assert_eq!(client.code("PASS wrong").await, expected);
-    }
-    assert!(client.is_closed().await);
-    refused_on_record(&rest, "unauthenticated").await;
-    let mut client = Ftps::connect(&gateway, &rustls::version::TLS13).await;
-    client.secure().await;
-    // A name that nobody has is answered like any other.
-    assert_eq!(client.say("USER nobody").await, client.say("USER edi01").await);
-    assert_eq!(client.code("PASS wrong").await, 530);
-    assert_eq!(client.code("USER edi01").await, 331);
-    assert_eq!(client.code("PASS wrong").await, 530);
-    // The fifth failure was the last: even the right password is refused now, and the connection ends.
-    assert_eq!(client.code("USER edi01").await, 331);
-    assert_eq!(client.code(&format!("PASS {}", crate::harness::plan::PASSWORD)).await, 421);
-    assert!(client.is_closed().await);
-    let mut other = Ftps::login(&gateway, "mill01").await;
-    assert_eq!(other.code("PWD").await, 257, "another login is let in");
 }

@@ -3,12 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use hmac::{KeyInit as _, Mac as _};
+use reqwest::Method;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use crate::harness::ftps::code;
 use crate::harness::plan::PASSWORD;
-use crate::harness::{Ftps, Gateway, Ledger, Plan, eventually};
+use crate::harness::{Ftps, Gateway, Ledger, Plan, Rest, Sftp, eventually};
 
 /// The secret of RFC 6238 appendix B, "12345678901234567890".
 pub const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -190,4 +191,88 @@ async fn who_does_not_log_in_holds_no_place_for_long() {
     })
     .await;
     drop(inside);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guessing_is_ended_and_counted_with_the_other_protocols() {
+    let plan = Plan::new(Ledger::Sqlite).limits("failed_logins = 5").limits("penalties = { enabled = false }");
+    let gateway = plan.ftps("max_auth_tries = 3").start().await;
+    let rest = gateway.rest("edi");
+    let mut client = Ftps::connect(&gateway, &rustls::version::TLS13).await;
+    client.secure().await;
+    for expected in [530, 530, 421] {
+        assert_eq!(client.code("USER edi01").await, 331);
+        assert_eq!(client.code("PASS wrong").await, expected);
+    }
+    assert!(client.is_closed().await);
+    crate::ftps_attacks::refused_on_record(&rest, "unauthenticated").await;
+    let mut client = Ftps::connect(&gateway, &rustls::version::TLS13).await;
+    client.secure().await;
+    // A name that nobody has is answered like any other.
+    assert_eq!(client.say("USER nobody").await, client.say("USER edi01").await);
+    assert_eq!(client.code("PASS wrong").await, 530);
+    assert_eq!(client.code("USER edi01").await, 331);
+    assert_eq!(client.code("PASS wrong").await, 530);
+    // The fifth failure was the last: even the right password is refused now, and the connection ends.
+    assert_eq!(client.code("USER edi01").await, 331);
+    assert_eq!(client.code(&format!("PASS {PASSWORD}")).await, 421);
+    assert!(client.is_closed().await);
+    let mut other = Ftps::login(&gateway, "mill01").await;
+    assert_eq!(other.code("PWD").await, 257, "another login is let in");
+    // So is it over SFTP, by whatever credential.
+    assert!(Sftp::by_password(gateway.sftp, "edi01", None).await.is_err(), "the ban holds here too");
+    assert!(Sftp::connect(gateway.sftp, "edi01").await.is_err(), "and for keys");
+    assert!(Sftp::by_password(gateway.sftp, "mill01", None).await.is_ok());
+    // Ten times as many from one address close it for every login, and for API keys.
+    assert_eq!(gateway.rest("orders").get("/files?path=/inbound").await.status, 200);
+    for connection in 0..17 {
+        let mut client = secured(&gateway).await;
+        for guess in 0..3 {
+            assert_eq!(client.code(&format!("USER nobody{connection}{guess}")).await, 331);
+            if client.code("PASS wrong").await == 421 {
+                break;
+            }
+        }
+    }
+    gateway.rest("orders").get("/files?path=/inbound").await.problem(429, "throttled");
+    assert!(Sftp::by_password(gateway.sftp, "mill01", None).await.is_err());
+    let mut other = secured(&gateway).await;
+    assert_eq!(other.code("USER mill01").await, 331);
+    assert_eq!(other.code(&format!("PASS {PASSWORD}")).await, 421);
+}
+
+/// A source that has to wait waits at every door.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn penalties_close_every_door() {
+    let costly = "penalties = { noauth = \"0s\", authfail = \"30s\", min = \"50s\", max = \"2m\" }";
+    let gateway = Plan::new(Ledger::Sqlite).limits(costly).start().await;
+    let (before, mut inside) = (gateway.rest("orders"), Ftps::login(&gateway, "edi02").await);
+    let read = async |rest: &Rest| rest.try_send(rest.request(Method::GET, "/files?path=/inbound")).await;
+    assert_eq!(read(&before).await.unwrap().status, 200);
+    for _ in 0..2 {
+        let mut client = secured(&gateway).await;
+        assert_eq!(client.code("USER edi01").await, 331);
+        assert_eq!(client.code("PASS wrong").await, 530);
+    }
+    eventually("the API is closed too", Duration::from_secs(10), async || read(&gateway.rest("orders")).await.err())
+        .await;
+    assert_eq!(code(&greeting(&gateway).await), 421);
+    assert!(Sftp::connect(gateway.sftp, "edi01").await.is_err());
+    // Who is inside stays.
+    assert_eq!(read(&before).await.unwrap().status, 200);
+    assert_eq!(inside.code("PWD").await, 257);
+}
+
+#[tokio::test]
+async fn the_greeting_tells_no_version() {
+    let gateway = Plan::new(Ledger::Sqlite).start().await;
+    let mut said = greeting(&gateway).await;
+    assert!(said.starts_with("220 "), "{said}");
+    let mut client = secured(&gateway).await;
+    for command in ["SYST", "HELP", "STAT"] {
+        said += &client.say(command).await;
+    }
+    for word in [env!("CARGO_PKG_VERSION"), "causeway", "rust"] {
+        assert!(!said.to_lowercase().contains(word), "{word}: {said}");
+    }
 }
