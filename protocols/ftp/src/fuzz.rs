@@ -170,7 +170,7 @@ impl Place {
             data_timeout: long,
             max_auth_tries: 3,
         };
-        let ports = crate::data::ports::Ports::new(PORTS, 1);
+        let ports = crate::data::ports::Ports::new(PORTS);
         Ok(Self { terms: Arc::new(Terms { gateway, config, ports, tls: watch::channel(Arc::new(tls)).1 }) })
     }
 

@@ -83,10 +83,7 @@ impl Front {
     /// With these settings and this certificate, which may change: it holds for the connections that come then. (Versions are
     /// taken from there, too; tickets and session storage are every connection's own.)
     pub fn new(config: FtpsConfig, tls: watch::Receiver<Arc<ServerConfig>>, gateway: Arc<Gateway>) -> Self {
-        // Not always the same ports first: those of the process before may still be in use.
-        let spread = (uuid::Uuid::new_v4().as_u128() as usize) % config.passive_ports.len().max(1);
-        let start = config.passive_ports.start().saturating_add(spread as u16);
-        let ports = Ports::new(config.passive_ports.clone(), start);
+        let ports = Ports::new(config.passive_ports.clone());
         let terms = Terms { gateway, config, ports, tls };
         Self { terms: Arc::new(terms), connections: TaskTracker::new() }
     }

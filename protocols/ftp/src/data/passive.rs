@@ -43,8 +43,10 @@ impl Passive {
         lingering: &Arc<Semaphore>,
     ) -> io::Result<Self> {
         let full = || io::Error::new(io::ErrorKind::AddrInUse, "no passive port is free");
+        let mut begin = ports.any();
         for _ in 0..ports.len() {
-            let lease = ports.take(peer).ok_or_else(full)?;
+            let lease = ports.take(peer, begin).ok_or_else(full)?;
+            begin = lease.port().saturating_add(1);
             let socket = if local.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             // Connections of before may still linger on the port.
             socket.set_reuseaddr(true)?;

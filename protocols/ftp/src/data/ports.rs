@@ -19,8 +19,6 @@ pub(crate) struct Ports {
 struct Taken {
     ports: BTreeSet<u16>,
     by: HashMap<IpAddr, usize>,
-    /// Where the next search begins, so that a port rests before it is used again.
-    next: u16,
 }
 
 /// A port that is held until this is dropped.
@@ -52,10 +50,9 @@ impl Drop for Lease {
 }
 
 impl Ports {
-    /// Of this range. `start`: where the first search begins.
-    pub(crate) fn new(range: RangeInclusive<u16>, start: u16) -> Arc<Self> {
-        let taken = Taken { next: start, ..Taken::default() };
-        Arc::new(Self { range, taken: Mutex::new(taken) })
+    /// Of this range.
+    pub(crate) fn new(range: RangeInclusive<u16>) -> Arc<Self> {
+        Arc::new(Self { range, taken: Mutex::default() })
     }
 
     /// How many there are.
@@ -63,8 +60,15 @@ impl Ports {
         self.range.len()
     }
 
-    /// Takes a port for an address; none where its source has its share, or none is left.
-    pub(crate) fn take(self: &Arc<Self>, by: IpAddr) -> Option<Lease> {
+    /// A port of the range. Which one comes next cannot be told from those before (RFC 2577 section 8).
+    pub(crate) fn any(&self) -> u16 {
+        let nth = uuid::Uuid::new_v4().as_u128() % self.len().max(1) as u128;
+        self.range.start().saturating_add(nth as u16)
+    }
+
+    /// Takes a port for an address, this one or the next that is free behind it; none where its source has its share, or none
+    /// is left.
+    pub(crate) fn take(self: &Arc<Self>, by: IpAddr, begin: u16) -> Option<Lease> {
         let by = source_of(by);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let free = self.range.len().checked_sub(taken.ports.len())?;
@@ -72,9 +76,9 @@ impl Ports {
             return None;
         }
         let (first, last) = (*self.range.start(), *self.range.end());
-        let begin = taken.next.clamp(first, last);
+        // Behind the last one comes the first.
+        let begin = if self.range.contains(&begin) { begin } else { first };
         let port = (begin..=last).chain(first..begin).find(|port| !taken.ports.contains(port))?;
-        taken.next = if port == last { first } else { port + 1 };
         taken.ports.insert(port);
         *taken.by.entry(by).or_default() += 1;
         Some(Lease { ports: self.clone(), port, by })
@@ -85,38 +89,49 @@ impl Ports {
 mod tests {
     use super::*;
 
+    fn take(ports: &Arc<Ports>, by: &str) -> Option<Lease> {
+        ports.take(by.parse().unwrap(), ports.any())
+    }
+
     #[test]
     fn one_address_takes_half_and_a_newcomer_finds_a_port() {
-        let ports = Ports::new(50000..=50099, 0);
-        let (greedy, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let held: Vec<Lease> = std::iter::from_fn(|| ports.take(greedy)).collect();
+        let ports = Ports::new(50000..=50099);
+        let held: Vec<Lease> = std::iter::from_fn(|| take(&ports, "192.0.2.1")).collect();
         assert_eq!(held.len(), 50);
-        let more: Vec<Lease> = std::iter::from_fn(|| ports.take(other)).collect();
+        let more: Vec<Lease> = std::iter::from_fn(|| take(&ports, "192.0.2.2")).collect();
         assert_eq!(more.len(), 25);
-        assert!(ports.take("192.0.2.3".parse().unwrap()).is_some());
+        assert!(take(&ports, "192.0.2.3").is_some());
         drop(held);
-        assert!(ports.take(greedy).is_some());
+        assert!(take(&ports, "192.0.2.1").is_some());
     }
 
     #[test]
     fn one_client_of_many_addresses_is_one() {
-        let ports = Ports::new(50000..=50099, 0);
-        let held: Vec<Lease> =
-            (0..100u16).filter_map(|n| ports.take(format!("2001:db8:0:1::{n:x}").parse().unwrap())).collect();
+        let ports = Ports::new(50000..=50099);
+        let held: Vec<Lease> = (0..100).filter_map(|n| take(&ports, &format!("2001:db8:0:1::{n:x}"))).collect();
         assert_eq!(held.len(), 50);
-        assert!(ports.take("2001:db8:0:2::1".parse().unwrap()).is_some());
+        assert!(take(&ports, "2001:db8:0:2::1").is_some());
     }
 
     #[test]
-    fn a_port_rests_before_it_is_used_again() {
-        let ports = Ports::new(10..=13, 12);
-        let ip = "192.0.2.1".parse().unwrap();
-        let seen: Vec<u16> = (0..5).map(|_| ports.take(ip).unwrap().port()).collect();
-        assert_eq!(seen, [12, 13, 10, 11, 12]);
-        let one = Ports::new(7..=7, 0);
-        let lease = one.take(ip).unwrap();
-        assert!(one.take(ip).is_none());
+    fn the_next_port_is_not_to_be_guessed() {
+        let ports = Ports::new(50000..=50999);
+        let seen: Vec<u16> = (0..200).map(|_| take(&ports, "192.0.2.1").unwrap().port()).collect();
+        let beside = seen.windows(2).filter(|two| two[0].abs_diff(two[1]) <= 1).count();
+        assert!(beside < 10, "{seen:?}");
+        assert!(seen.iter().any(|port| *port < 50200) && seen.iter().any(|port| *port >= 50800), "{seen:?}");
+    }
+
+    #[test]
+    fn every_port_is_found() {
+        let ports = Ports::new(10..=13);
+        let clients = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"];
+        let held = clients.map(|client| ports.take(client.parse().unwrap(), 12).unwrap());
+        assert_eq!(held.each_ref().map(Lease::port), [12, 13, 10, 11]);
+        let one = Ports::new(7..=7);
+        let lease = take(&one, "192.0.2.1").unwrap();
+        assert!(take(&one, "192.0.2.1").is_none());
         drop(lease);
-        assert!(one.take(ip).is_some());
+        assert_eq!(take(&one, "192.0.2.1").unwrap().port(), 7);
     }
 }
