@@ -2,6 +2,7 @@
 //! and throttle code whatever protocol asked, and leaves the same audit entry and events.
 
 mod access;
+mod enduring;
 mod inner;
 mod login;
 mod parts;
@@ -23,6 +24,7 @@ use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent};
 use crate::transfer::{Download, Receipt, Source, Space, Upload, UploadOptions};
 
 pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
+pub(crate) use enduring::enduring;
 pub(crate) use inner::{Inner, held};
 pub use login::Admission;
 pub use parts::{Parts, Settings};
