@@ -4,7 +4,7 @@
 //!   for the disk.
 //! - A swift one ([`Swiftness`]): whoever hands an operation in takes the writer, if it is free, and serves on the spot,
 //!   without a switch of threads. Who finds it taken leaves the operation to the holder, who looks for more when it is done.
-//!   What still waits after [`ROUNDS`] is left to the thread.
+//!   What still waits after [`ROUNDS`] is left to the thread, and so is everything while many come at once ([`Crowd`]).
 //!
 //! No operation is left lying: it is put into the queue before the writer is tried, and a holder looks at the queue after
 //! it has given the writer back. So either the one finds the writer free, or the other finds the operation.
@@ -16,6 +16,7 @@ use causeway_core::Result;
 use causeway_core::ports::{Durability, TxOp};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::crowd::Crowd;
 use super::writer::{BATCH, Writer};
 use crate::ledger::fault;
 use crate::swift::Swiftness;
@@ -58,6 +59,7 @@ struct Shared {
     places: Arc<Semaphore>,
     writer: Arc<Mutex<Writer>>,
     swiftness: Arc<Swiftness>,
+    crowd: Crowd,
     /// Calls the writer's thread.
     call: Notify,
 }
@@ -83,6 +85,9 @@ impl Shared {
             if batch.is_empty() {
                 break;
             }
+            if batch.len() > 1 {
+                self.crowd.note(batch.len());
+            }
             writer.serve(batch).await;
         }
         let due = writer.checkpoint_is_due();
@@ -101,6 +106,7 @@ impl Shared {
                 let mut writer = self.writer.lock().await;
                 let batch = self.take();
                 if !batch.is_empty() {
+                    self.crowd.note(batch.len());
                     writer.serve(batch).await;
                 }
                 if writer.checkpoint_is_due() {
@@ -156,6 +162,7 @@ impl Desk {
             places: Arc::new(Semaphore::new(QUEUE)),
             writer: Arc::new(Mutex::new(writer)),
             swiftness,
+            crowd: Crowd::new(),
             call: Notify::new(),
         });
         let (runtime, own) = (tokio::runtime::Handle::current(), Arc::clone(&shared));
@@ -175,7 +182,7 @@ impl Desk {
             }
             queue.waiting.push_back(Request { durability, op, reply, _place: place });
         }
-        if !self.0.swiftness.is_swift() {
+        if !self.0.swiftness.is_swift() || self.0.crowd.leaves() {
             self.0.call.notify_one();
         } else if let Ok(writer) = Arc::clone(&self.0.writer).try_lock_owned() {
             let mut served = Box::pin(Arc::clone(&self.0).serve_here(writer));

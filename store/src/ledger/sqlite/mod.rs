@@ -6,6 +6,7 @@
 //! searches) lets the runtime put another thread in its place meanwhile.
 
 mod connection;
+mod crowd;
 mod desk;
 mod migrations;
 mod readers;
