@@ -4,7 +4,7 @@
 //! Operations that are served on the spot meet nobody, however many come: each is done before its thread of the runtime takes
 //! up the next one. So one in [`PROBE`] is left to the thread, and what has gathered by the time it looks tells.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// One operation in so many is left to the thread.
 const PROBE: u32 = 16;
@@ -23,16 +23,12 @@ const MOST: u32 = 8;
 pub(super) struct Crowd {
     mean: AtomicU32,
     handed_in: AtomicU32,
-    gathers: std::sync::atomic::AtomicBool,
+    gathers: AtomicBool,
 }
 
 impl Crowd {
     pub(super) const fn new() -> Self {
-        Self {
-            mean: AtomicU32::new(ONE),
-            handed_in: AtomicU32::new(0),
-            gathers: std::sync::atomic::AtomicBool::new(false),
-        }
+        Self { mean: AtomicU32::new(ONE), handed_in: AtomicU32::new(0), gathers: AtomicBool::new(false) }
     }
 
     /// Takes in how many operations had gathered. Two at once may lose one: it is a mean of many.

@@ -204,6 +204,34 @@ async fn a_swift_disk_is_waited_for_on_the_spot_a_slow_one_by_the_thread() {
     }
 }
 
+/// Another process that keeps the file locked makes the disk no longer swift: no thread of the runtime waits for it twice.
+#[tokio::test]
+async fn a_locked_file_is_waited_for_by_the_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.db");
+    let swiftness = Swiftness::of(folder.path());
+    for _ in 0..64 {
+        swiftness.note(std::time::Duration::from_micros(1));
+    }
+    let ledger = opened(&path, swiftness).await;
+    let own = std::thread::current().name().unwrap_or_default().to_owned();
+    for lock in 0..8 {
+        let other = raw(&path);
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let free = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            other.execute_batch("ROLLBACK").unwrap();
+        });
+        let by = server(&ledger, Durability::Process).await;
+        free.join().unwrap();
+        if by != own {
+            assert!(lock > 0, "nobody has waited yet");
+            return;
+        }
+    }
+    panic!("the runtime's own thread waits for it again and again");
+}
+
 /// Nothing handed in is left lying, whoever finds the writer taken, and whoever goes away meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn everything_handed_in_is_served() {

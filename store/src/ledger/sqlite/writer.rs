@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use causeway_core::Error;
 use causeway_core::ports::{Durability, TxOp};
@@ -25,6 +25,9 @@ pub(super) const BATCH: usize = 64;
 /// After so many operations, the thread of a swift ledger copies the WAL into the database, before SQLite does so in the
 /// middle of a COMMIT: some 15 pages each, and SQLite waits for 4,000 (`wal_autocheckpoint`).
 const CHECKPOINT_AFTER: usize = 200;
+
+/// What takes longer to begin has waited for another process.
+const LOCKED: Duration = Duration::from_millis(1);
 
 /// The writer's connection.
 struct Line {
@@ -144,8 +147,7 @@ impl Writer {
     }
 
     async fn transact(&mut self, op: &dyn TxOp) -> Result<(), Failure> {
-        let connection = self.connection()?;
-        say(connection, "BEGIN IMMEDIATE").map_err(|error| judge(&error))?;
+        let connection = self.begin()?;
         if let Err(failure) = work(connection, op).await {
             self.rollback();
             return Err(failure);
@@ -198,8 +200,7 @@ impl Writer {
         batch: &[Request],
         outcomes: &mut Vec<Result<(), Failure>>,
     ) -> Result<bool, Failure> {
-        let connection = self.connection()?;
-        say(connection, "BEGIN IMMEDIATE").map_err(|error| judge(&error))?;
+        let connection = self.begin()?;
         for request in batch {
             if say(connection, "SAVEPOINT operation").is_err() {
                 return Ok(false);
@@ -220,6 +221,17 @@ impl Writer {
             outcomes.push(outcome);
         }
         Ok(true)
+    }
+
+    /// Begins. Where another process keeps the file locked this waits, as for a disk.
+    fn begin(&mut self) -> Result<&mut Connection, Failure> {
+        let begun = Instant::now();
+        let said = say(self.connection()?, "BEGIN IMMEDIATE");
+        if begun.elapsed() > LOCKED {
+            self.swiftness.note(begun.elapsed());
+        }
+        said.map_err(|error| judge(&error))?;
+        self.connection()
     }
 
     /// Commits. Where that fails for want of room, nothing was written that counts (the frame that commits comes last);
