@@ -24,7 +24,7 @@ golden:
 quickstart:
     cargo run -- quickstart
 
-# Side by side with OpenSSH's sshd.
+# Side by side with its peers, over SFTP and FTPS.
 bench:
     bench/run
 

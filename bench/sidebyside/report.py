@@ -1,16 +1,16 @@
-"""The table: medians, and ratios to OpenSSH's sshd."""
+"""The table: medians, and ratios to one peer."""
 
 import statistics
 
 
-def table(storage, names, results):
-    """One row a step; of every server its rate and CPU, in sshd's own figures for sshd, and in times sshd's otherwise too."""
-    print(f"\n## {storage}: medians (rate / server CPU; in brackets, times sshd's)\n")
+def table(title, names, results, base_name):
+    """One row a step; of every server its rate and CPU, and how many times the base's they are."""
+    print(f"\n## {title}: medians (rate / server CPU; in brackets, times {base_name}'s)\n")
     print("| | " + " | ".join(names) + " |")
     print("|---|" + "---|" * len(names))
     for step, by_server in results.items():
-        base = middle(by_server.get("sshd"))
-        cells = [cell(step, middle(by_server.get(name)), base if name != "sshd" else None) for name in names]
+        base = middle(by_server.get(base_name))
+        cells = [cell(step, middle(by_server.get(name)), base if name != base_name else None) for name in names]
         print(f"| {step.name}, {step.unit} | " + " | ".join(cells) + " |", flush=True)
 
 

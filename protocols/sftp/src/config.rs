@@ -123,7 +123,7 @@ pub(crate) fn russh_config(config: SftpConfig) -> Result<Config> {
             rekey_time_limit: config.rekey_time,
         },
         certificates: config.host_certificates.into_iter().map(HostCertificate::into_inner).collect(),
-        window_size: 8 * 1024 * 1024,
+        window_size: crate::window::NEAR,
         maximum_packet_size: 65_535,
         channel_buffer_size: 256,
         event_buffer_size: 64,

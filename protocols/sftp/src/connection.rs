@@ -165,6 +165,7 @@ impl Connection {
         let _ = self.session.set(session);
         drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.flow.touch();
+        self.flow.distance().settle();
         self.inside.cancel();
     }
 

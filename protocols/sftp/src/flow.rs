@@ -20,6 +20,8 @@ use futures::task::AtomicWaker;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::window::Distance;
+
 /// Bytes of requests that may wait in a connection before its socket is read no more.
 pub(crate) const QUEUED: usize = 8 * 1024 * 1024;
 
@@ -33,6 +35,7 @@ pub(crate) struct Flow {
     touched: AtomicU64,
     reader: AtomicWaker,
     handles: Arc<Semaphore>,
+    distance: Distance,
     most_handles: usize,
 }
 
@@ -48,6 +51,7 @@ impl Flow {
         Self {
             most_handles: handles,
             handles: Arc::new(Semaphore::new(handles.min(Semaphore::MAX_PERMITS))),
+            distance: Distance::new(),
             queued: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
             working: AtomicUsize::new(0),
@@ -65,6 +69,11 @@ impl Flow {
     /// Files and folders that may be open at the same time.
     pub(crate) const fn most_handles(&self) -> usize {
         self.most_handles
+    }
+
+    /// How far away the client is.
+    pub(crate) const fn distance(&self) -> &Distance {
+        &self.distance
     }
 
     /// Bytes came in.

@@ -53,6 +53,10 @@ impl Callbacks {
 impl Handler for Callbacks {
     type Error = russh::Error;
 
+    fn adjust_window(&mut self, _channel: ChannelId, _current: u32) -> u32 {
+        self.connection.flow().distance().window()
+    }
+
     async fn authentication_banner(&mut self) -> Result<Option<String>, Self::Error> {
         Ok(self.banner.clone())
     }

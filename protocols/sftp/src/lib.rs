@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `config`, `algorithms`, `host_key`, `host_certificate` | settings, algorithms, keys in files |
 //! | `certificate`, [`krl`] | user certificates, and what is revoked |
-//! | `connection`, `wire`, `greeting`, `flow` | one SSH connection: its times, its socket, what the client says of itself, back-pressure |
+//! | `connection`, `wire`, `greeting`, `flow`, `window` | one SSH connection: its times, its socket, what the client says of itself, back-pressure |
 //! | `handler`, `auth`, `channel` | russh's callbacks: logins and channels; all else is refused |
 //! | [`codec`] | packets as pure functions over bytes |
 //! | `session` | one SFTP session over any stream of bytes; `session::verbs` has the requests, one verb a file |
@@ -38,6 +38,7 @@ pub mod krl;
 mod scp;
 mod session;
 pub mod status;
+mod window;
 mod wire;
 
 use std::any::Any;

@@ -46,6 +46,9 @@ impl<S> Wire<S> {
     }
 
     fn hear(&mut self, bytes: &[u8]) {
+        if self.listener.is_none() {
+            self.flow.distance().came();
+        }
         if let Some(listener) = &mut self.listener
             && !listener.hear(bytes)
         {
@@ -91,6 +94,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.poll_cut(context)?;
+        this.flow.distance().sent();
         Pin::new(&mut this.stream).poll_write(context, bytes)
     }
 
@@ -111,6 +115,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.poll_cut(context)?;
+        this.flow.distance().sent();
         Pin::new(&mut this.stream).poll_write_vectored(context, bytes)
     }
 
