@@ -4,6 +4,7 @@
 mod access;
 mod claim;
 mod client_certificates;
+mod enduring;
 mod inner;
 mod login;
 mod parts;
@@ -26,6 +27,7 @@ use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent};
 use crate::transfer::{Download, Receipt, Source, Space, Upload, UploadOptions};
 
 pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
+pub(crate) use enduring::enduring;
 pub(crate) use inner::{Inner, held};
 pub use login::Admission;
 pub use parts::{Parts, Settings};

@@ -3,3 +3,5 @@
 
 pub mod blobs;
 pub mod ledger;
+
+mod swift;

@@ -13,7 +13,7 @@ use super::work::{Work, quota_exceeded, quota_room};
 use super::{Disposition, Pacer, UploadOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Operation;
-use crate::gateway::{Inner, Place, held, locate_place, place_of};
+use crate::gateway::{Inner, Place, enduring, held, locate_place, place_of};
 use crate::identity::{Permission, Session};
 use crate::namespace::{Entry, Target, Viewer, ensure_folder, find, refuse_reserved};
 use crate::path::VirtualPath;
@@ -243,12 +243,11 @@ impl Inner {
         path: &VirtualPath,
         options: UploadOptions,
     ) -> Result<Upload> {
-        // In a task of its own: a caller that goes away while the ledger writes must not leave an upload behind that is
-        // open and held by nobody. The handle that nobody takes is dropped, and so detached.
+        // Enduring: a caller that goes away while the ledger writes must not leave an upload behind that is open and held
+        // by nobody. The handle that nobody takes is dropped, and so detached.
         let (inner, held_session, to) = (self.clone(), session.clone(), path.clone());
-        let task = self.tasks.spawn(async move { inner.begin_upload_at(&held_session, &to, options).await });
-        let result =
-            task.await.unwrap_or_else(|error| Err(Error::internal(format_args!("beginning an upload: {error}"))));
+        let begun = async move { inner.begin_upload_at(&held_session, &to, options).await };
+        let result = enduring(&self.tasks, "beginning an upload", begun).await.flatten();
         self.recorded(session, Operation::Upload, &Target::Path(path.clone()), result).await
     }
 

@@ -1,5 +1,5 @@
 //! The commit: sealed, blob durable, then one transaction that makes the version visible, hashed, audited and its events
-//! queued. It runs in a task that no session's end can cancel. What stays after a crash between any two steps is said
+//! queued. No session's end can cancel it (`enduring`). What stays after a crash between any two steps is said
 //! in ARCHITECTURE.md's crash table.
 
 use std::sync::Arc;

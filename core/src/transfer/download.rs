@@ -13,7 +13,7 @@ use super::segments::Segments;
 use super::source::{Kind, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
-use crate::gateway::{Inner, Place, held, locate_place};
+use crate::gateway::{Inner, Place, enduring, held, locate_place};
 use crate::identity::{Permission, Session};
 use crate::jobs::Reap;
 use crate::namespace::{Entry, Target, existing, session_path};
@@ -223,23 +223,19 @@ impl Download {
     pub async fn finish(mut self) -> Result<()> {
         let Some(core) = self.core.take() else { return Ok(()) };
         let tasks = core.inner.tasks.clone();
-        tasks
-            .spawn(async move { core.end(None).await })
-            .await
-            .map_err(|error| Error::internal(format_args!("the task of a download's end ended: {error}")))?
+        enduring(&tasks, "the end of a download", async move { core.end(None).await }).await?
     }
 
     /// The reader broke off: tells `file.downloaded` as incomplete, and `transfer.failed`.
     pub async fn fail(mut self, reason: Error) {
         let Some(core) = self.core.take() else { return };
         let tasks = core.inner.tasks.clone();
-        let ended = tasks.spawn(async move {
+        let ended = async move {
             if let Err(error) = core.end(Some(&reason)).await {
                 tracing::warn!(%error, "the end of a download could not be put on record");
             }
-        });
-        if let Err(error) = ended.await {
-            tracing::error!(%error, "the task of a download's end ended");
-        }
+        };
+        // Its failure is in the log.
+        let _ = enduring(&tasks, "the end of a download", ended).await;
     }
 }

@@ -15,7 +15,7 @@ use super::work::Work;
 use super::{Receipt, UploadOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Operation, Status};
-use crate::gateway::{Inner, Place, held};
+use crate::gateway::{Inner, Place, enduring, held};
 use crate::identity::{Permission, Session};
 use crate::jobs::Reap;
 use crate::namespace::Entry;
@@ -231,18 +231,15 @@ impl Upload {
     }
 
     /// Ends the upload: when this returns `Ok` the content is durable, visible, hashed, audited and its events are
-    /// queued. It runs on in a task of its own if the caller goes away. On an error nothing is published, and what was
+    /// queued. It comes to its end even if the caller goes away. On an error nothing is published, and what was
     /// received stays as a detached upload where it can be of use.
     pub async fn commit(mut self) -> Result<Receipt> {
         let core = self.core.take().ok_or_else(|| Error::internal("an upload was used after its end"))?;
         let tasks = core.inner.tasks.clone();
-        tasks
-            .spawn(commit(core))
-            .await
-            .map_err(|error| Error::internal(format_args!("the task of a commit ended: {error}")))?
+        enduring(&tasks, "a commit", commit(core)).await?
     }
 
-    /// Gives the upload up and removes what was written. It runs on in a task of its own if the caller goes away.
+    /// Gives the upload up and removes what was written. It comes to its end even if the caller goes away.
     pub async fn discard(self) -> Result<()> {
         let cancelled = Error::new(ErrorKind::Incomplete, "the upload was given up");
         self.discard_as(Status::Cancelled, cancelled).await
@@ -256,21 +253,16 @@ impl Upload {
     async fn discard_as(mut self, status: Status, reason: Error) -> Result<()> {
         let core = self.core.take().ok_or_else(|| Error::internal("an upload was used after its end"))?;
         let tasks = core.inner.tasks.clone();
-        tasks
-            .spawn(async move { discard(&core, status, &reason).await })
-            .await
-            .map_err(|error| Error::internal(format_args!("the task of a discard ended: {error}")))?
+        enduring(&tasks, "a discard", async move { discard(&core, status, &reason).await }).await?
     }
 
-    /// Leaves the upload to be resumed; `reason` stands in `upload.incomplete`. It runs on in a task of its own if the
+    /// Leaves the upload to be resumed; `reason` stands in `upload.incomplete`. It comes to its end even if the
     /// caller goes away: a request whose client has reset it is dropped while it waits here.
     pub async fn detach(mut self, reason: Error) {
         if let Some(core) = self.core.take() {
             let tasks = core.inner.tasks.clone();
-            let done = tasks.spawn(async move { detach(&core, &reason).await }).await;
-            if let Err(error) = done {
-                tracing::error!(%error, "the task of a detach ended");
-            }
+            // Its failure is in the log.
+            let _ = enduring(&tasks, "a detach", async move { detach(&core, &reason).await }).await;
         }
     }
 }

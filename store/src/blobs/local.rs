@@ -6,9 +6,11 @@
 //! there is no proof that its own name is on the disk: another upload may have made it a moment ago, or a process that
 //! ended before it could sync. So the memory of what is durable begins empty at each start.
 //!
-//! Every call that may wait for the disk runs on Tokio's blocking pool. Reads of what the page cache holds are the
-//! exception, see [`reader`]. Small writes are none: a buffered write waits when the kernel throttles dirty pages, for
-//! as long as the disk pleases, and ext4 has no buffered write that would refuse to.
+//! Every call that may wait for the disk runs on Tokio's blocking pool, with these exceptions: reads of what the page cache
+//! holds, see [`reader`]; and, where the disk has shown that it syncs in less time than the hop to another thread and back
+//! is worth ([`Swiftness`]: memory, mostly), opening a blob and putting a small one. No single buffered write is an exception
+//! on other disks: it waits when the kernel throttles dirty pages, for as long as the disk pleases, and ext4 has none that
+//! would refuse to.
 
 mod marker;
 mod reader;
@@ -21,6 +23,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -32,11 +35,15 @@ use causeway_core::{Error, ErrorKind, Result};
 use uuid::Uuid;
 
 use super::{check_prefix, missing};
+use crate::swift::{Swiftness, is_in_memory};
 
 /// Files are the gateway's alone.
 const FILE_MODE: u32 = 0o600;
 /// So are folders.
 const FOLDER_MODE: u32 = 0o700;
+
+/// Below this size a blob is small: made on the spot where the disk is swift.
+const SMALL: usize = 64 * 1024;
 
 /// Blobs below one folder of a local disk.
 #[derive(Clone, Debug)]
@@ -62,6 +69,8 @@ impl LocalBlobs {
             durable: Mutex::default(),
             prefixes: Mutex::default(),
             reads_without_wait: AtomicBool::new(cfg!(target_os = "linux")),
+            in_memory: is_in_memory(root),
+            swiftness: Swiftness::of(root),
         };
         Ok(Self { root: Arc::new(root), storage: Arc::from("") })
     }
@@ -83,24 +92,32 @@ impl BlobStore for LocalBlobs {
         Ok(Box::new(writer.await?))
     }
 
-    /// One step on the blocking pool in place of three.
+    /// One step in place of three: on the spot where that is swift, else on the blocking pool.
     async fn put(&self, id: &BlobId, pieces: Vec<Bytes>) -> Result<()> {
         let (root, place) = (self.root.clone(), Place::of(id)?);
-        blocking(move || {
+        let small = pieces.iter().map(Bytes::len).sum::<usize>() < SMALL;
+        let here = small && root.swiftness.is_swift();
+        let work = move || {
+            let begun = Instant::now();
             let file = root.create(&place).map_err(|error| Error::from_io("create a blob", &error))?;
-            writer::write_whole(file, root, place, &pieces)
-        })
-        .await
+            writer::write_whole(file, root.clone(), place, &pieces)?;
+            if small {
+                root.swiftness.note(begun.elapsed());
+            }
+            Ok(())
+        };
+        if here { work() } else { blocking(work).await }
     }
 
     async fn open(&self, id: &BlobId) -> Result<Arc<dyn BlobReader>> {
         let (root, place, key) = (self.root.clone(), Place::of(id)?, id.key);
-        let reader = blocking(move || match root.dir.open(place.path()) {
+        let here = root.swiftness.is_swift();
+        let work = move || match root.dir.open(place.path()) {
             Ok(file) => reader::LocalReader::new(file.into_std(), root),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing(key)),
             Err(error) => Err(Error::from_io("open a blob", &error)),
-        });
-        Ok(Arc::new(reader.await?))
+        };
+        Ok(Arc::new(if here { work()? } else { blocking(work).await? }))
     }
 
     /// Nothing is synced: if a power cut undoes the removal, the sweeper or the search for orphans does it again.
@@ -137,6 +154,10 @@ struct Root {
     prefixes: Mutex<Option<Arc<[Arc<str>]>>>,
     /// Whether the file system can read without waiting, as far as known.
     reads_without_wait: AtomicBool,
+    /// Whether it is one that never waits for a disk.
+    in_memory: bool,
+    /// How long it takes to make a small blob durable.
+    swiftness: Swiftness,
 }
 
 /// A set of the 256 shards of a prefix.

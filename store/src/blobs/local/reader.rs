@@ -13,7 +13,8 @@ use causeway_core::{Error, Result};
 use super::{Root, blocking};
 
 /// Up to here a read is first tried where it is asked for, without waiting (`preadv2` with `RWF_NOWAIT`): it succeeds
-/// where the page cache holds the content, and then takes less time than handing it to another thread would. Beyond, the
+/// where the page cache holds the content, and then takes less time than handing it to another thread would. A file system
+/// in memory has no such call on every kernel, and needs none: all of it is in the page cache. Beyond, the
 /// copying alone would keep the other tasks of the thread waiting for too long.
 const INLINE: usize = 256 * 1024;
 
@@ -53,7 +54,11 @@ impl BlobReader for LocalReader {
         if len == 0 {
             return Ok(Bytes::new());
         }
-        let cached = if len <= INLINE { cached(&self.file, &self.root, offset, len)? } else { None };
+        let cached = match len {
+            0..=INLINE if self.root.in_memory => Some(fill(&self.file, Vec::with_capacity(len), offset, len)?),
+            0..=INLINE => cached(&self.file, &self.root, offset, len)?,
+            _ => None,
+        };
         let buffer = match cached {
             Some(buffer) if buffer.len() == len => buffer,
             begun => {

@@ -19,6 +19,32 @@ fn open() -> (Arc<dyn BlobStore>, tempfile::TempDir) {
 
 suite!(local, super::open());
 
+/// On the spot: a storage that takes its disk for swift, and for memory.
+fn open_swift() -> (Arc<dyn BlobStore>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalBlobs::open(&folder.path().join("content")).unwrap().named("s");
+    let LocalBlobs { root, storage } = store;
+    let mut root = Arc::into_inner(root).unwrap();
+    root.in_memory = true;
+    root.swiftness = Swiftness::always();
+    (Arc::new(LocalBlobs { root: Arc::new(root), storage }), folder)
+}
+
+suite!(swift, super::open_swift());
+
+/// Without a runtime there is no blocking pool: what comes to its end all the same has not used it.
+#[test]
+fn a_swift_disk_needs_no_other_thread() {
+    use futures::FutureExt as _;
+    let (store, _folder) = open_swift();
+    let id = blob_id("acme");
+    let content = Bytes::from(vec![7; SMALL - 1]);
+    store.put(&id, vec![content.slice(..10), content.slice(10..)]).now_or_never().unwrap().unwrap();
+    let reader = store.open(&id).now_or_never().unwrap().unwrap();
+    assert_eq!(reader.read_at(0, SMALL).now_or_never().unwrap().unwrap(), content);
+    assert_eq!(reader.read_at(10, 20).now_or_never().unwrap().unwrap(), content.slice(10..30));
+}
+
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }

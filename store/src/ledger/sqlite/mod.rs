@@ -1,11 +1,13 @@
 //! The ledger on SQLite: WAL, one writer that takes operations in batches, a few readers.
 //!
-//! Statements run at once, on the thread that asks: the writer's on its own, those of readers on the runtime's. A
+//! Statements run at once, on the thread that asks: the writer's where [`desk`] says, those of readers on the runtime's. A
 //! look-up takes some microseconds, less than handing it to another thread and waking up again; it does not wait for
 //! the writer, and its pages are in memory or one read of the disk away. What may have to look through a whole table (the trail's
 //! searches) lets the runtime put another thread in its place meanwhile.
 
 mod connection;
+mod crowd;
+mod desk;
 mod migrations;
 mod readers;
 mod room;
@@ -20,17 +22,14 @@ use async_trait::async_trait;
 use causeway_core::ports::{Durability, Ledger, Query, TxOp};
 use causeway_core::{Error, ErrorKind, Result};
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
 
 use self::connection::{Purpose, open};
+use self::desk::Desk;
 use self::readers::Readers;
 use self::room::Room;
 use self::session::Session;
-use self::writer::{Command, Request, Writer};
-use super::fault;
-
-/// How many operations may wait for the writer before callers wait to be let in.
-const QUEUE: usize = 1024;
+use self::writer::Writer;
+use crate::swift::Swiftness;
 
 mod nodes {
     crate::ledger::statements::node_statements! {
@@ -97,7 +96,7 @@ mod session {
 
 /// The ledger in one file, for a gateway of one node.
 pub struct SqliteLedger {
-    queue: mpsc::Sender<Command>,
+    desk: Desk,
     readers: Readers,
     room: Arc<Room>,
 }
@@ -132,10 +131,9 @@ impl SqliteLedger {
         let room = Arc::new(Room::new(folder, min_free_bytes));
         let cores = std::thread::available_parallelism().map_or(4, NonZero::get);
         let readers = Readers::open(path, cores.clamp(4, 8)).map_err(|error| cannot_open(path, &error))?;
-        let (queue, commands) = mpsc::channel(QUEUE);
-        let writer = Writer::new(path, connection, Arc::clone(&room));
-        writer.start(commands).map_err(|error| cannot_open(path, &error))?;
-        Ok(Self { queue, readers, room })
+        let writer = Writer::new(path, connection, Arc::clone(&room), Arc::new(Swiftness::of(folder)));
+        let desk = Desk::open(writer).map_err(|error| cannot_open(path, &error))?;
+        Ok(Self { desk, readers, room })
     }
 }
 
@@ -153,10 +151,7 @@ fn cannot_open(path: &Path, why: &dyn std::fmt::Display) -> Error {
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn write(&self, durability: Durability, op: Arc<dyn TxOp>) -> Result<()> {
-        let (reply, answer) = oneshot::channel();
-        let request = Request { durability, op, reply };
-        self.queue.send(Command::Run(request)).await.map_err(|_| fault::closing())?;
-        answer.await.unwrap_or_else(|_| Err(fault::closing()))
+        self.desk.write(durability, op).await
     }
 
     async fn read(&self) -> Result<Box<dyn Query>> {
@@ -170,10 +165,7 @@ impl Ledger for SqliteLedger {
     async fn close(&self) {
         // The writer last: SQLite moves the WAL into the database when the last connection goes.
         self.readers.close().await;
-        let (reply, done) = oneshot::channel();
-        if self.queue.send(Command::Close(reply)).await.is_ok() {
-            let _ = done.await;
-        }
+        self.desk.close().await;
     }
 }
 

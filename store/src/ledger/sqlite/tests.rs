@@ -13,16 +13,26 @@ macro_rules! run {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 let folder = tempfile::tempdir().unwrap();
-                let ledger = SqliteLedger::open(&folder.path().join("causeway.db"), 0).await.unwrap();
-                let ledger: contract::Subject = Arc::new(ledger);
-                contract::$case(ledger.clone()).await;
-                ledger.close().await;
+                // By the writer's thread, then on the spot.
+                for (name, swiftness) in [("thread.db", Swiftness::never()), ("spot.db", Swiftness::always())] {
+                    let ledger: contract::Subject = Arc::new(opened(&folder.path().join(name), swiftness).await);
+                    contract::$case(ledger.clone()).await;
+                    ledger.close().await;
+                }
             }
         )*
     };
 }
 
 crate::ledger_cases!(run,);
+
+/// A ledger that takes its disk for this swift.
+async fn opened(path: &Path, swiftness: Swiftness) -> SqliteLedger {
+    let ledger = SqliteLedger::open(path, 0).await.unwrap();
+    let connection = open(path, Purpose::Writing).unwrap();
+    let writer = Writer::new(path, connection, Arc::clone(&ledger.room), Arc::new(swiftness));
+    SqliteLedger { desk: Desk::open(writer).unwrap(), ..ledger }
+}
 
 fn raw(path: &Path) -> Connection {
     Connection::open(path).unwrap()
@@ -105,20 +115,25 @@ async fn tells_when_room_is_short() {
 }
 
 /// A ledger whose writer cannot grow its file by much, and reconnects without that limit.
-async fn cramped(path: &Path) -> SqliteLedger {
+async fn cramped(path: &Path, swiftness: Swiftness) -> SqliteLedger {
     let ledger = SqliteLedger::open(path, 0).await.unwrap();
     let connection = open(path, Purpose::Writing).unwrap();
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     connection.query_row(&format!("PRAGMA max_page_count = {}", pages + 4), (), |_| Ok(())).unwrap();
-    let (queue, commands) = mpsc::channel(QUEUE);
-    Writer::new(path, connection, Arc::clone(&ledger.room)).start(commands).unwrap();
-    SqliteLedger { queue, ..ledger }
+    let writer = Writer::new(path, connection, Arc::clone(&ledger.room), Arc::new(swiftness));
+    SqliteLedger { desk: Desk::open(writer).unwrap(), ..ledger }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_no_space_and_leaves_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = Arc::new(cramped(&folder.path().join("causeway.db")).await);
+    for swiftness in [Swiftness::never(), Swiftness::always()] {
+        let folder = tempfile::tempdir().unwrap();
+        fill_the_disk(cramped(&folder.path().join("causeway.db"), swiftness).await).await;
+    }
+}
+
+async fn fill_the_disk(ledger: SqliteLedger) {
+    let ledger = Arc::new(ledger);
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..64_u32 {
         let ledger = ledger.clone();
@@ -154,14 +169,126 @@ async fn works_on_a_new_connection_after_a_failed_one() {
     let path = folder.path().join("causeway.db");
     let ledger = SqliteLedger::open(&path, 0).await.unwrap();
     use_some(&ledger, Durability::Process).await.unwrap();
-    let mut writer = Writer::new(&path, raw(&path), Arc::clone(&ledger.room));
+    let mut writer = Writer::new(&path, raw(&path), Arc::clone(&ledger.room), Arc::new(Swiftness::of(folder.path())));
     writer.drop_line();
-    let (queue, commands) = mpsc::channel(QUEUE);
-    writer.start(commands).unwrap();
-    let ledger = SqliteLedger { queue, ..ledger };
+    let ledger = SqliteLedger { desk: Desk::open(writer).unwrap(), ..ledger };
     use_some(&ledger, Durability::Disk).await.unwrap();
     assert_eq!(used(&ledger).await, 2);
     assert_eq!(std::fs::metadata(folder.path().join("causeway.db-wal")).map_or(0, |file| file.len() / 100_000), 0);
+}
+
+/// Who runs an operation: the thread's name.
+async fn server(ledger: &SqliteLedger, durability: Durability) -> String {
+    transact(ledger, durability, |tx| {
+        Box::pin(async move {
+            tx.add_usage("acme", "i", 1).await?;
+            Ok(std::thread::current().name().unwrap_or_default().to_owned())
+        })
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_swift_disk_is_waited_for_on_the_spot_a_slow_one_by_the_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = std::thread::current().name().unwrap_or_default().to_owned();
+    for (name, swiftness, by) in
+        [("thread.db", Swiftness::never(), "ledger-writer"), ("spot.db", Swiftness::always(), own.as_str())]
+    {
+        let ledger = opened(&folder.path().join(name), swiftness).await;
+        for durability in [Durability::Disk, Durability::Process, Durability::Disk] {
+            assert_eq!(server(&ledger, durability).await, by, "{name}, {durability:?}");
+        }
+        ledger.close().await;
+    }
+}
+
+/// Another process that keeps the file locked makes the disk no longer swift: no thread of the runtime waits for it twice.
+#[tokio::test]
+async fn a_locked_file_is_waited_for_by_the_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.db");
+    let swiftness = Swiftness::of(folder.path());
+    for _ in 0..64 {
+        swiftness.note(std::time::Duration::from_micros(1));
+    }
+    let ledger = opened(&path, swiftness).await;
+    let own = std::thread::current().name().unwrap_or_default().to_owned();
+    for lock in 0..8 {
+        let other = raw(&path);
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let free = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            other.execute_batch("ROLLBACK").unwrap();
+        });
+        let by = server(&ledger, Durability::Process).await;
+        free.join().unwrap();
+        if by != own {
+            assert!(lock > 0, "nobody has waited yet");
+            return;
+        }
+    }
+    panic!("the runtime's own thread waits for it again and again");
+}
+
+/// Nothing handed in is left lying, whoever finds the writer taken, and whoever goes away meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn everything_handed_in_is_served() {
+    for swiftness in [Swiftness::never(), Swiftness::always()] {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(opened(&folder.path().join("causeway.db"), swiftness).await);
+        let mut tasks = tokio::task::JoinSet::new();
+        for client in 0..16 {
+            let ledger = ledger.clone();
+            tasks.spawn(async move {
+                for number in 0..40 {
+                    let written = use_some(&ledger, Durability::Process);
+                    if (client + number) % 5 == 0 {
+                        let mut written = Box::pin(written);
+                        // Handed in, and given up.
+                        let _ = futures::poll!(written.as_mut());
+                    } else {
+                        written.await.unwrap();
+                    }
+                }
+            });
+        }
+        tasks.join_all().await;
+        // What was given up comes before what is handed in now.
+        use_some(&ledger, Durability::Disk).await.unwrap();
+        assert_eq!(used(&ledger).await, 16 * 40 + 1);
+    }
+}
+
+/// Work that waits for something else holds the writer, but not by its caller.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_waits_goes_on_without_its_caller() {
+    for swiftness in [Swiftness::never(), Swiftness::always()] {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(opened(&folder.path().join("causeway.db"), swiftness).await);
+        let (go, begun) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+        let (wait, tell, held) = (go.clone(), begun.clone(), ledger.clone());
+        let caller = tokio::spawn(async move {
+            transact(&*held, Durability::Process, move |tx| {
+                let (wait, tell) = (wait.clone(), tell.clone());
+                Box::pin(async move {
+                    tell.notify_one();
+                    wait.notified().await;
+                    tx.add_usage("acme", "i", 1).await
+                })
+            })
+            .await
+        });
+        begun.notified().await;
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+        let held = ledger.clone();
+        let other = tokio::spawn(async move { use_some(&held, Durability::Disk).await });
+        go.notify_one();
+        other.await.unwrap().unwrap();
+        assert_eq!(used(&ledger).await, 2);
+    }
 }
 
 /// The indexes that the hot statements stand on are used, partial ones too.
@@ -210,7 +337,7 @@ async fn statements_use_their_indexes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
 async fn pace() {
-    let folder = tempfile::tempdir_in(".").unwrap();
+    let folder = tempfile::tempdir_in(std::env::var("PACE_FOLDER").unwrap_or_else(|_| ".".to_owned())).unwrap();
     let ledger = Arc::new(SqliteLedger::open(&folder.path().join("causeway.db"), 0).await.unwrap());
     for (clients, durability) in [(1, Durability::Process), (1, Durability::Disk), (16, Durability::Disk)] {
         let begun = Instant::now();

@@ -4,34 +4,30 @@
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use causeway_core::Error;
 use causeway_core::ports::{Durability, TxOp};
-use causeway_core::{Error, Result};
 use futures::FutureExt;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
 
 use super::connection::{Purpose, open, say};
+use super::desk::Request;
 use super::room::Room;
 use super::session::Session;
 use crate::ledger::driver::{Failed, Outcome};
 use crate::ledger::fault::{self, Cause, Failure, judge, settle};
+use crate::swift::Swiftness;
 
 /// How many operations share one transaction at the most.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
-/// An operation and who waits for it. If nobody does any more, it is run all the same.
-pub(super) struct Request {
-    pub(super) durability: Durability,
-    pub(super) op: Arc<dyn TxOp>,
-    pub(super) reply: oneshot::Sender<Result<()>>,
-}
+/// After so many operations, the thread of a swift ledger copies the WAL into the database, before SQLite does so in the
+/// middle of a COMMIT: some 15 pages each, and SQLite waits for 4,000 (`wal_autocheckpoint`).
+const CHECKPOINT_AFTER: usize = 200;
 
-pub(super) enum Command {
-    Run(Request),
-    /// Ends the writer, once everything that was asked before is done.
-    Close(oneshot::Sender<()>),
-}
+/// What takes longer to begin has waited for another process.
+const LOCKED: Duration = Duration::from_millis(1);
 
 /// The writer's connection.
 struct Line {
@@ -46,6 +42,9 @@ pub(super) struct Writer {
     /// None after the disk has failed a COMMIT: what the WAL's pages in memory promise may not be on the disk then.
     line: Option<Line>,
     room: Arc<Room>,
+    swiftness: Arc<Swiftness>,
+    /// Operations since the WAL was last copied.
+    since_checkpoint: usize,
 }
 
 async fn work(connection: &mut Connection, op: &dyn TxOp) -> Result<(), Failure> {
@@ -55,48 +54,43 @@ async fn work(connection: &mut Connection, op: &dyn TxOp) -> Result<(), Failure>
 }
 
 impl Writer {
-    pub(super) fn new(path: &Path, connection: Connection, room: Arc<Room>) -> Self {
-        Self { path: path.to_owned(), line: Some(Line { connection, level: None }), room }
+    pub(super) fn new(path: &Path, connection: Connection, room: Arc<Room>, swiftness: Arc<Swiftness>) -> Self {
+        let line = Some(Line { connection, level: None });
+        Self { path: path.to_owned(), line, room, swiftness, since_checkpoint: 0 }
     }
 
-    /// Runs the writer on a thread of its own: it waits for the disk, and must not queue behind the sessions that hash and
-    /// encrypt on the runtime's threads.
-    pub(super) fn start(self, commands: mpsc::Receiver<Command>) -> std::io::Result<()> {
-        let runtime = tokio::runtime::Handle::current();
-        let work = move || runtime.block_on(self.run(commands));
-        std::thread::Builder::new().name("ledger-writer".to_owned()).spawn(work).map(drop)
+    /// How long the ledger's disk takes.
+    pub(super) const fn swiftness(&self) -> &Arc<Swiftness> {
+        &self.swiftness
     }
 
-    /// Works until it is told to close or nobody can ask any more.
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let mut closers = Vec::new();
-        let mut waiting = Vec::with_capacity(BATCH);
-        while commands.recv_many(&mut waiting, BATCH).await > 0 {
-            let mut batch = Vec::with_capacity(waiting.len());
-            for command in waiting.drain(..) {
-                match command {
-                    Command::Run(request) => batch.push(request),
-                    Command::Close(done) => {
-                        commands.close();
-                        closers.push(done);
-                    }
-                }
-            }
-            if !batch.is_empty() {
-                self.serve(batch).await;
-            }
-        }
+    /// Closes the connection; nothing is served after it.
+    pub(super) fn end(&mut self) {
         if let Some(line) = self.line.take()
             && let Err((_, error)) = line.connection.close()
         {
             tracing::warn!(%error, "the ledger was not closed cleanly");
         }
-        for done in closers {
-            let _ = done.send(());
+    }
+
+    /// Whether the writer's thread should copy the WAL, so that nobody who serves on the spot has to.
+    pub(super) fn checkpoint_is_due(&self) -> bool {
+        self.since_checkpoint >= CHECKPOINT_AFTER && self.swiftness.is_swift()
+    }
+
+    /// Copies of the WAL what no reader needs any more. Where that fails the WAL stays, and holds what it held.
+    pub(super) fn checkpoint(&mut self) {
+        self.since_checkpoint = 0;
+        if let Some(line) = &self.line
+            && let Err(error) = line.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
+        {
+            tracing::warn!(%error, "the WAL of the ledger could not be written back");
         }
     }
 
-    async fn serve(&mut self, batch: Vec<Request>) {
+    /// Runs these operations and answers each.
+    pub(super) async fn serve(&mut self, batch: Vec<Request>) {
+        self.since_checkpoint += batch.len();
         let durability = batch.iter().map(|request| request.durability).max().unwrap_or(Durability::Disk);
         if let Err(error) = self.prepare(durability) {
             let error = self.told(judge(&error));
@@ -128,6 +122,8 @@ impl Writer {
             tracing::warn!("the ledger's disk works again: the WAL was written back");
             self.line = Some(Line { connection, level: None });
         }
+        // Whoever served last may have been cut off in the middle, at the end of a runtime.
+        self.rollback();
         if let Some(line) = &mut self.line
             && line.level != Some(durability)
         {
@@ -151,8 +147,7 @@ impl Writer {
     }
 
     async fn transact(&mut self, op: &dyn TxOp) -> Result<(), Failure> {
-        let connection = self.connection()?;
-        say(connection, "BEGIN IMMEDIATE").map_err(|error| judge(&error))?;
+        let connection = self.begin()?;
         if let Err(failure) = work(connection, op).await {
             self.rollback();
             return Err(failure);
@@ -205,8 +200,7 @@ impl Writer {
         batch: &[Request],
         outcomes: &mut Vec<Result<(), Failure>>,
     ) -> Result<bool, Failure> {
-        let connection = self.connection()?;
-        say(connection, "BEGIN IMMEDIATE").map_err(|error| judge(&error))?;
+        let connection = self.begin()?;
         for request in batch {
             if say(connection, "SAVEPOINT operation").is_err() {
                 return Ok(false);
@@ -229,10 +223,26 @@ impl Writer {
         Ok(true)
     }
 
+    /// Begins. Where another process keeps the file locked this waits, as for a disk.
+    fn begin(&mut self) -> Result<&mut Connection, Failure> {
+        let begun = Instant::now();
+        let said = say(self.connection()?, "BEGIN IMMEDIATE");
+        if begun.elapsed() > LOCKED {
+            self.swiftness.note(begun.elapsed());
+        }
+        said.map_err(|error| judge(&error))?;
+        self.connection()
+    }
+
     /// Commits. Where that fails for want of room, nothing was written that counts (the frame that commits comes last);
     /// any other failure leaves open whether the transaction will be there after a crash.
     fn commit(&mut self) -> Result<(), Failure> {
-        let Err(error) = say(self.connection()?, "COMMIT") else { return Ok(()) };
+        let begun = Instant::now();
+        let said = say(self.connection()?, "COMMIT");
+        if self.line.as_ref().is_some_and(|line| line.level == Some(Durability::Disk)) {
+            self.swiftness.note(begun.elapsed());
+        }
+        let Err(error) = said else { return Ok(()) };
         let failure = judge(&error);
         if self.rollback() && failure.cause == Cause::Full {
             return Err(failure);
@@ -292,7 +302,8 @@ mod tests {
         let path = folder.path().join("causeway.db");
         SqliteLedger::open(&path, 0).await.unwrap().close().await;
         let room = Arc::new(Room::new(folder.path(), 0));
-        let mut writer = Writer::new(&path, open(&path, Purpose::Writing).unwrap(), room);
+        let mut writer =
+            Writer::new(&path, open(&path, Purpose::Writing).unwrap(), room, Arc::new(Swiftness::of(folder.path())));
         for _ in 0..2 {
             for (durability, level) in [(Durability::Disk, 2), (Durability::Process, 1), (Durability::Process, 1)] {
                 writer.prepare(durability).unwrap();
