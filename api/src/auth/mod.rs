@@ -34,7 +34,8 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         };
         if shared.config.certificate_required && connection.certificate.is_none() {
             // The handshake refuses such connections; what has no certificate must not count as what needs none.
-            return Err(Problem::no_credential().saying("this gateway demands a client certificate; show one in the TLS handshake"));
+            return Err(Problem::no_credential()
+                .saying("this gateway demands a client certificate; show one in the TLS handshake"));
         }
         let peer = Peer {
             ip: connection.ip,

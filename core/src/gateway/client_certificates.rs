@@ -130,7 +130,8 @@ impl Inner {
         let shown = |login| Credential::ClientCertificate { login, certificate: certificate.clone() };
         // No login's name; on record it says which certificate it was. Counted, as examining one is work that anybody can ask
         // for who makes himself a certificate.
-        let unknown = self.claim(&shown(format!("(client certificate) {}", hex::encode(certificate.fingerprint()))), peer);
+        let unknown =
+            self.claim(&shown(format!("(client certificate) {}", hex::encode(certificate.fingerprint()))), peer);
         self.throttle.check(&unknown.counted, unknown.ip)?;
         let Some(found) = self.login_of(certificate, peer).await else {
             self.throttle.failed(&unknown.counted, unknown.ip);
