@@ -37,6 +37,7 @@ mod ftps_verbs;
 mod half_files;
 mod hardware_keys;
 mod host_keys;
+mod large_folders;
 mod memory;
 mod model;
 mod mounts;

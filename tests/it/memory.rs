@@ -1,4 +1,4 @@
-//! A file far larger than the memory that the daemon may take. `CAUSEWAY_MEMORY_MIB` sets its size (4096).
+//! A file far larger than the memory that the daemon may take. `CAUSEWAY_MEMORY_MIB` sets its size (5120).
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -27,7 +27,7 @@ async fn large_files_leave_it_small() {
     if !has_tool("sftp") {
         return;
     }
-    let size = count("CAUSEWAY_MEMORY_MIB", 4096) as u64 * (1 << 20);
+    let size = count("CAUSEWAY_MEMORY_MIB", 5120) as u64 * (1 << 20);
     let gateway = Plan::new(Ledger::Sqlite).start().await;
     let rest = gateway.rest("orders");
 
