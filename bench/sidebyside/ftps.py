@@ -1,7 +1,6 @@
 """FTP over TLS: the servers, the clients and the steps. TLS 1.3 with AES-128-GCM for all of them."""
 
 import ftplib
-import json
 import os
 import shutil
 import ssl
@@ -12,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import peers
-from .peers import Server, files, free_port, need
+from .peers import Server, files, free_port, gateway, need
 from .steps import LARGE, SMALL, Step
 
 USER, PASSWORD = "bench", "correct horse"
@@ -73,26 +72,8 @@ def causeway(folder, options, name="causeway", binary=None):
     hashed = subprocess.run(
         [binary, "hash-password"], input=f"{PASSWORD}\n", check=True, capture_output=True, text=True
     ).stdout.strip()
-    (folder / "causeway.toml").write_text(
-        f'data_dir = "{folder}/data"\n[ftps]\nlisten = ["127.0.0.1:0"]\nlisten_implicit = []\npassive_ports = "30000-39999"\n'
-        # All clients of the benchmark come from one address.
-        '[limits]\npenalty_exempt = ["127.0.0.0/8"]\n'
-        f'[[storage]]\nname = "local"\nkind = "local"\nroot = "{folder}/content"\n'
-        '[uploads]\nblob_grace = "0s"\n'
-        '[[tenant]]\nid = "bench"\n[[tenant.mount]]\nat = "/"\nstorage = "local"\npath = "bench"\n'
-        '[[tenant.identity]]\nid = "bench"\nscopes = ["files:read", "files:write"]\n'
-        'view = [{ at = "/", path = "/", permissions = ["*"] }]\n'
-        f'[[tenant.login]]\nusername = "{USER}"\nidentity = "bench"\nprotocols = ["ftps"]\npassword_hash = "{hashed}"\n'
-    )
-    listening = folder / "data" / "listening.json"
-
-    def port():
-        try:
-            return int(json.loads(listening.read_text())["ftps"][0].rsplit(":", 1)[1])
-        except (OSError, ValueError, KeyError):
-            return None
-
-    return Server(name, [binary, "serve", "--config", folder / "causeway.toml"], USER, "", port, folder / "log")
+    listener = 'listen_implicit = []\npassive_ports = "30000-39999"\n'
+    return gateway(folder, name, binary, "ftps", listener, f'password_hash = "{hashed}"')
 
 
 def causeway_before(folder, options):

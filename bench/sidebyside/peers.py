@@ -94,8 +94,14 @@ def sshd(folder, public_key, _options):
 
 
 def causeway(folder, public_key, options, name="causeway", binary=None):
+    credential = f'authorized_keys = ["{public_key.strip()}"]'
+    return gateway(folder, name, binary or options.binary, "sftp", "", credential)
+
+
+def gateway(folder, name, binary, protocol, listener, credential):
+    """causeway with this protocol alone: more lines of its listener's table, and how its one login proves itself."""
     (folder / "causeway.toml").write_text(
-        f'data_dir = "{folder}/data"\n[sftp]\nlisten = ["127.0.0.1:0"]\n'
+        f'data_dir = "{folder}/data"\n[{protocol}]\nlisten = ["127.0.0.1:0"]\n{listener}'
         # All clients of the benchmark come from one address, 64 of them at once.
         '[limits]\npenalty_exempt = ["127.0.0.0/8"]\n'
         f'[[storage]]\nname = "local"\nkind = "local"\nroot = "{folder}/content"\n'
@@ -103,19 +109,17 @@ def causeway(folder, public_key, options, name="causeway", binary=None):
         '[[tenant]]\nid = "bench"\n[[tenant.mount]]\nat = "/"\nstorage = "local"\npath = "bench"\n'
         '[[tenant.identity]]\nid = "bench"\nscopes = ["files:read", "files:write"]\n'
         'view = [{ at = "/", path = "/", permissions = ["*"] }]\n'
-        '[[tenant.login]]\nusername = "bench"\nidentity = "bench"\nprotocols = ["sftp"]\n'
-        f'authorized_keys = ["{public_key.strip()}"]\n'
+        f'[[tenant.login]]\nusername = "bench"\nidentity = "bench"\nprotocols = ["{protocol}"]\n{credential}\n'
     )
     listening = folder / "data" / "listening.json"
 
     def port():
         try:
-            return int(json.loads(listening.read_text())["sftp"][0].rsplit(":", 1)[1])
+            return int(json.loads(listening.read_text())[protocol][0].rsplit(":", 1)[1])
         except (OSError, ValueError, KeyError):
             return None
 
-    command = [binary or options.binary, "serve", "--config", folder / "causeway.toml"]
-    return Server(name, command, "bench", "", port, folder / "log")
+    return Server(name, [binary, "serve", "--config", folder / "causeway.toml"], "bench", "", port, folder / "log")
 
 
 def causeway_before(folder, public_key, options):
