@@ -8,16 +8,9 @@ import io
 import ssl
 import sys
 
+from ftplib_reusing import Reusing
+
 port, alone, both, password, ca, chain, key = sys.argv[1:8]
-
-
-class Reusing(ftplib.FTP_TLS):
-    def ntransfercmd(self, cmd, rest=None):
-        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
-        if self._prot_p:
-            conn = self.context.wrap_socket(conn, server_hostname=self.host, session=self.sock.session)
-            assert conn.session_reused, cmd
-        return conn, size
 
 
 def connect(version, certified):

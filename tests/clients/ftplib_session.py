@@ -9,16 +9,9 @@ import io
 import ssl
 import sys
 
+from ftplib_reusing import Reusing
+
 port, implicit_port, login, password, ca = sys.argv[1:6]
-
-
-class Reusing(ftplib.FTP_TLS):
-    def ntransfercmd(self, cmd, rest=None):
-        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
-        if self._prot_p:
-            conn = self.context.wrap_socket(conn, server_hostname=self.host, session=self.sock.session)
-            assert conn.session_reused, cmd
-        return conn, size
 
 
 class Implicit(Reusing):
