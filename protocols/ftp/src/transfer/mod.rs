@@ -8,7 +8,7 @@ pub(crate) mod upload;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use causeway_core::identity::{AuthMethod, Factor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -97,7 +97,7 @@ impl Ticket {
             stall: self.stall,
             abort,
             moved: self.moved,
-            buffer: BytesMut::new(),
+            piece: None,
             packed: Bytes::new(),
             ended: false,
             failure: None,
