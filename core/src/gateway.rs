@@ -104,6 +104,12 @@ impl Gateway {
         self.inner.show_certificate(progress, login, certificate, peer).await
     }
 
+    /// Whether what a session owes to a client certificate still holds: it came by it, or the peer had to show one. It holds on
+    /// where nobody can say it (a list that cannot be read), which then lets nobody else in.
+    pub async fn still_knows(&self, session: &Session, certificate: &ClientCertificate, peer: &Peer) -> bool {
+        self.inner.still_knows(session, certificate, peer).await
+    }
+
     /// Lets a caller in by its client certificate alone, which says itself whose it is: the one login that takes it and may
     /// come by the peer's protocol. `Unauthenticated` where there is none, or several, or the login must prove more.
     pub async fn login_by_certificate(&self, certificate: &ClientCertificate, peer: &Peer) -> Result<Arc<Session>> {

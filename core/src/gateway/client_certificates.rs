@@ -13,7 +13,8 @@ use super::inner::Inner;
 use super::login::{Admission, refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{
-    ClientCertificate, Credential, LoginMatch, Peer, Progress, Session, Standing, Tenant, stands_for,
+    AuthMethod, ClientCertificate, Credential, Factor, LoginMatch, Peer, Progress, Session, Standing, Tenant,
+    stands_for,
 };
 
 /// How many certificates are examined at once: whoever makes himself a chain of them makes the gateway search for a path.
@@ -104,6 +105,23 @@ impl Inner {
             }
             Some(Standing::Refused(_)) | None => false,
         }
+    }
+
+    /// See [`super::Gateway::still_knows`].
+    pub(super) async fn still_knows(&self, session: &Session, certificate: &ClientCertificate, peer: &Peer) -> bool {
+        let standings = self.standings(certificate, None).await;
+        let tenant = &session.tenant;
+        if matches!(standings.said.get(&tenant.id), Some(Err(_))) {
+            return true;
+        }
+        if peer.required_certificate.is_some() && !self.knows_required(tenant, &standings) {
+            return false;
+        }
+        if !matches!(session.auth_method, AuthMethod::Login(by) if by.has(Factor::Certificate)) {
+            return true;
+        }
+        let found = self.directory.find_login(&format!("{}@{}", session.login, tenant.id));
+        Self::knows_client(found.as_ref(), &standings, peer)
     }
 
     /// See [`super::Gateway::show_certificate`].
