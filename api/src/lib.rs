@@ -8,8 +8,10 @@
 
 mod auth;
 mod body;
+mod client;
 mod conditions;
 mod config;
+mod cors;
 mod digest;
 mod disposition;
 mod json;
@@ -17,6 +19,7 @@ mod linger;
 mod ops;
 mod problem;
 mod query;
+mod quotas;
 mod ranges;
 mod respond;
 mod router;
