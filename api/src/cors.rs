@@ -14,7 +14,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 const KEPT: Duration = Duration::from_mins(10);
 
 /// What of a response a page may read besides the Fetch standard's safe list.
-const EXPOSED: [HeaderName; 12] = [
+const EXPOSED: [HeaderName; 21] = [
     header::LOCATION,
     header::ETAG,
     header::RETRY_AFTER,
@@ -27,6 +27,16 @@ const EXPOSED: [HeaderName; 12] = [
     HeaderName::from_static("ratelimit-policy"),
     HeaderName::from_static("x-file-id"),
     HeaderName::from_static("x-request-id"),
+    // tus 1.0.0, whose clients are often pages.
+    HeaderName::from_static("tus-resumable"),
+    HeaderName::from_static("tus-version"),
+    HeaderName::from_static("tus-max-size"),
+    HeaderName::from_static("tus-extension"),
+    HeaderName::from_static("tus-checksum-algorithm"),
+    HeaderName::from_static("upload-offset"),
+    HeaderName::from_static("upload-length"),
+    HeaderName::from_static("upload-metadata"),
+    HeaderName::from_static("upload-expires"),
 ];
 
 /// For these origins; none where there are none.

@@ -35,6 +35,15 @@ pub fn declared(headers: &HeaderMap) -> Result<Option<[u8; 32]>> {
     Ok(found)
 }
 
+/// The SHA-256 that a request declares for its body alone, where that is a part of something.
+pub fn of_content(headers: &HeaderMap) -> Result<Option<[u8; 32]>> {
+    let mut content = HeaderMap::new();
+    for value in headers.get_all(CONTENT_DIGEST) {
+        content.append(CONTENT_DIGEST, value.clone());
+    }
+    declared(&content)
+}
+
 /// A SHA-256 in hex, of either case.
 pub fn from_hex(text: &str) -> Option<[u8; 32]> {
     let mut digest = [0; 32];

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use causeway_core::Entry;
 use causeway_core::events::timestamp;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -124,23 +125,40 @@ pub async fn text_members<const N: usize>(
     limit: usize,
     known: [&'static str; N],
 ) -> Result<[String; N], Problem> {
+    members_of(&whole(headers, body, limit).await?, known)
+}
+
+/// Reads a JSON object, whatever its members are. Fails as [`text_members`] does.
+pub async fn object(
+    headers: &HeaderMap,
+    body: &mut BodyReader,
+    limit: usize,
+) -> Result<serde_json::Map<String, serde_json::Value>, Problem> {
+    object_of(&whole(headers, body, limit).await?)
+}
+
+async fn whole(headers: &HeaderMap, body: &mut BodyReader, limit: usize) -> Result<Bytes, Problem> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") || headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Problem::http(HttpFault::MediaType).saying("send `Content-Type: application/json`, not encoded"));
     }
-    let Some(bytes) = body.whole(limit).await? else { return Err(Problem::http(HttpFault::BodyTooLarge)) };
-    members_of(&bytes, known)
+    body.whole(limit).await?.ok_or_else(|| Problem::http(HttpFault::BodyTooLarge))
 }
 
-fn members_of<const N: usize>(bytes: &[u8], known: [&'static str; N]) -> Result<[String; N], Problem> {
+fn object_of(bytes: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, Problem> {
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| {
         // Line and column only: the parser's sentence may quote the body.
         Problem::field("body", format!("the body is no valid JSON (line {}, column {})", error.line(), error.column()))
     })?;
-    let serde_json::Value::Object(mut object) = value else {
-        return Err(Problem::field("body", "the body is no JSON object"));
-    };
+    match value {
+        serde_json::Value::Object(object) => Ok(object),
+        _ => Err(Problem::field("body", "the body is no JSON object")),
+    }
+}
+
+fn members_of<const N: usize>(bytes: &[u8], known: [&'static str; N]) -> Result<[String; N], Problem> {
+    let mut object = object_of(bytes)?;
     let mut wrong: Vec<(String, &'static str)> = Vec::new();
     let values = known.map(|name| match object.remove(name) {
         Some(serde_json::Value::String(text)) => text,
@@ -154,11 +172,16 @@ fn members_of<const N: usize>(bytes: &[u8], known: [&'static str; N]) -> Result<
         }
     });
     wrong.extend(object.keys().take(8).map(|name| (name.clone(), "this member is not known here")));
+    wrong_members(wrong).map_or(Ok(values), Err)
+}
+
+/// The problem of members that are wrong, where any are.
+pub fn wrong_members(wrong: Vec<(String, &'static str)>) -> Option<Problem> {
     let mut wrong = wrong.into_iter();
-    let Some((name, detail)) = wrong.next() else { return Ok(values) };
-    Err(wrong
-        .fold(Problem::field(&name, detail), |problem, (name, detail)| problem.saying(detail).at(&name))
-        .saying("the body's members are wrong; `errors` names them"))
+    let (name, detail) = wrong.next()?;
+    let first = Problem::field(&name, detail);
+    let all = wrong.fold(first, |problem, (name, detail)| problem.saying(detail).at(&name));
+    Some(all.saying("the body's members are wrong; `errors` names them"))
 }
 
 #[cfg(test)]

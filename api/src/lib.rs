@@ -25,6 +25,7 @@ mod respond;
 mod router;
 mod routes;
 mod serve;
+mod tus;
 
 pub use config::ApiConfig;
 pub use ops::OpsFront;

@@ -33,6 +33,7 @@ const fn row(kind: ErrorKind) -> (StatusCode, &'static str, bool) {
         ErrorKind::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "Precondition failed", false),
         ErrorKind::DigestMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "Digest mismatch", false),
         ErrorKind::Incomplete => (StatusCode::BAD_REQUEST, "Incomplete", true),
+        ErrorKind::Expired => (StatusCode::GONE, "Expired", false),
         ErrorKind::Throttled => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", true),
         ErrorKind::Unsupported => (StatusCode::NOT_IMPLEMENTED, "Not supported", false),
         ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Unavailable", true),
@@ -65,10 +66,16 @@ pub enum HttpFault {
     MediaType,
     /// The header fields are too large together.
     HeadersTooLarge,
+    /// An upload is to be completed that has not all of its chunks.
+    ChunksMissing,
+    /// A request to `/tus` of another version than 1.0.0.
+    TusVersion,
+    /// The checksum extension of tus 1.0.0 has a status of its own.
+    TusChecksum,
 }
 
 impl HttpFault {
-    const fn row(self) -> (StatusCode, &'static str, &'static str, &'static str) {
+    fn row(self) -> (StatusCode, &'static str, &'static str, &'static str) {
         match self {
             Self::NoRoute => {
                 (StatusCode::NOT_FOUND, "Not found", "no_such_route", "there is no such route; see the REST reference")
@@ -103,6 +110,24 @@ impl HttpFault {
                 "headers_too_large",
                 "the header fields are too large together; send fewer",
             ),
+            Self::ChunksMissing => (
+                StatusCode::CONFLICT,
+                "Chunks missing",
+                "chunks_missing",
+                "the upload is not complete; send what `missing` lists, and complete it again",
+            ),
+            Self::TusVersion => (
+                StatusCode::PRECONDITION_FAILED,
+                "Unsupported tus version",
+                "unsupported_tus_version",
+                "send `Tus-Resumable: 1.0.0`; no other version is known here",
+            ),
+            Self::TusChecksum => (
+                StatusCode::from_u16(460).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY),
+                "Checksum mismatch",
+                "digest_mismatch",
+                "the body does not have the announced checksum; nothing of it was kept, send it again",
+            ),
         }
     }
 }
@@ -127,7 +152,15 @@ pub struct Problem {
     retryable: bool,
     retry_after: Option<Duration>,
     challenge: Option<&'static str>,
+    lists: Box<Lists>,
+}
+
+/// What a problem document lists, where it lists anything. Apart, so that a result with a problem in it stays small.
+#[derive(Clone, Debug, Default)]
+struct Lists {
     errors: Vec<FieldError>,
+    /// The first and the last of each run of chunks that are missing.
+    missing: Vec<(u64, u64)>,
 }
 
 #[derive(Serialize)]
@@ -141,6 +174,8 @@ struct Document<'a> {
     retryable: bool,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    missing: &'a [(u64, u64)],
 }
 
 impl Problem {
@@ -155,7 +190,7 @@ impl Problem {
             retryable: false,
             retry_after: None,
             challenge: None,
-            errors: Vec::new(),
+            lists: Box::default(),
         }
     }
 
@@ -177,8 +212,19 @@ impl Problem {
 
     /// The same, naming the field that it is about.
     pub fn at(mut self, field: &str) -> Self {
-        self.errors.push(FieldError { field: field.to_owned(), detail: self.detail.to_string() });
+        self.lists.errors.push(FieldError { field: field.to_owned(), detail: self.detail.to_string() });
         self
+    }
+
+    /// The same, with the chunks that are missing: the first and the last of each run.
+    pub fn missing(mut self, missing: Vec<(u64, u64)>) -> Self {
+        self.lists.missing = missing;
+        self
+    }
+
+    /// Whether it is a failure of this kind.
+    pub fn is(&self, kind: ErrorKind) -> bool {
+        self.code == kind.code()
     }
 
     /// The status.
@@ -197,7 +243,8 @@ impl Problem {
             code: self.code,
             request_id,
             retryable: self.retryable,
-            errors: &self.errors,
+            errors: &self.lists.errors,
+            missing: &self.lists.missing,
         };
         // Text and numbers always serialise.
         serde_json::to_vec(&document).unwrap_or_default()
@@ -226,7 +273,7 @@ impl From<Error> for Problem {
             retryable,
             retry_after: error.retry_after(),
             challenge: (error.kind() == ErrorKind::Unauthenticated).then_some(CHALLENGE_INVALID),
-            errors: Vec::new(),
+            lists: Box::default(),
         }
     }
 }
@@ -278,6 +325,7 @@ mod tests {
             (ErrorKind::NoSuchFolder, 404),
             (ErrorKind::AlreadyExists, 409),
             (ErrorKind::FileTooLarge, 413),
+            (ErrorKind::Expired, 410),
             (ErrorKind::PreconditionFailed, 412),
             (ErrorKind::DigestMismatch, 422),
             (ErrorKind::Throttled, 429),

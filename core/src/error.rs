@@ -42,6 +42,8 @@ pub enum ErrorKind {
     DigestMismatch,
     /// The upload ended before its content was complete.
     Incomplete,
+    /// What the caller comes back to was given up meanwhile, as nobody came in time.
+    Expired,
     /// Too many attempts or requests; see [`Error::retry_after`].
     Throttled,
     /// The operation does not exist here (links, for example).
@@ -54,7 +56,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for the tables of the front ends and their golden test.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidName,
         Self::InvalidArgument,
         Self::NotFound,
@@ -72,6 +74,7 @@ impl ErrorKind {
         Self::PreconditionFailed,
         Self::DigestMismatch,
         Self::Incomplete,
+        Self::Expired,
         Self::Throttled,
         Self::Unsupported,
         Self::Unavailable,
@@ -98,6 +101,7 @@ impl ErrorKind {
             Self::PreconditionFailed => "precondition_failed",
             Self::DigestMismatch => "digest_mismatch",
             Self::Incomplete => "incomplete",
+            Self::Expired => "expired",
             Self::Throttled => "throttled",
             Self::Unsupported => "unsupported",
             Self::Unavailable => "unavailable",

@@ -23,8 +23,8 @@ use crate::events::{Facts, Operation};
 use crate::identity::{ClientCertificate, Credential, Offence, Peer, Progress, PublicKey, Session};
 use crate::namespace::{Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
-use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent};
-use crate::transfer::{Download, Receipt, Source, Space, Upload, UploadOptions};
+use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent, UploadPlan};
+use crate::transfer::{Completion, Download, Incomplete, Part, PartAt, Receipt, Source, Space, Upload, UploadOptions};
 
 pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
 pub(crate) use enduring::enduring;
@@ -201,6 +201,52 @@ impl Gateway {
         options: UploadOptions,
     ) -> Result<Upload> {
         self.inner.begin_upload(session, path, options).await
+    }
+
+    /// Begins an upload that comes in parts: needs `upload`, or `overwrite` where a file is there and the plan says that it may
+    /// be replaced; otherwise that is `AlreadyExists`. It takes the place of the identity's incomplete upload of that name.
+    /// `make_folders`: whether missing folders on the way are made.
+    pub async fn plan_upload(
+        &self,
+        session: &Arc<Session>,
+        path: &VirtualPath,
+        plan: UploadPlan,
+        make_folders: bool,
+    ) -> Result<Incomplete> {
+        self.inner.plan_upload(session, path, plan, make_folders).await
+    }
+
+    /// The identity's incomplete uploads that lie in its view, whatever protocol began them, the newest first.
+    pub async fn incomplete_uploads(&self, session: &Session) -> Result<Vec<Incomplete>> {
+        self.inner.incomplete_uploads(session).await
+    }
+
+    /// One of them; for a day also one that was completed. `NotFound`, `Expired`.
+    pub async fn incomplete_upload(&self, session: &Session, id: Uuid) -> Result<Incomplete> {
+        self.inner.incomplete_upload(session, id).await
+    }
+
+    /// Begins to receive a part of an upload that no session holds, whatever protocol began it; several parts may come at a time.
+    /// `NotFound`, `Expired`; `Conflict` where a session holds it, or the part would leave a gap where none may be.
+    pub async fn begin_part(&self, session: &Arc<Session>, id: Uuid, at: PartAt) -> Result<Part> {
+        self.inner.begin_part(session, id, at).await
+    }
+
+    /// Completes an upload that no session holds, whatever protocol began it: as [`Upload::commit`], and in the same words
+    /// in the trail. `sha256`: the digest that the content must have; with another one, as with the announced one, it is
+    /// `DigestMismatch`, and the upload stays. One that was completed before is answered with its file again.
+    pub async fn complete_upload(
+        &self,
+        session: &Arc<Session>,
+        id: Uuid,
+        sha256: Option<[u8; 32]>,
+    ) -> Result<Completion> {
+        self.inner.complete_upload(session, id, sha256).await
+    }
+
+    /// Gives an upload up that no session holds, and removes what came of it. `NotFound`, `Expired`, `Conflict`.
+    pub async fn abandon_upload(&self, session: &Arc<Session>, id: Uuid) -> Result<()> {
+        self.inner.abandon_upload(session, id).await
     }
 
     /// Begins a download: needs `download`. Its audit entry is committed when this returns.

@@ -246,6 +246,49 @@ pub struct UploadRow {
     pub updated_at: Micros,
     /// When a detached one is given up.
     pub expires_at: Micros,
+    /// What the client announced, where it did (uploads in chunks); it binds whoever finishes the upload.
+    pub plan: Option<UploadPlan>,
+}
+
+/// What a client announces of a content that it sends in chunks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadPlan {
+    /// Bytes of the whole content: neither more nor less is published.
+    pub size: u64,
+    /// Bytes of a chunk but for the last one; at least 1.
+    pub chunk_size: u64,
+    /// SHA-256 of the whole content, lower-case hex: no other is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Whether a file of that name may be replaced.
+    #[serde(default)]
+    pub overwrite: bool,
+    /// The media type that the client announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// What the client wants to read again as it sent it (`Upload-Metadata` of tus).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<String>,
+}
+
+impl UploadPlan {
+    /// The announced SHA-256.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(self.sha256.as_deref()?, &mut digest).ok()?;
+        Some(digest)
+    }
+
+    /// How many chunks there are.
+    pub const fn chunks(&self) -> u64 {
+        self.size.div_ceil(if self.chunk_size == 0 { 1 } else { self.chunk_size })
+    }
+
+    /// Where a chunk, counted from 0, begins and ends; none beyond the last one.
+    pub fn chunk(&self, number: u64) -> Option<(u64, u64)> {
+        let start = number.checked_mul(self.chunk_size).filter(|start| *start < self.size)?;
+        Some((start, start.saturating_add(self.chunk_size).min(self.size)))
+    }
 }
 
 /// State of a blob's row.

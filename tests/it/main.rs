@@ -55,4 +55,8 @@ mod ssh_audit;
 mod syscalls;
 mod tidy;
 mod transport;
+mod tus;
+mod uploads;
+mod uploads_large;
+mod uploads_resumed;
 mod visibility;

@@ -8,6 +8,7 @@ pub mod files;
 pub mod folders;
 pub mod list;
 pub mod upload;
+pub mod uploads;
 pub mod validate;
 
 use axum::extract::Path;
@@ -27,7 +28,7 @@ fn file_id(path: Result<Path<Uuid>, PathRejection>) -> Result<Uuid, Problem> {
 }
 
 /// A header out of text that may hold anything; none where it cannot be one.
-fn header_value(text: &str) -> Option<HeaderValue> {
+pub fn header_value(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(text).ok()
 }
 

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::events::Webhook;
 use crate::gateway::{Inner, held};
 use crate::jobs::dispatcher::Dispatcher;
-use crate::transfer::{DownloadCore, UploadCore, broken, detach};
+use crate::transfer::{DownloadCore, PartCore, UploadCore, broken, detach};
 
 /// What was dropped without being finished.
 pub(crate) enum Reap {
@@ -29,6 +29,8 @@ pub(crate) enum Reap {
     Upload(Arc<UploadCore>),
     /// A download: to be told as incomplete.
     Download(Arc<DownloadCore>),
+    /// A part of an upload, whose beginning counts too.
+    Part(Box<PartCore>),
 }
 
 async fn reap(inner: Arc<Inner>, mut dropped: mpsc::UnboundedReceiver<Reap>) {
@@ -43,6 +45,11 @@ async fn reap(inner: Arc<Inner>, mut dropped: mpsc::UnboundedReceiver<Reap>) {
             Some(Reap::Download(core)) => {
                 if let Err(error) = core.end(Some(&broken())).await {
                     tracing::warn!(%error, "the end of a download could not be put on record");
+                }
+            }
+            Some(Reap::Part(core)) => {
+                if let Err(error) = core.land().await {
+                    tracing::debug!(%error, "what came of a part could not be kept");
                 }
             }
             None => return,
@@ -108,7 +115,11 @@ impl Inner {
         let inner = self.clone();
         self.jobs.spawn(async move {
             let pause = (inner.settings.blob_grace / 4).clamp(Duration::from_secs(1), Duration::from_mins(1));
-            every(pause, inner.jobs_end.clone(), || inner.sweep()).await;
+            every(pause, inner.jobs_end.clone(), || async {
+                inner.sweep().await;
+                inner.close_lanes().await;
+            })
+            .await;
         });
         let inner = self.clone();
         self.jobs.spawn(async move {

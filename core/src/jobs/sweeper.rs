@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
 use crate::ports::Durability;
-use crate::records::{BlobRow, Micros, now};
+use crate::records::{BlobRow, Micros, UploadState, now};
 use crate::transfer::give_up_row;
 
 const BATCH: u32 = 200;
@@ -42,7 +42,15 @@ impl Inner {
                 let node = self.settings.node.clone();
                 self.write(Durability::Disk, move |tx| {
                     let (row, node) = (row.clone(), node.clone());
-                    Box::pin(async move { give_up_row(tx, row, &node, &expired()).await })
+                    Box::pin(async move {
+                        // A request may have put its end off since.
+                        match tx.upload(row.id).await?.filter(|row| row.expires_at < now) {
+                            Some(row) if row.state == UploadState::Detached => {
+                                give_up_row(tx, row, &node, &expired()).await
+                            }
+                            _ => Ok(false),
+                        }
+                    })
                 })
                 .await?;
             }

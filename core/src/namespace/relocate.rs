@@ -115,6 +115,7 @@ impl Inner {
             created_at: now(),
             updated_at: now(),
             expires_at: self.expiry(),
+            plan: None,
         };
         Ok((row, blob))
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::detach::{give_up_row, replaced};
+use super::detach::{BETWEEN_REQUESTS, give_up_row, replaced};
 use super::upload::{Upload, UploadCore, too_large};
 use super::work::{Work, quota_exceeded, quota_room};
 use super::{Disposition, Pacer, UploadOptions};
@@ -19,13 +19,13 @@ use crate::namespace::{Entry, Target, Viewer, ensure_folder, find, refuse_reserv
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
-use crate::records::{BlobId, Node, UploadRow, UploadState, now};
+use crate::records::{BlobId, Node, UploadPlan, UploadRow, UploadState, now};
 
 /// Quota that is reserved before the first byte, where it fits: small files then need no step of their own.
 const FIRST_SLAB: u64 = 256 * 1024;
 
 #[derive(Clone)]
-struct Beginning {
+pub(super) struct Beginning {
     session: Arc<Session>,
     node: Arc<str>,
     place: Place,
@@ -34,17 +34,19 @@ struct Beginning {
     incarnation: Uuid,
     blob: BlobId,
     expiry: i64,
+    /// What is announced of an upload in chunks: it is held by nobody between its requests.
+    plan: Option<UploadPlan>,
 }
 
-struct Begun {
-    row: UploadRow,
+pub(super) struct Begun {
+    pub(super) row: UploadRow,
     visible: Option<Node>,
     plain: bool,
     credit: u64,
 }
 
 /// What of the quota a version that is changed in place already takes of the same identity's.
-fn credit(row: &UploadRow, visible: Option<&Node>) -> u64 {
+pub(super) fn credit(row: &UploadRow, visible: Option<&Node>) -> u64 {
     visible
         .filter(|node| row.compare_base && node.created_by.identity == row.identity)
         .and_then(|node| node.content.as_ref())
@@ -149,9 +151,9 @@ impl Beginning {
             session: self.session.id,
             parent,
             name,
-            state: UploadState::Open,
+            state: if self.plan.is_some() { UploadState::Detached } else { UploadState::Open },
             generation: 1,
-            incarnation: self.incarnation,
+            incarnation: if self.plan.is_some() { BETWEEN_REQUESTS } else { self.incarnation },
             exclusive: self.options.disposition == Disposition::Create { reserve: true },
             base_version: content.map(|c| c.version),
             compare_base: content.is_some(),
@@ -167,10 +169,13 @@ impl Beginning {
             created_at: now,
             updated_at: now,
             expires_at: now.saturating_add(self.expiry),
+            plan: self.plan.clone(),
         };
         let credit = credit(&row, visible.as_ref());
         row.reserved = self.first_reservation(&mut *tx, row.size.saturating_sub(credit)).await?;
-        tx.insert_blob(&self.blob, row.id).await?;
+        if self.plan.is_none() {
+            tx.insert_blob(&self.blob, row.id).await?;
+        }
         for blob in super::segments::Segments::new(row.segments.clone()).blobs() {
             tx.reference_blob(blob.key, row.id).await?;
         }
@@ -257,43 +262,15 @@ impl Inner {
         path: &VirtualPath,
         options: UploadOptions,
     ) -> Result<Upload> {
-        self.require_open()?;
-        let place = locate_place(session, path)?;
-        place.split()?;
-        if place.mount_point {
-            return Err(Error::new(ErrorKind::IsFolder, "a fixed folder of your view has that name"));
-        }
-        // Whoever may write nothing here at all learns no more than that.
-        policy::require_either(place.permissions, Permission::Upload, Permission::Overwrite)?;
-        self.ledger.has_room()?;
-        if options.declared_size.is_some_and(|size| size > self.settings.max_file_size) {
-            return Err(too_large(self.settings.max_file_size));
-        }
-        let mount =
-            session.tenant.mount_of(&place.path).ok_or_else(|| Error::internal("a tenant without a mount at /"))?;
-        let store = self.storage(&mount.storage)?.clone();
-        let blob =
-            BlobId { key: Uuid::new_v4(), storage: mount.storage.as_str().into(), prefix: mount.path.as_str().into() };
-        let beginning = Beginning {
-            session: session.clone(),
-            node: self.settings.node.as_str().into(),
-            place: place.clone(),
-            options: options.clone(),
-            id: Uuid::now_v7(),
-            incarnation: self.incarnation,
-            blob: blob.clone(),
-            expiry: i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX),
-        };
-        let Begun { row, visible, plain, credit } = self
-            .write(Durability::Process, move |tx| {
-                let beginning = beginning.clone();
-                Box::pin(async move { beginning.run(tx).await })
-            })
-            .await?;
+        let beginning = self.beginning(session, path, options, None)?;
+        let (place, options, blob) = (beginning.place.clone(), beginning.options.clone(), beginning.blob.clone());
+        let store = self.storage(&blob.storage)?.clone();
+        let Begun { row, visible, plain, credit } = self.run_beginning(beginning).await?;
         let visible = visible.map(|node| Entry::of_node(&node, path.clone(), false));
         let (id, resumed) = (row.id, row.generation > 1);
+        let announced = row.plan.as_ref().and_then(UploadPlan::digest);
         let mut work = Work::new(row, blob, store, plain);
-        work.expected = options.expected_sha256;
+        work.expected = options.expected_sha256.or(announced);
         work.credit = credit;
         Ok(Upload::new(Arc::new(UploadCore {
             inner: self.clone(),
@@ -309,6 +286,52 @@ impl Inner {
             work: Arc::new(Mutex::new(work)),
             pacer: self.pacer(session),
         })))
+    }
+
+    /// The transaction that begins an upload.
+    pub(super) async fn run_beginning(&self, beginning: Beginning) -> Result<Begun> {
+        self.write(Durability::Process, move |tx| {
+            let beginning = beginning.clone();
+            Box::pin(async move { beginning.run(tx).await })
+        })
+        .await
+    }
+
+    /// What can be refused without the ledger is refused here.
+    pub(super) fn beginning(
+        &self,
+        session: &Arc<Session>,
+        path: &VirtualPath,
+        options: UploadOptions,
+        plan: Option<UploadPlan>,
+    ) -> Result<Beginning> {
+        self.require_open()?;
+        let place = locate_place(session, path)?;
+        place.split()?;
+        if place.mount_point {
+            return Err(Error::new(ErrorKind::IsFolder, "a fixed folder of your view has that name"));
+        }
+        // Whoever may write nothing here at all learns no more than that.
+        policy::require_either(place.permissions, Permission::Upload, Permission::Overwrite)?;
+        self.ledger.has_room()?;
+        if options.declared_size.is_some_and(|size| size > self.settings.max_file_size) {
+            return Err(too_large(self.settings.max_file_size));
+        }
+        let mount =
+            session.tenant.mount_of(&place.path).ok_or_else(|| Error::internal("a tenant without a mount at /"))?;
+        let blob =
+            BlobId { key: Uuid::new_v4(), storage: mount.storage.as_str().into(), prefix: mount.path.as_str().into() };
+        Ok(Beginning {
+            session: session.clone(),
+            node: self.settings.node.as_str().into(),
+            place,
+            options,
+            id: Uuid::now_v7(),
+            incarnation: self.incarnation,
+            blob,
+            expiry: i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX),
+            plan,
+        })
     }
 
     /// Brings the row of an upload that a session of this process holds up to what was received by now.

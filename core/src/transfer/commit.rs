@@ -23,8 +23,9 @@ use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
 use crate::records::{Attributes, BlobId, Content, Node, UploadRow, UploadState, now};
 
-/// More runs than this, left by random writes, are copied into one blob before the commit.
-const MAX_RUNS: usize = 256;
+/// More runs than this, left by random writes or small chunks, are copied into one blob before the commit. Chunks of the usual
+/// size are fewer.
+const MAX_RUNS: usize = 1_024;
 /// How often a commit whose outcome is not known is looked up, and how long is waited between.
 const LOOKUPS: u32 = 20;
 const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
@@ -93,8 +94,13 @@ async fn prepare(core: &UploadCore, work: &mut Work) -> Result<bool> {
         work.flush().await?;
         work.land().await?;
     }
-    if core.options.declared_size.is_some_and(|size| size != work.size) {
-        return Err(Error::new(ErrorKind::Incomplete, "fewer bytes came than were announced; nothing was published"));
+    // What was announced of an upload in chunks binds whoever finishes it.
+    let announced = core.options.declared_size.or(work.row.plan.as_ref().map(|plan| plan.size));
+    if announced.is_some_and(|size| size != work.size) {
+        return Err(Error::new(
+            ErrorKind::Incomplete,
+            "the content has not the size that was announced; nothing was published",
+        ));
     }
     let size = work.size;
     core.reserve(work, size).await?;
@@ -267,7 +273,7 @@ impl Publication {
             version: self.row.id,
             size: self.row.size,
             sha256: self.sha256,
-            content_type: self.options.content_type.clone().unwrap_or_else(|| content_type_of(&name).to_owned()),
+            content_type: self.content_type(&name),
             segments: segments.runs().to_vec(),
         };
         // References of blobs that the map no longer names: overwritten runs, blobs of earlier holders.
@@ -335,6 +341,11 @@ impl Publication {
             ));
         }
         require_unreserved(&mut *tx, parent, name, Some(self.row.id)).await
+    }
+
+    fn content_type(&self, name: &str) -> String {
+        let planned = || self.row.plan.as_ref().and_then(|plan| plan.content_type.clone());
+        self.options.content_type.clone().or_else(planned).unwrap_or_else(|| content_type_of(name).to_owned())
     }
 
     async fn switch(&self, tx: &mut dyn Tx, existing: Option<Node>, content: Content) -> Result<Node> {

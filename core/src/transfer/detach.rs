@@ -14,6 +14,9 @@ use crate::path::VirtualPath;
 use crate::ports::{Durability, Tx};
 use crate::records::{Micros, UploadRow, UploadState, now};
 
+/// The holder of an upload that comes by one request after the other: nobody, and yet nothing was told of it, as it goes on.
+pub(crate) const BETWEEN_REQUESTS: Uuid = Uuid::max();
+
 /// Gives an upload up within a transaction: its row, its blobs. False where somebody else changed it meanwhile.
 pub(crate) async fn discard_row(tx: &mut dyn Tx, mut row: UploadRow) -> Result<bool> {
     let (state, generation) = (row.state, row.generation);
@@ -31,7 +34,7 @@ pub(crate) async fn discard_row(tx: &mut dyn Tx, mut row: UploadRow) -> Result<b
 
 /// Whether the trail has not been told yet that an upload is incomplete: it is held by a session, or was detached only
 /// for idleness. One that was told of is held by nobody.
-fn is_untold(row: &UploadRow) -> bool {
+pub(super) fn is_untold(row: &UploadRow) -> bool {
     row.state.is_live() && !row.incarnation.is_nil()
 }
 
@@ -161,6 +164,7 @@ pub(crate) const fn resumable(kind: ErrorKind) -> bool {
         | ErrorKind::Conflict
         | ErrorKind::PreconditionFailed
         | ErrorKind::Incomplete
+        | ErrorKind::Expired
         | ErrorKind::Throttled
         | ErrorKind::Unsupported
         | ErrorKind::Unavailable => true,

@@ -33,6 +33,23 @@ impl Segments {
         at
     }
 
+    /// Where each stretch without gap begins and ends.
+    pub(crate) fn ranges(&self) -> Vec<(u64, u64)> {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for run in &self.0 {
+            match ranges.last_mut() {
+                Some((_, end)) if *end == run.start => *end += run.len,
+                _ => ranges.push((run.start, run.start + run.len)),
+            }
+        }
+        ranges
+    }
+
+    /// How many bytes there are.
+    pub(crate) fn held(&self) -> u64 {
+        self.0.iter().map(|run| run.len).sum()
+    }
+
     /// Puts a run over what is there.
     pub(crate) fn put(&mut self, start: u64, len: u64, blob: Option<&BlobId>, offset: u64) {
         if len == 0 {
@@ -176,6 +193,11 @@ mod tests {
                 }
                 let prefix = model.iter().position(Option::is_none).unwrap();
                 prop_assert_eq!(map.prefix(), prefix as u64);
+                prop_assert_eq!(map.held() as usize, model.iter().flatten().count());
+                let stretches: Vec<usize> = map.ranges().iter().flat_map(|(start, end)| *start..*end).map(|at| at as usize).collect();
+                let there: Vec<usize> = (0..128).filter(|at| model[*at].is_some()).collect();
+                prop_assert_eq!(stretches, there);
+                prop_assert!(map.ranges().windows(2).all(|pair| pair[0].1 < pair[1].0));
                 let window: Vec<_> = map.clipped(start, len).collect();
                 let covered: u64 = window.iter().map(|r| r.len).sum();
                 let expected = model[start as usize..(start + len) as usize].iter().filter(|b| b.is_some()).count();

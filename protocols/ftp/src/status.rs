@@ -22,6 +22,7 @@ pub const fn code_of(kind: ErrorKind) -> u16 {
         | ErrorKind::NotFolder
         | ErrorKind::NotEmpty
         | ErrorKind::PermissionDenied
+        | ErrorKind::Expired
         | ErrorKind::PreconditionFailed => 550,
         ErrorKind::DigestMismatch => 551,
         ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => 552,

@@ -63,6 +63,7 @@ pub const fn code_of(kind: ErrorKind) -> Code {
         | ErrorKind::PreconditionFailed
         | ErrorKind::DigestMismatch
         | ErrorKind::Incomplete
+        | ErrorKind::Expired
         | ErrorKind::Throttled
         | ErrorKind::Unavailable
         | ErrorKind::Internal => Code::Failure,

@@ -152,6 +152,7 @@ impl Record for UploadRow {
             created_at: columns.take()?,
             updated_at: columns.take()?,
             expires_at: columns.take()?,
+            plan: columns.maybe()?.map(|Json(plan)| plan),
         })
     }
 }
@@ -161,6 +162,7 @@ pub(super) struct UploadTexts {
     sizes: [i64; 4],
     segments: String,
     attributes: Option<String>,
+    plan: Option<String>,
 }
 
 impl UploadTexts {
@@ -169,11 +171,12 @@ impl UploadTexts {
             sizes: [signed(row.size)?, signed(row.prefix)?, signed(row.reserved)?, signed(row.hashed)?],
             segments: json(&row.segments)?,
             attributes: attributes_text(&row.attributes)?,
+            plan: row.plan.as_ref().map(json).transpose()?,
         })
     }
 
     /// The upload's columns, in the order of `upload_columns`, and what more the statement takes.
-    pub(super) fn values<'v>(&'v self, row: &'v UploadRow) -> [Value<'v>; 26] {
+    pub(super) fn values<'v>(&'v self, row: &'v UploadRow) -> [Value<'v>; 27] {
         let [size, prefix, reserved, hashed] = self.sizes;
         values![
             row.id,
@@ -202,6 +205,7 @@ impl UploadTexts {
             row.created_at,
             row.updated_at,
             row.expires_at,
+            &self.plan,
         ]
     }
 }

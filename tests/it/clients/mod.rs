@@ -47,7 +47,7 @@ fn known_hosts(gateway: &Gateway, folder: &Path) -> PathBuf {
     path
 }
 
-async fn run(mut command: Command) -> Output {
+pub async fn run(mut command: Command) -> Output {
     let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{} {out}{err}", ran.status);

@@ -203,6 +203,12 @@ impl Gateway {
         Rest::new(self.api, &ca, &api_key(key))
     }
 
+    /// The same over HTTP/1.1 alone.
+    pub fn rest_http1(&self, key: &str) -> Rest {
+        let ca = fs::read(self.data().join("certs/ca.pem")).expect("the development certificate's CA");
+        Rest::http1(self.api, &ca, &api_key(key))
+    }
+
     /// An SFTP session of this login, by its key.
     pub async fn sftp(&self, login: &str) -> Sftp {
         Sftp::connect(self.sftp, login).await.unwrap()

@@ -129,6 +129,7 @@ pub(super) fn upload(parent: Uuid, name: &str) -> UploadRow {
         created_at: T0,
         updated_at: T0,
         expires_at: T0 + 1000,
+        plan: None,
     }
 }
 

@@ -5,7 +5,7 @@ macro_rules! upload_columns {
     () => {
         "id, tenant, identity, login, protocol, session, parent, name, state, generation, incarnation, exclusive, \
          base_version, compare_base, size, prefix, reserved, segments, hash_state, hashed, attributes, storage, \
-         prefix_path, created_at, updated_at, expires_at"
+         prefix_path, created_at, updated_at, expires_at, plan"
     };
 }
 
@@ -109,7 +109,7 @@ macro_rules! upload_statements {
         pub(super) async fn insert_upload(connection: &mut Connection, row: &UploadRow) -> Outcome<()> {
             let sql = concat!(
                 "INSERT INTO uploads (", upload_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-                 $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)"
+                 $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)"
             );
             connection.execute(sql, &UploadTexts::of(row)?.values(row)).await.map(drop)
         }
@@ -123,11 +123,11 @@ macro_rules! upload_statements {
             let sql = "UPDATE uploads SET tenant = $2, identity = $3, login = $4, protocol = $5, session = $6, parent = $7, name = $8, \
                  state = $9, generation = $10, incarnation = $11, exclusive = $12, base_version = $13, compare_base = $14, \
                  size = $15, prefix = $16, reserved = $17, segments = $18, hash_state = $19, hashed = $20, attributes = $21, \
-                 storage = $22, prefix_path = $23, created_at = $24, updated_at = $25, expires_at = $26 \
-                 WHERE id = $1 AND generation = $27 \
-                 AND (state = $28 OR state = $29 OR state = $30 OR state = $31 OR state = $32)";
+                 storage = $22, prefix_path = $23, created_at = $24, updated_at = $25, expires_at = $26, plan = $27 \
+                 WHERE id = $1 AND generation = $28 \
+                 AND (state = $29 OR state = $30 OR state = $31 OR state = $32 OR state = $33)";
             let texts = UploadTexts::of(row)?;
-            let mut all = [Value::Text(None); 32];
+            let mut all = [Value::Text(None); 33];
             // The places of states that are not asked for stay NULL, which equals none.
             let states = states.iter().map(|state| Value::from(state.as_str()));
             let given = texts.values(row).into_iter().chain(values![generation]).chain(states);

@@ -1,0 +1,71 @@
+//! `POST /uploads/{session_id}/complete`: the upload becomes the file. The answer goes out after core has committed; asked
+//! again, it is the same.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use causeway_core::transfer::{Completion, Incomplete};
+use http::{StatusCode, header};
+use uuid::Uuid;
+
+use crate::auth::Caller;
+use crate::body::BodyReader;
+use crate::digest::from_hex;
+use crate::json;
+use crate::problem::{HttpFault, Problem};
+use crate::router::Shared;
+use crate::routes::content::stored;
+use crate::routes::file_id;
+
+pub async fn complete(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    id: Result<Path<Uuid>, PathRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let id = file_id(id)?;
+    let (parts, body) = request.into_parts();
+    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+    let sha256 = if parts.headers.contains_key(header::CONTENT_TYPE) && body.declared() != Some(0) {
+        let mut object = json::object(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
+        let given = object.remove("sha256").filter(|value| !value.is_null());
+        let digest = given.as_ref().and_then(|value| from_hex(value.as_str()?));
+        let mut wrong = Vec::new();
+        if given.is_some() && digest.is_none() {
+            wrong.push(("sha256".to_owned(), "this is 64 hexadecimal digits"));
+        }
+        wrong.extend(object.keys().take(8).map(|name| (name.clone(), "this member is not known here")));
+        if let Some(problem) = json::wrong_members(wrong) {
+            return Err(problem);
+        }
+        digest
+    } else if body.whole(0).await?.is_none() {
+        return Err(Problem::http(HttpFault::MediaType).saying("send `Content-Type: application/json`, or no body"));
+    } else {
+        None
+    };
+    match shared.gateway.complete_upload(&caller.session, id, sha256).await? {
+        Completion::Published(receipt) => Ok(stored(&shared, StatusCode::CREATED, &receipt)),
+        Completion::Missing(upload) => Err(missing(&upload)),
+    }
+}
+
+/// Tells which chunks are missing.
+pub fn missing(upload: &Incomplete) -> Problem {
+    let missing = upload.missing();
+    let shown = missing.iter().take(8).map(
+        |(first, last)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
+        },
+    );
+    let mut told = shown.collect::<Vec<_>>().join(", ");
+    if missing.len() > 8 {
+        told.push_str(", …");
+    }
+    Problem::http(HttpFault::ChunksMissing)
+        .saying(format!("these chunks are missing: {told}"))
+        .at("chunks")
+        .missing(missing)
+}

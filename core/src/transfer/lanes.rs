@@ -1,0 +1,108 @@
+//! The lanes of uploads that come in parts: blobs that parts are appended to, each by one part at a time. A few lanes for
+//! many parts keep the number of blobs small, and parts that come one after the other in one run. Only this process
+//! appends to them, and what they hold counts when the upload's row says so: after a restart, or on another node, an
+//! upload goes on with new lanes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::gateway::held;
+use crate::ports::BlobWriter;
+use crate::records::BlobId;
+
+/// Parts of one upload that are received at a time; further ones wait.
+const LANES: usize = 16;
+/// Lanes of all uploads that are kept open between parts: each is a file of the host's.
+const MAX_IDLE: usize = 256;
+/// What an upload may leave unused in its lanes, in bytes, before it has to be begun anew: parts that were cut, or sent again.
+/// No quota knows of it.
+const MAX_WASTE: u64 = 4 << 30;
+
+/// A blob that parts are appended to.
+pub(super) struct Lane {
+    pub blob: BlobId,
+    /// None until something is written.
+    pub writer: Option<Box<dyn BlobWriter>>,
+    /// Bytes appended so far.
+    pub len: u64,
+}
+
+/// The right to receive a part.
+pub(super) struct Turn {
+    pub lane: Option<Lane>,
+    _permit: OwnedSemaphorePermit,
+}
+
+struct Pool {
+    idle: Vec<Lane>,
+    wasted: u64,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { idle: Vec::new(), wasted: 0, turns: Arc::new(Semaphore::new(LANES)) }
+    }
+}
+
+/// The lanes of this process, by upload.
+#[derive(Default)]
+pub(crate) struct Lanes(Mutex<HashMap<Uuid, Pool>>);
+
+impl Lanes {
+    /// Waits for a turn to receive a part, with a lane where one is free. `NoSpace` where the upload has wasted too much.
+    pub(super) async fn turn(&self, upload: Uuid) -> Result<Turn> {
+        let turns = held(&self.0).entry(upload).or_default().turns.clone();
+        let permit = turns.acquire_owned().await.map_err(|_| Error::internal("the turns of an upload were closed"))?;
+        let mut pools = held(&self.0);
+        let pool = pools.entry(upload).or_default();
+        if pool.wasted > MAX_WASTE {
+            return Err(Error::new(
+                ErrorKind::NoSpace,
+                "too many parts of this upload were cut or sent again; begin it anew",
+            ));
+        }
+        Ok(Turn { lane: pool.idle.pop(), _permit: permit })
+    }
+
+    /// Gives a lane back for the next part.
+    pub(super) fn give_back(&self, upload: Uuid, lane: Lane) {
+        let mut pools = held(&self.0);
+        let open: usize = pools.values().map(|pool| pool.idle.len()).sum();
+        if let Some(pool) = pools.get_mut(&upload)
+            && open < MAX_IDLE
+        {
+            pool.idle.push(lane);
+        }
+    }
+
+    /// Notes bytes in a lane that nothing will name.
+    pub(super) fn waste(&self, upload: Uuid, bytes: u64) {
+        let mut pools = held(&self.0);
+        if let Some(pool) = pools.get_mut(&upload) {
+            pool.wasted = pool.wasted.saturating_add(bytes);
+        }
+    }
+
+    /// Closes the lanes of an upload that has ended, or has another holder.
+    pub(super) fn close(&self, upload: Uuid) {
+        held(&self.0).remove(&upload);
+    }
+
+    /// The uploads that have lanes here.
+    pub(crate) fn uploads(&self) -> Vec<Uuid> {
+        held(&self.0).keys().copied().collect()
+    }
+
+    /// Closes the lanes of an upload that no part is received of.
+    pub(crate) fn close_idle(&self, upload: Uuid) {
+        let mut pools = held(&self.0);
+        if pools.get(&upload).is_some_and(|pool| pool.turns.available_permits() == LANES) {
+            pools.remove(&upload);
+        }
+    }
+}

@@ -1,0 +1,530 @@
+//! One part of an upload that comes in several: appended to a lane, synced, and then named by the upload's row, in whatever
+//! order parts come and several at a time. Until its row names it, a part is nothing.
+//!
+//! Between its parts nobody holds the upload: its row stays `detached`, and any protocol may take it over, which bumps the
+//! generation. A part that began before then is refused when it ends. Parts of one generation are put into the row one
+//! after the other, under the lock of the upload's name.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::begin::credit;
+use super::detach::BETWEEN_REQUESTS;
+use super::digest::Hasher;
+use super::incomplete::{Incomplete, Own, no_such_upload, offset_of, require_free};
+use super::lanes::{Lane, Turn};
+use super::pace::Pacer;
+use super::segments::Segments;
+use super::upload::too_large;
+use super::work::{quota_exceeded, quota_room, taken_over};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gateway::{Inner, enduring};
+use crate::identity::{Scope, Session};
+use crate::jobs::Reap;
+use crate::path::VirtualPath;
+use crate::policy;
+use crate::ports::{Durability, Lock, Tx};
+use crate::records::{BlobId, UploadRow, UploadState, now};
+
+/// Bytes that are gathered before they are written: with what is on its way, about what a part takes of memory.
+const PIECE: usize = 512 * 1024;
+
+/// Which part of an upload comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartAt {
+    /// A chunk by its number: it counts when it is whole.
+    Chunk(u64),
+    /// What follows what is there without a gap. What comes of it counts, even if it breaks off.
+    Following {
+        /// Where it begins; at most [`Incomplete::offset`]. What is there already is not written again.
+        start: u64,
+        /// Where it ends, where that is known; otherwise at most where the upload ends.
+        end: Option<u64>,
+        /// Whether it must begin at [`Incomplete::offset`], neither before nor behind it: `Conflict` otherwise.
+        exact: bool,
+    },
+}
+
+/// What of a part stands fast when it begins.
+#[derive(Clone)]
+struct Plan {
+    id: Uuid,
+    parent: Uuid,
+    name: String,
+    generation: i64,
+    start: u64,
+    end: u64,
+    whole: bool,
+    /// The state of the hash over all that comes before it, as the row had it.
+    hash_before: Option<Vec<u8>>,
+}
+
+/// A part that is being received.
+pub(crate) struct PartCore {
+    inner: Arc<Inner>,
+    plan: Plan,
+    path: VirtualPath,
+    turn: Turn,
+    /// Where the part begins in its lane.
+    lane_start: u64,
+    /// Bytes taken over.
+    taken: u64,
+    pending: Vec<Bytes>,
+    pending_len: usize,
+    /// The hash of all that comes before it, and of what came of it; none where that is not known.
+    hasher: Option<Hasher>,
+    /// Whether a write is under way, or has failed: then nobody knows where the lane ends.
+    broken: bool,
+    pacer: Arc<Pacer>,
+}
+
+/// A part of an upload that is being received. Dropped, it leaves nothing of itself, unless it is one whose beginning counts
+/// too ([`PartAt::Following`]).
+pub struct Part {
+    core: Option<Box<PartCore>>,
+    keep: bool,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.take() {
+            let inner = core.inner.clone();
+            if self.keep && !core.broken && core.taken > 0 {
+                // Nothing can be awaited here.
+                drop(inner.reaper.send(Reap::Part(core)));
+            } else {
+                core.give_up();
+            }
+        }
+    }
+}
+
+impl Part {
+    fn core(&mut self) -> Result<&mut PartCore> {
+        self.core.as_deref_mut().ok_or_else(|| Error::internal("a part was used after its end"))
+    }
+
+    /// Where it begins and ends.
+    pub fn range(&self) -> (u64, u64) {
+        self.core.as_ref().map_or((0, 0), |core| (core.plan.start, core.plan.end))
+    }
+
+    /// Keeps nothing of it unless it comes whole to [`Part::finish`]: its digest was announced.
+    pub fn all_or_nothing(&mut self) {
+        self.keep = false;
+    }
+
+    /// Takes bytes over.
+    pub async fn write(&mut self, data: Bytes) -> Result<()> {
+        let core = self.core()?;
+        core.pacer.up(data.len()).await;
+        core.take(data).await
+    }
+
+    /// Ends it: when this returns `Ok` its bytes are on stable storage, and the upload's row names them. It comes to its end even
+    /// if the caller goes away. `Incomplete` where it is not whole.
+    pub async fn finish(mut self) -> Result<Incomplete> {
+        let core = self.core.take().ok_or_else(|| Error::internal("a part was used after its end"))?;
+        let (length, whole) = (core.plan.end - core.plan.start, core.plan.whole);
+        if whole && core.taken != length {
+            core.give_up();
+            return Err(Error::new(ErrorKind::Incomplete, "the part ended before it was whole; send it again"));
+        }
+        let tasks = core.inner.tasks.clone();
+        enduring(&tasks, "the end of a part", core.land()).await?
+    }
+
+    /// Ends it as it is: what came stays where its beginning counts too; otherwise nothing does.
+    pub async fn end(mut self) {
+        if let Some(core) = self.core.take() {
+            if self.keep && core.taken > 0 && !core.broken {
+                let tasks = core.inner.tasks.clone();
+                let landed = enduring(&tasks, "the end of a part", core.land()).await.flatten();
+                if let Err(error) = landed {
+                    tracing::debug!(%error, "what came of a part could not be kept");
+                }
+            } else {
+                core.give_up();
+            }
+        }
+    }
+}
+
+impl PartCore {
+    async fn take(&mut self, data: Bytes) -> Result<()> {
+        if self.broken {
+            return Err(Error::new(ErrorKind::Incomplete, "an earlier write of this part failed; send it again"));
+        }
+        self.taken += data.len() as u64;
+        if self.plan.start.saturating_add(self.taken) > self.plan.end {
+            self.taken -= data.len() as u64;
+            return Err(Error::new(ErrorKind::InvalidArgument, "more bytes were sent than belong here"));
+        }
+        self.pending_len += data.len();
+        self.pending.push(data);
+        if self.pending_len >= PIECE { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.pending_len == 0 {
+            return Ok(());
+        }
+        let (pieces, len) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.pending_len));
+        self.broken = true;
+        let Some(lane) = &mut self.turn.lane else { return Err(Error::internal("a part has no lane")) };
+        if lane.writer.is_none() {
+            lane.writer = Some(self.inner.storage(&lane.blob.storage)?.create(&lane.blob).await?);
+        }
+        let Some(writer) = &mut lane.writer else { return Err(Error::internal("a lane has no writer")) };
+        let hashing = self.hasher.take().map(|mut hasher| {
+            let pieces = pieces.clone();
+            tokio::task::spawn_blocking(move || {
+                hasher.update(&pieces);
+                hasher
+            })
+        });
+        writer.append(pieces).await?;
+        lane.len += len as u64;
+        if let Some(hashing) = hashing {
+            self.hasher = Some(hashing.await.map_err(|error| Error::internal(format_args!("hashing: {error}")))?);
+        }
+        self.broken = false;
+        Ok(())
+    }
+
+    /// Leaves nothing of it but unused bytes in its lane.
+    fn give_up(mut self: Box<Self>) {
+        self.inner.lanes.waste(self.plan.id, self.taken);
+        if let Some(lane) = self.turn.lane.take()
+            && !self.broken
+        {
+            self.inner.lanes.give_back(self.plan.id, lane);
+        }
+    }
+
+    /// Makes what came durable, and has the row name it.
+    pub(crate) async fn land(mut self: Box<Self>) -> Result<Incomplete> {
+        let landed = self.put().await;
+        match &landed {
+            Ok((_, over)) => self.inner.lanes.waste(self.plan.id, *over),
+            Err(_) => self.inner.lanes.waste(self.plan.id, self.taken),
+        }
+        if let Some(lane) = self.turn.lane.take()
+            && !self.broken
+        {
+            self.inner.lanes.give_back(self.plan.id, lane);
+        }
+        landed.map(|(row, _)| Incomplete::of(&row, Some(self.path.clone())))
+    }
+
+    async fn put(&mut self) -> Result<(UploadRow, u64)> {
+        self.flush().await?;
+        let Some(lane) = &mut self.turn.lane else { return Err(Error::internal("a part has no lane")) };
+        if let Some(writer) = &mut lane.writer {
+            self.broken = true;
+            writer.sync().await?;
+            self.broken = false;
+        }
+        let landing = Landing {
+            plan: self.plan.clone(),
+            blob: lane.blob.clone(),
+            lane_start: self.lane_start,
+            len: self.taken,
+            hash_state: self.hasher.as_ref().map(Hasher::state),
+            expires_at: self.inner.expiry(),
+        };
+        self.inner
+            .write(Durability::Process, move |tx| {
+                let landing = landing.clone();
+                Box::pin(async move { landing.run(tx).await })
+            })
+            .await
+    }
+}
+
+/// The transaction in which a part becomes one of its upload.
+#[derive(Clone)]
+struct Landing {
+    plan: Plan,
+    blob: BlobId,
+    lane_start: u64,
+    len: u64,
+    hash_state: Option<Vec<u8>>,
+    expires_at: i64,
+}
+
+impl Landing {
+    /// The row as it is then, and how many bytes of the part were there already.
+    async fn run(self, tx: &mut dyn Tx) -> Result<(UploadRow, u64)> {
+        tx.lock(&[Lock::Name(self.plan.parent, self.plan.name.clone())]).await?;
+        let mut row = tx.upload(self.plan.id).await?.ok_or_else(no_such_upload)?;
+        if row.state != UploadState::Detached || row.generation != self.plan.generation {
+            require_free(&row)?;
+            return Err(taken_over());
+        }
+        let end = self.plan.start + self.len;
+        let mut segments = Segments::new(row.segments.clone());
+        let before = segments.held();
+        let skip = if self.plan.whole {
+            0
+        } else {
+            offset_of(&row).checked_sub(self.plan.start).ok_or_else(|| gap(offset_of(&row)))?.min(self.len)
+        };
+        let (start, len) = (self.plan.start + skip, self.len - skip);
+        if len > 0 {
+            tx.reference_blob(self.blob.key, row.id).await?;
+            segments.put(start, len, Some(&self.blob), self.lane_start + skip);
+            // What the hash has followed must still be what the map names: not sent again meanwhile, nor there already.
+            let follows = skip == 0 && row.hashed == self.plan.start && row.hash_state == self.plan.hash_before;
+            if let (Some(state), true) = (self.hash_state, follows) {
+                row.hash_state = Some(state);
+                row.hashed = end;
+            } else if start < row.hashed {
+                row.hash_state = None;
+                row.hashed = 0;
+            }
+        }
+        let over = self.len - (segments.held() - before).min(self.len);
+        row.size = row.size.max(end);
+        row.prefix = segments.prefix();
+        row.segments = segments.runs().to_vec();
+        row.updated_at = now();
+        row.expires_at = self.expires_at;
+        if !tx.update_upload(&row, &[UploadState::Detached], self.plan.generation).await? {
+            return Err(taken_over());
+        }
+        Ok((row, over))
+    }
+}
+
+fn gap(offset: u64) -> Error {
+    Error::new(ErrorKind::Conflict, format!("this would leave a gap; go on at byte {offset}"))
+}
+
+/// Where a part begins and ends, if it may come.
+fn range_of(row: &UploadRow, at: PartAt, max_file_size: u64) -> Result<(u64, u64)> {
+    let wrong = |message: String| Error::new(ErrorKind::InvalidArgument, message);
+    match (at, &row.plan) {
+        (PartAt::Chunk(_), None) => {
+            Err(wrong("this upload was begun without chunks; go on with its content instead".to_owned()))
+        }
+        (PartAt::Chunk(number), Some(plan)) => {
+            plan.chunk(number).ok_or_else(|| wrong(format!("this upload has {} chunks, counted from 0", plan.chunks())))
+        }
+        (PartAt::Following { start, end, exact }, plan) => {
+            let offset = offset_of(row);
+            if start > offset || (exact && start != offset) {
+                return Err(gap(offset));
+            }
+            let last = plan.as_ref().map_or(max_file_size, |plan| plan.size);
+            let end = end.unwrap_or(last);
+            if end > last && plan.is_none() {
+                return Err(too_large(max_file_size));
+            }
+            if end > last || end < start {
+                return Err(wrong(format!("the upload has {last} bytes; the range lies beyond them")));
+            }
+            Ok((start, end))
+        }
+    }
+}
+
+/// Takes what a part needs: a lane, room in the quota, and the upload out of the hands of a session that is idle.
+#[derive(Clone)]
+struct Taking {
+    id: Uuid,
+    parent: Uuid,
+    name: String,
+    session: Arc<Session>,
+    at: PartAt,
+    max_file_size: u64,
+    lane: Option<BlobId>,
+}
+
+impl Taking {
+    fn quotas(&self) -> (Option<u64>, Option<u64>) {
+        (self.session.tenant.quota, self.session.identity.quota)
+    }
+
+    /// Bytes that have to be reserved for this part, beyond what is.
+    fn short(&self, row: &UploadRow, end: u64, credit: u64) -> u64 {
+        if self.quotas() == (None, None) {
+            return 0;
+        }
+        let needed = row.plan.as_ref().map_or(end, |plan| plan.size).max(row.size).saturating_sub(credit);
+        needed.saturating_sub(row.reserved)
+    }
+
+    /// Whether the row has to change before the part comes.
+    fn is_needed(&self, row: &UploadRow, end: u64) -> bool {
+        self.lane.is_some() || is_held(row) || has_tail(row) || self.short(row, end, 0) > 0
+    }
+
+    async fn run(self, tx: &mut dyn Tx) -> Result<UploadRow> {
+        let mut locks = vec![Lock::Name(self.parent, self.name.clone())];
+        if self.quotas() != (None, None) {
+            locks.push(Lock::Quota(self.session.tenant.id.to_string()));
+        }
+        tx.lock(&locks).await?;
+        let mut row = tx.upload(self.id).await?.ok_or_else(no_such_upload)?;
+        require_free(&row)?;
+        if row.parent != self.parent || row.name != self.name {
+            return Err(taken_over());
+        }
+        let generation = row.generation;
+        if is_held(&row) {
+            row.generation += 1;
+            row.incarnation = BETWEEN_REQUESTS;
+        }
+        if has_tail(&row) {
+            let mut segments = Segments::new(row.segments);
+            segments.cut(row.prefix);
+            row.segments = segments.runs().to_vec();
+            row.size = row.prefix;
+        }
+        let (_, end) = range_of(&row, self.at, self.max_file_size)?;
+        let visible = if row.compare_base { tx.child(row.parent, &row.name).await? } else { None };
+        let short = self.short(&row, end, credit(&row, visible.as_ref()));
+        if short > 0 {
+            let (tenant, identity) = self.quotas();
+            let room = quota_room(&mut *tx, (&row.tenant, tenant), (&row.identity, identity)).await?;
+            if short > room {
+                return Err(quota_exceeded());
+            }
+            row.reserved = row.reserved.saturating_add(short);
+        }
+        row.session = self.session.id;
+        row.updated_at = now();
+        if let Some(lane) = &self.lane {
+            tx.insert_blob(lane, row.id).await?;
+        }
+        if !tx.update_upload(&row, &[UploadState::Detached], generation).await? {
+            return Err(taken_over());
+        }
+        Ok(row)
+    }
+}
+
+/// A part that may come.
+struct Prepared {
+    plan: Plan,
+    path: VirtualPath,
+    hasher: Option<Hasher>,
+    /// The blob of a new lane.
+    lane: Option<BlobId>,
+}
+
+/// Whether a session still believes that it holds the upload, which was detached as nothing came.
+fn is_held(row: &UploadRow) -> bool {
+    !row.incarnation.is_nil() && row.incarnation != BETWEEN_REQUESTS
+}
+
+/// Whether an upload that does not come in chunks has something behind a gap. Size is the contiguous prefix (SEMANTICS,
+/// "Uploads"): whoever goes on sends it again.
+fn has_tail(row: &UploadRow) -> bool {
+    row.plan.is_none() && !row.compare_base && row.size > row.prefix
+}
+
+impl Inner {
+    /// See [`crate::Gateway::begin_part`].
+    pub(crate) async fn begin_part(self: &Arc<Self>, session: &Arc<Session>, id: Uuid, at: PartAt) -> Result<Part> {
+        let result = self.take_part(session, id, at).await;
+        self.upload_recorded(session, Some(id), result).await
+    }
+
+    async fn take_part(self: &Arc<Self>, session: &Arc<Session>, id: Uuid, at: PartAt) -> Result<Part> {
+        self.require_open()?;
+        policy::require_scope(session, Scope::FilesWrite)?;
+        self.ledger.has_room()?;
+        // Before anything is kept for it here, it must be there.
+        Own::find(&mut *self.ledger.read().await?, session, id).await?.require_free()?;
+        let turn = self.lanes.turn(id).await?;
+        self.take_with(session, id, at, turn).await
+    }
+
+    async fn take_with(self: &Arc<Self>, session: &Arc<Session>, id: Uuid, at: PartAt, mut turn: Turn) -> Result<Part> {
+        match self.prepare_part(session, id, at, turn.lane.is_none()).await {
+            Ok(prepared) => Ok(self.part(session, prepared, turn)),
+            Err(error) => {
+                if let Some(lane) = turn.lane.take() {
+                    self.lanes.give_back(id, lane);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Finds out where a part goes, and makes the row ready for it; with a new lane, where that is wanted.
+    async fn prepare_part(&self, session: &Arc<Session>, id: Uuid, at: PartAt, new_lane: bool) -> Result<Prepared> {
+        let own = Own::find(&mut *self.ledger.read().await?, session, id).await?;
+        own.require_free()?;
+        let (_, path) = own.writable()?;
+        let max_file_size = self.settings.max_file_size;
+        let mut row = own.row;
+        let (_, end) = range_of(&row, at, max_file_size)?;
+        let lane = new_lane.then(|| BlobId {
+            key: Uuid::new_v4(),
+            storage: row.storage.as_str().into(),
+            prefix: row.prefix_path.as_str().into(),
+        });
+        let taking = Taking {
+            id,
+            parent: row.parent,
+            name: row.name.clone(),
+            session: session.clone(),
+            at,
+            max_file_size,
+            lane: lane.clone(),
+        };
+        if taking.is_needed(&row, end) {
+            row = self
+                .write(Durability::Process, move |tx| {
+                    let taking = taking.clone();
+                    Box::pin(async move { taking.run(tx).await })
+                })
+                .await?;
+        }
+        let (start, end) = range_of(&row, at, max_file_size)?;
+        let hasher = match &row.hash_state {
+            _ if row.hashed != start => None,
+            Some(state) => Hasher::resume(state),
+            None => (start == 0).then(Hasher::default),
+        };
+        let whole = matches!(at, PartAt::Chunk(_));
+        let plan = Plan {
+            id,
+            parent: row.parent,
+            name: row.name,
+            generation: row.generation,
+            start,
+            end,
+            whole,
+            hash_before: row.hash_state,
+        };
+        Ok(Prepared { plan, path, hasher, lane })
+    }
+
+    fn part(self: &Arc<Self>, session: &Session, prepared: Prepared, mut turn: Turn) -> Part {
+        let Prepared { plan, path, hasher, lane } = prepared;
+        if let Some(blob) = lane {
+            turn.lane = Some(Lane { blob, writer: None, len: 0 });
+        }
+        let (keep, lane_start) = (!plan.whole, turn.lane.as_ref().map_or(0, |lane| lane.len));
+        let core = PartCore {
+            inner: self.clone(),
+            plan,
+            path,
+            turn,
+            lane_start,
+            taken: 0,
+            pending: Vec::new(),
+            pending_len: 0,
+            hasher,
+            broken: false,
+            pacer: self.pacer(session),
+        };
+        Part { core: Some(Box::new(core)), keep }
+    }
+}
