@@ -8,12 +8,14 @@
 
 mod auth;
 mod body;
+mod byteranges;
 mod conditions;
 mod config;
 mod digest;
 mod disposition;
 mod json;
 mod linger;
+mod members;
 mod ops;
 mod problem;
 mod query;

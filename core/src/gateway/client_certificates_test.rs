@@ -71,6 +71,7 @@ fn tenant(id: &str, ca: &Arc<Ca>, logins: Vec<Login>) -> TenantRecord {
             quota: None,
             mounts: Vec::new(),
             certificates: CertificateRules { clients: ca.clone(), ..CertificateRules::default() },
+            classifications: Tenant::default_classifications(),
         },
         identities: vec![Identity { id: "app".into(), scopes: ScopeSet::all(), quota: None, view: View::default() }],
         logins,

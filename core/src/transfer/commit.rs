@@ -349,10 +349,11 @@ impl Publication {
             node.modified_at = modified_at;
             node.attributes = node.attributes.merged(&Attributes { modified_at: None, ..set.clone() });
             node.created_by = created_by;
+            self.options.labels.apply(&mut node)?;
             tx.update_node(&node).await?;
             node
         } else {
-            let node = Node {
+            let mut node = Node {
                 id: Uuid::now_v7(),
                 tenant: self.row.tenant.clone(),
                 parent: self.row.parent,
@@ -365,6 +366,7 @@ impl Publication {
                 classification: None,
                 tags: std::collections::BTreeMap::new(),
             };
+            self.options.labels.apply(&mut node)?;
             tx.insert_node(&node).await?;
             node
         };

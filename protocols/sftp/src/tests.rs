@@ -63,6 +63,7 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
             quota: None,
             mounts: vec![Mount { at: root(), storage: "memory".into(), path: "acme".into() }],
             certificates: CertificateRules::default(),
+            classifications: Tenant::default_classifications(),
         },
         identities: vec![Identity {
             id: "app".into(),

@@ -108,6 +108,7 @@ fn tenant() -> TenantRecord {
                 Mount { at: path("/vault"), storage: "vault".into(), path: "acme".into() },
             ],
             certificates: CertificateRules::default(),
+            classifications: Tenant::default_classifications(),
         },
         identities: vec![identity("app", "/"), identity("peer", "/in")],
         logins: vec![login("app"), login("peer")],
