@@ -3,8 +3,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use causeway_core::{Error, ErrorKind, Result};
 use http::HeaderMap;
+
+use crate::problem::Problem;
 
 /// The header of the digest of what a request or response carries.
 pub const CONTENT_DIGEST: &str = "content-digest";
@@ -32,16 +33,13 @@ pub fn preference(headers: &HeaderMap, name: &str) -> Option<u8> {
 
 /// The SHA-256 that a request declares for its body. Both fields mean the same there, as bodies are taken as they are.
 /// Two that differ, or one that cannot be read, are refused: the client wants to be sure.
-pub fn declared(headers: &HeaderMap) -> Result<Option<[u8; 32]>> {
+pub fn declared(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     let mut found: Option<[u8; 32]> = None;
     for name in [CONTENT_DIGEST, REPR_DIGEST] {
         for value in headers.get_all(name) {
             let Some(digest) = sha256_of(value.as_bytes()).map_err(|()| malformed(name))? else { continue };
             if found.is_some_and(|before| before != digest) {
-                return Err(Error::new(
-                    ErrorKind::InvalidArgument,
-                    "two different SHA-256 digests are declared; send one",
-                ));
+                return Err(Problem::field(name, "two different SHA-256 digests are declared; send one"));
             }
             found = Some(digest);
         }
@@ -56,8 +54,8 @@ pub fn from_hex(text: &str) -> Option<[u8; 32]> {
     Some(digest)
 }
 
-fn malformed(name: &str) -> Error {
-    Error::new(ErrorKind::InvalidArgument, format!("`{name}` cannot be read; send `sha-256=:<base64>:`"))
+fn malformed(name: &str) -> Problem {
+    Problem::field(name, format!("`{name}` cannot be read; send `sha-256=:<base64>:`"))
 }
 
 fn sha256_of(value: &[u8]) -> std::result::Result<Option<[u8; 32]>, ()> {

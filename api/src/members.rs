@@ -59,13 +59,11 @@ impl Members {
 
     /// A string.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        match self.take(name)? {
-            Value::String(text) => Some(text),
-            _ => {
-                self.wrong(name, "this is a string");
-                None
-            }
-        }
+        let Value::String(text) = self.take(name)? else {
+            self.wrong(name, "this is a string");
+            return None;
+        };
+        Some(text)
     }
 
     /// A string that must be there.
@@ -78,13 +76,11 @@ impl Members {
 
     /// A boolean.
     pub fn flag(&mut self, name: &str) -> Option<bool> {
-        match self.take(name)? {
-            Value::Bool(flag) => Some(flag),
-            _ => {
-                self.wrong(name, "this is `true` or `false`, without quotes");
-                None
-            }
-        }
+        let Value::Bool(flag) = self.take(name)? else {
+            self.wrong(name, "this is `true` or `false`, without quotes");
+            return None;
+        };
+        Some(flag)
     }
 
     /// Fails with 400 where anything was wrong, or a member is left that nobody took.

@@ -40,6 +40,8 @@ pub enum ErrorKind {
     PreconditionFailed,
     /// The content does not have the digest that the caller declared.
     DigestMismatch,
+    /// The content is not of the type that it is declared to be.
+    TypeMismatch,
     /// The upload ended before its content was complete.
     Incomplete,
     /// Too many attempts or requests; see [`Error::retry_after`].
@@ -54,7 +56,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for the tables of the front ends and their golden test.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidName,
         Self::InvalidArgument,
         Self::NotFound,
@@ -71,6 +73,7 @@ impl ErrorKind {
         Self::Conflict,
         Self::PreconditionFailed,
         Self::DigestMismatch,
+        Self::TypeMismatch,
         Self::Incomplete,
         Self::Throttled,
         Self::Unsupported,
@@ -97,6 +100,7 @@ impl ErrorKind {
             Self::Conflict => "conflict",
             Self::PreconditionFailed => "precondition_failed",
             Self::DigestMismatch => "digest_mismatch",
+            Self::TypeMismatch => "type_mismatch",
             Self::Incomplete => "incomplete",
             Self::Throttled => "throttled",
             Self::Unsupported => "unsupported",
@@ -113,6 +117,7 @@ impl ErrorKind {
             Self::PermissionDenied
                 | Self::QuotaExceeded
                 | Self::FileTooLarge
+                | Self::TypeMismatch
                 | Self::InvalidName
                 | Self::Unauthenticated
         )

@@ -268,7 +268,7 @@ async fn quota_comes_back(ledger: Ledger) {
         (edi.put("/inbound/more", &[1; 900_000]).await.status < 300).then_some(())
     })
     .await;
-    eventually("the content is removed", Duration::from_secs(60), || async {
+    eventually("the content is removed", Duration::from_mins(1), || async {
         (gateway.blob_files().len() == 1).then_some(())
     })
     .await;

@@ -160,8 +160,7 @@ fn classification_of(members: &mut Members, session: &Session) -> Classify {
 }
 
 fn tags_of(members: &mut Members) -> Option<BTreeMap<String, String>> {
-    let Some(value) = members.take("tags") else { return None };
-    let tags: Option<BTreeMap<String, String>> = serde_json::from_value(value).ok();
+    let tags: Option<BTreeMap<String, String>> = serde_json::from_value(members.take("tags")?).ok();
     match &tags {
         None => members.wrong("tags", "this is an object whose members are strings; `{}` takes all tags away"),
         Some(tags) => {
@@ -175,11 +174,9 @@ fn tags_of(members: &mut Members) -> Option<BTreeMap<String, String>> {
 
 fn moment_of(members: &mut Members) -> Option<Micros> {
     let text = members.text("modified_at")?;
-    match OffsetDateTime::parse(&text, &Rfc3339) {
-        Ok(moment) => Some((moment.unix_timestamp_nanos() / 1000) as Micros),
-        Err(_) => {
-            members.wrong("modified_at", "this is a time as RFC 3339 writes it, such as 2026-11-24T20:15:02Z");
-            None
-        }
-    }
+    let Ok(moment) = OffsetDateTime::parse(&text, &Rfc3339) else {
+        members.wrong("modified_at", "this is a time as RFC 3339 writes it, such as 2026-11-24T20:15:02Z");
+        return None;
+    };
+    Some((moment.unix_timestamp_nanos() / 1000) as Micros)
 }

@@ -87,6 +87,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         max_file_size: 1,
         incomplete_expiry: Duration::ZERO,
         temporary_names: globset::GlobSet::empty(),
+        content_type_check: crate::transfer::TypeCheck::Off,
         bandwidth_up: None,
         bandwidth_down: None,
         throttle: ThrottleLimits { failures: 100, window: Duration::from_mins(1), ban: Duration::from_mins(1) },

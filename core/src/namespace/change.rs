@@ -53,7 +53,7 @@ impl Inner {
         labels.check(&session.tenant)?;
         let marks = Marks { labels, attributes, if_match };
         match path {
-            Some(path) => self.rename_target(session, target, &path, overwrite, marks).await,
+            Some(path) => Box::pin(self.rename_target(session, target, &path, overwrite, marks)).await,
             None if marks.set_nothing() => {
                 let entry = self.stat(session, target).await?;
                 require_digest(marks.if_match.as_deref(), entry.sha256)?;

@@ -291,7 +291,8 @@ impl Inner {
         to: &VirtualPath,
         overwrite: bool,
     ) -> Result<Entry> {
-        let result = self.rename_target(session, from, to, overwrite, Marks::default()).await;
+        // Boxed: it is large, and would make every future that it is part of as large.
+        let result = Box::pin(self.rename_target(session, from, to, overwrite, Marks::default())).await;
         self.recorded(session, Operation::Rename, from, result).await
     }
 

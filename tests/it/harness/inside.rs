@@ -139,6 +139,7 @@ pub async fn start_with_vault(
         max_file_size: 1 << 30,
         incomplete_expiry: Duration::from_hours(1),
         temporary_names: globset::GlobSet::empty(),
+        content_type_check: causeway_core::transfer::TypeCheck::Event,
         bandwidth_up: None,
         bandwidth_down: None,
         throttle: ThrottleLimits { failures: 10, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
