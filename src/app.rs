@@ -23,8 +23,8 @@ use uuid::Uuid;
 use crate::certificate;
 use crate::client_certificates::handshake::Asked;
 use crate::config::Config;
+use crate::config::api::Api;
 use crate::config::database::Place;
-use crate::config::limits::Limits;
 use crate::config::node::host_name;
 use crate::config::sftp::Sftp;
 use crate::config::storage::Kind;
@@ -34,6 +34,7 @@ use crate::failure::{Failure, Outcome};
 use crate::ftps;
 use crate::host_keys;
 use crate::key_files::KeyFiles;
+use crate::proxy::{Header, Proxies};
 use crate::sources::Sources;
 use crate::startups::Startups;
 use crate::supervisor::{Admits, Bound, Door, Supervisor, secure};
@@ -77,7 +78,6 @@ where
     let ftps_tls = config.ftps.as_ref().map(|ftps| live(asked(ftps.client_certificates, &config, Protocol::Ftps)));
     let api_tls = config.api.as_ref().map(|api| live(asked(api.client_certificates, &config, Protocol::Api)));
     let (ftps_tls, api_tls) = (ftps_tls.transpose()?, api_tls.transpose()?);
-    let certificate_required = config.api.as_ref().is_some_and(|api| api.client_certificates == Asked::Required);
 
     // Bound before the ledger is touched, so that a taken port is told at once; nothing is accepted yet.
     let sftp = Bound::bind("sftp", config.sftp.as_ref().map_or(&[], |s| &s.listen)).await?;
@@ -91,7 +91,7 @@ where
     let ledger = open_ledger(&config).await?;
     let storages = open_storages(&config, data_dir.installation()).await?;
     let (grace, ledger_min_free) = (config.shutdown_grace, config.database.min_free);
-    let sftp_door = config.sftp.as_ref().map(|sftp| sftp_door(sftp, &config.limits));
+    let sftp_door = config.sftp.as_ref().map(|sftp| sftp_door(sftp, &config));
     let sftp_config = config.sftp.as_ref().map(|sftp| SftpConfig {
         host_keys: host_keys.clone(),
         host_certificates: host_certificates.clone(),
@@ -109,6 +109,8 @@ where
         scp: sftp.scp,
     });
     let ftps = ftps::settings(&config);
+    let proxies = Proxies::new(&config.trusted_proxies);
+    let api_settings = config.api.as_ref().map(|api| api_config(api, &config, public_url.clone()));
     let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;
     gateway.spawn_jobs();
 
@@ -118,9 +120,9 @@ where
     if let (Some(front), Some(mut door)) = (sftp_front.clone(), sftp_door) {
         let (shutdown, guard) = (supervisor.shutdown().clone(), gateway.clone());
         door.admits = Some(Arc::new(move |ip| guard.admits(ip)));
-        supervisor.accept_by(sftp, door, move |stream, peer, startup| {
+        supervisor.accept_by(sftp, door, move |stream, origin, startup| {
             let (front, shutdown) = (front.clone(), shutdown.clone());
-            async move { front.serve_holding(stream, peer.ip(), shutdown, Box::new(startup)).await }
+            async move { front.serve_holding(stream, origin.peer.ip(), shutdown, Box::new(startup)).await }
         });
     }
     let ftps_front = ftps.zip(ftps_tls).map(|(settings, tls)| {
@@ -128,28 +130,27 @@ where
         ftps::accept(&supervisor, &front, &gateway, settings.door, [explicit, implicit]);
         front
     });
-    if let Some(tls) = api_tls {
+    if let Some((tls, mut api_config)) = api_tls.zip(api_settings) {
         let spool = data_dir.path().join("spool");
         make_folder(&spool)?;
-        let mut api_config = ApiConfig::new(public_url.clone(), spool);
+        api_config.spool_dir = spool;
         // The ledger, which is in the same folder by default, stops at its own limit: forms stop well before it.
         api_config.min_free_bytes = api_config.min_free_bytes.saturating_add(ledger_min_free);
-        api_config.certificate_required = certificate_required;
         let front = Arc::new(causeway_api::Front::new(api_config, gateway.clone()));
         let shutdown = supervisor.shutdown().clone();
         let guard = gateway.clone();
         let admits: Admits = Arc::new(move |ip| guard.admits(ip));
-        let door = Door { admits: Some(admits), ..Door::new(MAX_API_CONNECTIONS) };
-        supervisor.accept_by(api, door, move |stream, peer, _| {
+        let door = Door { admits: Some(admits), proxies: proxies.clone(), ..Door::new(MAX_API_CONNECTIONS) };
+        supervisor.accept_by(api, door, move |stream, origin, _| {
             let (front, shutdown, tls) = (front.clone(), shutdown.clone(), tls.borrow().clone());
             async move {
-                let Some(stream) = secure(stream, peer, tls).await else { return };
+                let Some(stream) = secure(stream, origin.peer, tls).await else { return };
                 let tls = stream.get_ref().1;
                 let cipher = tls.negotiated_cipher_suite().and_then(|s| s.suite().as_str()).map(ToOwned::to_owned);
                 let alpn = tls.alpn_protocol().map(|p| String::from_utf8_lossy(p).into_owned());
                 let chain = tls.peer_certificates().unwrap_or_default();
                 let certificate = ClientCertificate::new(chain.iter().map(|one| one.to_vec()));
-                let info = ConnectionInfo { ip: peer.ip(), cipher, alpn, certificate };
+                let info = ConnectionInfo { ip: origin.peer.ip(), cipher, alpn, certificate };
                 front.serve(stream, info, shutdown).await;
             }
         });
@@ -157,9 +158,10 @@ where
     {
         let front = Arc::new(OpsFront::new(gateway.clone()));
         let shutdown = supervisor.shutdown().clone();
-        supervisor.accept(ops, MAX_OPS_CONNECTIONS, move |stream, peer| {
+        let door = Door { proxies, ..Door::new(MAX_OPS_CONNECTIONS) };
+        supervisor.accept_by(ops, door, move |stream, origin, _| {
             let (front, shutdown) = (front.clone(), shutdown.clone());
-            let info = ConnectionInfo { ip: peer.ip(), cipher: None, alpn: None, certificate: None };
+            let info = ConnectionInfo { ip: origin.peer.ip(), cipher: None, alpn: None, certificate: None };
             async move { front.serve(stream, info, shutdown).await }
         });
     }
@@ -216,13 +218,28 @@ fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {
     Value::Object(said)
 }
 
+/// The settings of the API's front; its spool is to follow.
+fn api_config(api: &Api, config: &Config, public_url: String) -> ApiConfig {
+    ApiConfig {
+        certificate_required: api.client_certificates == Asked::Required,
+        cors_origins: api.cors_origins.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        requests_per_minute: config.limits.requests_per_minute,
+        requests_per_minute_per_address: config.limits.requests_per_minute_per_address,
+        ..ApiConfig::new(public_url, "")
+    }
+}
+
 /// Whom SFTP lets in. One source may have a few more connections than sessions, so that the one too many hears why it is
 /// refused.
-fn sftp_door(sftp: &Sftp, limits: &Limits) -> Door {
+fn sftp_door(sftp: &Sftp, config: &Config) -> Door {
+    let limits = &config.limits;
     let per_source = limits.sessions.per_address.map_or(usize::MAX, |sessions| sessions as usize);
     Door {
         sources: Sources::new(per_source.saturating_add(sftp.max_startups.full as usize)),
         startups: Some(Startups::new(sftp.max_startups, &limits.penalties.exempt)),
+        proxies: Proxies::new(&config.trusted_proxies),
+        header: Header::Required,
         // OpenSSH's words; lines before the identification are for this (RFC 4253 section 4.2).
         refusal: "Not allowed at this time\r\n",
         ..Door::new(sftp.max_sessions as usize)

@@ -7,6 +7,7 @@ use causeway_ftp::{DataRules, Ends, Front, FtpsConfig, Start};
 
 use crate::client_certificates::handshake::Asked;
 use crate::config::Config;
+use crate::proxy::{Header, Origin, Proxies};
 use crate::sources::Sources;
 use crate::startups::Startups;
 use crate::supervisor::{Bound, Door, Supervisor};
@@ -38,6 +39,8 @@ pub fn settings(config: &Config) -> Option<Settings> {
         // A few more than sessions, so that the one too many hears why it is refused.
         sources: Sources::new(per_source.saturating_add(ftps.max_startups.full as usize)),
         startups: Some(Startups::new(ftps.max_startups, &config.limits.penalties.exempt)),
+        proxies: Proxies::new(&config.trusted_proxies),
+        header: Header::Required,
         ..Door::new(ftps.max_sessions as usize)
     };
     let front = FtpsConfig {
@@ -54,6 +57,7 @@ pub fn settings(config: &Config) -> Option<Settings> {
         data_timeout: ftps.data_timeout,
         max_auth_tries: ftps.max_auth_tries,
         certificate_required: ftps.client_certificates == Asked::Required,
+        forwarders: Arc::new(Proxies::new(&config.trusted_proxies)),
     };
     Some(Settings { front, door })
 }
@@ -67,12 +71,10 @@ pub fn accept(supervisor: &Supervisor, front: &Front, gateway: &Arc<Gateway>, do
             refusal: if start == Start::Explicit { REFUSAL } else { "" },
             ..door.clone()
         };
-        supervisor.accept_by(bound, door, move |stream, peer, startup| {
+        supervisor.accept_by(bound, door, move |stream, origin, startup| {
             let (front, shutdown) = (front.clone(), shutdown.clone());
-            async move {
-                let Ok(local) = stream.local_addr() else { return };
-                front.serve(stream, Ends { peer, local }, start, shutdown, Box::new(startup)).await;
-            }
+            let Origin { peer, local, reached } = origin;
+            async move { front.serve(stream, Ends { peer, local, reached }, start, shutdown, Box::new(startup)).await }
         });
     }
 }

@@ -12,6 +12,7 @@ mod ftps;
 mod host_keys;
 mod key_files;
 mod logging;
+mod proxy;
 mod revoked_keys;
 mod sources;
 mod stamped;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::failure::{Failure, Outcome};
-use crate::sources::Sources;
+use crate::proxy::{Header, Origin, Proxies};
+use crate::sources::{Place, Sources};
 use crate::startups::{Startup, Startups};
 
 /// How long a client may take for the TLS handshake.
@@ -76,6 +77,10 @@ pub struct Door {
     pub startups: Option<Startups>,
     /// Whether an address is to be looked at at all.
     pub admits: Option<Admits>,
+    /// Whose connections are those of others, and whether they must say so. What they hand on counts for its client.
+    pub proxies: Proxies,
+    /// Whether they must say whose it is.
+    pub header: Header,
     /// What those are told that are turned away, before the protocol begins; it is sent if it can be sent at once.
     pub refusal: &'static str,
 }
@@ -84,7 +89,8 @@ impl Door {
     /// One that knows no other limit.
     pub fn new(limit: usize) -> Self {
         let (places, sources) = (Arc::new(Semaphore::new(limit)), Sources::new(MAX_PER_SOURCE));
-        Self { limit, places, sources, startups: None, admits: None, refusal: "" }
+        let (proxies, header) = (Proxies::new(&[]), Header::Optional);
+        Self { limit, places, sources, startups: None, admits: None, proxies, header, refusal: "" }
     }
 
     fn refuse(&self, stream: &TcpStream) {
@@ -114,76 +120,17 @@ impl Supervisor {
         &self.stop
     }
 
-    /// Accepts on all listeners of a protocol, at most `limit` connections at once, and [`MAX_PER_SOURCE`] of one
-    /// source; those beyond it are closed.
-    pub fn accept<F, S>(&self, bound: Bound, limit: usize, serve: F)
-    where
-        F: Fn(TcpStream, SocketAddr) -> S + Send + Sync + 'static,
-        S: Future<Output = ()> + Send + 'static,
-    {
-        self.accept_by(bound, Door::new(limit), move |stream, peer, _| serve(stream, peer));
-    }
-
     /// Accepts on all listeners of a protocol whom its door lets in. `serve` drops the [`Startup`], if there is one, when
     /// its client has logged in.
     pub fn accept_by<F, S>(&self, bound: Bound, door: Door, serve: F)
     where
-        F: Fn(TcpStream, SocketAddr, Option<Startup>) -> S + Send + Sync + 'static,
+        F: Fn(TcpStream, Origin, Option<Startup>) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
-        let serve = Arc::new(serve);
-        let protocol = bound.protocol;
+        let entrance = Entrance { protocol: bound.protocol, door, serve: Arc::new(serve), supervisor: self.clone() };
         for listener in bound.listeners {
-            let (this, serve, door) = (self.clone(), serve.clone(), door.clone());
-            self.tasks.spawn(async move {
-                loop {
-                    let accepted = tokio::select! {
-                        biased;
-                        () = this.stop.cancelled() => break,
-                        accepted = listener.accept() => accepted,
-                    };
-                    let (stream, peer) = match accepted {
-                        Ok(accepted) => accepted,
-                        Err(error) => {
-                            tracing::warn!(protocol, %error, "a connection could not be accepted");
-                            sleep(BREATH).await;
-                            continue;
-                        }
-                    };
-                    if door.admits.as_ref().is_some_and(|admits| !admits(peer.ip())) {
-                        tracing::debug!(protocol, %peer, "a connection was refused: its source has to wait");
-                        door.refuse(&stream);
-                        continue;
-                    }
-                    let Some(place) = door.sources.enter(peer.ip()) else {
-                        tracing::debug!(protocol, %peer, "a connection was refused: its source has too many");
-                        door.refuse(&stream);
-                        continue;
-                    };
-                    let Ok(permit) = door.places.clone().try_acquire_owned() else {
-                        tracing::warn!(protocol, %peer, limit = door.limit, "a connection was refused: there are too many");
-                        door.refuse(&stream);
-                        continue;
-                    };
-                    let startup = door.startups.as_ref().map(|startups| startups.enter(peer.ip()));
-                    if let Some(None) = startup {
-                        tracing::debug!(protocol, %peer, "a connection was dropped: too many, of all or of its source, are on their way to a login");
-                        door.refuse(&stream);
-                        continue;
-                    }
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(protocol, %peer, %error, "TCP_NODELAY could not be set");
-                    }
-                    let (abort, session) = (this.abort.clone(), serve(stream, peer, startup.flatten()));
-                    this.tasks.spawn(async move {
-                        tokio::select! {
-                            () = session => {}
-                            () = abort.cancelled() => tracing::info!(protocol, %peer, "a connection was cut: the gateway stops"),
-                        }
-                        drop((permit, place));
-                    });
-                }
-            });
+            let entrance = entrance.clone();
+            self.tasks.spawn(async move { entrance.accept(listener).await });
         }
     }
 
@@ -200,6 +147,128 @@ impl Supervisor {
             self.abort.cancel();
             self.tasks.wait().await;
         }
+    }
+}
+
+/// Where the connections of a protocol come in.
+struct Entrance<F> {
+    protocol: &'static str,
+    door: Door,
+    serve: Arc<F>,
+    supervisor: Supervisor,
+}
+
+impl<F> Clone for Entrance<F> {
+    fn clone(&self) -> Self {
+        let (door, serve, supervisor) = (self.door.clone(), self.serve.clone(), self.supervisor.clone());
+        Self { protocol: self.protocol, door, serve, supervisor }
+    }
+}
+
+impl<F, S> Entrance<F>
+where
+    F: Fn(TcpStream, Origin, Option<Startup>) -> S + Send + Sync + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    async fn accept(&self, listener: TcpListener) {
+        let protocol = self.protocol;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.supervisor.stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            let accepted = accepted.and_then(|(stream, peer)| stream.local_addr().map(|local| (stream, peer, local)));
+            let (stream, peer, local) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(protocol, %error, "a connection could not be accepted");
+                    sleep(BREATH).await;
+                    continue;
+                }
+            };
+            let origin = Origin { peer, local, reached: local };
+            if self.door.proxies.trusts(peer.ip()) {
+                self.unwrap(stream, origin);
+            } else if self.admits(&stream, origin.peer)
+                && let Some(permit) = self.permit(&stream, peer)
+            {
+                self.enter(stream, origin, permit);
+            }
+        }
+    }
+
+    /// Takes in what a proxy hands on, once it has said whose connection it is.
+    fn unwrap(&self, mut stream: TcpStream, proxied: Origin) {
+        let Some(permit) = self.permit(&stream, proxied.peer) else { return };
+        let this = self.clone();
+        self.supervisor.tasks.spawn(async move {
+            let (protocol, proxy) = (this.protocol, proxied.peer);
+            let read = tokio::select! {
+                read = this.door.proxies.origin(&mut stream, this.door.header) => read,
+                () = this.supervisor.stop.cancelled() => return,
+            };
+            match read {
+                Ok(Some((peer, reached))) if this.admits(&stream, peer) => {
+                    this.enter(stream, Origin { peer, reached, ..proxied }, permit);
+                }
+                Ok(Some(_)) => {}
+                // Its own connection, or one whose client is named later.
+                Ok(None) => this.begin(stream, proxied, permit, None),
+                Err(why) => tracing::warn!(protocol, %proxy, why, "a connection was refused"),
+            }
+        });
+    }
+
+    fn admits(&self, stream: &TcpStream, peer: SocketAddr) -> bool {
+        let admitted = self.door.admits.as_ref().is_none_or(|admits| admits(peer.ip()));
+        if !admitted {
+            tracing::debug!(protocol = self.protocol, %peer, "a connection was refused: its source has to wait");
+            self.door.refuse(stream);
+        }
+        admitted
+    }
+
+    fn permit(&self, stream: &TcpStream, peer: SocketAddr) -> Option<OwnedSemaphorePermit> {
+        let permit = self.door.places.clone().try_acquire_owned().ok();
+        if permit.is_none() {
+            let (protocol, limit) = (self.protocol, self.door.limit);
+            tracing::warn!(protocol, %peer, limit, "a connection was refused: there are too many");
+            self.door.refuse(stream);
+        }
+        permit
+    }
+
+    /// Lets a client in, if its source has not got enough already.
+    fn enter(&self, stream: TcpStream, origin: Origin, permit: OwnedSemaphorePermit) {
+        let (protocol, peer) = (self.protocol, origin.peer);
+        let Some(place) = self.door.sources.enter(peer.ip()) else {
+            tracing::debug!(protocol, %peer, "a connection was refused: its source has too many");
+            self.door.refuse(&stream);
+            return;
+        };
+        self.begin(stream, origin, permit, Some(place));
+    }
+
+    fn begin(&self, stream: TcpStream, origin: Origin, permit: OwnedSemaphorePermit, place: Option<Place>) {
+        let (protocol, peer) = (self.protocol, origin.peer);
+        let startup = self.door.startups.as_ref().map(|startups| startups.enter(peer.ip()));
+        if let Some(None) = startup {
+            tracing::debug!(protocol, %peer, "a connection was dropped: too many, of all or of its source, are on their way to a login");
+            self.door.refuse(&stream);
+            return;
+        }
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(protocol, %peer, %error, "TCP_NODELAY could not be set");
+        }
+        let (abort, session) = (self.supervisor.abort.clone(), (self.serve)(stream, origin, startup.flatten()));
+        self.supervisor.tasks.spawn(async move {
+            tokio::select! {
+                () = session => {}
+                () = abort.cancelled() => tracing::info!(protocol, %peer, "a connection was cut: the gateway stops"),
+            }
+            drop((permit, place));
+        });
     }
 }
 
@@ -233,7 +302,7 @@ mod tests {
         let supervisor = Supervisor::new();
         let bound = bound().await;
         let address = bound.addresses[0];
-        supervisor.accept(bound, 1, |mut stream, _| async move {
+        supervisor.accept_by(bound, Door::new(1), |mut stream, _, _| async move {
             let _ = stream.write_all(b"x").await;
             let _ = stream.read(&mut [0]).await;
         });
@@ -321,7 +390,7 @@ mod tests {
         let supervisor = Supervisor::new();
         let bound = bound().await;
         let address = bound.addresses[0];
-        supervisor.accept(bound, 8, |stream, _| async move {
+        supervisor.accept_by(bound, Door::new(8), |stream, _, _| async move {
             std::future::pending::<()>().await;
             drop(stream);
         });

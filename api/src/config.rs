@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 /// Settings of the REST front end. [`ApiConfig::new`] gives every limit a default that suits a public listener.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
@@ -32,6 +34,14 @@ pub struct ApiConfig {
     pub max_streams: u32,
     /// Whether a request counts only on a connection whose client certificate its tenant knows.
     pub certificate_required: bool,
+    /// Whose pages may call the API from a browser (the Fetch standard's CORS): origins, or `*`.
+    pub cors_origins: Vec<String>,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Requests that one identity may make in a minute; as many at once, if none were made for a minute.
+    pub requests_per_minute: u32,
+    /// Requests that may come from one address (an IPv6 /64) in a minute, whoever makes them.
+    pub requests_per_minute_per_address: u32,
 }
 
 impl ApiConfig {
@@ -54,6 +64,10 @@ impl ApiConfig {
             max_json_bytes: 1 << 20,
             max_streams: 128,
             certificate_required: false,
+            cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            requests_per_minute: 6_000,
+            requests_per_minute_per_address: 60_000,
         }
     }
 }

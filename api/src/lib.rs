@@ -9,8 +9,10 @@
 mod auth;
 mod body;
 mod byteranges;
+mod client;
 mod conditions;
 mod config;
+mod cors;
 mod digest;
 mod disposition;
 mod json;
@@ -19,6 +21,7 @@ mod members;
 mod ops;
 mod problem;
 mod query;
+mod quotas;
 mod ranges;
 mod respond;
 mod router;

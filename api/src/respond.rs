@@ -15,6 +15,9 @@ use crate::problem::{HttpFault, Problem};
 /// The id of a request, in every response and every problem document.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What a page may do that is none: nothing (Content Security Policy Level 3).
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+
 /// The limits of a request's head.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
@@ -70,6 +73,10 @@ fn finish(mut response: Response, id: &str, method: &Method, secure: bool) -> Re
         headers.insert(X_REQUEST_ID, id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Whatever a partner uploads: opened in a browser it runs nothing, and loads nothing.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NOTHING));
     if secure {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 use causeway_core::events::Operation;
 use causeway_core::{Error, ErrorKind, Gateway, Session, VirtualPath};
@@ -12,10 +13,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 
 use crate::body::spool::SpoolSpace;
 use crate::config::ApiConfig;
+use crate::cors;
 use crate::problem::{HttpFault, Problem};
+use crate::quotas::{Quotas, by_address};
 use crate::respond::{HeadLimits, caught, respond};
 use crate::routes;
 use crate::serve::{ConnectionInfo, Limits, serve_connection};
@@ -26,6 +30,8 @@ pub struct Shared {
     pub config: ApiConfig,
     /// Core.
     pub gateway: Arc<Gateway>,
+    /// The limits of requests.
+    pub quotas: Quotas,
     /// Where forms wait.
     pub spools: SpoolSpace,
 }
@@ -77,7 +83,9 @@ impl Front {
         let head = HeadLimits { target: config.max_target_bytes, headers: config.max_header_bytes };
         let limits = Limits::of(&config);
         let spools = SpoolSpace::new(&config.spool_dir, config.max_spool_bytes, config.min_free_bytes);
-        Self { router: router(Arc::new(Shared { config, gateway, spools })), head, limits }
+        let (quotas, cors) = (Quotas::new(&config), cors::layer(&config.cors_origins));
+        let shared = Arc::new(Shared { config, gateway, quotas, spools });
+        Self { router: router(shared, cors), head, limits }
     }
 
     /// Serves one connection, already through TLS, until it ends. When `shutdown` is cancelled, running requests finish
@@ -101,8 +109,8 @@ impl Front {
     }
 }
 
-fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
+fn router(shared: Arc<Shared>, cors: Option<CorsLayer>) -> Router {
+    let routes = Router::new()
         .route("/api/v1/auth/validate", get(routes::validate::validate))
         .route("/api/v1/files", get(routes::list::list))
         .route("/api/v1/files/upload", post(routes::upload::upload))
@@ -122,6 +130,10 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/events", get(routes::events::events))
         .fallback(|| async { Problem::http(HttpFault::NoRoute) })
         .method_not_allowed_fallback(|| async { Problem::http(HttpFault::Method) })
-        .layer(CatchPanicLayer::custom(caught))
-        .with_state(shared)
+        .layer(from_fn_with_state(shared.clone(), by_address));
+    let routes = match cors {
+        Some(layer) => routes.layer(from_fn_with_state(layer, cors::share)),
+        None => routes,
+    };
+    routes.layer(CatchPanicLayer::custom(caught)).with_state(shared)
 }

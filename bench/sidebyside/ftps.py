@@ -221,6 +221,10 @@ def timed(server, work):
 
 
 # ---------------------------------------------------------------- steps
+# `mget` gets some 20 files a second from every server: a part of the small files says as much.
+SOME = 200
+
+
 def delete(server, names):
     client = session(server)
     for name in names:
@@ -298,10 +302,11 @@ def get_small(by):
         if by is curl:
             seconds, cpu = timed(server, lambda: curl_many(server, back, "small/", "get"))
         else:
-            seconds, cpu = timed(server, lambda: lftp(server, "cd small; mget f*", back))
-        if sum(file.stat().st_size for file in back.iterdir()) != SMALL * 4096:
+            seconds, cpu = timed(server, lambda: lftp(server, "cd small; mget f000* f001*", back))
+        count = SMALL if by is curl else SOME
+        if sum(file.stat().st_size for file in back.iterdir()) != count * 4096:
             sys.exit(f"{server.name}: not all small files came back")
-        return SMALL, seconds, cpu
+        return count, seconds, cpu
 
     return work
 
@@ -346,7 +351,7 @@ STEPS = [
     Step("put 2,000 of 4 KiB, libcurl", "files/s", put_small(curl), None),
     Step("put 2,000 of 4 KiB, lftp", "files/s", put_small(lftp), None),
     Step("get 2,000 of 4 KiB, libcurl", "files/s", get_small(curl), None),
-    Step("get 2,000 of 4 KiB, lftp", "files/s", get_small(lftp), None),
+    Step("get 200 of 4 KiB, lftp", "files/s", get_small(lftp), None),
     Step("connect, log in, end", "/s", connect, None),
     Step("idle session", "KiB", idle, None),
 ]

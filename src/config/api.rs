@@ -20,6 +20,8 @@ pub struct Api {
     pub public_url: Option<String>,
     /// Whether clients are asked for a certificate.
     pub client_certificates: Asked,
+    /// Whose pages may call the API from a browser: origins, or `*`.
+    pub cors_origins: Vec<String>,
 }
 
 impl Api {
@@ -36,11 +38,8 @@ impl Api {
         let client_certificates = section
             .text("client_certificates", value::one_of(CLIENT_CERTIFICATES))
             .map_or(Asked::Optional, |f| f.value);
-        if let Some(found) = section.texts("cors_origins", value::origin)
-            && !found.value.is_empty()
-        {
-            report.not_built(&found.spot, "cross-origin access");
-        }
+        let cors_origins = section.texts("cors_origins", value::origin);
+        let cors_origins = cors_origins.map(|found| found.value.into_iter().map(|one| one.value).collect());
         match section.text("api_key_max_age", value::duration) {
             Some(found) if found.value == MAX_KEY_AGE => {
                 report.without_effect(&found.spot, "the age limit of API keys");
@@ -51,6 +50,11 @@ impl Api {
             None => {}
         }
         let listen = listen::addresses(section, "listen", "127.0.0.1:8443");
-        section.is_present().then(|| Self { listen, public_url: public_url.map(|f| f.value), client_certificates })
+        section.is_present().then(|| Self {
+            listen,
+            public_url: public_url.map(|f| f.value),
+            client_certificates,
+            cors_origins: cors_origins.unwrap_or_default(),
+        })
     }
 }

@@ -8,6 +8,8 @@ use super::reader::Section;
 use super::value;
 
 const REQUESTS_PER_MINUTE: u32 = 6000;
+/// One address may ask for several identities: as with failed logins, ten times what one may.
+const OF_AN_ADDRESS: u32 = 10;
 
 /// No single client takes all that there is. It is far above what a partner needs, since many of them may come through
 /// one address (NAT, a balancer).
@@ -24,6 +26,10 @@ pub struct Limits {
     pub bandwidth_up: Option<u64>,
     /// Bytes per second that one session may receive.
     pub bandwidth_down: Option<u64>,
+    /// Requests that one identity may make in a minute, on the API.
+    pub requests_per_minute: u32,
+    /// Requests that may come from one address in a minute, on the API.
+    pub requests_per_minute_per_address: u32,
     /// Failed logins of one (login, address) in the window.
     pub failed_logins: u32,
     /// The window.
@@ -39,15 +45,9 @@ pub struct Limits {
 impl Limits {
     /// Reads the table.
     pub fn read(section: &Section<'_>) -> Self {
-        match section.number("requests_per_minute", 1..=u32::MAX) {
-            Some(found) if found.value == REQUESTS_PER_MINUTE => {
-                section.report().without_effect(&found.spot, "the limit of requests");
-            }
-            Some(found) => {
-                section.report().not_built(&found.spot, "another limit of requests");
-            }
-            None => {}
-        }
+        let requests = |key, default| section.number(key, 1..=u32::MAX).map_or(default, |f| f.value);
+        let requests_per_minute = requests("requests_per_minute", REQUESTS_PER_MINUTE);
+        let of_an_address = requests_per_minute.saturating_mul(OF_AN_ADDRESS);
         let duration = |key: &'static str, default: u64| {
             section.text(key, value::duration).map_or(Duration::from_secs(default), |f| f.value)
         };
@@ -55,6 +55,8 @@ impl Limits {
             max_file_size: section.text("max_file_size", value::size).map_or(100 << 30, |f| f.value),
             bandwidth_up: section.text_or_empty("bandwidth_up", value::rate).map(|f| f.value),
             bandwidth_down: section.text_or_empty("bandwidth_down", value::rate).map(|f| f.value),
+            requests_per_minute,
+            requests_per_minute_per_address: requests("requests_per_minute_per_address", of_an_address),
             failed_logins: section.number("failed_logins", 1..=1_000_000).map_or(10, |f| f.value),
             failed_logins_window: duration("failed_logins_window", 600),
             ban: duration("ban", 900),

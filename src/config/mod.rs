@@ -40,6 +40,7 @@ use std::time::Duration;
 
 use causeway_core::events::Webhook;
 use causeway_core::identity::TenantRecord;
+use ipnet::IpNet;
 
 use reader::Section;
 use report::{Problems, Report, Severity, Spot};
@@ -55,6 +56,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// `[node]`.
     pub node: node::Node,
+    /// `network.trusted_proxies`.
+    pub trusted_proxies: Vec<IpNet>,
     /// `[sftp]`.
     pub sftp: Option<sftp::Sftp>,
     /// `[ftps]`.
@@ -123,7 +126,10 @@ fn read(root: &Section<'_>) -> Config {
     let data_dir = report.path(&data_dir);
     let shutdown_grace =
         root.text("shutdown_grace", value::duration_or_zero).map_or(Duration::from_secs(30), |f| f.value);
-    network::read(&root.table("network"));
+    let trusted_proxies = network::read(&root.table("network"));
+    let mut limits = limits::Limits::read(&root.table("limits"));
+    // A proxy does not pay for what its clients do.
+    limits.penalties.exempt.extend(&trusted_proxies);
     let ftps = ftps::Ftps::read(&root.table("ftps"));
     let sftp = sftp::Sftp::read(&root.table("sftp"));
     let api = api::Api::read(&root.table("api"));
@@ -148,6 +154,7 @@ fn read(root: &Section<'_>) -> Config {
         folder: report.path(""),
         shutdown_grace,
         node: node::Node::read(&root.table("node")),
+        trusted_proxies,
         sftp,
         ftps,
         ftps_logins,
@@ -157,7 +164,7 @@ fn read(root: &Section<'_>) -> Config {
         database: database::Database::read(&root.table("database"), data_dir.join("causeway.db")),
         storages,
         uploads: uploads::Uploads::read(&root.table("uploads")),
-        limits: limits::Limits::read(&root.table("limits")),
+        limits,
         events,
         telemetry: telemetry::Telemetry::read(&root.table("telemetry")),
         tenants,

@@ -12,7 +12,9 @@ use http::header::{self, HeaderMap};
 use http::request::Parts;
 use secrecy::SecretString;
 
+use crate::client::ClientAddress;
 use crate::problem::Problem;
+use crate::quotas::Meter;
 use crate::router::Shared;
 use crate::serve::ConnectionInfo;
 
@@ -38,7 +40,7 @@ impl FromRequestParts<Arc<Shared>> for Caller {
                 .saying("this gateway demands a client certificate; show one in the TLS handshake"));
         }
         let peer = Peer {
-            ip: connection.ip,
+            ip: parts.extensions.get::<ClientAddress>().map_or(connection.ip, |client| client.0),
             protocol: Protocol::Api,
             client_version: client_version(&parts.headers),
             cipher: connection.cipher.clone(),
@@ -51,6 +53,7 @@ impl FromRequestParts<Arc<Shared>> for Caller {
             shared.gateway.refused(&session, Operation::Login, "", &error).await;
             return Err(Problem::from(error).at("X-Tenant-Id"));
         }
+        shared.quotas.identity(&session, parts.extensions.get::<Meter>())?;
         Ok(Self { session })
     }
 }

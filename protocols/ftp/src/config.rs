@@ -1,12 +1,39 @@
 //! What an operator can set.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_core::identity::lies_in;
 use ipnet::IpNet;
+use tokio::net::TcpStream;
+
+/// Programs in front of the gateway that hand data connections on, each with its client's address before everything else
+/// (the PROXY protocol).
+pub trait Forwarders: fmt::Debug + Send + Sync {
+    /// Whether an address is one of theirs, and believed.
+    fn forwards(&self, address: IpAddr) -> bool;
+    /// Takes from such a connection whose it is, and nothing more; none where it does not say so in time.
+    fn origin<'s>(&'s self, stream: &'s mut TcpStream) -> Pin<Box<dyn Future<Output = Option<IpAddr>> + Send + 's>>;
+}
+
+/// There are none.
+#[derive(Clone, Copy, Debug)]
+pub struct NoForwarders;
+
+impl Forwarders for NoForwarders {
+    fn forwards(&self, _address: IpAddr) -> bool {
+        false
+    }
+
+    fn origin<'s>(&'s self, _stream: &'s mut TcpStream) -> Pin<Box<dyn Future<Output = Option<IpAddr>> + Send + 's>> {
+        Box::pin(std::future::ready(None))
+    }
+}
 
 /// What a login's data connections must keep to, where it is not the listener's rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +74,8 @@ pub struct FtpsConfig {
     /// Whether a login counts only with a client certificate that its tenant knows. (That one is shown at all is up to the
     /// TLS settings.)
     pub certificate_required: bool,
+    /// Who hands data connections on.
+    pub forwarders: Arc<dyn Forwarders>,
 }
 
 impl FtpsConfig {

@@ -19,7 +19,7 @@ use crate::session::{Conversation, Security};
 use crate::wire::facts::FactSet;
 use crate::wire::lines::MAX_LINE;
 use crate::wire::{Line, Lines, Reply, Verb, address, command, moment, pattern, reply};
-use crate::{DataRules, Ends, FtpsConfig, Start, Terms, connection};
+use crate::{DataRules, Ends, FtpsConfig, NoForwarders, Start, Terms, connection};
 
 /// Lines as commands: what is read of one says what was sent, and neither an argument's own parser nor a reply that repeats
 /// it can be made to panic or to end a line early.
@@ -157,6 +157,7 @@ impl Place {
         let long = Duration::from_hours(1);
         let config = FtpsConfig {
             certificate_required: false,
+            forwarders: Arc::new(NoForwarders),
             banner: String::new(),
             passive_ports: PORTS,
             passive_address: None,
@@ -187,7 +188,7 @@ impl Place {
             None => (script, &b"one\r\ntwo\n"[..]),
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
-        let mut talk = Conversation::new(self.terms.clone(), Ends { peer, local: peer }, Box::new(()));
+        let mut talk = Conversation::new(self.terms.clone(), Ends { peer, local: peer, reached: peer }, Box::new(()));
         let (secured, inside) = (how & 1 == 1, how & 2 == 2);
         if inside
             && let Some(session) = session

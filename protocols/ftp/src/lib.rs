@@ -39,7 +39,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use config::{DataRules, FtpsConfig};
+pub use config::{DataRules, Forwarders, FtpsConfig, NoForwarders};
 pub use status::status_of;
 
 use control::Control;
@@ -59,8 +59,10 @@ pub(crate) struct Terms {
 pub struct Ends {
     /// The client.
     pub peer: SocketAddr,
-    /// The address here that it connected to.
+    /// The address of this machine that it came to.
     pub local: SocketAddr,
+    /// The address that the client connected to, which PASV announces: another one where a proxy stands in between.
+    pub reached: SocketAddr,
 }
 
 /// How a connection is secured.

@@ -1,6 +1,7 @@
 //! The real OpenSSH `sftp` in batch mode.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,6 +32,12 @@ impl OpenSsh {
         let identity = Secrets::get().private_key();
         let (options, arguments) = (Vec::new(), Vec::new());
         Self { port: gateway.sftp.port(), login: login.to_owned(), folder, options, arguments, identity }
+    }
+
+    /// By way of a proxy.
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.port = address.port();
+        self
     }
 
     /// With one more `-o` option.

@@ -96,6 +96,7 @@ pub struct Plan {
     uploads: String,
     limits: String,
     hooks: String,
+    trusted_proxies: String,
     pub env: Vec<(String, String)>,
     edi_quota: String,
     tenant_quota: String,
@@ -121,6 +122,7 @@ impl Plan {
             uploads: String::new(),
             limits: String::new(),
             hooks: String::new(),
+            trusted_proxies: String::new(),
             env: Vec::new(),
             edi_quota: "10 GiB".into(),
             tenant_quota: "1 TiB".into(),
@@ -232,6 +234,12 @@ impl Plan {
         self
     }
 
+    /// Believes a proxy at this address.
+    pub fn trusted_proxies(mut self, address: &str) -> Self {
+        self.trusted_proxies = format!("[network]\ntrusted_proxies = [{address:?}]\n");
+        self
+    }
+
     /// The quota of `edi-partner`.
     pub fn edi_quota(mut self, quota: &str) -> Self {
         quota.clone_into(&mut self.edi_quota);
@@ -275,7 +283,7 @@ impl Plan {
         let mut text = format!(
             r#"data_dir = {data:?}
 shutdown_grace = "{grace}"
-[node]
+{trusted_proxies}[node]
 name = "gw-test"
 [sftp]
 listen = ["127.0.0.1:0"]
@@ -346,6 +354,7 @@ view = []
             acme = self.acme,
             uploads = self.uploads,
             limits = self.limits,
+            trusted_proxies = self.trusted_proxies,
             max_attempts = self.max_attempts,
             tenant_quota = self.tenant_quota,
             edi_quota = self.edi_quota,

@@ -1,11 +1,13 @@
 //! A TCP relay in front of the gateway that can freeze (a dead line that nobody has noticed) or be cut.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use super::ftps::connect_from;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Line {
@@ -22,13 +24,22 @@ pub struct Proxy {
 
 impl Proxy {
     pub async fn to(target: SocketAddr) -> Self {
+        Self::before(target, Ipv4Addr::LOCALHOST.into(), Vec::new()).await
+    }
+
+    /// One that connects from this address, and sends this first on each connection.
+    pub async fn before(target: SocketAddr, from: IpAddr, first: impl Into<Vec<u8>>) -> Self {
+        let first = first.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let line = Arc::new(watch::channel(Line::Up).0);
         let lines = line.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let Ok(far) = TcpStream::connect(target).await else { continue };
+                let Ok(mut far) = connect_from(from, target).await else { continue };
+                if far.write_all(&first).await.is_err() {
+                    continue;
+                }
                 tokio::spawn(relay(near, far, lines.subscribe()));
             }
         });

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ports::Ports;
+use crate::config::Forwarders;
 
 /// Connections that the system holds while nobody has accepted them.
 const BACKLOG: u32 = 16;
@@ -30,14 +31,37 @@ pub(crate) struct Passive {
     lingering: Arc<Semaphore>,
 }
 
+/// Between whom a data connection comes about.
+#[derive(Debug)]
+pub(crate) struct DataEnds {
+    /// The address here.
+    pub(crate) local: IpAddr,
+    /// The client.
+    pub(crate) peer: IpAddr,
+    /// Who may hand the client's connection on.
+    pub(crate) forwarders: Arc<dyn Forwarders>,
+}
+
+impl DataEnds {
+    /// Whether a connection is the client's; if not, whose it is, as far as that is known.
+    async fn admit(&self, stream: &mut TcpStream, from: IpAddr) -> Result<(), IpAddr> {
+        let from = from.to_canonical();
+        let source = if self.forwarders.forwards(from) {
+            self.forwarders.origin(stream).await.map_or(Err(from), |source| Ok(source.to_canonical()))?
+        } else {
+            from
+        };
+        if source == self.peer { Ok(()) } else { Err(source) }
+    }
+}
+
 impl Passive {
-    /// Listens at a local address for a connection from `peer`, for at most `limit`. Connections of others are dropped,
+    /// Listens for a connection between these ends, for at most `limit`. Connections of others are dropped,
     /// and their addresses told to `strangers`. `lingering`: how many connections that nothing came of may wait for the
     /// client to close them.
     pub(crate) fn listen(
         ports: &Arc<Ports>,
-        local: IpAddr,
-        peer: IpAddr,
+        ends: DataEnds,
         limit: Duration,
         strangers: mpsc::Sender<IpAddr>,
         lingering: &Arc<Semaphore>,
@@ -45,18 +69,18 @@ impl Passive {
         let full = || io::Error::new(io::ErrorKind::AddrInUse, "no passive port is free");
         let mut begin = ports.any();
         for _ in 0..ports.len() {
-            let lease = ports.take(peer, begin).ok_or_else(full)?;
+            let lease = ports.take(ends.peer, begin).ok_or_else(full)?;
             begin = lease.port().saturating_add(1);
-            let socket = if local.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            let socket = if ends.local.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             // Connections of before may still linger on the port.
             socket.set_reuseaddr(true)?;
-            let listener = match socket.bind(SocketAddr::new(local, lease.port())).and_then(|()| socket.listen(BACKLOG))
-            {
-                Ok(listener) => listener,
-                // Another program has it.
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => continue,
-                Err(error) => return Err(error),
-            };
+            let listener =
+                match socket.bind(SocketAddr::new(ends.local, lease.port())).and_then(|()| socket.listen(BACKLOG)) {
+                    Ok(listener) => listener,
+                    // Another program has it.
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => continue,
+                    Err(error) => return Err(error),
+                };
             let (port, (found, connected), closed) = (lease.port(), oneshot::channel(), CancellationToken::new());
             let open = closed.clone().drop_guard();
             let parting = lingering.clone();
@@ -64,9 +88,11 @@ impl Passive {
                 let accepting = async {
                     loop {
                         match listener.accept().await {
-                            Ok((stream, from)) if from.ip().to_canonical() == peer => return Some(stream),
-                            // Where the queue is full, the flood itself is on record.
-                            Ok((_, from)) => drop(strangers.try_send(from.ip().to_canonical())),
+                            Ok((mut stream, from)) => match ends.admit(&mut stream, from.ip()).await {
+                                Ok(()) => return Some(stream),
+                                // Where the queue is full, the flood itself is on record.
+                                Err(stranger) => drop(strangers.try_send(stranger)),
+                            },
                             Err(error) => {
                                 tracing::warn!(%error, "a data connection could not be accepted");
                                 return None;

@@ -76,6 +76,8 @@ pub(crate) struct Conversation {
     pub(crate) terms: Arc<Terms>,
     pub(crate) peer: IpAddr,
     pub(crate) local: IpAddr,
+    /// The address that the client connected to, as PASV announces it.
+    pub(crate) reached: IpAddr,
     pub(crate) security: Security,
     pub(crate) stage: Stage,
     pub(crate) parameters: Parameters,
@@ -154,6 +156,7 @@ impl Conversation {
             terms,
             peer: ends.peer.ip().to_canonical(),
             local: ends.local.ip().to_canonical(),
+            reached: ends.reached.ip().to_canonical(),
             security: Security::Clear,
             stage: Stage::Nobody,
             parameters: Parameters::default(),

@@ -4,14 +4,14 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 
 use crate::data::Channel;
-use crate::data::passive::Passive;
+use crate::data::passive::{DataEnds, Passive};
 use crate::session::{Conversation, Turn, say};
 use crate::wire::Reply;
 use crate::wire::address::format_pasv;
 
 pub(super) async fn run(talk: &mut Conversation) -> Turn {
     require_not_extended(talk)?;
-    let announced = talk.terms.config.announced(talk.peer).unwrap_or(talk.local);
+    let announced = talk.terms.config.announced(talk.peer).unwrap_or(talk.reached);
     // Whatever is announced: a client that came by IPv6 is listened to there (RFC 2428 section 1).
     let (IpAddr::V4(address), true) = (announced, talk.local.is_ipv4()) else {
         return Err(Reply::new(425, "PASV is for IPv4 alone; send EPSV"));
@@ -40,7 +40,8 @@ pub(super) async fn listen(talk: &mut Conversation) -> Result<u16, Reply> {
         return Ok(1);
     }
     let limit = talk.terms.config.data_timeout.saturating_mul(2);
-    match Passive::listen(&talk.terms.ports, talk.local, talk.peer, limit, talk.strangers(), &talk.lingering) {
+    let ends = DataEnds { local: talk.local, peer: talk.peer, forwarders: talk.terms.config.forwarders.clone() };
+    match Passive::listen(&talk.terms.ports, ends, limit, talk.strangers(), &talk.lingering) {
         Ok(passive) => {
             let port = passive.port();
             talk.channel = Some(Channel::Passive(passive));
