@@ -176,8 +176,7 @@ async fn pipelined_requests_are_answered_in_order() {
     assert_eq!(statuses(&http.all().await), [201, 200, 200, 404]);
 }
 
-/// A body that stands still is cut after the time-out, and nothing is published; a peer that waits for `100 Continue` gets it
-/// only where the request may be.
+/// A client that waits for `100 Continue` gets it only where the request may be (RFC 9110 section 10.1.1).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expectations() {
     let gateway = Plan::new(Ledger::Sqlite).start().await;

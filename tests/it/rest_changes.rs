@@ -7,8 +7,9 @@ use bytes::Bytes;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::harness::plan::api_key;
 use crate::harness::rest::Answer;
-use crate::harness::{Gateway, Ledger, Plan, Rest, eventually, on_both_ledgers};
+use crate::harness::{Gateway, Ledger, Plan, Rest, eventually, on_both_ledgers, sha256};
 use crate::spine::events_come;
 
 on_both_ledgers!(patches, patches_are_all_or_nothing, conditions, copies, whole_folders, quota_comes_back);
@@ -200,6 +201,36 @@ async fn copies(ledger: Ledger) {
     copy(gateway.rest("other"), json!({"destination": "/e.bin"})).await.problem(404, "not_found");
     rest.delete(&id(&file)).await;
     assert_eq!(rest.read("/partners/b.bin").await.body, content);
+    // A copy of what has no labels takes none away from what it replaces.
+    let plain = rest.put("/inbound/plain", b"plain").await.ok();
+    let over = json!({"destination": "/partners/b.bin", "overwrite": true});
+    let replaced = rest.post_json(&format!("{}/copy", id(&plain)), &over).await.ok();
+    assert_eq!((&replaced["hash"], &replaced["classification"]), (&plain["hash"], &json!("restricted")));
+    assert_eq!((&replaced["file_id"], &replaced["tags"]), (&made["file_id"], &json!({"k": "v"})));
+}
+
+/// An identity that sees a folder twice, once without `delete`, does not remove what that is in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_below_keeps_a_folder() {
+    let keeper = format!(
+        "username = \"keeper01\"\nidentity = \"keeper\"\nprotocols = [\"sftp\"]\n\
+         [[tenant.identity]]\nid = \"keeper\"\nscopes = [\"files:read\", \"files:write\"]\n\
+         view = [{{ at = \"/\", path = \"/inbound\", permissions = [\"*\"] }}, \
+         {{ at = \"/seen\", path = \"/inbound/t/locked\", permissions = [\"list\", \"download\"] }}]\n\
+         [[tenant.api_key]]\nid = \"keeper\"\nidentity = \"keeper\"\nkey_hash = \"{}\"\n",
+        sha256(api_key("keeper").as_bytes())
+    );
+    let gateway = Plan::new(Ledger::Sqlite).whole_login(&keeper).start().await;
+    let (rest, keeper) = (gateway.rest("orders"), gateway.rest("keeper"));
+    tree(&rest, "/inbound/t", 1, 1).await;
+    assert_eq!(rest.upload("/inbound/t/locked", "x", b"x", false).await.status, 201);
+    let refused = keeper.delete("/folders?path=/t&recursive=true").await;
+    refused.problem(403, "permission_denied");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("`/seen`"), "{refused:?}");
+    assert_eq!(&rest.read("/inbound/t/locked/x").await.body[..], b"x");
+    events_come(&rest, "policy.violated", "/inbound/t", 1).await;
+    assert_eq!(keeper.delete("/folders?path=/t/0&recursive=true").await.status, 204, "beside it there is no such rule");
+    assert_eq!(rest.tree("/inbound/t").await.len(), 2);
 }
 
 async fn tree(rest: &Rest, top: &str, folders: usize, files: usize) {

@@ -36,11 +36,12 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Those of an entry, for a copy of it.
+    /// Those of an entry, for a copy of it. Where it has none, those of what the copy replaces stay: copying over a file takes
+    /// no label away.
     pub(crate) fn of(entry: &Entry) -> Self {
         Self {
-            classification: entry.classification.clone().map_or(Classify::Remove, Classify::As),
-            tags: Some(entry.tags.clone()),
+            classification: entry.classification.clone().map_or(Classify::Keep, Classify::As),
+            tags: Some(entry.tags.clone()).filter(|tags| !tags.is_empty()),
         }
     }
 
