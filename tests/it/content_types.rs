@@ -58,6 +58,15 @@ async fn told(ledger: Ledger) {
     session.write_all(&handle, 0, &large).await.unwrap();
     session.close(&handle).await.unwrap();
     events_come(&rest, "policy.violated", "/inbound/y.csv", 1).await;
+    // A temporary name declares nothing; the name that it arrives under does.
+    for (temporary, name) in [("/inbound/z.filepart", "/inbound/z.csv"), ("/inbound/w.filepart", "/inbound/w.exe")] {
+        session.put(temporary, SCRIPT).await.unwrap();
+        session.rename(temporary, name).await.unwrap();
+        events_come(&rest, "file.uploaded", name, 1).await;
+    }
+    events_come(&rest, "policy.violated", "/inbound/z.csv", 1).await;
+    assert!(mismatches(&gateway, "/inbound/z.filepart").await.is_empty());
+    assert!(mismatches(&gateway, "/inbound/w.exe").await.is_empty());
 }
 
 async fn refused(ledger: Ledger) {
@@ -78,6 +87,11 @@ async fn refused(ledger: Ledger) {
         assert_eq!(told["status"], "denied", "{told}");
         assert!(events_of(&rest, "file.uploaded", path).await.is_empty());
     }
+    // What comes by a temporary name is refused when it is to arrive, and stays under it.
+    session.put("/inbound/z.filepart", SCRIPT).await.unwrap();
+    assert!(session.rename("/inbound/z.filepart", "/inbound/z.csv").await.unwrap_err().message.contains("text/csv"));
+    assert_eq!(session.names("/inbound").await.unwrap(), ["z.filepart"]);
+    session.rename("/inbound/z.filepart", "/inbound/z.exe").await.unwrap();
     // The old version stays.
     put(&rest, "/inbound/a.png", None, PNG).await.ok();
     put(&rest, "/inbound/a.png", None, SCRIPT).await.problem(415, "type_mismatch");

@@ -1,5 +1,6 @@
 //! The namespace: what a session sees of its tenant's tree, and changing it.
 
+mod arrival;
 mod attributes;
 mod change;
 mod entries;

@@ -34,6 +34,8 @@ struct Renaming {
     relocated: Option<Relocated>,
     /// The digests one of which the file must have.
     if_match: Option<Vec<[u8; 32]>>,
+    /// How the content contradicts the name that it arrives under.
+    contradiction: Option<Error>,
 }
 
 /// What a rename did.
@@ -267,7 +269,12 @@ impl Renaming {
                 arrival.transfer_id = Some(content.version);
                 arrival.bytes = Some(content.size);
                 arrival.complete = Some(true);
-                vec![arrival.event("file.uploaded"), arrival.event("transfer.completed")]
+                let mut events = vec![arrival.event("file.uploaded"), arrival.event("transfer.completed")];
+                if let Some(error) = &self.contradiction {
+                    arrival.error = Some((error.kind().code().to_owned(), error.message().to_owned()));
+                    events.push(arrival.event("policy.violated"));
+                }
+                events
             }
             (false, _) => vec![self.facts.event("file.renamed")],
         }
@@ -330,14 +337,18 @@ impl Inner {
         let mut facts = self.facts_at(session, Operation::Rename, &to_place);
         facts.previous_path = Some(from.path.as_str().to_owned());
         let temporary = |place: &Place| place.path.name().is_some_and(|name| self.is_temporary(name.as_str()));
+        let (from_temporary, to_temporary) = (temporary(&from), temporary(&to_place));
+        let contradiction =
+            if from_temporary && !to_temporary { self.judge_arrival(session, &from, &to_place).await? } else { None };
         let storage = |place: &Place| session.tenant.mount_of(&place.path).map(|mount| mount.storage.clone());
         let same_storage = storage(&from) == storage(&to_place);
         let relocated = if same_storage { None } else { self.relocate(session, &from, &to_place).await? };
         let copy = relocated.clone();
         let held = self.hold_uploads(&viewer, &from).await?;
         let renaming = Renaming {
-            from_temporary: temporary(&from),
-            to_temporary: temporary(&to_place),
+            from_temporary,
+            to_temporary,
+            contradiction,
             same_storage,
             relocated,
             if_match,

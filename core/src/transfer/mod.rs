@@ -26,13 +26,14 @@ use crate::namespace::{Entry, Labels};
 use crate::records::Attributes;
 
 pub(crate) use begin::{require_digest, require_match};
-pub(crate) use content::copy_content;
+pub(crate) use content::{copy_content, head_of};
 pub(crate) use detach::{broken, detach, discard_row, give_up_row, replace_other_detached, replaced, tell_incomplete};
 pub use download::Download;
 pub(crate) use download::DownloadCore;
 pub use incomplete::Incomplete;
 pub(crate) use lanes::Lanes;
 pub use media_type::TypeCheck;
+pub(crate) use media_type::judge;
 pub(crate) use pace::Pacer;
 pub(crate) use part::PartCore;
 pub use part::{Part, PartAt};
