@@ -20,6 +20,7 @@ on_both_ledgers!(
     killed_at_any_moment_it_goes_on,
     a_chunk_that_comes_too_late_is_refused,
     an_idle_session_loses_its_upload,
+    a_renamed_upload_goes_on_under_its_new_name,
 );
 
 const CHUNK: usize = 50_000;
@@ -301,4 +302,25 @@ async fn an_idle_session_loses_its_upload(ledger: Ledger) {
     assert_eq!(go_on(&rest, id, 160_000, &content[160_000..]).await.status, 204);
     assert_eq!(complete(&rest, id).await.ok()["hash"], sha256(&content));
     events_come(&gateway.rest("orders"), "file.uploaded", path, 1).await;
+}
+
+async fn a_renamed_upload_goes_on_under_its_new_name(ledger: Ledger) {
+    let gateway = Plan::new(ledger).start().await;
+    let rest = gateway.rest("edi");
+    let content = Random::seeded("renamed").bytes(2 * CHUNK);
+    let plan = json!({"path": "/inbound/before.bin", "size": content.len(), "chunk_size": CHUNK});
+    let id = begin(&rest, &plan).await;
+    chunk(&rest, &id, 1, &content[CHUNK..]).await.ok();
+    gateway.sftp("edi01").await.rename("/inbound/before.bin", "/inbound/after.bin").await.unwrap();
+    let seen = status(&rest, &id).await;
+    assert_eq!((&seen["path"], &seen["received"]), (&json!("/inbound/after.bin"), &json!([[1, 1]])), "{seen}");
+    chunk(&rest, &id, 0, &content[..CHUNK]).await.ok();
+    assert_eq!(complete(&rest, &id).await.ok()["path"], "/inbound/after.bin");
+    assert_eq!(rest.read("/inbound/after.bin").await.body, content);
+    rest.read("/inbound/before.bin").await.problem(404, "not_found");
+    // Removed over SFTP, it is gone for REST, and told to be incomplete: nobody had been told before.
+    let id = begin(&rest, &json!({"path": "/inbound/removed.bin", "size": 3})).await;
+    gateway.sftp("edi01").await.remove("/inbound/removed.bin").await.unwrap();
+    rest.get(&format!("/uploads/{id}")).await.problem(404, "not_found");
+    events_come(&gateway.rest("orders"), "upload.incomplete", "/inbound/removed.bin", 1).await;
 }

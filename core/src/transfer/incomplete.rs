@@ -292,3 +292,61 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn upload(size: u64, chunk_size: u64, ranges: Vec<(u64, u64)>) -> Incomplete {
+        let plan = UploadPlan { size, chunk_size, sha256: None, overwrite: false, content_type: None, metadata: None };
+        Incomplete {
+            id: Uuid::nil(),
+            path: None,
+            state: UploadState::Detached,
+            protocol: "api".into(),
+            login: "l".into(),
+            plan: Some(plan),
+            ranges,
+            offset: 0,
+            created_at: 0,
+            updated_at: 0,
+            expires_at: 0,
+        }
+    }
+
+    #[test]
+    fn a_chunk_counts_when_it_is_whole() {
+        let seen = upload(25, 10, vec![(0, 9), (10, 24)]);
+        assert_eq!((seen.received(), seen.missing()), (vec![(1, 1)], vec![(0, 0), (2, 2)]));
+        let all = upload(25, 10, vec![(0, 25)]);
+        assert_eq!((all.received(), all.missing(), all.bytes()), (vec![(0, 2)], vec![], 25));
+        let nothing = upload(0, 10, vec![]);
+        assert_eq!((nothing.received(), nothing.missing()), (vec![], vec![]));
+    }
+
+    proptest! {
+        #[test]
+        fn every_chunk_is_received_or_missing(
+            chunk_size in 1u64..9,
+            bytes in proptest::collection::vec(any::<bool>(), 0..40),
+        ) {
+            let mut map = Segments::default();
+            for (at, there) in bytes.iter().enumerate() {
+                if *there {
+                    map.put(at as u64, 1, None, 0);
+                }
+            }
+            let seen = upload(bytes.len() as u64, chunk_size, map.ranges());
+            let chunks = bytes.chunks(chunk_size as usize).enumerate();
+            let (mut received, mut missing): (Vec<u64>, Vec<u64>) = (vec![], vec![]);
+            for (number, chunk) in chunks {
+                let to = if chunk.iter().all(|there| *there) { &mut received } else { &mut missing };
+                to.push(number as u64);
+            }
+            let spread = |runs: Vec<(u64, u64)>| runs.into_iter().flat_map(|(first, last)| first..=last).collect::<Vec<_>>();
+            prop_assert_eq!(spread(seen.received()), received);
+            prop_assert_eq!(spread(seen.missing()), missing);
+        }
+    }
+}

@@ -19,6 +19,8 @@ use crate::records::{BlobId, UploadRow, UploadState, now};
 
 /// Bytes that are gathered before they are hashed and written.
 const PIECE: usize = 512 * 1024;
+/// Bytes that are read at a time where a content is hashed that was not hashed when it came.
+const REHASH: usize = 1024 * 1024;
 /// From this size on a piece is hashed on the blocking pool, beside its writing.
 const HASH_APART: usize = 64 * 1024;
 /// Quota is reserved in steps that grow with the upload, between these.
@@ -443,19 +445,21 @@ impl Work {
         }
         if self.hashed < self.size {
             let reader = Reader::open(inner, self.segments.clone()).await?;
-            while self.hashed < self.size {
-                let piece = reader.read_at(self.hashed, super::content::MAX_READ).await?;
-                if piece.is_empty() {
-                    return Err(Error::internal("a content ended before its size"));
-                }
+            let mut piece = reader.read_at(self.hashed, REHASH).await?;
+            while !piece.is_empty() {
                 self.hashed += piece.len() as u64;
                 let mut hasher = std::mem::take(&mut self.hasher);
-                self.hasher = tokio::task::spawn_blocking(move || {
+                let hashing = tokio::task::spawn_blocking(move || {
                     hasher.update(&[piece]);
                     hasher
-                })
-                .await
-                .map_err(|error| Error::internal(format_args!("hashing: {error}")))?;
+                });
+                // The next piece is read while this one is hashed.
+                let (hashed, next) = tokio::join!(hashing, reader.read_at(self.hashed, REHASH));
+                self.hasher = hashed.map_err(|error| Error::internal(format_args!("hashing: {error}")))?;
+                piece = next?;
+            }
+            if self.hashed < self.size {
+                return Err(Error::internal("a content ended before its size"));
             }
         }
         Ok(self.hasher.finish())
