@@ -48,7 +48,7 @@ pub fn declared(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
 }
 
 /// The SHA-256 that a request declares for its body alone, where that is a part of something.
-pub fn of_content(headers: &HeaderMap) -> Result<Option<[u8; 32]>> {
+pub fn of_content(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     let mut content = HeaderMap::new();
     for value in headers.get_all(CONTENT_DIGEST) {
         content.append(CONTENT_DIGEST, value.clone());
