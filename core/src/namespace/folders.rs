@@ -53,13 +53,16 @@ pub(crate) async fn ensure_folder(
     Ok((folder.id, true))
 }
 
-/// Why a session's own root, its login's home, is not removed: an empty path of a script that went wrong must not cost a
-/// partner everything.
-pub(super) fn own_root() -> Error {
-    Error::new(
-        ErrorKind::PermissionDenied,
-        "permission denied: this is the root of all that you see; name a folder in it",
-    )
+/// Fails for a session's own root, its login's home: an empty path of a script that went wrong must not cost a partner
+/// everything.
+pub(super) fn require_below_root(path: &VirtualPath) -> Result<()> {
+    if path.is_root() {
+        return Err(Error::new(
+            ErrorKind::PermissionDenied,
+            "permission denied: this is the root of all that you see; name a folder in it",
+        ));
+    }
+    Ok(())
 }
 
 impl Inner {
@@ -136,17 +139,17 @@ impl Inner {
     /// See [`crate::Gateway::remove_folder`].
     pub(crate) async fn remove_folder(&self, session: &Session, path: &VirtualPath) -> Result<()> {
         let result = match locate_place(session, path) {
-            Ok(_) if path.is_root() => Err(own_root()),
-            Ok(place) => self.remove_folder_at(session, &place).await,
+            Ok(place) => self.remove_folder_at(session, &place, path).await,
             Err(error) => Err(error),
         };
         self.recorded(session, Operation::Rmdir, &Target::Path(path.clone()), result).await
     }
 
-    async fn remove_folder_at(&self, session: &Session, place: &Place) -> Result<()> {
+    async fn remove_folder_at(&self, session: &Session, place: &Place, path: &VirtualPath) -> Result<()> {
         self.require_open()?;
         policy::require(place.permissions, Permission::Delete)?;
         place.require_unpinned()?;
+        require_below_root(path)?;
         let mut query = self.ledger.read().await?;
         let seen = find(&mut *query, &session.tenant.id, place).await?.node.ok_or_else(Error::not_found)?;
         drop(query);

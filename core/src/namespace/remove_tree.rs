@@ -2,7 +2,7 @@
 //! size (SEMANTICS, "The tree"). What is in it is purged in the background (`jobs/purge.rs`).
 
 use super::entries::find;
-use super::folders::own_root;
+use super::folders::require_below_root;
 use super::{Target, not_folder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Operation;
@@ -33,17 +33,17 @@ impl Inner {
     /// See [`crate::Gateway::remove_tree`].
     pub(crate) async fn remove_tree(&self, session: &Session, path: &VirtualPath) -> Result<()> {
         let result = match locate_place(session, path) {
-            Ok(_) if path.is_root() => Err(own_root()),
-            Ok(place) => self.remove_tree_at(session, &place).await,
+            Ok(place) => self.remove_tree_at(session, &place, path).await,
             Err(error) => Err(error),
         };
         self.recorded(session, Operation::Rmdir, &Target::Path(path.clone()), result).await
     }
 
-    async fn remove_tree_at(&self, session: &Session, place: &Place) -> Result<()> {
+    async fn remove_tree_at(&self, session: &Session, place: &Place, path: &VirtualPath) -> Result<()> {
         self.require_open()?;
         policy::require(place.permissions, Permission::Delete)?;
         place.require_unpinned()?;
+        require_below_root(path)?;
         require_delete_below(&session.identity.view, session.scopes, &place.path)?;
         let mut query = self.ledger.read().await?;
         let seen = find(&mut *query, &session.tenant.id, place).await?.node.ok_or_else(Error::not_found)?;
