@@ -1,6 +1,6 @@
 //! `/tus`: the resumable upload protocol tus, version 1.0.0 (<https://tus.io/protocols/resumable-upload>), with its extensions
-//! creation, creation-with-upload, expiration, checksum and termination. An upload here is an upload as any other: begun over tus,
-//! it can be continued over SFTP, and the other way round.
+//! creation, creation-with-upload, expiration, checksum and termination. An upload here is an upload as any other:
+//! begun over tus, it can be continued over SFTP, and the other way round.
 
 mod create;
 mod headers;

@@ -16,6 +16,7 @@ mod parts;
 mod segments;
 mod source;
 mod space;
+mod taking;
 mod upload;
 mod work;
 
