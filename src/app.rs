@@ -339,6 +339,7 @@ fn parts(
         max_file_size: config.limits.max_file_size,
         incomplete_expiry: config.uploads.incomplete_expiry,
         temporary_names: config.uploads.temporary_names,
+        content_type_check: config.uploads.content_type_check,
         bandwidth_up: config.limits.bandwidth_up,
         bandwidth_down: config.limits.bandwidth_down,
         throttle: ThrottleLimits {

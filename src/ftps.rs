@@ -49,6 +49,7 @@ pub fn settings(config: &Config) -> Option<Settings> {
         passive_address: ftps.passive_address,
         passive_addresses: ftps.passive_addresses.clone(),
         active_mode: ftps.active_mode,
+        mode_z: ftps.mode_z,
         data,
         logins: logins.collect(),
         login_grace: ftps.login_grace,

@@ -5,8 +5,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use causeway_core::records::Micros;
-use causeway_core::{Error, ErrorKind, Result};
 use http::header::{self, HeaderMap, HeaderName};
+
+use crate::problem::Problem;
 
 /// The last second that an HTTP date can name, 9999-12-31T23:59:59Z.
 const LAST_DATE: u64 = 253_402_300_799;
@@ -97,7 +98,7 @@ pub enum Verdict {
 impl Conditions {
     /// Reads them. A malformed tag list is refused (to ignore it could overwrite what the client meant to keep); a
     /// malformed date is ignored, as sections 13.1.3 and 13.1.4 say.
-    pub fn of(headers: &HeaderMap) -> Result<Self> {
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         Ok(Self {
             if_match: tags(headers, &header::IF_MATCH)?,
             if_none_match: tags(headers, &header::IF_NONE_MATCH)?,
@@ -155,7 +156,7 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     Some(moment.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
-fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>> {
+fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem> {
     let mut any = false;
     let mut list = Vec::new();
     let mut present = false;
@@ -176,11 +177,9 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>> {
     }
 }
 
-fn malformed(name: &HeaderName) -> Error {
-    Error::new(
-        ErrorKind::InvalidArgument,
-        format!("`{name}` is no list of quoted entity tags and not `*`; send the `etag` as it was given"),
-    )
+fn malformed(name: &HeaderName) -> Problem {
+    let detail = format!("`{name}` is no list of quoted entity tags and not `*`; send the `etag` as it was given");
+    Problem::field(name.as_str(), detail)
 }
 
 /// `#entity-tag` (sections 5.6.1 and 8.8.3); empty elements are allowed.

@@ -1,17 +1,14 @@
-//! JSON as the contract writes it (RFC 8259): files, folders, pages; and reading small JSON bodies.
+//! JSON as the contract writes it (RFC 8259): files, folders, pages.
 
 use std::collections::BTreeMap;
 
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use causeway_core::Entry;
 use causeway_core::events::timestamp;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::body::BodyReader;
 use crate::conditions::etag;
-use crate::problem::{HttpFault, Problem};
 
 /// Who made a file.
 #[derive(Debug, Serialize)]
@@ -117,73 +114,6 @@ pub fn entry(status: StatusCode, entry: &Entry) -> Response {
     json(status, &EntryJson::of(entry))
 }
 
-/// Reads a JSON object whose members are all text. `known`: the members, all of them required. 415 for another media
-/// type, 413 beyond `limit` bytes, 400 with the wrong members named.
-pub async fn text_members<const N: usize>(
-    headers: &HeaderMap,
-    body: &mut BodyReader,
-    limit: usize,
-    known: [&'static str; N],
-) -> Result<[String; N], Problem> {
-    members_of(&whole(headers, body, limit).await?, known)
-}
-
-/// Reads a JSON object, whatever its members are. Fails as [`text_members`] does.
-pub async fn object(
-    headers: &HeaderMap,
-    body: &mut BodyReader,
-    limit: usize,
-) -> Result<serde_json::Map<String, serde_json::Value>, Problem> {
-    object_of(&whole(headers, body, limit).await?)
-}
-
-async fn whole(headers: &HeaderMap, body: &mut BodyReader, limit: usize) -> Result<Bytes, Problem> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") || headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Problem::http(HttpFault::MediaType).saying("send `Content-Type: application/json`, not encoded"));
-    }
-    body.whole(limit).await?.ok_or_else(|| Problem::http(HttpFault::BodyTooLarge))
-}
-
-fn object_of(bytes: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, Problem> {
-    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| {
-        // Line and column only: the parser's sentence may quote the body.
-        Problem::field("body", format!("the body is no valid JSON (line {}, column {})", error.line(), error.column()))
-    })?;
-    match value {
-        serde_json::Value::Object(object) => Ok(object),
-        _ => Err(Problem::field("body", "the body is no JSON object")),
-    }
-}
-
-fn members_of<const N: usize>(bytes: &[u8], known: [&'static str; N]) -> Result<[String; N], Problem> {
-    let mut object = object_of(bytes)?;
-    let mut wrong: Vec<(String, &'static str)> = Vec::new();
-    let values = known.map(|name| match object.remove(name) {
-        Some(serde_json::Value::String(text)) => text,
-        Some(_) => {
-            wrong.push((name.to_owned(), "this is a string"));
-            String::new()
-        }
-        None => {
-            wrong.push((name.to_owned(), "this is required"));
-            String::new()
-        }
-    });
-    wrong.extend(object.keys().take(8).map(|name| (name.clone(), "this member is not known here")));
-    wrong_members(wrong).map_or(Ok(values), Err)
-}
-
-/// The problem of members that are wrong, where any are.
-pub fn wrong_members(wrong: Vec<(String, &'static str)>) -> Option<Problem> {
-    let mut wrong = wrong.into_iter();
-    let (name, detail) = wrong.next()?;
-    let first = Problem::field(&name, detail);
-    let all = wrong.fold(first, |problem, (name, detail)| problem.saying(detail).at(&name));
-    Some(all.saying("the body's members are wrong; `errors` names them"))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
@@ -236,17 +166,5 @@ mod tests {
         assert!(folder.get("size").is_none());
         entry.id = uuid::Uuid::nil();
         assert!(serde_json::to_value(EntryJson::of(&entry)).unwrap()["file_id"].is_null());
-    }
-
-    #[test]
-    fn members_are_checked_and_named() {
-        assert_eq!(members_of(br#"{"path": "/a"}"#, ["path"]).unwrap(), ["/a".to_owned()]);
-        for bad in ["", "[]", "{", "{\"path\": 1}", "{}", "{\"path\": \"/a\", \"mode\": \"x\"}", "\"/a\""] {
-            assert_eq!(members_of(bad.as_bytes(), ["path"]).unwrap_err().status(), StatusCode::BAD_REQUEST, "{bad}");
-        }
-        let problem = members_of(br#"{"paht": "/a"}"#, ["path"]).unwrap_err();
-        let json: serde_json::Value = serde_json::from_slice(&problem.document("r")).unwrap();
-        assert_eq!(json["errors"][0]["field"], "path");
-        assert_eq!(json["errors"][1]["field"], "paht");
     }
 }

@@ -8,6 +8,7 @@
 
 mod auth;
 mod body;
+mod byteranges;
 mod client;
 mod conditions;
 mod config;
@@ -16,6 +17,7 @@ mod digest;
 mod disposition;
 mod json;
 mod linger;
+mod members;
 mod ops;
 mod problem;
 mod query;

@@ -32,6 +32,7 @@ const fn row(kind: ErrorKind) -> (StatusCode, &'static str, bool) {
         ErrorKind::Conflict => (StatusCode::CONFLICT, "Conflict", true),
         ErrorKind::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "Precondition failed", false),
         ErrorKind::DigestMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "Digest mismatch", false),
+        ErrorKind::TypeMismatch => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Type mismatch", false),
         ErrorKind::Incomplete => (StatusCode::BAD_REQUEST, "Incomplete", true),
         ErrorKind::Expired => (StatusCode::GONE, "Expired", false),
         ErrorKind::Throttled => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", true),

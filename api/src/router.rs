@@ -118,7 +118,11 @@ fn router(shared: Arc<Shared>, cors: Option<CorsLayer>) -> Router {
             "/api/v1/files/content",
             put(routes::content::put).get(routes::download::get_by_path).head(routes::download::head_by_path),
         )
-        .route("/api/v1/files/{file_id}", get(routes::files::metadata).delete(routes::files::remove))
+        .route(
+            "/api/v1/files/{file_id}",
+            get(routes::files::metadata).patch(routes::files::change).delete(routes::files::remove),
+        )
+        .route("/api/v1/files/{file_id}/copy", post(routes::files::copy))
         .route("/api/v1/files/{file_id}/download", get(routes::download::get_by_id).head(routes::download::head_by_id))
         .route("/api/v1/folders", post(routes::folders::make).delete(routes::folders::remove))
         .route("/api/v1/uploads", post(routes::uploads::begin::begin).get(routes::uploads::list))

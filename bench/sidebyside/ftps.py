@@ -184,7 +184,7 @@ def curl_many(server, folder, path, way):
         sys.exit(f"{server.name}: libcurl failed: {done.stderr}")
 
 
-# Without MODE Z, which lftp asks for where it is there: of these servers causeway alone has it, and it would be compared with none.
+# Without MODE Z, which lftp asks for where it is there: of these servers causeway alone can have it, and it would be compared with none.
 LFTP = (
     "set ssl:verify-certificate no; set ftp:ssl-force yes; set ftp:ssl-protect-data yes; set ftp:use-mode-z no; "
     "set net:max-retries 1; set net:timeout 60;"

@@ -40,6 +40,8 @@ pub enum ErrorKind {
     PreconditionFailed,
     /// The content does not have the digest that the caller declared.
     DigestMismatch,
+    /// The content is not of the type that it is declared to be.
+    TypeMismatch,
     /// The upload ended before its content was complete.
     Incomplete,
     /// What the caller comes back to was given up meanwhile, as nobody came in time.
@@ -56,7 +58,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for the tables of the front ends and their golden test.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidName,
         Self::InvalidArgument,
         Self::NotFound,
@@ -73,6 +75,7 @@ impl ErrorKind {
         Self::Conflict,
         Self::PreconditionFailed,
         Self::DigestMismatch,
+        Self::TypeMismatch,
         Self::Incomplete,
         Self::Expired,
         Self::Throttled,
@@ -100,6 +103,7 @@ impl ErrorKind {
             Self::Conflict => "conflict",
             Self::PreconditionFailed => "precondition_failed",
             Self::DigestMismatch => "digest_mismatch",
+            Self::TypeMismatch => "type_mismatch",
             Self::Incomplete => "incomplete",
             Self::Expired => "expired",
             Self::Throttled => "throttled",
@@ -117,6 +121,7 @@ impl ErrorKind {
             Self::PermissionDenied
                 | Self::QuotaExceeded
                 | Self::FileTooLarge
+                | Self::TypeMismatch
                 | Self::InvalidName
                 | Self::Unauthenticated
         )

@@ -21,7 +21,7 @@ use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::{Facts, Operation};
 use crate::identity::{ClientCertificate, Credential, Offence, Peer, Progress, PublicKey, Session};
-use crate::namespace::{Entry, Listing, Target};
+use crate::namespace::{Changes, Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
 use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent, UploadPlan};
 use crate::transfer::{Completion, Download, Incomplete, Part, PartAt, Receipt, Source, Space, Upload, UploadOptions};
@@ -104,6 +104,12 @@ impl Gateway {
         self.inner.show_certificate(progress, login, certificate, peer).await
     }
 
+    /// Whether what a session owes to a client certificate still holds: it came by it, or the peer had to show one. It holds on
+    /// where nobody can say it (a list that cannot be read), which then lets nobody else in.
+    pub async fn still_knows(&self, session: &Session, certificate: &ClientCertificate, peer: &Peer) -> bool {
+        self.inner.still_knows(session, certificate, peer).await
+    }
+
     /// Lets a caller in by its client certificate alone, which says itself whose it is: the one login that takes it and may
     /// come by the peer's protocol. `Unauthenticated` where there is none, or several, or the login must prove more.
     pub async fn login_by_certificate(&self, certificate: &ClientCertificate, peer: &Peer) -> Result<Arc<Session>> {
@@ -169,9 +175,20 @@ impl Gateway {
         self.inner.remove_folder(session, path).await
     }
 
+    /// Removes a folder with everything below it: needs `delete` there, and wherever the caller's view has a rule of its own
+    /// below it. `NotFolder`. It is gone at once, whatever its size; its quota and its content are given back soon after.
+    pub async fn remove_tree(&self, session: &Session, path: &VirtualPath) -> Result<()> {
+        self.inner.remove_tree(session, path).await
+    }
+
     /// Removes a file: needs `delete`. `IsFolder`.
     pub async fn remove_file(&self, session: &Session, target: &Target) -> Result<()> {
-        self.inner.remove_file(session, target).await
+        self.inner.remove_file(session, target, None).await
+    }
+
+    /// The same where the content has one of these digests; `PreconditionFailed` where it has not (`If-Match`).
+    pub async fn remove_version(&self, session: &Session, target: &Target, digests: Vec<[u8; 32]>) -> Result<()> {
+        self.inner.remove_file(session, target, Some(digests)).await
     }
 
     /// Renames or moves a file or folder: needs `rename` at the source, `upload` (a folder: `mkdir`) at the target, and
@@ -183,6 +200,12 @@ impl Gateway {
     /// Sets attributes: needs `attributes`.
     pub async fn set_attributes(&self, session: &Session, target: &Target, attributes: Attributes) -> Result<Entry> {
         self.inner.set_attributes(session, target, attributes).await
+    }
+
+    /// Changes several things of a file at once, or nothing of it. What each needs is said with [`Changes`]. Leaves the
+    /// trail of each: a rename, and a change of attributes.
+    pub async fn change(&self, session: &Session, target: &Target, changes: Changes) -> Result<Entry> {
+        self.inner.change(session, target, changes).await
     }
 
     // ---- content

@@ -9,6 +9,7 @@ pub mod identity;
 pub mod jobs;
 pub mod namespace;
 pub mod path;
+pub mod piece;
 pub mod policy;
 pub mod ports;
 pub mod records;

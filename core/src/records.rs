@@ -139,6 +139,10 @@ pub struct Node {
     pub tags: BTreeMap<String, String>,
 }
 
+/// The parent of folders that were removed with everything in them, until they are purged. No node has this id, so that
+/// nothing below it hangs in any tenant's tree. Their names are their ids there, which are unique.
+pub const DETACHED: Uuid = Uuid::max();
+
 impl Node {
     /// Whether it is a folder.
     pub const fn is_folder(&self) -> bool {

@@ -537,7 +537,7 @@ cors_origins = ["https://a.example/path"]
 [storage]
 name = "x"
 [uploads]
-content_type_check = "refuse"
+content_type_check = "perhaps"
 [events]
 syslog = "http://x"
 [[tenant]]
@@ -572,7 +572,7 @@ file = "x.cedar"
     c.toml:13:1: error: api.client_certificates: `maybe` is not known here; write "off" or "optional" or "required"
     c.toml:14:18: error: api.cors_origins: `https://a.example/path` is no origin; write "https://a.example"
     c.toml:15:2: error: storage: expected a list of tables; write [[storage]], found a table
-    c.toml:18:1: warning: uploads.content_type_check: the check of content types is not built yet; leave it out until it is
+    c.toml:18:1: error: uploads.content_type_check: `perhaps` is not known here; write "off" or "event" or "refuse"
     c.toml:20:1: error: events.syslog: `http://x` is no URL for this; write one that begins with tls:// or tcp:// or udp://
     c.toml:21:1: error: tenant.id: this key is required here; add it
     c.toml:22:1: error: tenant.quota: `1` is no size; write it like "512 MiB" or "100 GiB"

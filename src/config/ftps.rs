@@ -36,6 +36,8 @@ pub struct Ftps {
     pub client_certificates: Asked,
     /// Whether PORT and EPRT are there.
     pub active_mode: bool,
+    /// Whether MODE Z is there: off where nothing is said, as some clients use it wherever it is there.
+    pub mode_z: bool,
     /// Whether data connections must resume the control connection's TLS session.
     pub session_reuse: bool,
     /// Whether an upload must end with close_notify.
@@ -114,6 +116,7 @@ impl Ftps {
             passive_addresses: passive_addresses.collect(),
             client_certificates: client_certificates.map_or(Asked::Optional, |f| f.value),
             active_mode: section.flag("active_mode").is_some_and(|f| f.value),
+            mode_z: section.flag("mode_z").is_some_and(|f| f.value),
             session_reuse: flag("session_reuse"),
             close_notify: flag("close_notify"),
             idle_timeout: time("idle_timeout", Duration::from_mins(15)),

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use causeway_core::transfer::TypeCheck;
 use globset::{GlobSet, GlobSetBuilder};
 
 use super::reader::Section;
 use super::value;
 
 const TEMPORARY_NAMES: &[&str] = &["*.filepart", "*.partial", "*.part", "*.tmp", ".in.*"];
+
+const CHECKS: &[(&str, TypeCheck)] =
+    &[("off", TypeCheck::Off), ("event", TypeCheck::Event), ("refuse", TypeCheck::Refuse)];
 
 /// How uploads are treated.
 #[derive(Clone, Debug)]
@@ -16,6 +20,8 @@ pub struct Uploads {
     pub incomplete_expiry: Duration,
     /// Names that are announced when they are renamed.
     pub temporary_names: GlobSet,
+    /// What becomes of content that is not of the type that it is declared to be.
+    pub content_type_check: TypeCheck,
     /// How long an open upload may receive nothing before another session of its identity can take it over.
     pub idle_detach: Duration,
     /// How long a blob without reference is kept.
@@ -31,16 +37,8 @@ impl Uploads {
         let duration = |key: &'static str, default: u64| {
             section.text(key, value::duration).map_or(Duration::from_secs(default), |f| f.value)
         };
-        let content_types = value::one_of(&[("off", "off"), ("event", "event"), ("refuse", "refuse")]);
-        match section.text("content_type_check", content_types) {
-            Some(found) if found.value == "refuse" => {
-                report.not_built(&found.spot, "the check of content types");
-            }
-            Some(found) if found.value == "event" => {
-                report.without_effect(&found.spot, "the check of content types");
-            }
-            _ => {}
-        }
+        let content_type_check =
+            section.text("content_type_check", value::one_of(CHECKS)).map_or(TypeCheck::Event, |f| f.value);
         let mut builder = GlobSetBuilder::new();
         let found = section.texts("temporary_names", value::name_glob);
         match &found {
@@ -60,6 +58,7 @@ impl Uploads {
         Self {
             incomplete_expiry: duration("incomplete_expiry", 7 * 86_400),
             temporary_names,
+            content_type_check,
             idle_detach: duration("idle_detach", 10),
             blob_grace: section
                 .text("blob_grace", value::duration_or_zero)

@@ -226,7 +226,7 @@ async fn a_transfer_does_not_outlive_its_control_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn text_and_packed_data_are_translated() {
-    let gateway = Plan::new(Ledger::Sqlite).start().await;
+    let gateway = Plan::new(Ledger::Sqlite).ftps("mode_z = true").start().await;
     let rest = gateway.rest("orders");
     let mut client = Ftps::login(&gateway, "edi01").await;
     assert_eq!(client.code("TYPE A").await, 200);
@@ -241,6 +241,7 @@ async fn text_and_packed_data_are_translated() {
 
     // MODE Z, both ways, and for listings.
     let content: Vec<u8> = (0..2_000_000u32).map(|n| (n / 1000) as u8).collect();
+    assert_eq!(client.code("OPTS MODE Z LEVEL 10").await, 501);
     assert_eq!(client.code("MODE Z").await, 200);
     let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
     std::io::Write::write_all(&mut packer, &content).unwrap();

@@ -245,6 +245,15 @@ async fn slow_clients_are_told_to_go() {
     let mut half = Ftps::connect(&gateway, &rustls::version::TLS13).await;
     assert_eq!(half.code("AUTH TLS").await, 234);
     assert!(half.is_closed().await);
+    // A download that nobody takes: more than the sockets' buffers hold.
+    let mut reader = Ftps::login(&gateway, "edi01").await;
+    assert_eq!(code(&reader.put("STOR /inbound/large.bin", &vec![7; 32 << 20]).await), 226);
+    let (_, mut untaken) = reader.open("RETR /inbound/large.bin").await;
+    assert_eq!(code(&reader.reply().await), 426);
+    assert_eq!(reader.code("NOOP").await, 200);
+    let mut rest_of_it = Vec::new();
+    let end = untaken.as_mut().unwrap().read_to_end(&mut rest_of_it).await;
+    assert!(end.is_err() && rest_of_it.len() < 32 << 20, "{end:?}: it does not end as if it were whole");
     // A data connection that does not come, one that never says a word, one that stops.
     let mut client = Ftps::login(&gateway, "edi01").await;
     client.passive().await;

@@ -304,3 +304,34 @@ async fn every_break_is_told_until_the_upload_is_whole() {
     let told = events_come(&rest, "file.uploaded", path, 1).await;
     assert_eq!(told[0]["data"]["protocol"], "sftp", "{told:?}");
 }
+
+/// A file that goes to another storage is copied there meanwhile; replies come in the order of the commands, and the move
+/// comes to its end even where the client is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_to_another_storage_comes_to_its_end() {
+    let plan = Plan::new(Ledger::Sqlite)
+        .acme("[[tenant.mount]]\nat = \"/inbound/vault\"\nstorage = \"vault\"\npath = \"vault\"")
+        .acme("[[storage]]\nname = \"vault\"\nkind = \"memory\"");
+    let gateway = plan.start().await;
+    let rest = gateway.rest("orders");
+    let mut client = Ftps::login(&gateway, "edi01").await;
+    let content = vec![7; 8 << 20];
+    for name in ["one", "two"] {
+        assert_eq!(code(&client.put(&format!("STOR /inbound/{name}"), &content).await), 226);
+    }
+    if client.code("CWD /inbound/vault").await != 250 {
+        assert_eq!(client.code("MKD /inbound/vault").await, 257);
+    }
+    assert_eq!(client.code("RNFR /inbound/one").await, 350);
+    client.raw(b"RNTO /inbound/vault/one\r\nNOOP\r\nPWD\r\nSTAT /inbound/*\r\nNOOP\r\n").await.unwrap();
+    for expected in [250, 200, 257, 212, 200] {
+        let reply = client.reply().await;
+        assert_eq!(code(&reply), expected, "{reply}");
+    }
+    assert!(rest.read("/inbound/vault/one").await.body == content);
+    assert_eq!(client.code("RNFR /inbound/two").await, 350);
+    client.raw(b"RNTO /inbound/vault/two\r\n").await.unwrap();
+    client.hang_up().await;
+    eventually("the move ends", Duration::from_secs(20), async || rest.entry("/inbound/vault", "two").await).await;
+    assert!(rest.entry("/inbound", "two").await.is_none());
+}

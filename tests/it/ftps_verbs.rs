@@ -165,7 +165,7 @@ async fn bad_arguments() {
         DELE\nDELE none\nDELE /inbound\nEPRT |1|127.0.0.1|5000|\nEPSV 2\nEPSV x\nHASH\nHASH none\nHASH /inbound\nHOST acme
         HOST\nLANG DE\nLIST none >\nLIST f.csv/x >\nMDTM\nMDTM none\nMFF\nMFF modify=1; f.csv\nMFF owner=1; f.csv\nMFF modify=20200101000000 f.csv
         MFF modify=20200101000000; \nMFMT\nMFMT 1 f.csv\nMFMT 20200101000000 none\nMFMT 20200101000000\nMKD\nMKD /inbound\nMKD a/b\nMLSD f.csv >\nMLST none
-        MODE\nMODE B\nMODE X\nNLST none >\nOPTS\nOPTS X\nOPTS UTF8 OFF\nOPTS HASH SHA-3\nOPTS MODE Z LEVEL 10\nPASS again\nPBSZ x\nPROT\nPROT C
+        MODE\nMODE B\nMODE X\nNLST none >\nOPTS\nOPTS X\nOPTS UTF8 OFF\nOPTS HASH SHA-3\nOPTS MODE Z LEVEL 9\nMODE Z\nPASS again\nPBSZ x\nPROT\nPROT C
         PROT S\nPROT X\nPORT 127,0,0,1,20,0\nREST\nREST x\nREST -1\nREST 9223372036854775808\nREST 99999999999999999999\nRETR\nRETR none >\nRETR /inbound >
         REST 11\nRETR f.csv >\nREST 11\nSTOR f.csv < x\nREST 5\nSTOR none < x\nREST 4\nAPPE f.csv < x\nREST 1\nSTOU < x\nRMD\nRMD f.csv\nRMD none
         RMD /inbound\nRNFR\nRNFR none\nRNTO x\nRNFR f.csv\nNOOP\nRNTO /nowhere/x\nRNFR f.csv\nPWD\nRNTO x\nSITE\nSITE EXEC ls\nSITE CHMOD 999 f.csv\nSITE CHMOD 600
@@ -189,7 +189,7 @@ async fn bad_arguments() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn good_commands() {
-    let gateway = filled(Plan::new(Ledger::Sqlite)).await;
+    let gateway = filled(Plan::new(Ledger::Sqlite).ftps("mode_z = true")).await;
     let mut client = Ftps::login(&gateway, "edi01").await;
     let script = "
         FEAT\nSYST\nHELP\nHELP STOR\nSITE HELP\nNOOP\nACCT x\nCLNT test\nCSID Name=test; Version=1;\nLANG\nLANG en-GB\nOPTS UTF8 ON\nOPTS UTF-8\nPWD\nCWD inbound\nPWD\nXPWD\nCDUP

@@ -97,5 +97,35 @@ async fn a_million_entries_are_listed_in_little_memory() {
     assert_eq!((seen, rest.len()), (ENTRIES, 0));
     assert!(ftps.reply().await.starts_with("226"));
     let by_ftps = growth(&gateway, before, "FTPS");
+
+    // Over REST page by page; the cursor holds its place whatever comes and goes before it.
+    let rest = gateway.rest("edi");
+    let (mut seen, mut cursor, mut pages) = (0, String::new(), 0);
+    loop {
+        let page = rest.get(&format!("/files?path=/inbound/many&limit=1000{cursor}")).await.ok();
+        for entry in page["entries"].as_array().unwrap() {
+            assert_eq!(entry["name"], nth(seen).as_str());
+            seen += 1;
+        }
+        pages += 1;
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+        if pages % 250 == 0 {
+            let early =
+                rest.post_json("/folders", &serde_json::json!({"path": format!("/inbound/many/early-{pages}")})).await;
+            assert_eq!(early.status, 201, "{early:?}");
+            let first = format!("/folders?path=/inbound/many/{}", nth(pages));
+            assert_eq!(rest.delete(&first).await.status, 204);
+        }
+    }
+    assert_eq!((seen, pages), (ENTRIES, ENTRIES / 1000));
+    let by_rest = growth(&gateway, before, "REST");
+    // And all of it goes at once, whatever its size.
+    let began = std::time::Instant::now();
+    let gone = rest.delete("/folders?path=/inbound/many&recursive=true").await;
+    assert_eq!(gone.status, 204, "{gone:?}");
+    say(&format!("REST: a folder of {ENTRIES} entries was removed in {:?}", began.elapsed()));
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(by_rest < MORE, "{by_rest} KiB");
     assert!(by_sftp < MORE && by_ftps < MORE, "{by_sftp} and {by_ftps} KiB");
 }

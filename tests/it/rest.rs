@@ -170,6 +170,37 @@ async fn downloads(ledger: Ledger) {
             assert_eq!((answer.status, answer.body.len()), (416, 0), "{value}: {answer:?}");
             assert_eq!(answer.header("content-range"), "bytes */300000", "{value}");
         }
+        // Several at once.
+        let answer = rest.send(range("bytes=0-9, 299990-, 100-109,105-120,400000-")).await;
+        assert_eq!(answer.status, 206, "{answer:?}");
+        assert_eq!(answer.header("content-range"), "");
+        let boundary =
+            answer.header("content-type").strip_prefix("multipart/byteranges; boundary=").unwrap().to_owned();
+        let mut expected = Vec::new();
+        for (from, to) in [(0, 10), (299_990, 300_000), (100, 121)] {
+            let head = format!(
+                "{}--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes {from}-{}/300000\r\n\r\n",
+                if from == 0 { "" } else { "\r\n" },
+                to - 1
+            );
+            expected.extend_from_slice(head.as_bytes());
+            expected.extend_from_slice(&content[from..to]);
+        }
+        expected.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        assert_eq!(answer.body, expected);
+        assert_eq!(answer.header("content-length"), expected.len().to_string());
+        let beyond = rest.send(range("bytes=300000-,400000-500000")).await;
+        assert_eq!((beyond.status, beyond.body.len()), (416, 0));
+        let many = (0..200).map(|n| format!("{n}0-{n}1")).collect::<Vec<_>>().join(",");
+        for value in [format!("bytes={many}"), "bytes=0-,0-,0-".to_owned()] {
+            let answer = rest.send(range(&value)).await;
+            assert_eq!((answer.status, answer.body.len()), (200, 300_000), "{value}");
+        }
+        // The digest is told unless it is not wanted.
+        let want = |name: &'static str, value: &str| rest.request(Method::GET, &path).header(name, value);
+        assert_eq!(rest.send(want("want-repr-digest", "sha-256=0")).await.header("repr-digest"), "");
+        let wanted = rest.send(want("want-content-digest", "sha-256=5")).await;
+        assert_eq!(wanted.header("content-digest"), wanted.header("repr-digest"));
         // What is not understood is ignored (RFC 9110 section 14.2).
         for value in ["lines=1-2", "bytes=5-1", "bytes=x"] {
             assert_eq!(rest.send(range(value)).await.status, 200, "{value}");

@@ -6,6 +6,7 @@
 //! HTTP/1.1 nothing tells that the last bytes left: there it is finished once the connection took them all, and what is
 //! then in its buffer (one step) and the system's may still be lost with the connection.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +45,72 @@ impl Source for Download {
     }
 }
 
+/// A run of a body's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// These bytes: what stands between the parts of several ranges.
+    Text(Bytes),
+    /// `len` bytes of the content from `start`.
+    Content {
+        /// The first byte.
+        start: u64,
+        /// How many.
+        len: u64,
+    },
+}
+
+/// What a body is made of, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pieces(VecDeque<Piece>);
+
+impl FromIterator<Piece> for Pieces {
+    fn from_iter<I: IntoIterator<Item = Piece>>(pieces: I) -> Self {
+        Self(pieces.into_iter().collect())
+    }
+}
+
+impl Pieces {
+    /// One run of the content.
+    pub fn run(start: u64, len: u64) -> Self {
+        Self::from_iter([Piece::Content { start, len }])
+    }
+
+    /// Adds one at the end.
+    pub fn push(&mut self, piece: Piece) {
+        self.0.push_back(piece);
+    }
+
+    /// Bytes that are left.
+    pub fn len(&self) -> u64 {
+        let sizes = self.0.iter().map(|piece| match piece {
+            Piece::Text(text) => text.len() as u64,
+            Piece::Content { len, .. } => *len,
+        });
+        sizes.sum()
+    }
+
+    /// The next bytes, one step at most; empty at the end.
+    async fn next<S: Source>(&mut self, source: &S) -> Result<Bytes> {
+        loop {
+            match self.0.pop_front() {
+                None => return Ok(Bytes::new()),
+                Some(Piece::Text(text)) if text.is_empty() => {}
+                Some(Piece::Text(text)) => return Ok(text),
+                Some(Piece::Content { len: 0, .. }) => {}
+                Some(Piece::Content { start, len }) => {
+                    let bytes = source.read_at(start, len.min(STEP) as usize).await?;
+                    if bytes.is_empty() {
+                        return Err(Error::internal("a file ended before its size"));
+                    }
+                    let read = bytes.len() as u64;
+                    self.0.push_front(Piece::Content { start: start + read, len: len.saturating_sub(read) });
+                    return Ok(bytes);
+                }
+            }
+        }
+    }
+}
+
 /// The body. hyper drops it when it has asked for all of it, or when the client is gone.
 ///
 /// On HTTP/2 hyper asks for a frame before the client has room for it, and sends it whole as soon as there is any. So a
@@ -60,18 +127,18 @@ pub struct DownloadBody {
     taken: Arc<AtomicU64>,
 }
 
-/// Begins to send `len` bytes from `start`. The first bytes are read before this returns, so that a storage that fails
+/// Begins to send these pieces of a content. The first bytes are read before this returns, so that a storage that fails
 /// at once is a proper answer and not a broken connection. `version`: the request's. `stall`: how long the client may
 /// take for one step.
 pub async fn stream<S: Source>(
     source: S,
-    start: u64,
-    len: u64,
+    mut pieces: Pieces,
     version: Version,
     stall: Duration,
     tasks: &TaskTracker,
 ) -> Result<DownloadBody> {
-    let first = match read(&source, start, len).await {
+    let len = pieces.len();
+    let first = match pieces.next(&source).await {
         Ok(first) => first,
         Err(error) => {
             source.fail(error.clone()).await;
@@ -81,7 +148,7 @@ pub async fn stream<S: Source>(
     let taken = Arc::new(AtomicU64::new(0));
     let (sender, rest) = mpsc::channel(1);
     let body = DownloadBody {
-        first: (len > 0).then(|| first.clone()),
+        first: (len > 0).then_some(first),
         rest,
         last: None,
         http2: version >= Version::HTTP_2,
@@ -90,19 +157,8 @@ pub async fn stream<S: Source>(
         taken: Arc::clone(&taken),
     };
     let pump = Pump { source, sender, taken, len, stall };
-    tasks.spawn(pump.run(start + first.len() as u64, start + len));
+    tasks.spawn(pump.run(pieces));
     Ok(body)
-}
-
-async fn read<S: Source>(source: &S, offset: u64, left: u64) -> Result<Bytes> {
-    if left == 0 {
-        return Ok(Bytes::new());
-    }
-    let bytes = source.read_at(offset, left.min(STEP) as usize).await?;
-    if bytes.is_empty() {
-        return Err(Error::internal("a file ended before its size"));
-    }
-    Ok(bytes)
 }
 
 struct Pump<S> {
@@ -114,9 +170,10 @@ struct Pump<S> {
 }
 
 impl<S: Source> Pump<S> {
-    async fn run(self, mut at: u64, end: u64) {
-        while at < end {
-            let bytes = match read(&self.source, at, end - at).await {
+    async fn run(self, mut pieces: Pieces) {
+        loop {
+            let bytes = match pieces.next(&self.source).await {
+                Ok(bytes) if bytes.is_empty() => break,
                 Ok(bytes) => bytes,
                 Err(error) => {
                     // Nobody may be there to hear it; then the body's own count tells that it is short.
@@ -124,7 +181,6 @@ impl<S: Source> Pump<S> {
                     return self.source.fail(error).await;
                 }
             };
-            at += bytes.len() as u64;
             match tokio::time::timeout(self.stall, self.sender.send(Ok(bytes))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return self.source.fail(gone()).await,
@@ -265,7 +321,7 @@ mod tests {
         for (start, len) in [(0, 0), (0, 1), (0, 10), (5, STEP * 3), (0, STEP), (1, 2 * STEP + 1)] {
             for version in BOTH {
                 let (content, tasks) = (Content::new(start + len, u64::MAX), TaskTracker::new());
-                let body = stream(content.clone(), start, len, version, STALL, &tasks).await.unwrap();
+                let body = stream(content.clone(), Pieces::run(start, len), version, STALL, &tasks).await.unwrap();
                 assert_eq!(http_body::Body::size_hint(&body).exact(), Some(len));
                 assert_eq!(http_body::Body::is_end_stream(&body), len == 0);
                 let sent = body.collect().await.unwrap().to_bytes();
@@ -277,10 +333,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn several_pieces_follow_each_other() {
+        let text = |text: &'static str| Piece::Text(Bytes::from_static(text.as_bytes()));
+        let big = Piece::Content { start: 10, len: 2 * STEP + 5 };
+        let all = [
+            text("a"),
+            text(""),
+            Piece::Content { start: 3, len: 2 },
+            big,
+            Piece::Content { start: 0, len: 0 },
+            text("z"),
+        ];
+        for version in BOTH {
+            let (content, tasks) = (Content::new(3 * STEP, u64::MAX), TaskTracker::new());
+            let pieces: Pieces = all.clone().into_iter().collect();
+            assert_eq!(pieces.len(), 1 + 2 + 2 * STEP + 5 + 1);
+            let body = stream(content.clone(), pieces, version, STALL, &tasks).await.unwrap();
+            let sent = body.collect().await.unwrap().to_bytes();
+            let mut expected = vec![b'a', 3, 4];
+            expected.extend((10..2 * STEP + 15).map(|n| (n % 251) as u8));
+            expected.push(b'z');
+            assert_eq!(sent, expected);
+            settle(&tasks).await;
+            assert_eq!(content.ended(), Some("finished"), "{version:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_reader_that_leaves_is_a_failure() {
         for (version, steps) in BOTH.into_iter().flat_map(|version| [0, 1, 2].map(|steps| (version, steps))) {
             let (content, tasks) = (Content::new(STEP * 3, u64::MAX), TaskTracker::new());
-            let mut body = stream(content.clone(), 0, STEP * 3, version, STALL, &tasks).await.unwrap();
+            let mut body = stream(content.clone(), Pieces::run(0, STEP * 3), version, STALL, &tasks).await.unwrap();
             for _ in 0..steps {
                 body.frame().await.unwrap().unwrap();
             }
@@ -293,7 +376,7 @@ mod tests {
     /// Downloads over a real HTTP/2 connection whose client takes nothing, with a window of so many bytes, and leaves.
     async fn left_over_http2(size: u64, window: u32) -> Option<&'static str> {
         let (content, tasks) = (Content::new(size, u64::MAX), TaskTracker::new());
-        let body = stream(content.clone(), 0, size, Version::HTTP_2, STALL, &tasks).await.unwrap();
+        let body = stream(content.clone(), Pieces::run(0, size), Version::HTTP_2, STALL, &tasks).await.unwrap();
         let body = Arc::new(Mutex::new(Some(body)));
         let (near, far) = tokio::io::duplex(1 << 20);
         let server = tokio::spawn(async move {
@@ -330,13 +413,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_stands_still_is_a_failure_and_never_a_short_end() {
         let (content, tasks) = (Content::new(STEP * 4, u64::MAX), TaskTracker::new());
-        let body = stream(content.clone(), 0, STEP * 4, Version::HTTP_11, STALL, &tasks).await.unwrap();
+        let body = stream(content.clone(), Pieces::run(0, STEP * 4), Version::HTTP_11, STALL, &tasks).await.unwrap();
         settle(&tasks).await;
         assert_eq!(content.ended(), Some("failed"));
         assert!(body.collect().await.is_err());
         // All is there, but not taken in time.
         let (content, tasks) = (Content::new(10, u64::MAX), TaskTracker::new());
-        let body = stream(content.clone(), 0, 10, Version::HTTP_2, STALL, &tasks).await.unwrap();
+        let body = stream(content.clone(), Pieces::run(0, 10), Version::HTTP_2, STALL, &tasks).await.unwrap();
         settle(&tasks).await;
         assert_eq!(content.ended(), Some("failed"));
         assert!(body.collect().await.is_err());
@@ -345,12 +428,12 @@ mod tests {
     #[tokio::test]
     async fn a_read_that_fails_ends_the_body_with_an_error() {
         let (content, tasks) = (Content::new(STEP * 3, STEP), TaskTracker::new());
-        let body = stream(content.clone(), 0, STEP * 3, Version::HTTP_2, STALL, &tasks).await.unwrap();
+        let body = stream(content.clone(), Pieces::run(0, STEP * 3), Version::HTTP_2, STALL, &tasks).await.unwrap();
         assert!(body.collect().await.is_err());
         settle(&tasks).await;
         assert_eq!(content.ended(), Some("failed"));
         let content = Content::new(10, 0);
-        assert!(stream(content.clone(), 0, 10, Version::HTTP_2, STALL, &tasks).await.is_err());
+        assert!(stream(content.clone(), Pieces::run(0, 10), Version::HTTP_2, STALL, &tasks).await.is_err());
         assert_eq!(content.ended(), Some("failed"));
     }
 }

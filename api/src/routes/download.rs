@@ -1,5 +1,6 @@
 //! `GET` and `HEAD` of content, by id and by path: RFC 9110 sections 9.3.1, 9.3.2, 13 (conditions) and 14 (ranges),
-//! `Repr-Digest`: RFC 9530 section 3, `Content-Disposition`: RFC 6266. HEAD looks, and is no download.
+//! several of them: section 14.6, `Repr-Digest`, `Content-Digest` and what a client wants of them: RFC 9530,
+//! `Content-Disposition`: RFC 6266. HEAD looks, and is no download.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,9 +18,10 @@ use uuid::Uuid;
 
 use super::{file_id, header_value};
 use crate::auth::Caller;
-use crate::body::download::stream;
+use crate::body::download::{Pieces, stream};
+use crate::byteranges::ByteRanges;
 use crate::conditions::{Conditions, Verdict, etag, last_modified, range_applies};
-use crate::digest::{REPR_DIGEST, repr_digest};
+use crate::digest::{CONTENT_DIGEST, REPR_DIGEST, WANT_CONTENT_DIGEST, WANT_REPR_DIGEST, preference, repr_digest};
 use crate::disposition::attachment;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -76,11 +78,14 @@ async fn target(shared: &Shared, caller: &Caller, query: Option<&str>) -> Result
     Ok(Target::Path(shared.path(&caller.session, Operation::Download, path, "path").await?))
 }
 
+/// The media type of content of which nothing else is known.
+const OCTETS: &str = "application/octet-stream";
+
 /// What a request comes to for one version of a file.
 #[derive(Debug)]
 enum Plan {
     /// These bytes, with these headers.
-    Content { status: StatusCode, start: u64, len: u64, headers: HeaderMap },
+    Content { status: StatusCode, pieces: Pieces, headers: HeaderMap },
     /// No content: 304, or 416 with its empty body.
     Bare(StatusCode, HeaderMap),
 }
@@ -108,10 +113,27 @@ fn plan(entry: &Entry, conditions: &Conditions, request: &HeaderMap, ranges: boo
     };
     let mut headers = validators(entry, digest);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let (status, start, len, content_range) = match selection {
-        Selection::Whole => (StatusCode::OK, 0, entry.size, None),
-        Selection::Part { first, last } => {
-            (StatusCode::PARTIAL_CONTENT, first, last - first + 1, Some(format!("bytes {first}-{last}/{}", entry.size)))
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(OCTETS));
+    if let Some(content_type) = &entry.content_type {
+        set(&mut headers, header::CONTENT_TYPE, content_type);
+    }
+    let (status, pieces) = match selection {
+        Selection::Whole => {
+            if preference(request, WANT_CONTENT_DIGEST).is_some_and(|wanted| wanted > 0) {
+                set(&mut headers, HeaderName::from_static(CONTENT_DIGEST), &repr_digest(digest));
+            }
+            (StatusCode::OK, Pieces::run(0, entry.size))
+        }
+        Selection::Part(span) => {
+            set(&mut headers, header::CONTENT_RANGE, &span.content_range(entry.size));
+            (StatusCode::PARTIAL_CONTENT, Pieces::run(span.first, span.len()))
+        }
+        Selection::Parts(spans) => {
+            // `Content-Range` stands in each part, and must not stand here (RFC 9110 section 15.3.7.2).
+            let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or(OCTETS);
+            let body = ByteRanges::new(&spans, entry.size, media_type);
+            set(&mut headers, header::CONTENT_TYPE, &body.content_type);
+            (StatusCode::PARTIAL_CONTENT, body.pieces)
         }
         Selection::Unsatisfiable => {
             let mut headers = HeaderMap::new();
@@ -120,19 +142,14 @@ fn plan(entry: &Entry, conditions: &Conditions, request: &HeaderMap, ranges: boo
             return Ok(Plan::Bare(StatusCode::RANGE_NOT_SATISFIABLE, headers));
         }
     };
-    if let Some(content_range) = content_range {
-        set(&mut headers, header::CONTENT_RANGE, &content_range);
-    }
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    if let Some(content_type) = &entry.content_type {
-        set(&mut headers, header::CONTENT_TYPE, content_type);
-    }
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(pieces.len()));
     set(&mut headers, header::CONTENT_DISPOSITION, &attachment(&entry.name));
-    set(&mut headers, HeaderName::from_static(REPR_DIGEST), &repr_digest(digest));
+    if preference(request, WANT_REPR_DIGEST) != Some(0) {
+        set(&mut headers, HeaderName::from_static(REPR_DIGEST), &repr_digest(digest));
+    }
     // Whatever a partner uploaded, no browser runs it in the gateway's origin.
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
-    Ok(Plan::Content { status, start, len, headers })
+    Ok(Plan::Content { status, pieces, headers })
 }
 
 /// What a 304 repeats of a 200 (RFC 9110 section 15.4.5).
@@ -183,8 +200,8 @@ async fn get(
     }
     let download = shared.gateway.begin_download(&caller.session, &target).await?;
     // The version that is read may be a newer one than was looked at: it alone counts.
-    let (status, start, len, headers) = match plan(download.entry(), &conditions, request, true) {
-        Ok(Plan::Content { status, start, len, headers }) => (status, start, len, headers),
+    let (status, pieces, headers) = match plan(download.entry(), &conditions, request, true) {
+        Ok(Plan::Content { status, pieces, headers }) => (status, pieces, headers),
         Ok(Plan::Bare(status, headers)) => {
             download.fail(Error::new(ErrorKind::Conflict, "the file changed while it was asked for")).await;
             return Ok(bare(status, headers));
@@ -194,7 +211,7 @@ async fn get(
             return Err(error.into());
         }
     };
-    let body = stream(download, start, len, version, shared.step_timeout(), &tasks.0).await?;
+    let body = stream(download, pieces, version, shared.step_timeout(), &tasks.0).await?;
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;

@@ -34,17 +34,18 @@ fn decide(size: u64, pairs: &[(HeaderName, &str)]) -> Result<Plan, Error> {
     plan(&entry(size), &Conditions::of(&headers).unwrap(), &headers, true)
 }
 
-fn content(plan: Plan) -> (StatusCode, u64, u64, HeaderMap) {
+fn content(plan: Plan) -> (StatusCode, Pieces, HeaderMap) {
     match plan {
-        Plan::Content { status, start, len, headers } => (status, start, len, headers),
+        Plan::Content { status, pieces, headers } => (status, pieces, headers),
         Plan::Bare(status, _) => panic!("{status} without content"),
     }
 }
 
 #[test]
 fn the_whole_file_with_everything_a_client_needs() {
-    let (status, start, len, headers) = content(decide(10, &[]).unwrap());
-    assert_eq!((status, start, len), (StatusCode::OK, 0, 10));
+    let (status, pieces, headers) = content(decide(10, &[]).unwrap());
+    assert_eq!((status, pieces), (StatusCode::OK, Pieces::run(0, 10)));
+    assert!(!headers.contains_key("content-digest"), "it was not asked for");
     let tag = format!("\"{}\"", "ab".repeat(32));
     for (name, value) in [
         ("etag", tag.as_str()),
@@ -62,8 +63,8 @@ fn the_whole_file_with_everything_a_client_needs() {
 
 #[test]
 fn a_part() {
-    let (status, start, len, headers) = content(decide(10, &[(header::RANGE, "bytes=2-5")]).unwrap());
-    assert_eq!((status, start, len), (StatusCode::PARTIAL_CONTENT, 2, 4));
+    let (status, pieces, headers) = content(decide(10, &[(header::RANGE, "bytes=2-5")]).unwrap());
+    assert_eq!((status, pieces), (StatusCode::PARTIAL_CONTENT, Pieces::run(2, 4)));
     assert_eq!(headers.get("content-range").unwrap(), "bytes 2-5/10");
     assert_eq!(headers.get("content-length").unwrap(), "4");
     assert!(headers.contains_key("repr-digest"));
@@ -78,13 +79,33 @@ fn a_part_that_is_not_there_has_an_empty_answer() {
 }
 
 #[test]
-fn several_parts_and_other_versions_are_the_whole() {
+fn several_parts_are_a_multipart_body() {
+    let (status, pieces, headers) = content(decide(10, &[(header::RANGE, "bytes=0-1,4-5,99-")]).unwrap());
+    assert_eq!(status, StatusCode::PARTIAL_CONTENT);
+    assert!(headers.get("content-type").unwrap().to_str().unwrap().starts_with("multipart/byteranges; boundary="));
+    assert_eq!(headers.get("content-length").unwrap().to_str().unwrap(), pieces.len().to_string());
+    assert!(!headers.contains_key("content-range"));
+    assert!(headers.contains_key("repr-digest"), "of the whole file");
+}
+
+#[test]
+fn digests_as_they_are_wanted() {
+    let repr = HeaderName::from_static(WANT_REPR_DIGEST);
+    let want = HeaderName::from_static(WANT_CONTENT_DIGEST);
+    let (.., headers) = content(decide(10, &[(repr.clone(), "sha-256=0")]).unwrap());
+    assert!(!headers.contains_key("repr-digest"), "not acceptable");
+    let (.., headers) = content(decide(10, &[(repr, "sha-512=9"), (want.clone(), "sha-256=1")]).unwrap());
+    assert!(headers.contains_key("repr-digest"));
+    assert_eq!(headers.get("content-digest"), headers.get("repr-digest"), "the content is the representation");
+    let (.., headers) = content(decide(10, &[(want, "sha-256=1"), (header::RANGE, "bytes=0-1")]).unwrap());
+    assert!(!headers.contains_key("content-digest"), "a part's is not known");
+}
+
+#[test]
+fn another_version_is_the_whole() {
     let other = format!("\"{}\"", "cd".repeat(32));
-    for pairs in
-        [vec![(header::RANGE, "bytes=0-1,4-5")], vec![(header::RANGE, "bytes=0-1"), (header::IF_RANGE, other.as_str())]]
-    {
-        assert_eq!(content(decide(10, &pairs).unwrap()).0, StatusCode::OK);
-    }
+    let pairs = [(header::RANGE, "bytes=0-1"), (header::IF_RANGE, other.as_str())];
+    assert_eq!(content(decide(10, &pairs).unwrap()).0, StatusCode::OK);
     let same = format!("\"{}\"", "ab".repeat(32));
     let pairs = [(header::RANGE, "bytes=0-1"), (header::IF_RANGE, same.as_str())];
     assert_eq!(content(decide(10, &pairs).unwrap()).0, StatusCode::PARTIAL_CONTENT);

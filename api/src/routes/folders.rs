@@ -6,13 +6,13 @@ use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use causeway_core::events::Operation;
 use causeway_core::records::Attributes;
-use causeway_core::{Error, ErrorKind};
 use http::{StatusCode, header};
 
 use super::location;
 use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::json;
+use crate::members::Members;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::router::Shared;
@@ -20,7 +20,9 @@ use crate::router::Shared;
 pub async fn make(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
-    let [path] = json::text_members(&parts.headers, &mut body, shared.config.max_json_bytes, ["path"]).await?;
+    let mut members = Members::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
+    let path = members.required("path");
+    members.finish()?;
     let path = shared.path(&caller.session, Operation::Mkdir, path.as_bytes(), "path").await?;
     let entry = shared.gateway.make_folder(&caller.session, &path, Attributes::default()).await?;
     let mut response = json::entry(StatusCode::CREATED, &entry);
@@ -39,15 +41,12 @@ pub async fn remove(
     let Some(path) = query.bytes("path")? else {
         return Err(Problem::field("path", "this is required: the folder to remove"));
     };
+    let recursive = query.flag("recursive")?;
     let path = shared.path(&caller.session, Operation::Rmdir, path, "path").await?;
-    if query.flag("recursive")? {
-        let error = Error::new(
-            ErrorKind::Unsupported,
-            "this gateway does not yet remove folders with what is in them; empty the folder first",
-        );
-        shared.gateway.refused(&caller.session, Operation::Rmdir, path.as_str(), &error).await;
-        return Err(Problem::from(error).at("recursive"));
+    if recursive {
+        shared.gateway.remove_tree(&caller.session, &path).await?;
+    } else {
+        shared.gateway.remove_folder(&caller.session, &path).await?;
     }
-    shared.gateway.remove_folder(&caller.session, &path).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,21 +13,26 @@ use super::inner::Inner;
 use super::login::{Admission, refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{
-    ClientCertificate, Credential, LoginMatch, Peer, Progress, Session, Standing, Tenant, stands_for,
+    AuthMethod, ClientCertificate, Credential, Factor, LoginMatch, Peer, Progress, Session, Standing, Tenant,
+    stands_for,
 };
 
 /// How many certificates are examined at once: whoever makes himself a chain of them makes the gateway search for a path.
 static EXAMINING: Semaphore = Semaphore::const_new(2);
 
-/// What the tenants' CAs say of a certificate, or why they cannot say it, by the tenants' ids.
-pub(super) struct Standings(HashMap<Arc<str>, Said>);
+/// What the tenants' CAs say of a certificate, or why they cannot say it.
+pub(super) struct Standings {
+    certificate: ClientCertificate,
+    /// By the tenants' ids.
+    said: HashMap<Arc<str>, Said>,
+}
 
 type Said = std::result::Result<Standing, Arc<Error>>;
 
 impl Standings {
     /// What those of a tenant say; none where that is not known, which is told in the log.
     fn of(&self, tenant: &Tenant) -> Option<&Standing> {
-        match self.0.get(&tenant.id)? {
+        match self.said.get(&tenant.id)? {
             Ok(standing) => Some(standing),
             Err(error) => {
                 tracing::error!(
@@ -42,12 +47,20 @@ impl Standings {
 }
 
 impl Inner {
-    /// Asks the CAs of all tenants.
-    pub(super) async fn standings(&self, certificate: &ClientCertificate) -> Standings {
+    /// Asks the CAs of all tenants, where that was not done for this step of a login already: `known` is what they have said,
+    /// of this certificate or of another one.
+    pub(super) async fn standings(
+        &self,
+        certificate: &ClientCertificate,
+        known: Option<&Arc<Standings>>,
+    ) -> Arc<Standings> {
+        if let Some(known) = known.filter(|known| known.certificate == *certificate) {
+            return known.clone();
+        }
         let _turn = EXAMINING.acquire().await;
         // Tenants without a CA share what reads their certificates; it is asked once.
         let mut asked: HashMap<usize, Said> = HashMap::new();
-        let mut standings = HashMap::new();
+        let mut by_tenant = HashMap::new();
         for tenant in self.directory.tenants() {
             let authority = &tenant.certificates.clients;
             let key = Arc::as_ptr(authority).cast::<()>() as usize;
@@ -56,19 +69,14 @@ impl Inner {
                 None => authority.examine(certificate).await.map_err(Arc::new),
             };
             asked.insert(key, said.clone());
-            standings.insert(tenant.id.clone(), said);
+            by_tenant.insert(tenant.id.clone(), said);
         }
-        Standings(standings)
+        Arc::new(Standings { certificate: certificate.clone(), said: by_tenant })
     }
 
-    /// Whether the certificate stands for this login; without one the same work is done, and the answer is no.
-    pub(super) async fn knows_client(
-        &self,
-        found: Option<&LoginMatch>,
-        certificate: &ClientCertificate,
-        peer: &Peer,
-    ) -> bool {
-        let standings = self.standings(certificate).await;
+    /// Whether the certificate that these are the standings of stands for this login; without one the answer is no.
+    pub(super) fn knows_client(found: Option<&LoginMatch>, standings: &Standings, peer: &Peer) -> bool {
+        let certificate = &standings.certificate;
         let Some(found) = found else { return false };
         let Some(standing) = standings.of(&found.tenant) else { return false };
         let checked = stands_for(&found.login, certificate, standing);
@@ -86,13 +94,10 @@ impl Inner {
         checked.is_ok()
     }
 
-    /// Whether a tenant knows a certificate at all: one of its CAs stands for it, or one of its logins takes it.
-    pub(super) fn knows_required(
-        &self,
-        tenant: &Arc<Tenant>,
-        certificate: &ClientCertificate,
-        standings: &Standings,
-    ) -> bool {
+    /// Whether a tenant knows the certificate that these are the standings of at all: one of its CAs stands for it, or one of
+    /// its logins takes it.
+    pub(super) fn knows_required(&self, tenant: &Arc<Tenant>, standings: &Standings) -> bool {
+        let certificate = &standings.certificate;
         match standings.of(tenant) {
             Some(Standing::Signed { .. }) => true,
             Some(Standing::Unsigned(_)) => {
@@ -100,6 +105,23 @@ impl Inner {
             }
             Some(Standing::Refused(_)) | None => false,
         }
+    }
+
+    /// See [`super::Gateway::still_knows`].
+    pub(super) async fn still_knows(&self, session: &Session, certificate: &ClientCertificate, peer: &Peer) -> bool {
+        let standings = self.standings(certificate, None).await;
+        let tenant = &session.tenant;
+        if matches!(standings.said.get(&tenant.id), Some(Err(_))) {
+            return true;
+        }
+        if peer.required_certificate.is_some() && !self.knows_required(tenant, &standings) {
+            return false;
+        }
+        if !matches!(session.auth_method, AuthMethod::Login(by) if by.has(Factor::Certificate)) {
+            return true;
+        }
+        let found = self.directory.find_login(&format!("{}@{}", session.login, tenant.id));
+        Self::knows_client(found.as_ref(), &standings, peer)
     }
 
     /// See [`super::Gateway::show_certificate`].
@@ -133,14 +155,15 @@ impl Inner {
         let unknown =
             self.claim(&shown(format!("(client certificate) {}", hex::encode(certificate.fingerprint()))), peer);
         self.throttle.check(&unknown.counted, unknown.ip)?;
-        let Some(found) = self.login_of(certificate, peer).await else {
+        let standings = self.standings(certificate, None).await;
+        let Some(found) = self.login_of(&standings, peer) else {
             self.throttle.failed(&unknown.counted, unknown.ip);
             self.put_refused_later(&unknown, peer);
             return Err(refused());
         };
         let credential = shown(self.name_of(&found));
         let claim = self.claim(&credential, peer);
-        let error = match self.log_in(&mut Progress::new(), credential, peer).await {
+        let error = match self.step(&claim, &mut Progress::new(), &credential, peer, Some(&standings)).await {
             Ok(Admission::In(session)) => return Ok(session),
             Ok(Admission::More(next)) => {
                 tracing::info!(login = claim.name, missing = next.as_str(), "a client certificate alone is not enough");
@@ -154,10 +177,10 @@ impl Inner {
         Err(error)
     }
 
-    /// The one login that takes this certificate and may come this way. Where several do nobody can say who it is.
-    async fn login_of(&self, certificate: &ClientCertificate, peer: &Peer) -> Option<LoginMatch> {
-        let standings = self.standings(certificate).await;
-        let clients = &self.directory.clients;
+    /// The one login that takes the certificate of these standings and may come this way. Where several do nobody can say who
+    /// it is.
+    fn login_of(&self, standings: &Standings, peer: &Peer) -> Option<LoginMatch> {
+        let (certificate, clients) = (&standings.certificate, &self.directory.clients);
         let mut logins: Vec<&LoginMatch> = clients.by_fingerprint(certificate).iter().collect();
         for tenant in self.directory.tenants() {
             if let Some(Standing::Signed { names }) = standings.of(tenant) {

@@ -71,6 +71,7 @@ fn tenant(id: &str, ca: &Arc<Ca>, logins: Vec<Login>) -> TenantRecord {
             quota: None,
             mounts: Vec::new(),
             certificates: CertificateRules { clients: ca.clone(), ..CertificateRules::default() },
+            classifications: Tenant::default_classifications(),
         },
         identities: vec![Identity { id: "app".into(), scopes: ScopeSet::all(), quota: None, view: View::default() }],
         logins,
@@ -86,6 +87,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         max_file_size: 1,
         incomplete_expiry: Duration::ZERO,
         temporary_names: globset::GlobSet::empty(),
+        content_type_check: crate::transfer::TypeCheck::Off,
         bandwidth_up: None,
         bandwidth_down: None,
         throttle: ThrottleLimits { failures: 100, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
@@ -139,6 +141,46 @@ async fn every_ca_is_asked_whoever_is_named() {
     }
 }
 
+/// Also where the listener requires one of every client, and where the login is found by it.
+#[tokio::test]
+async fn a_certificate_is_examined_once_for_a_step() {
+    let ca = Ca::new(Some(signed(&["a.example"])));
+    let logins = vec![login("edi01", &["san:a.example"], "any"), login("edi02", &["san:a.example"], "any")];
+    let inner = inner(vec![tenant("acme", &ca, logins)]);
+    let asked = || ca.asked.swap(0, Ordering::SeqCst);
+    for required in [None, Some(certificate())] {
+        let over = |protocol| Peer { required_certificate: required.clone(), ..peer(protocol) };
+        // The ledger of these tests takes no session: how far a login comes is told by what is asked of it.
+        for name in ["edi01", "nobody"] {
+            drop(inner.show_certificate(&mut Progress::new(), name, &certificate(), &over(Protocol::Ftps)).await);
+            assert_eq!(asked(), 1, "{name} {required:?}");
+        }
+        let two = inner.login_by_certificate(&certificate(), &over(Protocol::Api)).await;
+        assert_eq!((two.is_err(), asked()), (true, 1), "{required:?}");
+    }
+    let one = super::tests::inner(vec![tenant(
+        "acme",
+        &ca,
+        vec![login("edi01", &["san:a.example"], "certificate+password")],
+    )]);
+    for required in [None, Some(certificate())] {
+        let over = Peer { required_certificate: required.clone(), ..peer(Protocol::Api) };
+        // The certificate is right and the password is missing, so it was looked at in both places.
+        assert!(one.login_by_certificate(&certificate(), &over).await.is_err());
+        assert_eq!(asked(), 1, "{required:?}");
+    }
+    // What was said of one certificate is not taken for another one.
+    let other = ClientCertificate::new([vec![8]]).unwrap();
+    let said = one.standings(&certificate(), None).await;
+    let again = one.standings(&certificate(), Some(&said)).await;
+    assert!(Arc::ptr_eq(&said, &again) && asked() == 1);
+    let of_other = one.standings(&other, Some(&said)).await;
+    assert!(of_other.certificate == other && asked() == 1);
+    let over = Peer { required_certificate: Some(other), ..peer(Protocol::Ftps) };
+    drop(one.show_certificate(&mut Progress::new(), "edi01", &certificate(), &over).await);
+    assert_eq!(asked(), 2, "two certificates");
+}
+
 #[tokio::test]
 async fn an_unknown_one_is_not_examined_without_end() {
     let ca = Ca::new(Some(Standing::Unsigned("why".into())));
@@ -172,7 +214,8 @@ async fn whom_a_certificate_stands_for() {
     let theirs = Ca::new(Some(Standing::Unsigned("why".into())));
     let whom = async |acme: Vec<Login>, other: Vec<Login>, protocol| {
         let inner = inner(vec![tenant("acme", &ours, acme), tenant("other", &theirs, other)]);
-        let found = inner.login_of(&certificate(), &peer(protocol)).await;
+        let standings = inner.standings(&certificate(), None).await;
+        let found = inner.login_of(&standings, &peer(protocol));
         found.map(|found| (found.login.username.to_string(), inner.name_of(&found)))
     };
     let one = |name: &str, taken: &str| vec![login(name, &[taken], "any")];
@@ -212,8 +255,8 @@ async fn who_knows_a_required_certificate() {
             tenant("acme", &ca, vec![login("edi01", &[taken], "any")]),
             tenant("other", &Ca::new(Some(Standing::Unsigned("why".into()))), Vec::new()),
         ]);
-        let standings = inner.standings(&certificate()).await;
-        let knows = |id: &str| inner.knows_required(inner.directory.tenant(id).unwrap(), &certificate(), &standings);
+        let standings = inner.standings(&certificate(), None).await;
+        let knows = |id: &str| inner.knows_required(inner.directory.tenant(id).unwrap(), &standings);
         assert_eq!(knows("acme"), wanted, "{says:?} {taken}");
         assert!(!knows("other"), "what one tenant's login takes the other does not know");
     }

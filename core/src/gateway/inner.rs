@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) wake: Arc<Notify>,
     /// Takes over what was dropped without being finished.
     pub(crate) reaper: mpsc::UnboundedSender<Reap>,
+    /// Wakes the purge of removed folders.
+    pub(crate) purge_wake: Notify,
     /// The reaper's end, until the jobs are spawned.
     pub(crate) reaped: Mutex<Option<mpsc::UnboundedReceiver<Reap>>>,
     /// Uploads of this process that are under way.
@@ -106,6 +108,7 @@ impl Inner {
             settings,
             incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),
+            purge_wake: Notify::new(),
             reaper,
             reaped: Mutex::new(Some(reaped)),
             uploads: Mutex::default(),

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::claim::Claim;
+use super::client_certificates::Standings;
 use super::inner::{Inner, held};
 use super::proof::{Proof, Shown};
 use crate::error::{Error, ErrorKind, Result};
@@ -93,7 +94,7 @@ impl Inner {
     /// See [`super::Gateway::login`].
     pub(crate) async fn login(self: &Arc<Self>, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
         let claim = self.claim(&credential, peer);
-        match self.step(&claim, &mut Progress::new(), &credential, peer).await? {
+        match self.step(&claim, &mut Progress::new(), &credential, peer, None).await? {
             Admission::In(session) => Ok(session),
             Admission::More(_) => {
                 let error = refused();
@@ -110,15 +111,17 @@ impl Inner {
         credential: Credential,
         peer: &Peer,
     ) -> Result<Admission> {
-        self.step(&self.claim(&credential, peer), progress, &credential, peer).await
+        self.step(&self.claim(&credential, peer), progress, &credential, peer, None).await
     }
 
-    async fn step(
+    /// One credential of a login. `known`: what was said of the client's certificate just before, where it was asked for.
+    pub(super) async fn step(
         self: &Arc<Self>,
         claim: &Claim,
         progress: &mut Progress,
         credential: &Credential,
         peer: &Peer,
+        known: Option<&Arc<Standings>>,
     ) -> Result<Admission> {
         self.require_open()?;
         progress.bind(&claim.name);
@@ -126,7 +129,7 @@ impl Inner {
         let by_client_certificate = matches!(credential, Credential::ClientCertificate { .. });
         let proof = match self.throttle.check(&claim.counted, claim.ip) {
             Err(throttled) => Err(throttled),
-            Ok(()) => self.prove(credential, claim, progress, peer).await,
+            Ok(()) => self.prove(credential, claim, progress, peer, known).await,
         };
         // Guesses that were all let in before the first one failed: the limit holds for them too.
         let proof = proof.and_then(|proof| self.throttle.check(&claim.counted, claim.ip).map(|()| proof));

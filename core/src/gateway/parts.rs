@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::events::Webhook;
 use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::ports::{BlobStore, KeySource, Ledger, WebhookSender};
+use crate::transfer::TypeCheck;
 
 /// The rules that the configuration sets.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Settings {
     pub incomplete_expiry: Duration,
     /// Names that are announced only when they are renamed to one that does not match. Matched against the name alone.
     pub temporary_names: GlobSet,
+    /// What becomes of content that is not of the type that it is declared to be.
+    pub content_type_check: TypeCheck,
     /// Bytes per second that one session may send; none: unlimited.
     pub bandwidth_up: Option<u64>,
     /// Bytes per second that one session may receive; none: unlimited.

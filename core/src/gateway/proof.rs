@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use time::OffsetDateTime;
 
 use super::claim::{Claim, allowed_from};
+use super::client_certificates::Standings;
 use super::inner::{Inner, held};
 use crate::error::{Error, Result};
 use crate::identity::{
@@ -103,27 +104,26 @@ async fn believes(found: &LoginMatch, certificate: &UserCertificate, presence: O
 
 impl Inner {
     /// What the credential proves; none: nothing. `progress` says what the login has proven before, and takes what is waited. Every way to nothing takes the
-    /// same time, as far as it can be measured from outside.
+    /// same time, as far as it can be measured from outside. `known` is what was said of the client's certificate just before.
     pub(super) async fn prove(
         &self,
         credential: &Credential,
         claim: &Claim,
         progress: &Progress,
         peer: &Peer,
+        known: Option<&Arc<Standings>>,
     ) -> Result<Option<Proof>> {
         let required = match &peer.required_certificate {
-            Some(certificate) => Some((certificate, self.standings(certificate).await)),
+            Some(certificate) => Some(self.standings(certificate, known).await),
             None => None,
         };
-        let known = |tenant: &Arc<Tenant>| {
-            required.as_ref().is_none_or(|(certificate, said)| self.knows_required(tenant, certificate, said))
-        };
+        let knows = |tenant: &Arc<Tenant>| required.as_ref().is_none_or(|said| self.knows_required(tenant, said));
         let Some(factor) = credential.factor() else {
             let proof = self.prove_api_key(credential, peer);
-            return Ok(proof.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if known(tenant))));
+            return Ok(proof.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if knows(tenant))));
         };
         let proven = progress.proven();
-        let wanted = claim.wanted(factor, proven, peer).filter(|found| known(&found.tenant));
+        let wanted = claim.wanted(factor, proven, peer).filter(|found| knows(&found.tenant));
         let right = match credential {
             Credential::Password { password, .. } => {
                 // An unknown login, or one that may not come this way, costs as much time as a wrong password.
@@ -138,7 +138,11 @@ impl Inner {
                 (Some(found), Some(certificate)) => believes(found, certificate, *presence, peer).await,
                 _ => false,
             },
-            Credential::ClientCertificate { certificate, .. } => self.knows_client(wanted, certificate, peer).await,
+            Credential::ClientCertificate { certificate, .. } => {
+                // Whoever is named, and whether or not there is such a login: see there.
+                let said = self.standings(certificate, required.as_ref().or(known)).await;
+                Self::knows_client(wanted, &said, peer)
+            }
             Credential::Code { code, .. } => match wanted {
                 Some(found) => self.takes_code(found, &claim.counted, code).await?,
                 None => false,

@@ -266,6 +266,7 @@ mod tests {
                 quota: None,
                 mounts: Vec::new(),
                 certificates: CertificateRules::default(),
+                classifications: Tenant::default_classifications(),
             },
             identities: vec![Identity {
                 id: "app".into(),

@@ -118,9 +118,16 @@ pub struct Tenant {
     pub mounts: Vec<Mount>,
     /// Which certificates its logins may show, and what is revoked.
     pub certificates: CertificateRules,
+    /// The words by which its files may be classified.
+    pub classifications: Vec<String>,
 }
 
 impl Tenant {
+    /// The words of a tenant that names none of its own.
+    pub fn default_classifications() -> Vec<String> {
+        ["public", "internal", "confidential", "restricted"].map(str::to_owned).to_vec()
+    }
+
     /// The mount that a path of the tenant's tree lies in: the longest `at` wins. This is the one place that asks
     /// "which mount is this".
     pub fn mount_of(&self, path: &VirtualPath) -> Option<&Mount> {

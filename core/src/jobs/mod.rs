@@ -1,8 +1,9 @@
-//! The work in the background: the sequencer, the webhook dispatchers, signs of life, recovery, the sweeper, and the
-//! reaper of what was dropped without being finished.
+//! The work in the background: the sequencer, the webhook dispatchers, signs of life, recovery, the sweeper, the purge of
+//! removed folders, and the reaper of what was dropped without being finished.
 
 pub mod dispatcher;
 mod liveness;
+mod purge;
 mod recovery;
 pub mod sequencer;
 mod sweeper;
@@ -106,6 +107,8 @@ impl Inner {
         self.jobs.spawn(async move {
             every(liveness::INTERVAL, inner.jobs_end.clone(), || inner.give_sign_of_life()).await;
         });
+        let inner = self.clone();
+        self.jobs.spawn(async move { inner.purge_always().await });
         let (inner, idle) = (self.clone(), self.settings.idle_detach);
         self.jobs.spawn(async move {
             let pause = (idle / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));

@@ -1,7 +1,8 @@
-//! Setting times, modes and owners. Beside a visible version, the owner's incomplete upload of that name keeps them too.
+//! Setting times, modes, owners and labels. Beside a visible version, the owner's incomplete upload of that name keeps them too.
 
 use uuid::Uuid;
 
+use super::change::Marks;
 use super::entries::{Viewer, find};
 use super::stat::session_path;
 use super::{Entry, Target};
@@ -13,19 +14,22 @@ use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
 use crate::records::Attributes;
+use crate::transfer::require_match;
 
+/// The change itself, as a part of a transaction.
 #[derive(Clone)]
-struct Change {
-    place: Place,
-    path: VirtualPath,
-    viewer: Viewer,
-    attributes: Attributes,
-    facts: Facts,
+pub(super) struct Change {
+    pub place: Place,
+    pub path: VirtualPath,
+    pub viewer: Viewer,
+    pub marks: Marks,
+    pub facts: Facts,
 }
 
 impl Change {
     /// The entry as it is now, and the upload whose row was changed, with its new generation.
-    async fn run(mut self, tx: &mut dyn Tx) -> Result<(Entry, Option<(Uuid, i64)>)> {
+    pub(super) async fn run(mut self, tx: &mut dyn Tx) -> Result<(Entry, Option<(Uuid, i64)>)> {
+        let attributes = &self.marks.attributes;
         let found = find(&mut *tx, &self.viewer.tenant, &self.place).await?;
         if let (Some(parent), Some(name)) = (&found.parent, self.place.path.name()) {
             tx.lock(&[Lock::Name(parent.id, name.as_str().to_owned())]).await?;
@@ -38,14 +42,16 @@ impl Change {
             Some(node) => tx.hold_node(node.id).await?,
             None => None,
         };
+        require_match(self.marks.if_match.as_deref(), node.as_ref())?;
         let mut entry = None;
         let mut changed = None;
         let mut events = Vec::new();
         if let Some(mut node) = node {
-            if let Some(modified_at) = self.attributes.modified_at {
+            if let Some(modified_at) = attributes.modified_at {
                 node.modified_at = modified_at;
             }
-            node.attributes = node.attributes.merged(&Attributes { modified_at: None, ..self.attributes.clone() });
+            node.attributes = node.attributes.merged(&Attributes { modified_at: None, ..attributes.clone() });
+            self.marks.labels.apply(&mut node)?;
             tx.update_node(&node).await?;
             self.facts.file_id = Some(node.id);
             if let Some(content) = &node.content {
@@ -58,7 +64,7 @@ impl Change {
         }
         if let Some(mut row) = upload {
             let (state, generation) = (row.state, row.generation);
-            row.attributes = row.attributes.merged(&self.attributes);
+            row.attributes = row.attributes.merged(attributes);
             // See the rename: a holder that does not learn of the change must not undo it.
             row.generation += 1;
             if !tx.update_upload(&row, &[state], generation).await? {
@@ -85,11 +91,12 @@ impl Inner {
         target: &Target,
         attributes: Attributes,
     ) -> Result<Entry> {
-        let result = self.change_attributes(session, target, attributes).await;
+        let marks = Marks { attributes, ..Marks::default() };
+        let result = self.change_attributes(session, target, marks).await;
         self.recorded(session, Operation::Attributes, target, result).await
     }
 
-    async fn change_attributes(&self, session: &Session, target: &Target, attributes: Attributes) -> Result<Entry> {
+    pub(super) async fn change_attributes(&self, session: &Session, target: &Target, marks: Marks) -> Result<Entry> {
         self.require_open()?;
         let path = {
             let mut query = self.ledger.read().await?;
@@ -97,13 +104,14 @@ impl Inner {
         };
         let place = locate_place(session, &path)?;
         policy::require(place.permissions, Permission::Attributes)?;
-        if attributes.is_empty() {
+        if marks.set_nothing() {
             return self.stat(session, &Target::Path(path)).await;
         }
         let viewer = Viewer::of(session);
         let held = self.hold_uploads(&viewer, &place).await?;
         let facts = self.facts_at(session, Operation::Attributes, &place);
-        let change = Change { place, path, viewer, attributes: attributes.clone(), facts };
+        let attributes = marks.attributes.clone();
+        let change = Change { place, path, viewer, marks, facts };
         let (entry, changed) = self
             .write(Durability::Disk, move |tx| {
                 let change = change.clone();

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::entries::{find, new_folder};
-use super::{Entry, Target};
+use super::{Entry, Target, not_folder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Operation;
 use crate::gateway::{Inner, Place, locate_place};
@@ -93,6 +93,10 @@ impl Inner {
             Box::pin(async move {
                 tx.lock(&[Lock::Name(node.parent, node.name.clone())]).await?;
                 tx.hold_folder(node.parent).await?.ok_or_else(Error::no_such_folder)?;
+                if tx.ancestry(node.parent).await?.is_empty() {
+                    // Removed meanwhile, with a folder above it, and waiting for its purge.
+                    return Err(Error::no_such_folder());
+                }
                 if tx.child(node.parent, &node.name).await?.is_some() {
                     return Err(Error::already_exists());
                 }
@@ -148,7 +152,7 @@ impl Inner {
                     return Err(Error::not_found());
                 }
                 if !node.is_folder() {
-                    return Err(Error::new(ErrorKind::NotFolder, "this is a file, not a folder; remove it as a file"));
+                    return Err(not_folder());
                 }
                 if tx.has_children(node.id).await? {
                     return Err(Error::new(ErrorKind::NotEmpty, "the folder is not empty; remove what is in it first"));

@@ -1,11 +1,15 @@
 //! The namespace: what a session sees of its tenant's tree, and changing it.
 
+mod arrival;
 mod attributes;
+mod change;
 mod entries;
 mod folders;
+mod labels;
 mod listing;
 mod relocate;
 mod remove;
+mod remove_tree;
 mod rename;
 mod stat;
 
@@ -13,11 +17,14 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use crate::error::{Error, ErrorKind};
 use crate::path::VirtualPath;
 use crate::records::{Actor, Attributes, Micros};
 
+pub use change::Changes;
 pub(crate) use entries::{Viewer, find};
 pub(crate) use folders::{ensure_folder, refuse_reserved, require_unreserved};
+pub use labels::{Classify, Labels, check_classification, check_tags};
 pub use listing::Listing;
 pub(crate) use remove::release_version;
 pub(crate) use stat::{existing, path_of, session_path};
@@ -64,6 +71,10 @@ pub struct Entry {
     pub partial: bool,
     /// Whether it is a mount point of the view, which can be neither renamed nor removed.
     pub mount_point: bool,
+}
+
+fn not_folder() -> Error {
+    Error::new(ErrorKind::NotFolder, "this is a file, not a folder; remove it as a file")
 }
 
 /// The media type that a name's extension stands for.

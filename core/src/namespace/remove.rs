@@ -11,7 +11,7 @@ use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
 use crate::records::{Node, now};
-use crate::transfer::give_up_row;
+use crate::transfer::{give_up_row, require_match};
 
 /// Takes a file's version away: its quota and its blobs.
 pub(crate) async fn release_version(tx: &mut dyn Tx, node: &Node) -> Result<()> {
@@ -27,6 +27,7 @@ struct Removal {
     place: Place,
     viewer: Viewer,
     facts: Facts,
+    if_match: Option<Vec<[u8; 32]>>,
 }
 
 impl Removal {
@@ -42,6 +43,7 @@ impl Removal {
         if node.as_ref().is_some_and(Node::is_folder) {
             return Err(Error::new(ErrorKind::IsFolder, "this is a folder; remove it as a folder"));
         }
+        require_match(self.if_match.as_deref(), node.as_ref())?;
         let upload = self.viewer.upload(&mut *tx, parent.id, &name).await?;
         if node.is_none() && upload.is_none() {
             return Err(Error::not_found());
@@ -67,12 +69,17 @@ impl Removal {
 
 impl Inner {
     /// See [`crate::Gateway::remove_file`].
-    pub(crate) async fn remove_file(&self, session: &Session, target: &Target) -> Result<()> {
-        let result = self.remove_target(session, target).await;
+    pub(crate) async fn remove_file(
+        &self,
+        session: &Session,
+        target: &Target,
+        if_match: Option<Vec<[u8; 32]>>,
+    ) -> Result<()> {
+        let result = self.remove_target(session, target, if_match).await;
         self.recorded(session, Operation::Delete, target, result).await
     }
 
-    async fn remove_target(&self, session: &Session, target: &Target) -> Result<()> {
+    async fn remove_target(&self, session: &Session, target: &Target, if_match: Option<Vec<[u8; 32]>>) -> Result<()> {
         self.require_open()?;
         let path: VirtualPath = {
             let mut query = self.ledger.read().await?;
@@ -85,7 +92,7 @@ impl Inner {
             return Err(Error::new(ErrorKind::IsFolder, "this is a fixed folder of your view; it cannot be removed"));
         }
         let facts = self.facts_at(session, Operation::Delete, &place);
-        let removal = Removal { place, viewer: Viewer::of(session), facts };
+        let removal = Removal { place, viewer: Viewer::of(session), facts, if_match };
         self.write(Durability::Disk, move |tx| {
             let removal = removal.clone();
             Box::pin(async move { removal.run(tx).await })

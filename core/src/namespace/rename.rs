@@ -1,6 +1,8 @@
 //! Renaming and moving: O(1), whole folders too. A file that leaves a temporary name arrives by it (SEMANTICS,
 //! "Temporary names").
 
+use super::attributes::Change;
+use super::change::Marks;
 use super::entries::{Viewer, find};
 use super::folders::require_unreserved;
 use super::relocate::{Relocated, across_storages};
@@ -15,7 +17,7 @@ use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
 use crate::records::{EventRecord, Node, UploadRow, UploadState};
-use crate::transfer::{give_up_row, replaced};
+use crate::transfer::{give_up_row, replaced, require_match};
 
 #[derive(Clone)]
 struct Renaming {
@@ -30,6 +32,10 @@ struct Renaming {
     same_storage: bool,
     /// The content, copied to the storage of the new place where that is another one.
     relocated: Option<Relocated>,
+    /// The digests one of which the file must have.
+    if_match: Option<Vec<[u8; 32]>>,
+    /// How the content contradicts the name that it arrives under.
+    contradiction: Option<Error>,
 }
 
 /// What a rename did.
@@ -38,6 +44,15 @@ struct Renamed {
     folder: bool,
     /// Uploads that follow the name: id, new folder, new name.
     retargeted: Vec<UploadRow>,
+}
+
+impl Renamed {
+    /// Notes that an upload's row was changed once more.
+    fn bumped(&mut self, id: uuid::Uuid, generation: i64) {
+        for row in self.retargeted.iter_mut().filter(|row| row.id == id) {
+            row.generation = generation;
+        }
+    }
 }
 
 impl Renaming {
@@ -71,6 +86,7 @@ impl Renaming {
         };
         let follows = self.viewer.upload(&mut *tx, from_parent, &from_name).await?;
         policy::require(self.from.permissions, Permission::Rename)?;
+        require_match(self.if_match.as_deref(), source.as_ref())?;
         if source.is_none() && follows.is_none() {
             // Before anything is said of the target: what is not there is the client's first problem.
             return Err(Error::not_found());
@@ -253,7 +269,12 @@ impl Renaming {
                 arrival.transfer_id = Some(content.version);
                 arrival.bytes = Some(content.size);
                 arrival.complete = Some(true);
-                vec![arrival.event("file.uploaded"), arrival.event("transfer.completed")]
+                let mut events = vec![arrival.event("file.uploaded"), arrival.event("transfer.completed")];
+                if let Some(error) = &self.contradiction {
+                    arrival.error = Some((error.kind().code().to_owned(), error.message().to_owned()));
+                    events.push(arrival.event("policy.violated"));
+                }
+                events
             }
             (false, _) => vec![self.facts.event("file.renamed")],
         }
@@ -277,16 +298,19 @@ impl Inner {
         to: &VirtualPath,
         overwrite: bool,
     ) -> Result<Entry> {
-        let result = self.rename_target(session, from, to, overwrite).await;
+        // Boxed: it is large, and would make every future that it is part of as large.
+        let result = Box::pin(self.rename_target(session, from, to, overwrite, Marks::default())).await;
         self.recorded(session, Operation::Rename, from, result).await
     }
 
-    async fn rename_target(
+    /// Renames, and sets what else is to be set, in one transaction.
+    pub(super) async fn rename_target(
         &self,
         session: &Session,
         from: &Target,
         to: &VirtualPath,
         overwrite: bool,
+        mut marks: Marks,
     ) -> Result<Entry> {
         self.require_open()?;
         self.ledger.has_room()?;
@@ -301,19 +325,33 @@ impl Inner {
             return Err(Error::already_exists());
         }
         let viewer = Viewer::of(session);
+        let if_match = marks.if_match.take();
+        let marking = if marks.set_nothing() {
+            None
+        } else {
+            policy::require(from.permissions, Permission::Attributes)?;
+            let facts = self.facts_at(session, Operation::Attributes, &to_place);
+            let (place, path) = (to_place.clone(), to.clone());
+            Some(Change { place, path, viewer: viewer.clone(), marks: marks.clone(), facts })
+        };
         let mut facts = self.facts_at(session, Operation::Rename, &to_place);
         facts.previous_path = Some(from.path.as_str().to_owned());
         let temporary = |place: &Place| place.path.name().is_some_and(|name| self.is_temporary(name.as_str()));
+        let (from_temporary, to_temporary) = (temporary(&from), temporary(&to_place));
+        let contradiction =
+            if from_temporary && !to_temporary { self.judge_arrival(session, &from, &to_place).await? } else { None };
         let storage = |place: &Place| session.tenant.mount_of(&place.path).map(|mount| mount.storage.clone());
         let same_storage = storage(&from) == storage(&to_place);
         let relocated = if same_storage { None } else { self.relocate(session, &from, &to_place).await? };
         let copy = relocated.clone();
         let held = self.hold_uploads(&viewer, &from).await?;
         let renaming = Renaming {
-            from_temporary: temporary(&from),
-            to_temporary: temporary(&to_place),
+            from_temporary,
+            to_temporary,
+            contradiction,
             same_storage,
             relocated,
+            if_match,
             to: to_place,
             to_path: to.clone(),
             overwrite,
@@ -323,8 +361,18 @@ impl Inner {
         };
         let renamed = self
             .write(Durability::Disk, move |tx| {
-                let renaming = renaming.clone();
-                Box::pin(async move { renaming.run(tx).await })
+                let (renaming, marking) = (renaming.clone(), marking.clone());
+                Box::pin(async move {
+                    let mut renamed = renaming.run(&mut *tx).await?;
+                    if let Some(marking) = marking {
+                        let (entry, changed) = marking.run(tx).await?;
+                        renamed.entry = entry;
+                        if let Some((id, generation)) = changed {
+                            renamed.bumped(id, generation);
+                        }
+                    }
+                    Ok(renamed)
+                })
             })
             .await;
         let renamed = match renamed {

@@ -219,8 +219,12 @@ impl Beginning {
 
 /// `PreconditionFailed` unless the visible version has one of the digests, where any are given.
 pub(crate) fn require_match(digests: Option<&[[u8; 32]]>, visible: Option<&Node>) -> Result<()> {
+    require_digest(digests, visible.and_then(|node| node.content.as_ref()).map(|content| content.sha256))
+}
+
+/// The same for a digest; none: there is no content.
+pub(crate) fn require_digest(digests: Option<&[[u8; 32]]>, current: Option<[u8; 32]>) -> Result<()> {
     let Some(digests) = digests else { return Ok(()) };
-    let current = visible.and_then(|node| node.content.as_ref()).map(|content| content.sha256);
     if current.is_some_and(|current| digests.contains(&current)) {
         Ok(())
     } else {

@@ -5,11 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
 use super::begin::require_match;
 use super::detach::{end_failed, forget, put_discarded};
+use super::media_type::{Judged, TypeCheck, judge};
 use super::upload::UploadCore;
 use super::work::{Work, taken_over};
 use super::{Disposition, Receipt, UploadOptions};
@@ -17,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::gateway::{Inner, Place, place_of};
 use crate::identity::{Permission, Session};
-use crate::namespace::{Entry, Target, content_type_of, path_of, release_version, require_unreserved};
+use crate::namespace::{Entry, Target, path_of, release_version, require_unreserved};
 use crate::path::Name;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
@@ -57,6 +59,10 @@ async fn commit_held(core: &UploadCore) -> Result<Receipt> {
         );
         return Err(give_up(core, &work, error).await);
     }
+    let judged = match judge_content(core, &mut work).await {
+        Ok(judged) => judged,
+        Err(error) => return Err(give_up(core, &work, error).await),
+    };
     if work.segments.runs().len() > MAX_RUNS
         && let Err(error) = compact(core, &mut work).await
     {
@@ -81,7 +87,25 @@ async fn commit_held(core: &UploadCore) -> Result<Receipt> {
     if let Err(error) = seal {
         return Err(give_up(core, &work, error).await);
     }
-    publish(core, &work, sha256).await
+    publish(core, &work, sha256, judged).await
+}
+
+/// The type of the content, and how that contradicts what was declared; `TypeMismatch` where that is refused.
+async fn judge_content(core: &UploadCore, work: &mut Work) -> Result<Judged> {
+    let planned = work.row.plan.as_ref().and_then(|plan| plan.content_type.clone());
+    let declared = core.options.content_type.clone().or(planned);
+    let check = core.inner.settings.content_type_check;
+    // Of a copy it is known.
+    let head = if check == TypeCheck::Off || work.copied_from().is_some() {
+        Bytes::new()
+    } else {
+        work.head(&core.inner).await?
+    };
+    let judged = judge(declared.as_deref(), &work.row.name, &head);
+    match judged.contradiction {
+        Some(error) if check == TypeCheck::Refuse => Err(error),
+        _ => Ok(judged),
+    }
 }
 
 /// Everything that must hold before the content is hashed: all bytes written, or in hand as a whole (then true), the
@@ -178,6 +202,8 @@ struct Publication {
     plain: bool,
     temporary: bool,
     facts: Facts,
+    content_type: String,
+    contradiction: Option<Error>,
 }
 
 struct Published {
@@ -185,7 +211,7 @@ struct Published {
     created: bool,
 }
 
-async fn publish(core: &UploadCore, work: &Work, sha256: [u8; 32]) -> Result<Receipt> {
+async fn publish(core: &UploadCore, work: &Work, sha256: [u8; 32], judged: Judged) -> Result<Receipt> {
     let row = work.row.clone();
     let mut facts = core.inner.facts(&core.session, Operation::Upload);
     facts.transfer_id = Some(core.id);
@@ -208,6 +234,8 @@ async fn publish(core: &UploadCore, work: &Work, sha256: [u8; 32]) -> Result<Rec
         row,
         sha256,
         facts,
+        content_type: judged.content_type,
+        contradiction: judged.contradiction,
     };
     let done = core
         .inner
@@ -273,7 +301,7 @@ impl Publication {
             version: self.row.id,
             size: self.row.size,
             sha256: self.sha256,
-            content_type: self.content_type(&name),
+            content_type: self.content_type.clone(),
             segments: segments.runs().to_vec(),
         };
         // References of blobs that the map no longer names: overwritten runs, blobs of earlier holders.
@@ -307,6 +335,12 @@ impl Publication {
             let arrival = if copied { "file.copied" } else { "file.uploaded" };
             let events = [self.facts.event(arrival), self.facts.event("transfer.completed")];
             tx.append_events(&events).await?;
+        }
+        if let Some(error) = &self.contradiction {
+            // It is let through, and somebody may want to know.
+            let mut told = self.facts.clone();
+            told.error = Some((error.kind().code().to_owned(), error.message().to_owned()));
+            tx.append_events(&[told.event("policy.violated")]).await?;
         }
         Ok(Published { node, created })
     }
@@ -343,11 +377,6 @@ impl Publication {
         require_unreserved(&mut *tx, parent, name, Some(self.row.id)).await
     }
 
-    fn content_type(&self, name: &str) -> String {
-        let planned = || self.row.plan.as_ref().and_then(|plan| plan.content_type.clone());
-        self.options.content_type.clone().or_else(planned).unwrap_or_else(|| content_type_of(name).to_owned())
-    }
-
     async fn switch(&self, tx: &mut dyn Tx, existing: Option<Node>, content: Content) -> Result<Node> {
         let now = now();
         let size = content.size as i64;
@@ -360,10 +389,11 @@ impl Publication {
             node.modified_at = modified_at;
             node.attributes = node.attributes.merged(&Attributes { modified_at: None, ..set.clone() });
             node.created_by = created_by;
+            self.options.labels.apply(&mut node)?;
             tx.update_node(&node).await?;
             node
         } else {
-            let node = Node {
+            let mut node = Node {
                 id: Uuid::now_v7(),
                 tenant: self.row.tenant.clone(),
                 parent: self.row.parent,
@@ -376,6 +406,7 @@ impl Publication {
                 classification: None,
                 tags: std::collections::BTreeMap::new(),
             };
+            self.options.labels.apply(&mut node)?;
             tx.insert_node(&node).await?;
             node
         };

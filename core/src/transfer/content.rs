@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
+use super::media_type::HEAD;
 use super::segments::Segments;
 use crate::error::{Error, Result};
 use crate::gateway::Inner;
@@ -19,6 +20,13 @@ pub(crate) const MAX_READ: usize = 4 * 1024 * 1024;
 pub(crate) async fn copy_content(inner: &Inner, content: &Content, blob: &BlobId) -> Result<()> {
     let reader = Reader::open(inner, Segments::new(content.segments.clone())).await?;
     write_whole(&reader, content.size, inner.storage(&blob.storage)?.create(blob).await?).await?.sync().await
+}
+
+/// The first bytes of a content: what its type is judged by.
+pub(crate) async fn head_of(inner: &Inner, content: &Content) -> Result<Bytes> {
+    let mut first = Segments::new(content.segments.clone());
+    first.cut(HEAD as u64);
+    Reader::open(inner, first).await?.read_at(0, HEAD).await
 }
 
 /// Appends all that a reader has to a blob.

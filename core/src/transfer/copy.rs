@@ -12,7 +12,7 @@ use crate::error::{ErrorKind, Result};
 use crate::events::Operation;
 use crate::gateway::Inner;
 use crate::identity::Session;
-use crate::namespace::Target;
+use crate::namespace::{Labels, Target};
 use crate::path::VirtualPath;
 use crate::ports::Durability;
 use crate::records::{BlobId, UploadState, now};
@@ -155,12 +155,15 @@ impl Inner {
     ) -> Result<Receipt> {
         let opened = self.open_download(session, from).await;
         let core = self.recorded(session, Operation::Copy, from, opened).await?;
+        // What is confidential stays so under another name.
+        let labels = Labels::of(&core.entry);
         let source = Source(super::source::Kind::Version(core));
         let disposition = if overwrite { Disposition::Replace } else { Disposition::Create { reserve: false } };
         let options = UploadOptions {
             content_type: source.content_type().map(str::to_owned),
             // Whoever wants the copy asks for it again.
             resumable: false,
+            labels,
             ..UploadOptions::new(disposition)
         };
         let upload = self.begin_upload(session, to, options).await?;

@@ -151,6 +151,7 @@ pub(crate) const fn resumable(kind: ErrorKind) -> bool {
         | ErrorKind::NoSpace
         | ErrorKind::InvalidArgument
         | ErrorKind::DigestMismatch
+        | ErrorKind::TypeMismatch
         | ErrorKind::Internal => false,
         ErrorKind::InvalidName
         | ErrorKind::NotFound

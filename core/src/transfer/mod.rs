@@ -10,6 +10,7 @@ mod digest;
 mod download;
 mod incomplete;
 mod lanes;
+mod media_type;
 mod pace;
 mod part;
 mod parts;
@@ -22,15 +23,18 @@ mod work;
 
 use uuid::Uuid;
 
-use crate::namespace::Entry;
+use crate::namespace::{Entry, Labels};
 use crate::records::Attributes;
 
-pub(crate) use content::copy_content;
+pub(crate) use begin::{require_digest, require_match};
+pub(crate) use content::{copy_content, head_of};
 pub(crate) use detach::{broken, detach, discard_row, give_up_row, replace_other_detached, replaced, tell_incomplete};
 pub use download::Download;
 pub(crate) use download::DownloadCore;
 pub use incomplete::Incomplete;
 pub(crate) use lanes::Lanes;
+pub use media_type::TypeCheck;
+pub(crate) use media_type::judge;
 pub(crate) use pace::Pacer;
 pub(crate) use part::PartCore;
 pub use part::{Part, PartAt};
@@ -78,6 +82,8 @@ pub struct UploadOptions {
     pub if_match: Option<Vec<[u8; 32]>>,
     /// Whether missing folders on the way are made (needs `mkdir`).
     pub make_folders: bool,
+    /// The labels of the new version.
+    pub labels: Labels,
     /// Whether it can be resumed when it does not end well. Otherwise it is given up then, with its content and what it takes
     /// of the quota: what nobody would come back for must not lie about.
     pub resumable: bool,
@@ -94,6 +100,7 @@ impl UploadOptions {
             expected_sha256: None,
             if_match: None,
             make_folders: false,
+            labels: Labels::default(),
             resumable: true,
         }
     }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::content::{Reader, write_whole};
 use super::copy::Origin;
 use super::digest::Hasher;
+use super::media_type::HEAD;
 use super::segments::Segments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
@@ -416,6 +417,20 @@ impl Work {
         let bytes = reader.read_at(offset, len).await;
         self.reader = Some(reader);
         bytes
+    }
+
+    /// The first bytes of the content, all of which is on its way to the storage or in hand as a whole.
+    pub(crate) async fn head(&mut self, inner: &Inner) -> Result<Bytes> {
+        let Some(pieces) = &self.whole else {
+            let mut first = self.segments.clone();
+            first.cut(HEAD as u64);
+            return Reader::open(inner, first).await?.read_at(0, HEAD).await;
+        };
+        let mut head = Vec::new();
+        for piece in pieces {
+            head.extend_from_slice(piece.get(..HEAD.saturating_sub(head.len())).unwrap_or(piece));
+        }
+        Ok(head.into())
     }
 
     /// The hash of the whole content. Reads again only what the hash could not follow.

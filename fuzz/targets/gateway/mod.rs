@@ -56,6 +56,7 @@ impl Scratch {
             max_file_size: 1 << 30,
             incomplete_expiry: Duration::from_hours(1),
             temporary_names: globset::GlobSet::empty(),
+            content_type_check: causeway_core::transfer::TypeCheck::Event,
             bandwidth_up: None,
             bandwidth_down: None,
             throttle: ThrottleLimits { failures: 0, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
@@ -148,6 +149,7 @@ fn tenant() -> TenantRecord {
             quota: None,
             mounts: vec![Mount { at: root(), storage: "memory".into(), path: "acme".into() }],
             certificates: CertificateRules::default(),
+            classifications: Tenant::default_classifications(),
         },
         identities: vec![Identity {
             id: "app".into(),

@@ -57,6 +57,9 @@ pub struct FtpsConfig {
     pub passive_addresses: Vec<(IpNet, IpAddr)>,
     /// Whether PORT and EPRT are there.
     pub active_mode: bool,
+    /// Whether MODE Z (draft-preston-ftpext-deflate) is there. Some clients (lftp) pack wherever FEAT names it, and that costs
+    /// many times the processor time of TLS.
+    pub mode_z: bool,
     /// The rule for data connections.
     pub data: DataRules,
     /// The rules of single logins, by tenant and username.

@@ -49,7 +49,9 @@ pub(crate) async fn serve(
     if !shutdown.is_cancelled() {
         talk.settle();
     }
-    if let Some(running) = &mut talk.running {
+    if let Some(running) = &mut talk.running
+        && !running.endures
+    {
         // It does not outlive its control connection; after QUIT its end was awaited (RFC 959 section 4.1.1).
         running.abort.cancel();
         if timeout(ENDING, &mut running.ended).await.is_err() {
@@ -242,7 +244,7 @@ async fn take(talk: &mut Conversation, control: &mut Control, turns: &mut Turns,
         }
     };
     let Some(running) = &mut talk.running else { return answer(talk, control, turns, command).await };
-    let turn = turns.queue.is_empty();
+    let turn = turns.queue.is_empty() && !running.quiet;
     match command.verb {
         Verb::Abor => {
             running.aborts = running.aborts.saturating_add(1);
@@ -288,6 +290,10 @@ async fn answer(
     command: Command,
 ) -> io::Result<bool> {
     let was_inside = talk.is_inside();
+    if talk.has_lost_its_certificate().await {
+        control.send(&Reply::new(421, "the client certificate is not valid any more; log in with another one")).await?;
+        return Ok(false);
+    }
     match verbs::dispatch(talk, command).await {
         Ok(Answer::Reply(reply)) | Err(reply) => control.send(&reply).await?,
         Ok(Answer::Begun(running)) => talk.running = Some(running),

@@ -163,6 +163,7 @@ impl Place {
             passive_address: None,
             passive_addresses: Vec::new(),
             active_mode: false,
+            mode_z: true,
             data: DataRules { session_reuse: true, close_notify: true },
             logins: std::collections::HashMap::new(),
             login_grace: long,

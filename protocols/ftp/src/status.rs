@@ -24,7 +24,7 @@ pub const fn code_of(kind: ErrorKind) -> u16 {
         | ErrorKind::PermissionDenied
         | ErrorKind::Expired
         | ErrorKind::PreconditionFailed => 550,
-        ErrorKind::DigestMismatch => 551,
+        ErrorKind::DigestMismatch | ErrorKind::TypeMismatch => 551,
         ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => 552,
         ErrorKind::InvalidName => 553,
     }

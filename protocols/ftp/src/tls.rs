@@ -17,6 +17,8 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::data::wide::Wide;
+
 /// TLS 1.2 sessions with an id that one control connection remembers, for clients without tickets.
 const SESSIONS: usize = 8;
 /// TLS 1.3 tickets that a client gets at its login. A data connection gives it one more: many clients use a ticket only
@@ -78,9 +80,9 @@ impl Sessions {
         way: Way,
         resume: bool,
         limit: Duration,
-    ) -> Result<TlsStream<TcpStream>, Insecure> {
+    ) -> Result<TlsStream<Wide>, Insecure> {
         let handshake = async {
-            let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+            let begun = LazyConfigAcceptor::new(Acceptor::default(), Wide::new(stream)).await?;
             let once = begun.client_hello().cipher_suites().contains(&CipherSuite::TLS_EMPTY_RENEGOTIATION_INFO_SCSV);
             let config = if way == Way::Out || once { &self.data } else { &self.silent };
             // With the ClientHello it is decided whether a session is resumed. Where it is not, nothing more is said: the end of
@@ -125,7 +127,7 @@ pub(crate) enum Insecure {
 }
 
 /// The certificate that the client showed and has the key of.
-pub(crate) fn certificate(stream: &TlsStream<TcpStream>) -> Option<ClientCertificate> {
+pub(crate) fn certificate<S>(stream: &TlsStream<S>) -> Option<ClientCertificate> {
     let chain = stream.get_ref().1.peer_certificates()?;
     ClientCertificate::new(chain.iter().map(|certificate| certificate.to_vec()))
 }

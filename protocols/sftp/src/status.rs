@@ -62,6 +62,7 @@ pub const fn code_of(kind: ErrorKind) -> Code {
         | ErrorKind::Conflict
         | ErrorKind::PreconditionFailed
         | ErrorKind::DigestMismatch
+        | ErrorKind::TypeMismatch
         | ErrorKind::Incomplete
         | ErrorKind::Expired
         | ErrorKind::Throttled

@@ -206,7 +206,10 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
     section.tables("route").iter().for_each(|s| route::read(s, &known));
     section.tables("schedule").iter().for_each(|s| schedule::read(s, &known));
     section.tables("policy").iter().for_each(policy::read);
-    let tenant = Tenant { id: id.as_str().into(), quota, mounts, certificates };
+    let classifications = section
+        .texts("classifications", value::slug)
+        .map_or_else(Tenant::default_classifications, |f| f.value.into_iter().map(|word| word.value).collect());
+    let tenant = Tenant { id: id.as_str().into(), quota, mounts, certificates, classifications };
     let record = TenantRecord { tenant, identities, logins, mappings, api_keys };
     Declared { record, webhooks, ftps, login_spots, mapping_spots }
 }

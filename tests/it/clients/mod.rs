@@ -1,9 +1,10 @@
 //! Clients that people use, unchanged: OpenSSH's `sftp`, sshfs, PuTTY's `psftp`, lftp, rclone, curl, paramiko, asyncssh and
 //! `ssh2-sftp-client` over SFTP; curl, lftp, rclone, Python's `ftplib`, npm's `basic-ftp` and `suppaftp` over FTPS; Python's
-//! `requests` over REST. And ncftp and tnftp, which know no TLS, are turned away.
+//! `requests`, curl and aria2c over REST. And ncftp and tnftp, which know no TLS, are turned away.
 
 mod ftps;
 mod ftps_libraries;
+mod http;
 mod openssh;
 mod scripts;
 mod sshfs;

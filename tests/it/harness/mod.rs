@@ -2,6 +2,7 @@
 
 pub mod ftps;
 pub mod gateway;
+pub mod http;
 pub mod inside;
 pub mod openssh;
 pub mod pki;

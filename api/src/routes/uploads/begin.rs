@@ -9,13 +9,14 @@ use causeway_core::records::UploadPlan;
 use causeway_core::transfer::MAX_CHUNKS;
 use causeway_core::{Name, VirtualPath};
 use http::{StatusCode, header};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::UploadJson;
 use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::digest::from_hex;
 use crate::json;
+use crate::members::Members;
 use crate::problem::Problem;
 use crate::router::Shared;
 use crate::routes::content::content_type;
@@ -29,36 +30,6 @@ pub const fn usual_chunk_size(size: u64) -> u64 {
     if thousandth > 8 * MIB { thousandth } else { 8 * MIB }
 }
 
-/// The members of a request's object, taken one after the other; what is wrong with them is gathered.
-struct Members {
-    object: Map<String, Value>,
-    wrong: Vec<(String, &'static str)>,
-}
-
-impl Members {
-    fn take<T>(&mut self, name: &str, expected: &'static str, read: impl FnOnce(Value) -> Option<T>) -> Option<T> {
-        let value = self.object.remove(name).filter(|value| !value.is_null())?;
-        let read = read(value);
-        if read.is_none() {
-            self.wrong.push((name.to_owned(), expected));
-        }
-        read
-    }
-
-    fn text(&mut self, name: &str) -> Option<String> {
-        self.take(name, "this is a string", |value| match value {
-            Value::String(text) => Some(text),
-            _ => None,
-        })
-    }
-
-    fn miss(&mut self, name: &str, why: &'static str) {
-        if !self.wrong.iter().any(|(wrong, _)| wrong == name) {
-            self.wrong.push((name.to_owned(), why));
-        }
-    }
-}
-
 /// Where the file goes.
 #[derive(Debug, PartialEq, Eq)]
 enum Goal {
@@ -67,8 +38,7 @@ enum Goal {
     Folder(String, String),
 }
 
-fn read(object: Map<String, Value>) -> Result<(Goal, UploadPlan), Problem> {
-    let mut members = Members { object, wrong: Vec::new() };
+fn read(mut members: Members) -> Result<(Goal, UploadPlan), Problem> {
     let (path, destination, filename) = (members.text("path"), members.text("destination"), members.text("filename"));
     let goal = match (path, destination, filename) {
         (Some(path), None, None) => Some(Goal::Path(path)),
@@ -91,23 +61,19 @@ fn read(object: Map<String, Value>) -> Result<(Goal, UploadPlan), Problem> {
         }
     };
     let whole = "this is a whole number of bytes, from 0 to 2^63 - 1";
-    let size = members.take("size", whole, |value| value.as_u64().filter(|size| i64::try_from(*size).is_ok()));
+    let size = members.read_as("size", whole, |value| value.as_u64().filter(|size| i64::try_from(*size).is_ok()));
     if size.is_none() {
         members.miss("size", "this is required: the bytes of the whole file");
     }
     let bytes = "this is a whole number of bytes, at least 1, and gives at most 10000 chunks";
-    let chunk_size = members.take("chunk_size", bytes, |value| {
+    let chunk_size = members.read_as("chunk_size", bytes, |value| {
         let asked = value.as_u64().filter(|asked| (1..=i64::MAX.unsigned_abs()).contains(asked))?;
         (size.unwrap_or(0).div_ceil(asked) <= MAX_CHUNKS).then_some(asked)
     });
-    let sha256 = members.take("sha256", "this is 64 hexadecimal digits", |value| from_hex(value.as_str()?));
-    let overwrite = members.take("overwrite", "this is `true` or `false`", |value| value.as_bool()).unwrap_or(false);
-    let media = members.take("content_type", "this is a media type", |value| content_type(value.as_str()));
-    let unknown: Vec<String> = members.object.keys().take(8).cloned().collect();
-    members.wrong.extend(unknown.into_iter().map(|name| (name, "this member is not known here")));
-    if let Some(problem) = json::wrong_members(members.wrong) {
-        return Err(problem);
-    }
+    let sha256 = members.read_as("sha256", "this is 64 hexadecimal digits", |value| from_hex(value.as_str()?));
+    let overwrite = members.read_as("overwrite", "this is `true` or `false`", Value::as_bool).unwrap_or(false);
+    let media = members.read_as("content_type", "this is a media type", |value| content_type(value.as_str()));
+    members.finish()?;
     let (Some(goal), Some(size)) = (goal, size) else {
         return Err(Problem::field("body", "the body names no file"));
     };
@@ -126,8 +92,7 @@ pub async fn begin(State(shared): State<Arc<Shared>>, caller: Caller, request: R
     let session = &caller.session;
     let (parts, body) = request.into_parts();
     let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
-    let object = json::object(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
-    let (goal, plan) = read(object)?;
+    let (goal, plan) = read(Members::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?)?;
     let (path, make_folders) = match goal {
         Goal::Path(path) => (shared.path(session, Operation::Upload, path.as_bytes(), "path").await?, false),
         Goal::Folder(folder, name) => {
@@ -167,8 +132,7 @@ mod tests {
     use serde_json::json;
 
     fn plan(value: Value) -> Result<(Goal, UploadPlan), Vec<String>> {
-        let Value::Object(object) = value else { return Err(Vec::new()) };
-        read(object).map_err(|problem| {
+        read(Members::parse(value.to_string().as_bytes()).unwrap()).map_err(|problem| {
             let document: Value = serde_json::from_slice(&problem.document("r")).unwrap();
             assert_eq!(document["status"], 400);
             document["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap().to_owned()).collect()

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::digest::from_hex;
-use crate::json;
+use crate::members::Members;
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::stored;
@@ -29,17 +29,9 @@ pub async fn complete(
     let (parts, body) = request.into_parts();
     let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
     let sha256 = if parts.headers.contains_key(header::CONTENT_TYPE) && body.declared() != Some(0) {
-        let mut object = json::object(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
-        let given = object.remove("sha256").filter(|value| !value.is_null());
-        let digest = given.as_ref().and_then(|value| from_hex(value.as_str()?));
-        let mut wrong = Vec::new();
-        if given.is_some() && digest.is_none() {
-            wrong.push(("sha256".to_owned(), "this is 64 hexadecimal digits"));
-        }
-        wrong.extend(object.keys().take(8).map(|name| (name.clone(), "this member is not known here")));
-        if let Some(problem) = json::wrong_members(wrong) {
-            return Err(problem);
-        }
+        let mut members = Members::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
+        let digest = members.read_as("sha256", "this is 64 hexadecimal digits", |value| from_hex(value.as_str()?));
+        members.finish()?;
         digest
     } else if body.whole(0).await?.is_none() {
         return Err(Problem::http(HttpFault::MediaType).saying("send `Content-Type: application/json`, or no body"));

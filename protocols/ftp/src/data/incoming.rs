@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use causeway_core::piece::{PIECE, Piece};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -15,8 +16,6 @@ use super::outgoing::Parting;
 use super::{Broken, DataStream};
 use crate::wire::ascii::FromWire;
 
-/// Bytes that are handed on at a time.
-const PIECE: usize = 256 * 1024;
 /// How long the client may take to take our close_notify.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -33,7 +32,8 @@ pub(crate) struct Incoming {
     pub(crate) abort: CancellationToken,
     /// Bytes of content so far.
     pub(crate) moved: Arc<AtomicU64>,
-    pub(crate) buffer: BytesMut,
+    /// What was read and not handed on.
+    pub(crate) piece: Option<Piece>,
     /// What was read and is not unpacked yet.
     pub(crate) packed: Bytes,
     pub(crate) ended: bool,
@@ -75,20 +75,22 @@ impl Incoming {
         if let Some(how) = self.failure.take() {
             return Err(how);
         }
-        self.buffer.reserve(PIECE);
-        while !self.ended && self.buffer.len() < PIECE {
+        while !self.ended && !self.piece.as_ref().is_some_and(Piece::is_full) {
             // Small files are over with a piece or two; large ones do not need it.
             if self.moved.load(Ordering::Relaxed) == 0 {
                 self.stream.quicken();
+            } else {
+                self.stream.widen();
             }
+            let piece = self.piece.get_or_insert_default();
             let read = tokio::select! {
                 biased;
                 () = self.abort.cancelled() => return Err(Broken::Aborted),
-                read = timeout(self.stall, self.stream.read_buf(&mut self.buffer)) => read,
+                read = timeout(self.stall, self.stream.read(piece.room(PIECE))) => read,
             };
             match read {
                 Ok(Ok(0)) => self.ended = true,
-                Ok(Ok(_)) => {}
+                Ok(Ok(count)) => piece.fill(count),
                 // The TCP stream ended, the TLS stream did not.
                 Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     if self.notify {
@@ -100,19 +102,22 @@ impl Incoming {
                 Err(_) => return self.broken(Broken::Stalled),
             }
         }
-        if self.buffer.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(self.buffer.split().freeze()))
+        Ok(self.read_so_far())
     }
 
     /// What came before the break is content, too, which a resumed upload can go on from: it is handed out first.
     fn broken(&mut self, how: Broken) -> Result<Option<Bytes>, Broken> {
-        if self.buffer.is_empty() || self.unpacker.is_some() {
-            return Err(how);
+        match self.read_so_far() {
+            Some(bytes) if self.unpacker.is_none() => {
+                self.failure = Some(how);
+                Ok(Some(bytes))
+            }
+            _ => Err(how),
         }
-        self.failure = Some(how);
-        Ok(Some(self.buffer.split().freeze()))
+    }
+
+    fn read_so_far(&mut self) -> Option<Bytes> {
+        self.piece.take().filter(|piece| !piece.is_empty()).map(Piece::freeze)
     }
 
     async fn unpacked(&mut self) -> Result<Option<Bytes>, Broken> {

@@ -3,6 +3,7 @@
 mod parameters;
 mod paths;
 mod running;
+mod standing;
 
 use std::any::Any;
 use std::io;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use parameters::{Mode, Parameters, Type};
 pub(crate) use running::{Ended, Question, Running, Signal, Step};
+pub(crate) use standing::Examined;
 
 use crate::config::DataRules;
 use crate::data::Channel;
@@ -69,6 +71,8 @@ pub(crate) struct Inside {
     pub(crate) folder: VirtualPath,
     /// What RNFR named.
     pub(crate) renaming: Option<VirtualPath>,
+    /// When its client certificate was last looked at.
+    pub(crate) examined: Examined,
 }
 
 /// One control connection.
@@ -223,7 +227,13 @@ impl Conversation {
     /// Lets a login in.
     pub(crate) fn enter(&mut self, session: Arc<Session>) {
         let rules = self.terms.config.rules(&session.tenant.id, &session.login);
-        self.stage = Stage::Inside(Inside { session, rules, folder: VirtualPath::root(), renaming: None });
+        self.stage = Stage::Inside(Inside {
+            session,
+            rules,
+            folder: VirtualPath::root(),
+            renaming: None,
+            examined: Examined::now(),
+        });
         self.blame = Blame::None;
         self.held = None;
     }

@@ -35,6 +35,11 @@ pub(crate) struct Running {
     pub(crate) asked: Option<oneshot::Receiver<Answer>>,
     /// How often ABOR came.
     pub(crate) aborts: u32,
+    /// Nothing is said of it before its end: what the client sends meanwhile is answered behind it, as replies come in the order
+    /// of their commands. ABOR is heard.
+    pub(crate) quiet: bool,
+    /// It comes to its end whoever goes away, and is not waited for.
+    pub(crate) endures: bool,
 }
 
 /// Tells the control connection once that something may go on.

@@ -8,7 +8,7 @@ pub(crate) mod upload;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use causeway_core::identity::{AuthMethod, Factor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -97,7 +97,7 @@ impl Ticket {
             stall: self.stall,
             abort,
             moved: self.moved,
-            buffer: BytesMut::new(),
+            piece: None,
             packed: Bytes::new(),
             ended: false,
             failure: None,
@@ -145,5 +145,15 @@ where
             parting.linger().await;
         }
     });
-    Running { what, moved, abort, ended, opening: None, asked: None, aborts: 0 }
+    Running { what, moved, abort, ended, opening: None, asked: None, aborts: 0, quiet: false, endures: false }
+}
+
+/// Runs work that says nothing before its one reply, so that the client is heard meanwhile: its ABOR, and that it is gone.
+pub(crate) fn run_quietly(
+    what: String,
+    abort: CancellationToken,
+    work: impl Future<Output = Reply> + Send + 'static,
+) -> Running {
+    let running = run(what, Arc::default(), abort, None, async move { (work.await, None) });
+    Running { quiet: true, ..running }
 }

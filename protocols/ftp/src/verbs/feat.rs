@@ -17,9 +17,11 @@ pub(super) fn run(talk: &Conversation) -> Answer {
     features.push(format!("HASH {}", hashes.join(";")));
     features.extend(["HOST", "LANG EN*", "MDTM", "MFF modify;UNIX.mode;", "MFMT"].map(str::to_owned));
     features.push(format!("MLST {}", talk.parameters.facts.feature()));
+    if talk.terms.config.mode_z {
+        features.push("MODE Z".to_owned());
+    }
     features.extend(
         [
-            "MODE Z",
             "PBSZ",
             "PROT",
             "REST STREAM",

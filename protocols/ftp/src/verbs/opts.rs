@@ -13,6 +13,7 @@ pub(super) fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
         ("MLST", facts) => super::mlst::options(talk, facts),
         ("HASH", algorithm) => super::hash::options(talk, algorithm),
         ("MODE", mode) => super::mode::options(talk, mode),
-        _ => Err(Reply::new(501, "options are known for UTF8, MLST, HASH and MODE Z")),
+        _ if talk.terms.config.mode_z => Err(Reply::new(501, "options are known for UTF8, MLST, HASH and MODE Z")),
+        _ => Err(Reply::new(501, "options are known for UTF8, MLST and HASH")),
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::data::Broken;
 use crate::session::{Answer, Conversation, Mode, Security, Turn, Type};
 use crate::transfer::listing::{Found, Lines, Shape, find, without_options};
+use crate::transfer::run_quietly;
 use crate::wire::Reply;
 
 /// Entries that are shown on the control connection.
@@ -14,11 +16,25 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     if argument.is_empty() {
         return Ok(Answer::Reply(of_session(talk)));
     }
-    let mut found = find(talk, argument).await?;
-    let code = if matches!(found, Found::File(_)) { 213 } else { 212 };
+    let found = find(talk, argument).await?;
     let lines = Lines { session: talk.session()?, shape: Shape::Long };
+    let abort = Conversation::abort_token();
+    let aborted = abort.clone();
+    let work = async move {
+        tokio::select! {
+            biased;
+            () = aborted.cancelled() => Broken::Aborted.reply(),
+            shown = show(lines, found) => shown.unwrap_or_else(Reply::from),
+        }
+    };
+    // Few may match the pattern of many.
+    Ok(Answer::Begun(run_quietly("a listing".to_owned(), abort, work)))
+}
+
+async fn show(lines: Lines, mut found: Found) -> causeway_core::Result<Reply> {
+    let code = if matches!(found, Found::File(_)) { 213 } else { 212 };
     let mut shown = Vec::new();
-    while shown.len() < MAX_ENTRIES
+    while shown.len() <= MAX_ENTRIES
         && let Some(page) = lines.next(&mut found).await?
     {
         shown.extend(page);
@@ -28,7 +44,7 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     }
     let last = if shown.len() > MAX_ENTRIES { "there are more; use LIST" } else { "End" };
     shown.truncate(MAX_ENTRIES);
-    Ok(Answer::Reply(Reply::lines(code, "Listing:", shown, last)))
+    Ok(Reply::lines(code, "Listing:", shown, last))
 }
 
 /// How the session stands.

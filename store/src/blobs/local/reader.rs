@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use causeway_core::piece::{PIECE, Piece};
 use causeway_core::ports::BlobReader;
 use causeway_core::{Error, Result};
 
@@ -16,7 +17,9 @@ use super::{Root, blocking};
 /// where the page cache holds the content, and then takes less time than handing it to another thread would. A file system
 /// in memory has no such call on every kernel, and needs none: all of it is in the page cache. Beyond, the
 /// copying alone would keep the other tasks of the thread waiting for too long.
-const INLINE: usize = 256 * 1024;
+const INLINE: usize = PIECE;
+/// Larger reads, up to a piece, take one.
+const LITTLE: usize = PIECE / 2;
 
 /// A blob that is being read. It holds the file, which stays readable when its name is removed.
 #[derive(Debug)]
@@ -54,19 +57,40 @@ impl BlobReader for LocalReader {
         if len == 0 {
             return Ok(Bytes::new());
         }
-        let cached = match len {
-            0..=INLINE if self.root.in_memory => Some(fill(&self.file, Vec::with_capacity(len), offset, len)?),
-            0..=INLINE => cached(&self.file, &self.root, offset, len)?,
-            _ => None,
-        };
-        let buffer = match cached {
-            Some(buffer) if buffer.len() == len => buffer,
-            begun => {
-                let file = self.file.clone();
-                blocking(move || fill(&file, begun.unwrap_or_else(|| Vec::with_capacity(len)), offset, len)).await?
-            }
-        };
+        if len > LITTLE && len <= PIECE {
+            return self.read_piece(offset, len).await;
+        }
+        let mut buffer = Vec::new();
+        if len <= INLINE && self.root.in_memory {
+            buffer = fill(&self.file, buffer, offset, len)?;
+        } else if len <= INLINE && self.root.reads_without_wait.load(Ordering::Relaxed) {
+            buffer = vec![0; len];
+            let read = cached(&self.file, &self.root, &mut buffer, offset)?;
+            buffer.truncate(read);
+        }
+        if buffer.len() < len {
+            let file = self.file.clone();
+            buffer = blocking(move || fill(&file, buffer, offset, len)).await?;
+        }
         Ok(Bytes::from(buffer))
+    }
+}
+
+impl LocalReader {
+    /// The same into a buffer that is used again.
+    async fn read_piece(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let mut piece = Piece::new();
+        if self.root.in_memory {
+            fill_piece(&self.file, &mut piece, offset, len)?;
+        } else {
+            let read = cached(&self.file, &self.root, piece.room(len), offset)?;
+            piece.fill(read);
+        }
+        if piece.len() < len {
+            let file = self.file.clone();
+            piece = blocking(move || fill_piece(&file, &mut piece, offset, len).map(|()| piece)).await?;
+        }
+        Ok(piece.freeze())
     }
 }
 
@@ -90,32 +114,42 @@ fn fill(file: &File, mut buffer: Vec<u8>, offset: u64, len: usize) -> Result<Vec
     Ok(buffer)
 }
 
-/// What of the range can be had without waiting. None: nothing, or the file system has no such read.
+/// The same into a piece.
+fn fill_piece(file: &File, piece: &mut Piece, offset: u64, len: usize) -> Result<()> {
+    while piece.len() < len {
+        let (at, left) = (offset.saturating_add(piece.len() as u64), len - piece.len());
+        match rustix::io::pread(file, piece.room(left), at) {
+            Ok(0) => break,
+            Ok(read) => piece.fill(read),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Error::from_io("read a blob", &io::Error::from(error))),
+        }
+    }
+    Ok(())
+}
+
+/// How much of the buffer could be filled without waiting. 0: nothing, or the file system has no such read.
 #[cfg(target_os = "linux")]
-fn cached(file: &File, root: &Root, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
+fn cached(file: &File, root: &Root, buffer: &mut [u8], offset: u64) -> Result<usize> {
     use rustix::io::{Errno, ReadWriteFlags};
 
     if !root.reads_without_wait.load(Ordering::Relaxed) {
-        return Ok(None);
+        return Ok(0);
     }
-    let mut buffer = vec![0; len];
-    match rustix::io::preadv2(file, &mut [io::IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT) {
-        Ok(read) => {
-            buffer.truncate(read);
-            Ok(Some(buffer))
-        }
-        Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+    match rustix::io::preadv2(file, &mut [io::IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+        Ok(read) => Ok(read),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
         // Linux before 4.14, file systems without it, and sandboxes that do not know it.
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
             root.reads_without_wait.store(false, Ordering::Relaxed);
-            Ok(None)
+            Ok(0)
         }
         Err(error) => Err(Error::from_io("read a blob", &io::Error::from(error))),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn cached(_: &File, root: &Root, _: u64, _: usize) -> Result<Option<Vec<u8>>> {
+fn cached(_: &File, root: &Root, _: &mut [u8], _: u64) -> Result<usize> {
     debug_assert!(!root.reads_without_wait.load(Ordering::Relaxed));
-    Ok(None)
+    Ok(0)
 }
