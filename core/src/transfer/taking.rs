@@ -15,7 +15,7 @@ use super::work::{quota_exceeded, quota_room, taken_over};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::Session;
 use crate::ports::{Lock, Tx};
-use crate::records::{BlobId, UploadRow, UploadState, now};
+use crate::records::{BlobId, Micros, UploadRow, UploadState, now};
 
 pub(super) fn gap(offset: u64) -> Error {
     Error::new(ErrorKind::Conflict, format!("this would leave a gap; go on at byte {offset}"))
@@ -41,6 +41,7 @@ pub(super) fn range_of(row: &UploadRow, at: PartAt, max_file_size: u64) -> Resul
             if end > last && plan.is_none() {
                 return Err(too_large(max_file_size));
             }
+            let end = if exact { end.min(last) } else { end };
             if end > last || end < start {
                 return Err(wrong(format!("the upload has {last} bytes; the range lies beyond them")));
             }
@@ -58,6 +59,8 @@ pub(super) struct Taking {
     pub session: Arc<Session>,
     pub at: PartAt,
     pub max_file_size: u64,
+    /// When the upload is given up, unless something comes after this part has begun.
+    pub expires_at: Micros,
     pub lane: Option<BlobId>,
 }
 
@@ -77,7 +80,14 @@ impl Taking {
 
     /// Whether the row has to change before the part comes.
     pub(super) fn is_needed(&self, row: &UploadRow, end: u64) -> bool {
-        self.lane.is_some() || is_held(row) || has_tail(row) || self.short(row, end, 0) > 0
+        self.lane.is_some() || is_held(row) || has_tail(row) || self.short(row, end, 0) > 0 || self.ends_soon(row)
+    }
+
+    /// Whether more than half of the time is over until the upload is given up: its end is put off then, as the part may take
+    /// long, and nothing is told of it until it ends.
+    fn ends_soon(&self, row: &UploadRow) -> bool {
+        let now = now();
+        row.expires_at.saturating_sub(now) < self.expires_at.saturating_sub(now) / 2
     }
 
     pub(super) async fn run(self, tx: &mut dyn Tx) -> Result<UploadRow> {
@@ -115,6 +125,7 @@ impl Taking {
         }
         row.session = self.session.id;
         row.updated_at = now();
+        row.expires_at = self.expires_at;
         if let Some(lane) = &self.lane {
             tx.insert_blob(lane, row.id).await?;
         }
