@@ -123,6 +123,11 @@ fn as_tus(problem: Problem) -> Problem {
     if problem.is(ErrorKind::DigestMismatch) { Problem::http(HttpFault::TusChecksum) } else { problem }
 }
 
+/// Somebody else was quicker, and has the upload.
+fn as_locked(problem: Problem) -> Problem {
+    if problem.is(ErrorKind::Conflict) { Problem::http(HttpFault::TusLocked) } else { problem }
+}
+
 fn no_such_upload() -> Problem {
     Error::not_found().into()
 }
