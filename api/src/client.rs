@@ -24,9 +24,10 @@ pub fn client_of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr
     }
     // Several fields are one list, in their order (RFC 9110 section 5.3).
     for field in headers.get_all(X_FORWARDED_FOR).iter().rev() {
-        let Ok(list) = field.to_str() else { return client };
-        for entry in list.rsplit(',') {
-            let Some(address) = address(entry.trim()) else { return client };
+        // What stands before an entry is another hop's, and may be no text at all.
+        for entry in field.as_bytes().rsplit(|byte| *byte == b',') {
+            let text = std::str::from_utf8(entry).ok();
+            let Some(address) = text.and_then(|entry| address(entry.trim())) else { return client };
             client = address;
             if !trusted(client) {
                 return client;
@@ -47,11 +48,12 @@ fn address(text: &str) -> Option<IpAddr> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     fn client(peer: &str, fields: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for field in fields {
-            headers.append(X_FORWARDED_FOR, field.parse().unwrap());
+            headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(field.as_bytes()).unwrap());
         }
         let proxies = ["10.0.0.0/8".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()];
         client_of(peer.parse().unwrap(), &headers, &proxies).to_string()
@@ -71,6 +73,7 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["127.0.0.1, 198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["10.0.0.9", "198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["192.0.2.1, 198.51.100.1, 10.0.0.2", "10.0.0.3"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["\u{e9}, 198.51.100.1"]), "198.51.100.1", "nor what is no text");
     }
 
     #[test]

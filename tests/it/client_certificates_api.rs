@@ -39,7 +39,11 @@ impl Http {
 
     /// Asks who it is, with more header lines; status and body. Status 0: the connection is closed.
     async fn validate(&mut self, more: &str) -> (u16, Value) {
-        let request = format!("GET /api/v1/auth/validate HTTP/1.1\r\nHost: localhost\r\n{more}\r\n");
+        self.ask("GET /api/v1/auth/validate", more).await
+    }
+
+    async fn ask(&mut self, what: &str, more: &str) -> (u16, Value) {
+        let request = format!("{what} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n");
         let mut read = Vec::new();
         if self.0.write_all(request.as_bytes()).await.is_err() {
             return (0, Value::Null);
@@ -120,6 +124,30 @@ async fn a_certificate_stands_for_its_login() {
     })
     .await;
     assert!(gateway.log().contains("a client certificate stands for two logins"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn nobody_removes_the_home_that_is_his_whole_view() {
+    let pki = Pki::new();
+    let named = pki.issue("named", &["DNS:edi.example"]);
+    let home = "home = \"/orders/acme\"";
+    let login = api_login("name01", &["san:edi.example"], home).replace("edi-partner", "orders-app");
+    let gateway = pki.plan().whole_login(&login).start().await;
+    let rest = gateway.rest("orders");
+    for folder in ["/orders", "/orders/acme", "/orders/acme/in"] {
+        let made = rest.post_json("/folders", &serde_json::json!({ "path": folder })).await;
+        assert!([201, 409].contains(&made.status), "{made:?}");
+    }
+    rest.put("/orders/acme/in/a.csv", b"1").await.ok();
+    let mut http = Http::connect(&gateway, &tls_of(&gateway, &TLS13, Some(&named))).await.unwrap();
+    for path in ["", "/"] {
+        for recursive in ["true", "false"] {
+            let what = format!("DELETE /api/v1/folders?path={path}&recursive={recursive}");
+            let (status, said) = http.ask(&what, "").await;
+            assert_eq!((status, &said["code"]), (403, &"permission_denied".into()), "{what}: {said}");
+        }
+    }
+    assert_eq!(rest.read("/orders/acme/in/a.csv").await.body, &b"1"[..]);
 }
 
 #[tokio::test]

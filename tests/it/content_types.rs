@@ -10,6 +10,7 @@ use crate::spine::{events_come, events_of};
 on_both_ledgers!(told, refused);
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01";
+const SVG: &[u8] = b"<?xml version=\"1.0\"?><svg xmlns=\"http://www.w3.org/2000/svg\"/>";
 const SCRIPT: &[u8] = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00";
 
 async fn put(rest: &Rest, path: &str, declared: Option<&str>, content: &[u8]) -> Answer {
@@ -65,6 +66,14 @@ async fn told(ledger: Ledger) {
         events_come(&rest, "file.uploaded", name, 1).await;
     }
     events_come(&rest, "policy.violated", "/inbound/z.csv", 1).await;
+    // The type is that of the name in the end, whatever the temporary one was taken for.
+    session.put("/inbound/v.svg.filepart", SVG).await.unwrap();
+    session.rename("/inbound/v.svg.filepart", "/inbound/v.svg").await.unwrap();
+    assert_eq!(rest.entry("/inbound", "v.svg").await.unwrap()["content_type"], "image/svg+xml");
+    // Text may begin with a tag.
+    put(&rest, "/inbound/README.md", None, b"<!-- a title -->\n# Title\n").await.ok();
+    events_come(&rest, "file.uploaded", "/inbound/README.md", 1).await;
+    assert!(mismatches(&gateway, "/inbound/README.md").await.is_empty());
     assert!(mismatches(&gateway, "/inbound/z.filepart").await.is_empty());
     assert!(mismatches(&gateway, "/inbound/w.exe").await.is_empty());
 }
@@ -92,6 +101,11 @@ async fn refused(ledger: Ledger) {
     assert!(session.rename("/inbound/z.filepart", "/inbound/z.csv").await.unwrap_err().message.contains("text/csv"));
     assert_eq!(session.names("/inbound").await.unwrap(), ["z.filepart"]);
     session.rename("/inbound/z.filepart", "/inbound/z.exe").await.unwrap();
+    // A plain rename is none to get past it by.
+    let made = put(&rest, "/inbound/q.bin", None, SCRIPT).await.ok();
+    let renaming = rest.request(reqwest::Method::PATCH, &format!("/files/{}", made["file_id"].as_str().unwrap()));
+    let renaming = renaming.header("content-type", "application/json");
+    rest.send(renaming.body("{\"path\": \"/inbound/q.pdf\"}")).await.problem(415, "type_mismatch");
     // The old version stays.
     put(&rest, "/inbound/a.png", None, PNG).await.ok();
     put(&rest, "/inbound/a.png", None, SCRIPT).await.problem(415, "type_mismatch");

@@ -70,6 +70,13 @@ async fn patches(ledger: Ledger) {
     assert_eq!(patch(&rest, &file, json!({})).await.ok()["path"], "/partners/b.txt");
     // Into a folder, under its own name.
     assert_eq!(patch(&rest, &file, json!({"path": "/inbound/"})).await.ok()["path"], "/inbound/b.txt");
+    // What was labelled under its temporary name keeps that when it arrives over what has none, or another one.
+    let old = rest.put("/inbound/c.txt", b"old").await.ok();
+    let new = rest.put("/inbound/c.txt.tmp", b"new").await.ok();
+    patch(&rest, &new, json!({"classification": "restricted", "tags": {"k": "v"}})).await.ok();
+    let arrived = patch(&rest, &new, json!({"path": "/inbound/c.txt", "overwrite": true})).await.ok();
+    assert_eq!((&arrived["file_id"], &arrived["classification"]), (&old["file_id"], &json!("restricted")));
+    assert_eq!((&arrived["tags"], arrived["size"].as_u64()), (&json!({"k": "v"}), Some(3)));
     // A folder is moved the same way, and has no labels.
     let folder = rest.post_json("/folders", &json!({"path": "/inbound/f"})).await.ok();
     assert_eq!(patch(&rest, &folder, json!({"path": "/inbound/g"})).await.ok()["path"], "/inbound/g");

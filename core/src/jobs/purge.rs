@@ -32,19 +32,31 @@ impl Inner {
         }
     }
 
-    /// Purges all that is there.
+    /// Purges all that is there. A folder that cannot be purged keeps no other one waiting.
     async fn purge(&self) -> Result<()> {
         loop {
             let removed = self.ledger.read().await?.children(DETACHED, None, BATCH).await?;
             if removed.is_empty() {
                 return Ok(());
             }
+            let mut failure = None;
             for node in removed {
-                while !self.purge_some(node.id).await? {
+                loop {
                     if self.jobs_end.is_cancelled() {
                         return Ok(());
                     }
+                    match self.purge_some(node.id).await {
+                        Ok(true) => break,
+                        Ok(false) => {}
+                        Err(error) => {
+                            failure = Some(error);
+                            break;
+                        }
+                    }
                 }
+            }
+            if let Some(error) = failure {
+                return Err(error);
             }
         }
     }

@@ -53,6 +53,15 @@ pub(crate) async fn ensure_folder(
     Ok((folder.id, true))
 }
 
+/// Why a session's own root, its login's home, is not removed: an empty path of a script that went wrong must not cost a
+/// partner everything.
+pub(super) fn own_root() -> Error {
+    Error::new(
+        ErrorKind::PermissionDenied,
+        "permission denied: this is the root of all that you see; name a folder in it",
+    )
+}
+
 impl Inner {
     /// See [`crate::Gateway::make_folder`].
     pub(crate) async fn make_folder(
@@ -127,6 +136,7 @@ impl Inner {
     /// See [`crate::Gateway::remove_folder`].
     pub(crate) async fn remove_folder(&self, session: &Session, path: &VirtualPath) -> Result<()> {
         let result = match locate_place(session, path) {
+            Ok(_) if path.is_root() => Err(own_root()),
             Ok(place) => self.remove_folder_at(session, &place).await,
             Err(error) => Err(error),
         };

@@ -2,6 +2,7 @@
 //! size (SEMANTICS, "The tree"). What is in it is purged in the background (`jobs/purge.rs`).
 
 use super::entries::find;
+use super::folders::own_root;
 use super::{Target, not_folder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Operation;
@@ -32,6 +33,7 @@ impl Inner {
     /// See [`crate::Gateway::remove_tree`].
     pub(crate) async fn remove_tree(&self, session: &Session, path: &VirtualPath) -> Result<()> {
         let result = match locate_place(session, path) {
+            Ok(_) if path.is_root() => Err(own_root()),
             Ok(place) => self.remove_tree_at(session, &place).await,
             Err(error) => Err(error),
         };

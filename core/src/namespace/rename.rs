@@ -1,6 +1,7 @@
 //! Renaming and moving: O(1), whole folders too. A file that leaves a temporary name arrives by it (SEMANTICS,
 //! "Temporary names").
 
+use super::arrival::Arrival;
 use super::attributes::Change;
 use super::change::Marks;
 use super::entries::{Viewer, find};
@@ -17,7 +18,7 @@ use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
 use crate::records::{EventRecord, Node, UploadRow, UploadState};
-use crate::transfer::{give_up_row, replaced, require_match};
+use crate::transfer::{TypeCheck, give_up_row, replaced, require_match};
 
 #[derive(Clone)]
 struct Renaming {
@@ -34,8 +35,10 @@ struct Renaming {
     relocated: Option<Relocated>,
     /// The digests one of which the file must have.
     if_match: Option<Vec<[u8; 32]>>,
-    /// How the content contradicts the name that it arrives under.
-    contradiction: Option<Error>,
+    /// Whether the content has to be looked at before it gets the new name.
+    judges: bool,
+    /// What it was found to be.
+    arrival: Option<Arrival>,
 }
 
 /// What a rename did.
@@ -73,6 +76,10 @@ impl Renaming {
         tx.lock(&locks).await?;
         // Under the locks, look again: what was seen before them may have moved.
         let target_folder = tx.hold_folder(to_parent).await?.ok_or_else(Error::no_such_folder)?;
+        if tx.ancestry(to_parent).await?.is_empty() {
+            // It was removed meanwhile with a folder above it, and is being purged.
+            return Err(Error::no_such_folder());
+        }
         let source = match tx.child(from_parent, &from_name).await? {
             Some(node) => tx.hold_node(node.id).await?,
             None => None,
@@ -87,6 +94,7 @@ impl Renaming {
         let follows = self.viewer.upload(&mut *tx, from_parent, &from_name).await?;
         policy::require(self.from.permissions, Permission::Rename)?;
         require_match(self.if_match.as_deref(), source.as_ref())?;
+        self.require_judged(source.as_ref())?;
         if source.is_none() && follows.is_none() {
             // Before anything is said of the target: what is not there is the client's first problem.
             return Err(Error::not_found());
@@ -164,6 +172,15 @@ impl Renaming {
         }
     }
 
+    /// Fails where another content than the one that was looked at would get the name.
+    fn require_judged(&self, source: Option<&Node>) -> Result<()> {
+        let version = source.and_then(|node| node.content.as_ref()).map(|content| content.version);
+        if self.judges && version.is_some() && version != self.arrival.as_ref().map(|arrival| arrival.version) {
+            return Err(Error::new(ErrorKind::Conflict, "the file was replaced by somebody else meanwhile; try again"));
+        }
+        Ok(())
+    }
+
     async fn check_cycle(&self, tx: &mut dyn Tx, node: &Node, target_folder: &Node) -> Result<()> {
         if tx.ancestry(target_folder.id).await?.iter().any(|(id, _)| *id == node.id) {
             return Err(Error::new(ErrorKind::InvalidArgument, "a folder cannot be moved into itself or below itself"));
@@ -222,10 +239,17 @@ impl Renaming {
             let copy = self.relocated.take().ok_or_else(across_storages)?;
             copy.adopt(&mut *tx, &mut node).await?;
         }
-        if let Some(content) = &mut node.content
-            && content.content_type == content_type_of(&node.name)
-        {
-            content_type_of(name).clone_into(&mut content.content_type);
+        if let Some(content) = &mut node.content {
+            match &self.arrival {
+                // What it was taken for was the old name's doing, not the client's.
+                Some(arrival) if [&arrival.before, content_type_of(&node.name)].contains(&&*content.content_type) => {
+                    content.content_type.clone_from(&arrival.content_type);
+                }
+                None if content.content_type == content_type_of(&node.name) => {
+                    content_type_of(name).clone_into(&mut content.content_type);
+                }
+                _ => {}
+            }
         }
         match existing {
             // An arrival is an overwrite of the final name, whose id consumers know: that one stays. The id under the
@@ -237,6 +261,11 @@ impl Renaming {
                 existing.modified_at = node.modified_at;
                 existing.attributes = node.attributes;
                 existing.created_by = node.created_by;
+                // Labels that somebody has given what arrives are meant for it.
+                existing.classification = node.classification.or(existing.classification);
+                if !node.tags.is_empty() {
+                    existing.tags = node.tags;
+                }
                 tx.update_node(&existing).await?;
                 Ok(existing)
             }
@@ -261,6 +290,14 @@ impl Renaming {
         self.facts.size = Some(content.size);
         self.facts.hash = Some(content.sha256);
         self.facts.content_type = Some(content.content_type.clone());
+        let contradiction = self.arrival.as_ref().and_then(|arrival| arrival.contradiction.as_ref());
+        let violated = |facts: &Facts| {
+            contradiction.map(|error| {
+                let mut facts = facts.clone();
+                facts.error = Some((error.kind().code().to_owned(), error.message().to_owned()));
+                facts.event("policy.violated")
+            })
+        };
         match (self.from_temporary, self.to_temporary) {
             (true, true) => Vec::new(),
             (true, false) => {
@@ -270,15 +307,17 @@ impl Renaming {
                 arrival.bytes = Some(content.size);
                 arrival.complete = Some(true);
                 let mut events = vec![arrival.event("file.uploaded"), arrival.event("transfer.completed")];
-                if let Some(error) = &self.contradiction {
-                    arrival.error = Some((error.kind().code().to_owned(), error.message().to_owned()));
-                    events.push(arrival.event("policy.violated"));
-                }
+                events.extend(violated(&arrival));
                 events
             }
-            (false, _) => vec![self.facts.event("file.renamed")],
+            (false, _) => std::iter::once(self.facts.event("file.renamed")).chain(violated(&self.facts)).collect(),
         }
     }
+}
+
+/// What the name of a place says of its content.
+fn type_by_name(place: &Place) -> &'static str {
+    place.path.name().map_or("", |name| content_type_of(name.as_str()))
 }
 
 /// A source whose folder is missing is simply not there.
@@ -338,8 +377,10 @@ impl Inner {
         facts.previous_path = Some(from.path.as_str().to_owned());
         let temporary = |place: &Place| place.path.name().is_some_and(|name| self.is_temporary(name.as_str()));
         let (from_temporary, to_temporary) = (temporary(&from), temporary(&to_place));
-        let contradiction =
-            if from_temporary && !to_temporary { self.judge_arrival(session, &from, &to_place).await? } else { None };
+        let judges = self.settings.content_type_check != TypeCheck::Off
+            && !to_temporary
+            && (from_temporary || type_by_name(&from) != type_by_name(&to_place));
+        let arrival = if judges { self.judge_arrival(session, &from, &to_place).await? } else { None };
         let storage = |place: &Place| session.tenant.mount_of(&place.path).map(|mount| mount.storage.clone());
         let same_storage = storage(&from) == storage(&to_place);
         let relocated = if same_storage { None } else { self.relocate(session, &from, &to_place).await? };
@@ -348,7 +389,8 @@ impl Inner {
         let renaming = Renaming {
             from_temporary,
             to_temporary,
-            contradiction,
+            judges,
+            arrival,
             same_storage,
             relocated,
             if_match,

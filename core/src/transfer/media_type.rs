@@ -91,7 +91,8 @@ fn agree(claim: &str, detected: &str) -> bool {
     let any = |words: &[&str]| words.iter().any(|word| subtype.contains(word));
     match detected {
         "text/xml" => subtype.ends_with("xml") || ["text/html", "text/plain", "text/xsl"].contains(&claim),
-        "text/html" => any(&["html", "xml"]),
+        // Text of any kind may begin with a tag: Markdown, templates, a mail.
+        "text/html" => kind == "text" || any(&["html", "xml"]),
         "text/x-shellscript" => kind == "text" || any(&["sh", "perl", "python", "ruby", "tcl", "script"]),
         "application/x-x509-ca-cert" => kind == "text" || any(&["x509", "pkix", "pem", "pkcs", "pgp"]),
         "application/rtf" => claim == "text/rtf" || any(&["msword"]),

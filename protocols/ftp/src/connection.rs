@@ -50,8 +50,11 @@ pub(crate) async fn serve(
         talk.settle();
     }
     if let Some(running) = &mut talk.running
-        && !running.endures
+        && running.endures
     {
+        // As long as it goes on it takes the session's place: nobody begins one after the other by hanging up.
+        let _ = cut.run_until_cancelled(&mut running.ended).await;
+    } else if let Some(running) = &mut talk.running {
         // It does not outlive its control connection; after QUIT its end was awaited (RFC 959 section 4.1.1).
         running.abort.cancel();
         if timeout(ENDING, &mut running.ended).await.is_err() {
