@@ -1,5 +1,5 @@
 //! Problem documents: RFC 9457, and the ONE map from core's kinds of failure to HTTP (RFC 9110 section 15, RFC 6585
-//! section 4, RFC 4918 section 11.5). `Retry-After`: RFC 9110 section 10.2.3. `WWW-Authenticate`: RFC 6750 section 3.
+//! section 4, RFC 4918 sections 11.3 and 11.5). `Retry-After`: RFC 9110 section 10.2.3. `WWW-Authenticate`: RFC 6750 section 3.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -73,6 +73,8 @@ pub enum HttpFault {
     TusVersion,
     /// The checksum extension of tus 1.0.0 has a status of its own.
     TusChecksum,
+    /// An upload over tus is with another request or session: of any other status of a client's error, tus clients begin anew.
+    TusLocked,
 }
 
 impl HttpFault {
@@ -128,6 +130,12 @@ impl HttpFault {
                 "Checksum mismatch",
                 "digest_mismatch",
                 "the body does not have the announced checksum; nothing of it was kept, send it again",
+            ),
+            Self::TusLocked => (
+                StatusCode::LOCKED,
+                "Locked",
+                "conflict",
+                "another request or session has this upload at the moment; ask again in a moment",
             ),
         }
     }
@@ -188,7 +196,7 @@ impl Problem {
             title,
             code,
             detail: Cow::Borrowed(detail),
-            retryable: false,
+            retryable: fault == HttpFault::TusLocked,
             retry_after: None,
             challenge: None,
             lists: Box::default(),

@@ -222,7 +222,8 @@ pub struct UploadRow {
     pub incarnation: Uuid,
     /// Whether it reserves its name (create, exclusive).
     pub exclusive: bool,
-    /// The version that this changes in place, and which must still be the current one at commit.
+    /// The version that this changes in place, and which must still be the current one at commit. Of a committed one that is
+    /// marked so (`compare_base` false), the file that it became.
     pub base_version: Option<Uuid>,
     /// Whether the commit compares `base_version` (in-place changes do; a plain overwrite does not).
     pub compare_base: bool,

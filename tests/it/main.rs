@@ -62,6 +62,7 @@ mod tidy;
 mod transport;
 mod tus;
 mod uploads;
+mod uploads_faults;
 mod uploads_large;
 mod uploads_resumed;
 mod visibility;

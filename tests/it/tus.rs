@@ -4,6 +4,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use reqwest::Method;
 use serde_json::json;
 use sha1::Sha1;
@@ -15,9 +16,17 @@ use crate::harness::rest::Answer;
 use crate::harness::sftp::W;
 use crate::harness::{Gateway, Ledger, Plan, Random, Rest, eventually, has_tool, on_both_ledgers, sha256, skip};
 use crate::spine::{events_come, events_of};
-use crate::uploads::breaking_off;
+use crate::uploads::{breaking_off, complete};
+use crate::uploads_resumed::{break_off, left};
 
-on_both_ledgers!(the_words_of_tus, a_cut_patch_keeps_what_came, one_upload_with_the_other_protocols);
+on_both_ledgers!(
+    the_words_of_tus,
+    a_cut_patch_keeps_what_came,
+    one_upload_with_the_other_protocols,
+    killed_in_its_one_patch_it_goes_on,
+    while_a_session_has_it_it_is_locked,
+    a_part_takes_no_more_of_the_quota_than_it_has,
+);
 
 const PART: &str = "application/offset+octet-stream";
 
@@ -211,6 +220,68 @@ async fn one_upload_with_the_other_protocols(ledger: Ledger) {
     assert_eq!(answer.header("upload-offset"), "100000");
     assert_eq!(rest.get(&format!("/files/{}", answer.header("x-file-id"))).await.ok()["hash"], sha256(&content));
     events_come(&gateway.rest("orders"), "file.uploaded", "/inbound/u.bin", 1).await;
+}
+
+/// Of the one request that clients send by default, the end of the process takes what came since the last checkpoint.
+async fn killed_in_its_one_patch_it_goes_on(ledger: Ledger) {
+    let mut gateway = Plan::new(ledger).uploads("checkpoint = \"1 MiB\"").start().await;
+    let rest = gateway.rest("orders");
+    let content = Random::seeded("killed patch").bytes(4 << 20);
+    let path = create(&rest, content.len(), &[("filename", "killed.bin")]).await;
+    let (pieces, body) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
+    let stream = futures::stream::unfold(body, |mut body| async move { body.recv().await.map(|piece| (piece, body)) });
+    let patch = request(&rest, Method::PATCH, &path).header("content-type", PART).header("upload-offset", "0");
+    let patch = patch.body(reqwest::Body::wrap_stream(stream));
+    let sending = tokio::spawn({
+        let rest = rest.clone();
+        async move { rest.try_send(patch).await.map(|answer| answer.status) }
+    });
+    for piece in content.slice(..5 << 19).chunks(64 << 10) {
+        pieces.send(Ok(Bytes::copy_from_slice(piece))).await.unwrap();
+    }
+    let at = eventually("a checkpoint is told of", std::time::Duration::from_secs(20), || async {
+        Some(offset(&rest, &path).await).filter(|at| *at >= 2 << 20)
+    })
+    .await;
+    gateway.kill().await;
+    drop(pieces);
+    assert!(sending.await.unwrap().is_err(), "its server died");
+    gateway.start().await;
+    let rest = gateway.rest("orders");
+    assert_eq!(offset(&rest, &path).await, at);
+    rest.send(part(&rest, &path, at, &content[at..])).await.ok();
+    assert_eq!(rest.read("/killed.bin").await.body, content);
+    events_come(&rest, "file.uploaded", "/killed.bin", 1).await;
+}
+
+/// A client that is told that all of its bytes are there goes away; so it is told only once they are a file.
+async fn while_a_session_has_it_it_is_locked(ledger: Ledger) {
+    let gateway = Plan::new(ledger).start().await;
+    let rest = gateway.rest("edi");
+    let path = create(&rest, 6, &[("path", "/inbound/held.bin")]).await;
+    rest.send(part(&rest, &path, 0, b"abc")).await.ok();
+    let mut session = gateway.sftp("edi01").await;
+    let handle = session.open("/inbound/held.bin", W).await.unwrap();
+    session.write_all(&handle, 3, b"def").await.unwrap();
+    let answer = rest.send(request(&rest, Method::HEAD, &path)).await;
+    assert_eq!((answer.status, answer.header("upload-offset")), (423, ""), "{answer:?}");
+    session.close(&handle).await.unwrap();
+    let answer = rest.send(request(&rest, Method::HEAD, &path)).await;
+    assert_eq!((answer.status, answer.header("upload-offset")), (200, "6"), "{answer:?}");
+    assert_eq!(rest.get(&format!("/files/{}", answer.header("x-file-id"))).await.ok()["hash"], sha256(b"abcdef"));
+}
+
+/// The size of what another protocol began is not known: what a part brings is all that is asked of the quota.
+async fn a_part_takes_no_more_of_the_quota_than_it_has(ledger: Ledger) {
+    let gateway = Plan::new(ledger).edi_quota("1 MiB").start().await;
+    let (rest, at) = (gateway.rest("edi"), "/inbound/unknown.bin");
+    let content = Random::seeded("unknown size").bytes(20_000);
+    break_off(&gateway, "sftp", at, &content, 10_000).await;
+    let upload = left(&rest, at).await;
+    let id = upload["session_id"].as_str().unwrap();
+    let answer = rest.send(part(&rest, &format!("/tus/{id}"), 10_000, &content[10_000..])).await;
+    assert_eq!((answer.status, answer.header("upload-offset")), (204, "20000"), "{answer:?}");
+    assert_eq!(complete(&rest, id).await.ok()["hash"], sha256(&content));
 }
 
 /// What a client script of the tree needs: where the gateway is, and the CA in this variable.

@@ -24,6 +24,9 @@ on_both_ledgers!(
     given_up_replaced_and_expired,
     the_quota_is_reserved_at_once,
     an_identity_without_rights_begins_nothing,
+    many_chunks_on_one_connection_come_to_their_end,
+    completed_again_it_is_the_same_file,
+    an_announced_digest_binds,
 );
 
 const CHUNK: usize = 100_000;
@@ -386,4 +389,71 @@ async fn an_identity_without_rights_begins_nothing(ledger: Ledger) {
     gateway.rest("orders").put("/inbound/y", b"first").await.ok();
     complete(&dropper, &id).await.problem(403, "permission_denied");
     assert_eq!(gateway.rest("orders").read("/inbound/y").await.body, "first");
+}
+
+/// Far more chunks than are received at a time share the room of one connection: those that have to wait must not take it.
+async fn many_chunks_on_one_connection_come_to_their_end(ledger: Ledger) {
+    const LARGE: usize = 1 << 20;
+    let gateway = Plan::new(ledger).start().await;
+    let rest = gateway.rest("orders");
+    let content = Random::seeded("many chunks").bytes(40 * LARGE);
+    let id = begin(&rest, &json!({"path": "/many", "size": content.len(), "chunk_size": LARGE})).await;
+    let sent = content.chunks(LARGE).enumerate().map(|(n, piece)| {
+        let path = format!("/uploads/{id}/chunks/{n}");
+        let (rest, piece) = (rest.clone(), Bytes::copy_from_slice(piece));
+        async move {
+            loop {
+                match rest.try_send(rest.request(Method::PUT, &path).body(piece.clone())).await {
+                    Ok(answer) if answer.status == 503 => {
+                        answer.problem(503, "unavailable");
+                        assert_eq!(answer.header("retry-after"), "1", "{answer:?}");
+                    }
+                    Ok(answer) => return answer.status,
+                    // It was refused while its body was still on its way.
+                    Err(_) => {}
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    });
+    let all = tokio::time::timeout(Duration::from_secs(90), futures::future::join_all(sent));
+    let all = all.await.expect("the chunks keep each other up");
+    assert!(all.iter().all(|status| *status == 204), "{all:?}");
+    assert_eq!(complete(&rest, &id).await.ok()["hash"], sha256(&content));
+}
+
+async fn completed_again_it_is_the_same_file(ledger: Ledger) {
+    let gateway = Plan::new(ledger).start().await;
+    let rest = gateway.rest("orders");
+    let id = begin(&rest, &json!({"path": "/first", "size": 3})).await;
+    chunk(&rest, &id, 0, b"abc").await.ok();
+    let file = complete(&rest, &id).await.ok()["file_id"].as_str().unwrap().to_owned();
+    let again = || async {
+        let answer = complete(&rest, &id).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert!(answer.header("location").ends_with(&format!("/files/{file}")), "{answer:?}");
+        let seen = answer.json();
+        assert_eq!((&seen["file_id"], &seen["size"]), (&json!(file), &json!(3)), "{seen}");
+        seen
+    };
+    gateway.sftp("app01").await.rename("/first", "/second").await.unwrap();
+    let moved = again().await;
+    assert_eq!((&moved["path"], &moved["hash"]), (&json!("/second"), &json!(sha256(b"abc"))), "{moved}");
+    rest.put("/second", b"other").await.ok();
+    again().await;
+    rest.delete(&format!("/files/{file}")).await.ok();
+    again().await;
+    rest.get(&format!("/files/{file}")).await.problem(404, "not_found");
+}
+
+async fn an_announced_digest_binds(ledger: Ledger) {
+    let gateway = Plan::new(ledger).start().await;
+    let rest = gateway.rest("orders");
+    let id = begin(&rest, &json!({"path": "/bound", "size": 3, "sha256": sha256(b"abc")})).await;
+    chunk(&rest, &id, 0, b"abd").await.ok();
+    let path = format!("/uploads/{id}/complete");
+    rest.post_json(&path, &json!({"sha256": sha256(b"abd")})).await.problem(422, "digest_mismatch");
+    rest.read("/bound").await.problem(404, "not_found");
+    chunk(&rest, &id, 0, b"abc").await.ok();
+    assert_eq!(rest.post_json(&path, &json!({"sha256": sha256(b"abc")})).await.ok()["hash"], sha256(b"abc"));
 }

@@ -21,13 +21,16 @@ on_both_ledgers!(
     a_chunk_that_comes_too_late_is_refused,
     an_idle_session_loses_its_upload,
     a_renamed_upload_goes_on_under_its_new_name,
+    a_change_in_place_is_completed_within_its_quota,
+    one_begun_later_outlives_a_session_that_breaks,
+    a_session_writes_no_more_than_was_announced,
 );
 
 const CHUNK: usize = 50_000;
 const PROTOCOLS: [&str; 4] = ["sftp", "ftps", "chunks", "content"];
 
 /// The one incomplete upload of a path, once nobody holds it.
-async fn left(rest: &Rest, path: &str) -> serde_json::Value {
+pub async fn left(rest: &Rest, path: &str) -> serde_json::Value {
     eventually("the upload is left to be resumed", Duration::from_secs(20), || async {
         let all = rest.get("/uploads").await.ok();
         let mut here = all["uploads"].as_array().unwrap().iter().filter(|upload| upload["path"] == path);
@@ -39,7 +42,7 @@ async fn left(rest: &Rest, path: &str) -> serde_json::Value {
 }
 
 /// Begins an upload over a protocol, and has it break off.
-async fn break_off(gateway: &Gateway, over: &str, path: &str, content: &Bytes, at: usize) {
+pub async fn break_off(gateway: &Gateway, over: &str, path: &str, content: &Bytes, at: usize) {
     let rest = gateway.rest("edi");
     match over {
         "sftp" => {
@@ -138,7 +141,8 @@ async fn every_protocol_finishes_what_another_began(ledger: Ledger) {
             let path = format!("/inbound/{from}-{to}.bin");
             let size = 400_000 + random.below(200_000) as usize;
             let content = random.bytes(size);
-            let at = 1 + random.below(content.len() as u64 - 1) as usize;
+            // A chunk at the least: over FTPS, going on at 0 is beginning anew.
+            let at = CHUNK + random.below((content.len() - CHUNK) as u64) as usize;
             break_off(&gateway, from, &path, &content, at).await;
             let upload = left(&rest, &path).await;
             let began = if from.starts_with('c') { "api" } else { from };
@@ -323,4 +327,53 @@ async fn a_renamed_upload_goes_on_under_its_new_name(ledger: Ledger) {
     gateway.sftp("edi01").await.remove("/inbound/removed.bin").await.unwrap();
     rest.get(&format!("/uploads/{id}")).await.problem(404, "not_found");
     events_come(&gateway.rest("orders"), "upload.incomplete", "/inbound/removed.bin", 1).await;
+}
+
+/// What the version that is changed takes of the quota is not asked for again, whoever ends the change.
+async fn a_change_in_place_is_completed_within_its_quota(ledger: Ledger) {
+    let gateway = Plan::new(ledger).edi_quota("1 MiB").start().await;
+    let (rest, path) = (gateway.rest("edi"), "/inbound/changed.bin");
+    let mut content = Random::seeded("changed").bytes(800_000).to_vec();
+    rest.put(path, &content).await.ok();
+    let proxy = Proxy::to(gateway.sftp).await;
+    let mut writer = Sftp::connect(proxy.address, "edi01").await.unwrap();
+    let handle = writer.open(path, W).await.unwrap();
+    writer.write_all(&handle, 5, b"changed").await.unwrap();
+    proxy.cut();
+    let upload = left(&rest, path).await;
+    content[5..12].copy_from_slice(b"changed");
+    let done = complete(&rest, upload["session_id"].as_str().unwrap()).await;
+    assert_eq!(done.ok()["hash"], sha256(&content));
+}
+
+/// A session breaks whose upload somebody of its identity has begun anew: that one goes on.
+async fn one_begun_later_outlives_a_session_that_breaks(ledger: Ledger) {
+    let gateway = Plan::new(ledger).start().await;
+    let (rest, events, path) = (gateway.rest("edi"), gateway.rest("orders"), "/inbound/anew.bin");
+    let proxy = Proxy::to(gateway.sftp).await;
+    let mut writer = Sftp::connect(proxy.address, "edi01").await.unwrap();
+    let handle = writer.open(path, W | CREATE | TRUNCATE).await.unwrap();
+    writer.write_all(&handle, 0, b"what came first").await.unwrap();
+    let id = begin(&rest, &json!({"path": path, "size": 6, "chunk_size": 3})).await;
+    chunk(&rest, &id, 0, b"abc").await.ok();
+    proxy.cut();
+    events_come(&events, "upload.incomplete", path, 1).await;
+    assert_eq!(chunk(&rest, &id, 1, b"def").await.status, 204);
+    assert_eq!(complete(&rest, &id).await.ok()["hash"], sha256(b"abcdef"));
+}
+
+async fn a_session_writes_no_more_than_was_announced(ledger: Ledger) {
+    let gateway = Plan::new(ledger).start().await;
+    let (rest, path) = (gateway.rest("edi"), "/inbound/bounded.bin");
+    let id = begin(&rest, &json!({"path": path, "size": 6, "chunk_size": 3})).await;
+    chunk(&rest, &id, 0, b"abc").await.ok();
+    let proxy = Proxy::to(gateway.sftp).await;
+    let mut writer = Sftp::connect(proxy.address, "edi01").await.unwrap();
+    let handle = writer.open(path, W).await.unwrap();
+    assert!(writer.write(&handle, 3, b"defgh").await.is_err());
+    proxy.cut();
+    let upload = left(&rest, path).await;
+    assert_eq!((&upload["session_id"], &upload["offset"]), (&json!(id), &json!(3)), "{upload}");
+    chunk(&rest, &id, 1, b"def").await.ok();
+    assert_eq!(complete(&rest, &id).await.ok()["hash"], sha256(b"abcdef"));
 }

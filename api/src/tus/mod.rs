@@ -1,6 +1,6 @@
 //! `/tus`: the resumable upload protocol tus, version 1.0.0 (<https://tus.io/protocols/resumable-upload>), with its extensions
-//! creation, creation-with-upload, expiration, checksum and termination. An upload here is an upload as any other: begun over tus,
-//! it can be continued over SFTP, and the other way round.
+//! creation, creation-with-upload, expiration, checksum and termination. An upload here is an upload as any other:
+//! begun over tus, it can be continued over SFTP, and the other way round.
 
 mod create;
 mod headers;
@@ -121,6 +121,11 @@ async fn complete_if_whole(
 /// A checksum that does not match has a status of its own here.
 fn as_tus(problem: Problem) -> Problem {
     if problem.is(ErrorKind::DigestMismatch) { Problem::http(HttpFault::TusChecksum) } else { problem }
+}
+
+/// Somebody else was quicker, and has the upload.
+fn as_locked(problem: Problem) -> Problem {
+    if problem.is(ErrorKind::Conflict) { Problem::http(HttpFault::TusLocked) } else { problem }
 }
 
 fn no_such_upload() -> Problem {

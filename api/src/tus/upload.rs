@@ -11,10 +11,10 @@ use http::{HeaderValue, StatusCode};
 use uuid::Uuid;
 
 use super::headers::{self, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET};
-use super::{X_FILE_ID, as_tus, complete_if_whole, describe, no_such_upload};
+use super::{X_FILE_ID, as_locked, as_tus, complete_if_whole, describe, no_such_upload};
 use crate::auth::Caller;
 use crate::body::BodyReader;
-use crate::problem::Problem;
+use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::plain;
 use crate::routes::header_value;
@@ -23,12 +23,15 @@ use crate::routes::uploads::receive::receive;
 type Id = Result<Path<Uuid>, PathRejection>;
 
 /// Where to go on. An upload that was completed is told as whole for a day; one whose last part came, but whose completion
-/// did not, is completed now: the client will not ask for it.
+/// did not, is completed now: the client will not ask for it. While a session or the completion has it nothing is told of it
+/// (423): a client that is told that all of it is there goes away, and might be wrong.
 pub async fn head(State(shared): State<Arc<Shared>>, caller: Caller, id: Id) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|_| no_such_upload())?;
     let upload = shared.gateway.incomplete_upload(&caller.session, id).await?;
-    let done = matches!(upload.state, UploadState::Detached | UploadState::Committed);
-    let file = if done { complete_if_whole(&shared, &caller.session, &upload).await? } else { None };
+    if matches!(upload.state, UploadState::Open | UploadState::Sealed) {
+        return Err(Problem::http(HttpFault::TusLocked));
+    }
+    let file = complete_if_whole(&shared, &caller.session, &upload).await.map_err(as_locked)?;
     let mut response = StatusCode::OK.into_response();
     let answer = response.headers_mut();
     describe(answer, &upload);
@@ -62,7 +65,9 @@ pub async fn patch(
     let Some(start) = headers::number(&parts.headers, &UPLOAD_OFFSET)? else {
         return Err(Problem::field("Upload-Offset", "this is required: where the body begins"));
     };
-    let at = PartAt::Following { start, end: None, exact: true };
+    // Where the size was not announced, this is all that is known of how much there will be.
+    let end = body.declared().map(|length| start.saturating_add(length));
+    let at = PartAt::Following { start, end, exact: true };
     let part = shared.gateway.begin_part(session, id, at).await?;
     let upload = receive(part, &mut body, checksum, false).await.map_err(as_tus)?;
     let file = complete_if_whole(&shared, session, &upload).await?;

@@ -30,7 +30,7 @@ pub(crate) enum Reap {
     Upload(Arc<UploadCore>),
     /// A download: to be told as incomplete.
     Download(Arc<DownloadCore>),
-    /// A part of an upload, whose beginning counts too.
+    /// A part of an upload: to be kept as far as it came, or given up.
     Part(Box<PartCore>),
 }
 
@@ -48,11 +48,7 @@ async fn reap(inner: Arc<Inner>, mut dropped: mpsc::UnboundedReceiver<Reap>) {
                     tracing::warn!(%error, "the end of a download could not be put on record");
                 }
             }
-            Some(Reap::Part(core)) => {
-                if let Err(error) = core.land().await {
-                    tracing::debug!(%error, "what came of a part could not be kept");
-                }
-            }
+            Some(Reap::Part(core)) => core.end().await,
             None => return,
         }
     }

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
-use crate::ports::Durability;
-use crate::records::{BlobRow, Micros, UploadState, now};
+use crate::ports::{Durability, Lock};
+use crate::records::{BlobRow, Micros, UploadRow, UploadState, now};
 use crate::transfer::give_up_row;
 
 const BATCH: u32 = 200;
@@ -43,12 +43,16 @@ impl Inner {
                 self.write(Durability::Disk, move |tx| {
                     let (row, node) = (row.clone(), node.clone());
                     Box::pin(async move {
-                        // A request may have put its end off since.
-                        match tx.upload(row.id).await?.filter(|row| row.expires_at < now) {
-                            Some(row) if row.state == UploadState::Detached => {
-                                give_up_row(tx, row, &node, &expired()).await
-                            }
-                            _ => Ok(false),
+                        // A request may have put its end off since, or is about to: parts come under this lock.
+                        tx.lock(&[Lock::Name(row.parent, row.name.clone())]).await?;
+                        let same = |found: &UploadRow| {
+                            found.state == UploadState::Detached
+                                && found.expires_at < now
+                                && (found.parent, &found.name) == (row.parent, &row.name)
+                        };
+                        match tx.upload(row.id).await?.filter(same) {
+                            Some(row) => give_up_row(tx, row, &node, &expired()).await,
+                            None => Ok(false),
                         }
                     })
                 })

@@ -284,6 +284,7 @@ impl Inner {
             options,
             id,
             resumed,
+            completing: false,
             began: Instant::now(),
             visible,
             touched: AtomicI64::new(now()),

@@ -19,18 +19,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::gateway::{Inner, Place, place_of};
 use crate::identity::{Permission, Session};
-use crate::namespace::{Entry, Target, path_of, release_version, require_unreserved};
-use crate::path::Name;
+use crate::namespace::{Entry, Target, path_of, release_version, require_unreserved, session_path};
+use crate::path::{Name, VirtualPath};
 use crate::policy;
-use crate::ports::{Durability, Lock, Tx};
+use crate::ports::{Durability, Lock, Query, Tx};
 use crate::records::{Attributes, BlobId, Content, Node, UploadRow, UploadState, now};
 
 /// More runs than this, left by random writes or small chunks, are copied into one blob before the commit. Chunks of the usual
 /// size are fewer.
 const MAX_RUNS: usize = 1_024;
 /// How often a commit whose outcome is not known is looked up, and how long is waited between.
-const LOOKUPS: u32 = 20;
-const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const LOOKUPS: u32 = 20;
+pub(super) const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
 
 /// Ends an upload. See [`super::Upload::commit`].
 pub(crate) async fn commit(core: Arc<UploadCore>) -> Result<Receipt> {
@@ -79,6 +79,10 @@ async fn commit_held(core: &UploadCore) -> Result<Receipt> {
         (UploadState::Sealed, tokio::join!(seal(core, sealed), work.sync()))
     };
     if let Err(error) = sync {
+        // Where nothing is new, only a copy could not be made durable.
+        if core.completing {
+            return Err(give_up(core, &work, error).await);
+        }
         // A failed sync is not tried again: what was written is given up.
         put_discarded(core, &work, Status::Failed, &error).await?;
         return Err(error);
@@ -277,13 +281,32 @@ async fn outcome(inner: &Inner, core: &UploadCore) -> Result<Option<Receipt>> {
     let Some(row) = query.upload(core.id).await?.filter(|row| row.state == UploadState::Committed) else {
         return Ok(None);
     };
-    let node = query.child(row.parent, &row.name).await?;
-    let entry = match node.filter(|node| node.content.as_ref().is_some_and(|c| c.version == core.id)) {
-        Some(node) => Entry::of_node(&node, core.path.clone(), false),
-        // Replaced or moved since: it was visible all the same.
-        None => Entry { size: row.size, ..Entry::of_upload(&row, core.visible.as_ref(), core.path.clone()) },
-    };
+    let entry = published_entry(&mut *query, &core.session, &row, core.path.clone()).await?;
     Ok(Some(Receipt { entry, created: core.visible.is_none(), transfer_id: core.id }))
+}
+
+/// What a committed upload became: the file where it has that content still, wherever it is by now; otherwise what was published
+/// then, under the file's id.
+pub(super) async fn published_entry(
+    query: &mut dyn Query,
+    session: &Session,
+    row: &UploadRow,
+    path: VirtualPath,
+) -> Result<Entry> {
+    let file = row.base_version.filter(|_| !row.compare_base);
+    if let Some(id) = file
+        && let Some(node) = query.node(id).await?
+        && node.content.as_ref().is_some_and(|content| content.version == row.id)
+    {
+        match session_path(&mut *query, session, &Target::Id(id)).await {
+            Ok(path) => return Ok(Entry::of_node(&node, path, false)),
+            // Moved out of what the session sees.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let then = Entry::of_upload(row, None, path);
+    Ok(Entry { id: file.unwrap_or(then.id), size: row.size, ..then })
 }
 
 impl Publication {
@@ -317,6 +340,8 @@ impl Publication {
         let (state, generation) = (self.row.state, self.row.generation);
         let committed = UploadRow {
             state: UploadState::Committed,
+            base_version: Some(node.id),
+            compare_base: false,
             reserved: 0,
             segments: Vec::new(),
             hash_state: None,

@@ -57,7 +57,7 @@ impl Upload {
         if !work.is_empty() || core.options.declared_size.is_some() || !blobs.iter().all(near) {
             return Ok(false);
         }
-        let end = match core.check_range(0, size) {
+        let end = match core.check_range(&work, 0, size) {
             Ok(end) => end,
             Err(error) => return work.fail(error),
         };

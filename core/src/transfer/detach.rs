@@ -172,10 +172,21 @@ pub(crate) const fn resumable(kind: ErrorKind) -> bool {
     }
 }
 
+/// Whether what was acknowledged of this upload stays, though it failed so: the fault was this side's, or the quota's, and
+/// the same request may succeed later; or more was sent than was announced, which was not taken.
+const fn keeps(core: &UploadCore, work: &Work, kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Internal | ErrorKind::NoSpace | ErrorKind::QuotaExceeded => core.completing,
+        ErrorKind::InvalidArgument => work.row.plan.is_some(),
+        _ => false,
+    }
+}
+
 /// Ends an upload that failed: left to be resumed where that can be of use to somebody, otherwise given up. False where it is not
 /// this holder's any more.
 pub(crate) async fn end_failed(core: &UploadCore, work: &Work, error: &Error) -> bool {
-    let done = if core.options.resumable && resumable(error.kind()) {
+    let kept = resumable(error.kind()) || keeps(core, work, error.kind());
+    let done = if core.options.resumable && kept {
         put_detached(core, work, work.row.clone(), error).await
     } else {
         put_discarded(core, work, Status::Failed, error).await
@@ -268,11 +279,13 @@ pub(crate) async fn put_detached(core: &UploadCore, work: &Work, row: UploadRow,
 /// The states of an upload that a holder may have left.
 const HELD: [UploadState; 3] = [UploadState::Open, UploadState::Detached, UploadState::Sealed];
 
-/// One detached upload per owner and name: the one that is detached now replaces an older one.
+/// One detached upload per owner and name: the one that is detached now replaces another one.
 pub(crate) async fn replace_other_detached(tx: &mut dyn Tx, row: &UploadRow, node: &str) -> Result<()> {
     for other in tx.uploads_named(row.parent, &row.name).await? {
         let same_owner = other.tenant == row.tenant && other.identity == row.identity;
-        if same_owner && other.id != row.id && other.state == UploadState::Detached {
+        // One in chunks that was begun later has taken this one's place, and goes on.
+        let newer = other.plan.is_some() && other.created_at > row.created_at;
+        if same_owner && other.id != row.id && other.state == UploadState::Detached && !newer {
             give_up_row(&mut *tx, other, node, &replaced()).await?;
         }
     }

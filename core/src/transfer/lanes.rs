@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -14,8 +15,11 @@ use crate::gateway::held;
 use crate::ports::BlobWriter;
 use crate::records::BlobId;
 
-/// Parts of one upload that are received at a time; further ones wait.
+/// Parts of one upload that are received at a time.
 const LANES: usize = 16;
+/// How long further ones wait for their turn. Not longer: what has come of them meanwhile is read by nobody, and takes the room
+/// of a connection that the parts before them may share with them (RFC 9113 section 5.2), so that all would stand still.
+const WAIT: Duration = Duration::from_secs(1);
 /// Lanes of all uploads that are kept open between parts: each is a file of the host's.
 const MAX_IDLE: usize = 256;
 /// What an upload may leave unused in its lanes, in bytes, before it has to be begun anew: parts that were cut, or sent again.
@@ -54,10 +58,18 @@ impl Default for Pool {
 pub(crate) struct Lanes(Mutex<HashMap<Uuid, Pool>>);
 
 impl Lanes {
-    /// Waits for a turn to receive a part, with a lane where one is free. `NoSpace` where the upload has wasted too much.
+    /// Waits a moment for a turn to receive a part, with a lane where one is free. `Unavailable` where there is none,
+    /// `NoSpace` where the upload has wasted too much.
     pub(super) async fn turn(&self, upload: Uuid) -> Result<Turn> {
         let turns = held(&self.0).entry(upload).or_default().turns.clone();
-        let permit = turns.acquire_owned().await.map_err(|_| Error::internal("the turns of an upload were closed"))?;
+        let Ok(permit) = tokio::time::timeout(WAIT, turns.acquire_owned()).await else {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("{LANES} parts of this upload are on their way already; send this one in a moment"),
+            )
+            .with_retry_after(WAIT));
+        };
+        let permit = permit.map_err(|_| Error::internal("the turns of an upload were closed"))?;
         let mut pools = held(&self.0);
         let pool = pools.entry(upload).or_default();
         if pool.wasted > MAX_WASTE {
@@ -104,5 +116,25 @@ impl Lanes {
         if pools.get(&upload).is_some_and(|pool| pool.turns.available_permits() == LANES) {
             pools.remove(&upload);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_part_too_many_is_told_to_come_again() {
+        let (lanes, upload) = (Lanes::default(), Uuid::now_v7());
+        let mut turns = Vec::new();
+        for _ in 0..LANES {
+            turns.push(lanes.turn(upload).await.unwrap());
+        }
+        let error = lanes.turn(upload).await.err().unwrap();
+        assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Unavailable, Some(WAIT)));
+        lanes.turn(Uuid::now_v7()).await.unwrap();
+        turns.pop();
+        lanes.turn(upload).await.unwrap();
     }
 }

@@ -17,6 +17,7 @@ mod parts;
 mod segments;
 mod source;
 mod space;
+mod taking;
 mod upload;
 mod work;
 

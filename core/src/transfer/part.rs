@@ -8,24 +8,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::begin::credit;
-use super::detach::BETWEEN_REQUESTS;
 use super::digest::Hasher;
 use super::incomplete::{Incomplete, Own, no_such_upload, offset_of, require_free};
 use super::lanes::{Lane, Turn};
 use super::pace::Pacer;
 use super::segments::Segments;
-use super::upload::too_large;
-use super::work::{quota_exceeded, quota_room, taken_over};
+use super::taking::{Taking, gap, range_of};
+use super::work::{MAX_PIECES, taken_over};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::{Inner, enduring};
 use crate::identity::{Scope, Session};
 use crate::jobs::Reap;
 use crate::path::VirtualPath;
 use crate::policy;
-use crate::ports::{Durability, Lock, Tx};
+use crate::ports::{BlobStore, Durability, Lock, Tx};
 use crate::records::{BlobId, UploadRow, UploadState, now};
 
 /// Bytes that are gathered before they are written: with what is on its way, about what a part takes of memory.
@@ -40,7 +39,7 @@ pub enum PartAt {
     Following {
         /// Where it begins; at most [`Incomplete::offset`]. What is there already is not written again.
         start: u64,
-        /// Where it ends, where that is known; otherwise at most where the upload ends.
+        /// Where it ends, where that is known; otherwise, and of an exact one, at most where the upload ends.
         end: Option<u64>,
         /// Whether it must begin at [`Incomplete::offset`], neither before nor behind it: `Conflict` otherwise.
         exact: bool,
@@ -57,8 +56,50 @@ struct Plan {
     start: u64,
     end: u64,
     whole: bool,
+    /// Whether nothing of it may be there already when it ends: its bytes are the ones that count, or none of them.
+    strict: bool,
     /// The state of the hash over all that comes before it, as the row had it.
     hash_before: Option<Vec<u8>>,
+}
+
+/// A lane that is appended to, in a task of its own: a caller that goes away must not leave it half appended.
+struct Flight {
+    lane: Lane,
+    hasher: Option<Hasher>,
+    result: Result<()>,
+}
+
+/// Appends to a lane, which is made where nothing was written to it, and hashes beside it.
+async fn append(store: Arc<dyn BlobStore>, mut lane: Lane, hasher: Option<Hasher>, pieces: Vec<Bytes>) -> Flight {
+    let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let hashing = hasher.map(|mut hasher| {
+        let pieces = pieces.clone();
+        tokio::task::spawn_blocking(move || {
+            hasher.update(&pieces);
+            hasher
+        })
+    });
+    if lane.writer.is_none() {
+        match store.create(&lane.blob).await {
+            Ok(writer) => lane.writer = Some(writer),
+            Err(error) => return Flight { lane, hasher: None, result: Err(error) },
+        }
+    }
+    let mut result = match &mut lane.writer {
+        Some(writer) => writer.append(pieces).await,
+        None => Err(Error::internal("a lane has no writer")),
+    };
+    if result.is_ok() {
+        lane.len += len;
+    }
+    let mut hasher = None;
+    if let Some(hashing) = hashing {
+        match hashing.await {
+            Ok(done) => hasher = Some(done),
+            Err(error) => result = result.and(Err(Error::internal(format_args!("hashing: {error}")))),
+        }
+    }
+    Flight { lane, hasher, result }
 }
 
 /// A part that is being received.
@@ -66,16 +107,20 @@ pub(crate) struct PartCore {
     inner: Arc<Inner>,
     plan: Plan,
     path: VirtualPath,
+    /// Whether what came of it counts, even if it breaks off.
+    keep: bool,
+    /// With its lane, unless something is on its way there.
     turn: Turn,
-    /// Where the part begins in its lane.
+    flight: Option<JoinHandle<Flight>>,
+    /// Where the part begins in its lane; behind what a checkpoint has put into the row, as `plan.start` is.
     lane_start: u64,
-    /// Bytes taken over.
+    /// Bytes taken over since then.
     taken: u64,
     pending: Vec<Bytes>,
     pending_len: usize,
     /// The hash of all that comes before it, and of what came of it; none where that is not known.
     hasher: Option<Hasher>,
-    /// Whether a write is under way, or has failed: then nobody knows where the lane ends.
+    /// Whether a write has failed, so that nobody knows where the lane ends; or a checkpoint.
     broken: bool,
     pacer: Arc<Pacer>,
 }
@@ -84,16 +129,15 @@ pub(crate) struct PartCore {
 /// too ([`PartAt::Following`]).
 pub struct Part {
     core: Option<Box<PartCore>>,
-    keep: bool,
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
         if let Some(core) = self.core.take() {
-            let inner = core.inner.clone();
-            if self.keep && !core.broken && core.taken > 0 {
+            if core.flight.is_some() || core.is_worth_keeping() {
                 // Nothing can be awaited here.
-                drop(inner.reaper.send(Reap::Part(core)));
+                let reaper = core.inner.reaper.clone();
+                drop(reaper.send(Reap::Part(core)));
             } else {
                 core.give_up();
             }
@@ -111,16 +155,38 @@ impl Part {
         self.core.as_ref().map_or((0, 0), |core| (core.plan.start, core.plan.end))
     }
 
-    /// Keeps nothing of it unless it comes whole to [`Part::finish`]: its digest was announced.
+    /// Keeps nothing of it unless it comes whole to [`Part::finish`]: its digest was announced. Its bytes are the ones that
+    /// count then: `Conflict` at its end, where others came to their place meanwhile.
     pub fn all_or_nothing(&mut self) {
-        self.keep = false;
+        if let Some(core) = &mut self.core {
+            core.keep = false;
+            core.plan.strict = true;
+        }
     }
 
-    /// Takes bytes over.
+    /// Takes bytes over. Where the beginning of the part counts too, what came is put into the upload's row every so often:
+    /// neither the end of the process nor a fault takes more than that.
     pub async fn write(&mut self, data: Bytes) -> Result<()> {
         let core = self.core()?;
         core.pacer.up(data.len()).await;
-        core.take(data).await
+        core.take(data).await?;
+        if core.keep && core.taken >= core.inner.settings.checkpoint_bytes { self.checkpoint().await } else { Ok(()) }
+    }
+
+    /// It comes to its end even if the caller goes away, and the part is dropped then.
+    async fn checkpoint(&mut self) -> Result<()> {
+        let mut part = Self { core: self.core.take() };
+        let tasks = part.core()?.inner.tasks.clone();
+        let work = async move {
+            let done = match part.core() {
+                Ok(core) => core.checkpoint().await,
+                Err(error) => Err(error),
+            };
+            (part, done)
+        };
+        let (mut part, done) = enduring(&tasks, "a checkpoint of a part", work).await?;
+        self.core = part.core.take();
+        done
     }
 
     /// Ends it: when this returns `Ok` its bytes are on stable storage, and the upload's row names them. It comes to its end even
@@ -129,7 +195,7 @@ impl Part {
         let core = self.core.take().ok_or_else(|| Error::internal("a part was used after its end"))?;
         let (length, whole) = (core.plan.end - core.plan.start, core.plan.whole);
         if whole && core.taken != length {
-            core.give_up();
+            self.core = Some(core);
             return Err(Error::new(ErrorKind::Incomplete, "the part ended before it was whole; send it again"));
         }
         let tasks = core.inner.tasks.clone();
@@ -139,24 +205,20 @@ impl Part {
     /// Ends it as it is: what came stays where its beginning counts too; otherwise nothing does.
     pub async fn end(mut self) {
         if let Some(core) = self.core.take() {
-            if self.keep && core.taken > 0 && !core.broken {
-                let tasks = core.inner.tasks.clone();
-                let landed = enduring(&tasks, "the end of a part", core.land()).await.flatten();
-                if let Err(error) = landed {
-                    tracing::debug!(%error, "what came of a part could not be kept");
-                }
-            } else {
-                core.give_up();
-            }
+            let tasks = core.inner.tasks.clone();
+            // Its failure is in the log.
+            let _ = enduring(&tasks, "the end of a part", core.end()).await;
         }
     }
 }
 
 impl PartCore {
+    const fn is_worth_keeping(&self) -> bool {
+        self.keep && self.taken > 0 && !self.broken
+    }
+
     async fn take(&mut self, data: Bytes) -> Result<()> {
-        if self.broken {
-            return Err(Error::new(ErrorKind::Incomplete, "an earlier write of this part failed; send it again"));
-        }
+        self.require_sound()?;
         self.taken += data.len() as u64;
         if self.plan.start.saturating_add(self.taken) > self.plan.end {
             self.taken -= data.len() as u64;
@@ -164,34 +226,66 @@ impl PartCore {
         }
         self.pending_len += data.len();
         self.pending.push(data);
-        if self.pending_len >= PIECE { self.flush().await } else { Ok(()) }
+        // Little ones take more memory than their bytes.
+        if self.pending_len >= PIECE || self.pending.len() >= MAX_PIECES { self.flush().await } else { Ok(()) }
     }
 
+    fn require_sound(&self) -> Result<()> {
+        if self.broken {
+            return Err(Error::new(ErrorKind::Incomplete, "an earlier write of this part failed; send it again"));
+        }
+        Ok(())
+    }
+
+    /// Sends the gathered bytes on their way.
     async fn flush(&mut self) -> Result<()> {
         if self.pending_len == 0 {
             return Ok(());
         }
-        let (pieces, len) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.pending_len));
-        self.broken = true;
-        let Some(lane) = &mut self.turn.lane else { return Err(Error::internal("a part has no lane")) };
-        if lane.writer.is_none() {
-            lane.writer = Some(self.inner.storage(&lane.blob.storage)?.create(&lane.blob).await?);
-        }
-        let Some(writer) = &mut lane.writer else { return Err(Error::internal("a lane has no writer")) };
-        let hashing = self.hasher.take().map(|mut hasher| {
-            let pieces = pieces.clone();
-            tokio::task::spawn_blocking(move || {
-                hasher.update(&pieces);
-                hasher
-            })
-        });
-        writer.append(pieces).await?;
-        lane.len += len as u64;
-        if let Some(hashing) = hashing {
-            self.hasher = Some(hashing.await.map_err(|error| Error::internal(format_args!("hashing: {error}")))?);
-        }
-        self.broken = false;
+        self.arrive().await?;
+        let Some(lane) = self.turn.lane.take() else { return Err(Error::internal("a part has no lane")) };
+        let store = match self.inner.storage(&lane.blob.storage) {
+            Ok(store) => store.clone(),
+            Err(error) => {
+                self.turn.lane = Some(lane);
+                return Err(error);
+            }
+        };
+        self.pending_len = 0;
+        let pieces = std::mem::take(&mut self.pending);
+        self.flight = Some(tokio::spawn(append(store, lane, self.hasher.take(), pieces)));
         Ok(())
+    }
+
+    /// Waits for what is on its way.
+    async fn arrive(&mut self) -> Result<()> {
+        let Some(flight) = &mut self.flight else { return self.require_sound() };
+        let arrived = flight.await;
+        self.flight = None;
+        let result = match arrived {
+            Ok(Flight { lane, hasher, result }) => {
+                self.turn.lane = Some(lane);
+                self.hasher = hasher;
+                result
+            }
+            Err(error) => Err(Error::internal(format_args!("writing: {error}"))),
+        };
+        self.broken |= result.is_err();
+        result
+    }
+
+    /// Ends it as it is: what came stays where its beginning counts too; otherwise nothing does.
+    pub(crate) async fn end(mut self: Box<Self>) {
+        if self.is_worth_keeping() {
+            if let Err(error) = self.land().await {
+                tracing::debug!(%error, "what came of a part could not be kept");
+            }
+        } else {
+            if let Err(error) = self.arrive().await {
+                tracing::debug!(%error, "a part that is given up could not be written");
+            }
+            self.give_up();
+        }
     }
 
     /// Leaves nothing of it but unused bytes in its lane.
@@ -211,16 +305,39 @@ impl PartCore {
             Ok((_, over)) => self.inner.lanes.waste(self.plan.id, *over),
             Err(_) => self.inner.lanes.waste(self.plan.id, self.taken),
         }
-        if let Some(lane) = self.turn.lane.take()
-            && !self.broken
+        // A lane that could not be named is not used again: its row may be what a crash of the database took.
+        if landed.is_ok()
+            && let Some(lane) = self.turn.lane.take()
         {
             self.inner.lanes.give_back(self.plan.id, lane);
         }
         landed.map(|(row, _)| Incomplete::of(&row, Some(self.path.clone())))
     }
 
+    /// Has the row name what came so far, and goes on behind it.
+    async fn checkpoint(&mut self) -> Result<()> {
+        let (row, over) = match self.put().await {
+            Ok(landed) => landed,
+            Err(error) => {
+                self.broken = true;
+                return Err(error);
+            }
+        };
+        self.inner.lanes.waste(self.plan.id, over);
+        self.plan.start += self.taken;
+        self.lane_start += self.taken;
+        self.taken = 0;
+        // The hash goes on from what the row says, whoever's bytes those are.
+        let hashed = row.hash_state.as_deref().filter(|_| row.hashed == self.plan.start);
+        self.hasher = hashed.and_then(Hasher::resume);
+        self.plan.hash_before = row.hash_state;
+        Ok(())
+    }
+
+    /// In a task that no caller's end can cancel.
     async fn put(&mut self) -> Result<(UploadRow, u64)> {
         self.flush().await?;
+        self.arrive().await?;
         let Some(lane) = &mut self.turn.lane else { return Err(Error::internal("a part has no lane")) };
         if let Some(writer) = &mut lane.writer {
             self.broken = true;
@@ -270,7 +387,14 @@ impl Landing {
         let skip = if self.plan.whole {
             0
         } else {
-            offset_of(&row).checked_sub(self.plan.start).ok_or_else(|| gap(offset_of(&row)))?.min(self.len)
+            let there = offset_of(&row).checked_sub(self.plan.start).ok_or_else(|| gap(offset_of(&row)))?;
+            if there > 0 && self.plan.strict {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("other bytes came to this place meanwhile; go on at byte {}", offset_of(&row)),
+                ));
+            }
+            there.min(self.len)
         };
         let (start, len) = (self.plan.start + skip, self.len - skip);
         if len > 0 {
@@ -299,114 +423,6 @@ impl Landing {
     }
 }
 
-fn gap(offset: u64) -> Error {
-    Error::new(ErrorKind::Conflict, format!("this would leave a gap; go on at byte {offset}"))
-}
-
-/// Where a part begins and ends, if it may come.
-fn range_of(row: &UploadRow, at: PartAt, max_file_size: u64) -> Result<(u64, u64)> {
-    let wrong = |message: String| Error::new(ErrorKind::InvalidArgument, message);
-    match (at, &row.plan) {
-        (PartAt::Chunk(_), None) => {
-            Err(wrong("this upload was begun without chunks; go on with its content instead".to_owned()))
-        }
-        (PartAt::Chunk(number), Some(plan)) => {
-            plan.chunk(number).ok_or_else(|| wrong(format!("this upload has {} chunks, counted from 0", plan.chunks())))
-        }
-        (PartAt::Following { start, end, exact }, plan) => {
-            let offset = offset_of(row);
-            if start > offset || (exact && start != offset) {
-                return Err(gap(offset));
-            }
-            let last = plan.as_ref().map_or(max_file_size, |plan| plan.size);
-            let end = end.unwrap_or(last);
-            if end > last && plan.is_none() {
-                return Err(too_large(max_file_size));
-            }
-            if end > last || end < start {
-                return Err(wrong(format!("the upload has {last} bytes; the range lies beyond them")));
-            }
-            Ok((start, end))
-        }
-    }
-}
-
-/// Takes what a part needs: a lane, room in the quota, and the upload out of the hands of a session that is idle.
-#[derive(Clone)]
-struct Taking {
-    id: Uuid,
-    parent: Uuid,
-    name: String,
-    session: Arc<Session>,
-    at: PartAt,
-    max_file_size: u64,
-    lane: Option<BlobId>,
-}
-
-impl Taking {
-    fn quotas(&self) -> (Option<u64>, Option<u64>) {
-        (self.session.tenant.quota, self.session.identity.quota)
-    }
-
-    /// Bytes that have to be reserved for this part, beyond what is.
-    fn short(&self, row: &UploadRow, end: u64, credit: u64) -> u64 {
-        if self.quotas() == (None, None) {
-            return 0;
-        }
-        let needed = row.plan.as_ref().map_or(end, |plan| plan.size).max(row.size).saturating_sub(credit);
-        needed.saturating_sub(row.reserved)
-    }
-
-    /// Whether the row has to change before the part comes.
-    fn is_needed(&self, row: &UploadRow, end: u64) -> bool {
-        self.lane.is_some() || is_held(row) || has_tail(row) || self.short(row, end, 0) > 0
-    }
-
-    async fn run(self, tx: &mut dyn Tx) -> Result<UploadRow> {
-        let mut locks = vec![Lock::Name(self.parent, self.name.clone())];
-        if self.quotas() != (None, None) {
-            locks.push(Lock::Quota(self.session.tenant.id.to_string()));
-        }
-        tx.lock(&locks).await?;
-        let mut row = tx.upload(self.id).await?.ok_or_else(no_such_upload)?;
-        require_free(&row)?;
-        if row.parent != self.parent || row.name != self.name {
-            return Err(taken_over());
-        }
-        let generation = row.generation;
-        if is_held(&row) {
-            row.generation += 1;
-            row.incarnation = BETWEEN_REQUESTS;
-        }
-        if has_tail(&row) {
-            let mut segments = Segments::new(row.segments);
-            segments.cut(row.prefix);
-            row.segments = segments.runs().to_vec();
-            row.size = row.prefix;
-        }
-        let (_, end) = range_of(&row, self.at, self.max_file_size)?;
-        let visible = if row.compare_base { tx.child(row.parent, &row.name).await? } else { None };
-        let short = self.short(&row, end, credit(&row, visible.as_ref()));
-        if short > 0 {
-            let (tenant, identity) = self.quotas();
-            let room = quota_room(&mut *tx, (&row.tenant, tenant), (&row.identity, identity)).await?;
-            if short > room {
-                return Err(quota_exceeded());
-            }
-            row.reserved = row.reserved.saturating_add(short);
-        }
-        row.session = self.session.id;
-        row.updated_at = now();
-        if let Some(lane) = &self.lane {
-            tx.insert_blob(lane, row.id).await?;
-        }
-        if !tx.update_upload(&row, &[UploadState::Detached], generation).await? {
-            return Err(taken_over());
-        }
-        Ok(row)
-    }
-}
-
 /// A part that may come.
 struct Prepared {
     plan: Plan,
@@ -414,17 +430,6 @@ struct Prepared {
     hasher: Option<Hasher>,
     /// The blob of a new lane.
     lane: Option<BlobId>,
-}
-
-/// Whether a session still believes that it holds the upload, which was detached as nothing came.
-fn is_held(row: &UploadRow) -> bool {
-    !row.incarnation.is_nil() && row.incarnation != BETWEEN_REQUESTS
-}
-
-/// Whether an upload that does not come in chunks has something behind a gap. Size is the contiguous prefix (SEMANTICS,
-/// "Uploads"): whoever goes on sends it again.
-fn has_tail(row: &UploadRow) -> bool {
-    row.plan.is_none() && !row.compare_base && row.size > row.prefix
 }
 
 impl Inner {
@@ -476,6 +481,7 @@ impl Inner {
             session: session.clone(),
             at,
             max_file_size,
+            expires_at: self.expiry(),
             lane: lane.clone(),
         };
         if taking.is_needed(&row, end) {
@@ -493,6 +499,7 @@ impl Inner {
             None => (start == 0).then(Hasher::default),
         };
         let whole = matches!(at, PartAt::Chunk(_));
+        let strict = matches!(at, PartAt::Following { exact: true, .. });
         let plan = Plan {
             id,
             parent: row.parent,
@@ -501,6 +508,7 @@ impl Inner {
             start,
             end,
             whole,
+            strict,
             hash_before: row.hash_state,
         };
         Ok(Prepared { plan, path, hasher, lane })
@@ -516,7 +524,9 @@ impl Inner {
             inner: self.clone(),
             plan,
             path,
+            keep,
             turn,
+            flight: None,
             lane_start,
             taken: 0,
             pending: Vec::new(),
@@ -525,6 +535,6 @@ impl Inner {
             broken: false,
             pacer: self.pacer(session),
         };
-        Part { core: Some(Box::new(core)), keep }
+        Part { core: Some(Box::new(core)) }
     }
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::commit::commit;
+use super::begin::credit;
+use super::commit::{LOOKUP_PAUSE, LOOKUPS, commit, published_entry};
 use super::detach::{end_failed, put_detached};
 use super::incomplete::{Incomplete, Own, no_such_upload, require_free};
 use super::upload::UploadCore;
@@ -21,7 +22,7 @@ use crate::namespace::{Entry, Target};
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
-use crate::records::{BlobId, Node, UploadPlan, UploadRow, UploadState, now};
+use crate::records::{BlobId, Micros, Node, UploadPlan, UploadRow, UploadState, now};
 
 /// The most chunks that an upload can have: its map has as many runs at most, and is written with each of them.
 pub const MAX_CHUNKS: u64 = 10_000;
@@ -51,17 +52,21 @@ struct Completing {
     id: Uuid,
     parent: Uuid,
     name: String,
+    path: VirtualPath,
     incarnation: Uuid,
     session: Arc<Session>,
-    expires_at: i64,
+    sha256: Option<[u8; 32]>,
+    /// When it was asked for; the row that it took has changed last then.
+    asked_at: Micros,
+    expires_at: Micros,
 }
 
 /// What a completion found.
 enum Found {
-    Taken(Box<UploadRow>, Option<Node>),
+    Taken(Box<UploadRow>, Option<Box<Node>>),
     Missing(Box<UploadRow>),
-    /// It was published before.
-    Done(Box<UploadRow>, Option<Node>),
+    /// It was published by an earlier request, whose answer may not have come.
+    Done(Box<Receipt>),
 }
 
 impl Completing {
@@ -69,11 +74,19 @@ impl Completing {
     async fn run(self, tx: &mut dyn Tx) -> Result<Found> {
         tx.lock(&[Lock::Name(self.parent, self.name.clone())]).await?;
         let mut row = tx.upload(self.id).await?.ok_or_else(no_such_upload)?;
-        let visible = tx.child(row.parent, &row.name).await?;
         if row.state == UploadState::Committed {
-            return Ok(Found::Done(Box::new(row), visible));
+            let entry = published_entry(&mut *tx, &self.session, &row, self.path).await?;
+            return Ok(Found::Done(Box::new(Receipt { entry, created: true, transfer_id: row.id })));
         }
         require_free(&row)?;
+        let announced = row.plan.as_ref().and_then(UploadPlan::digest);
+        if self.sha256.zip(announced).is_some_and(|(asked, announced)| asked != announced) {
+            return Err(Error::new(
+                ErrorKind::DigestMismatch,
+                "the upload was begun with another SHA-256, which binds; complete it with that one or none, or begin anew",
+            ));
+        }
+        let visible = tx.child(row.parent, &row.name).await?;
         if row.parent != self.parent || row.name != self.name {
             return Err(taken_over());
         }
@@ -86,12 +99,17 @@ impl Completing {
         row.incarnation = self.incarnation;
         row.session = self.session.id;
         row.exclusive = false;
-        row.updated_at = now();
+        row.updated_at = self.asked_at;
         row.expires_at = self.expires_at;
         if !tx.update_upload(&row, &[UploadState::Detached], generation).await? {
             return Err(taken_over());
         }
-        Ok(Found::Taken(Box::new(row), visible))
+        Ok(Found::Taken(Box::new(row), visible.map(Box::new)))
+    }
+
+    /// Whether it has taken the row.
+    fn has(&self, row: &UploadRow) -> bool {
+        row.state == UploadState::Open && row.incarnation == self.incarnation && row.updated_at == self.asked_at
     }
 }
 
@@ -129,16 +147,16 @@ impl Inner {
     ) -> Result<Completion> {
         let (inner, owner) = (self.clone(), session.clone());
         let completed = async move {
-            let taken = inner.take_to_complete(&owner, id).await;
+            let taken = inner.take_to_complete(&owner, id, sha256).await;
             let (found, at) = inner.upload_recorded(&owner, Some(id), taken).await?;
             let receipt = match found {
                 Found::Missing(row) => {
                     return Ok(Completion::Missing(Box::new(Incomplete::of(&row, Some(at.1)))));
                 }
-                Found::Done(row, node) => published_before(&row, node.as_ref(), at.1),
+                Found::Done(receipt) => return Ok(Completion::Published(receipt)),
                 Found::Taken(row, visible) => {
                     inner.lanes.close(id);
-                    publish(Arc::new(inner.completing(&owner, *row, at, visible.as_ref(), sha256)?)).await?
+                    publish(Arc::new(inner.completing(&owner, *row, at, visible.as_deref(), sha256)?)).await?
                 }
             };
             Ok(Completion::Published(Box::new(receipt)))
@@ -146,7 +164,12 @@ impl Inner {
         enduring(&self.tasks, "completing an upload", completed).await?
     }
 
-    async fn take_to_complete(&self, session: &Arc<Session>, id: Uuid) -> Result<(Found, (Place, VirtualPath))> {
+    async fn take_to_complete(
+        &self,
+        session: &Arc<Session>,
+        id: Uuid,
+        sha256: Option<[u8; 32]>,
+    ) -> Result<(Found, (Place, VirtualPath))> {
         self.require_open()?;
         policy::require_scope(session, Scope::FilesWrite)?;
         self.ledger.has_room()?;
@@ -156,17 +179,48 @@ impl Inner {
             id,
             parent: own.row.parent,
             name: own.row.name.clone(),
+            path: at.1.clone(),
             incarnation: self.incarnation,
             session: session.clone(),
+            sha256,
+            asked_at: now(),
             expires_at: self.expiry(),
         };
+        let again = completing.clone();
         let found = self
             .write(Durability::Process, move |tx| {
                 let completing = completing.clone();
                 Box::pin(async move { completing.run(tx).await })
             })
-            .await?;
-        Ok((found, at))
+            .await;
+        match found {
+            Err(error) if error.kind() == ErrorKind::Unavailable => Ok((self.look_up_taken(&again, error).await?, at)),
+            found => Ok((found?, at)),
+        }
+    }
+
+    /// Where COMMIT's outcome is not known, the row tells: taken by this process and held by nobody, it would be out of
+    /// everybody's reach until the process ends.
+    async fn look_up_taken(&self, completing: &Completing, error: Error) -> Result<Found> {
+        let mut refused = 0;
+        for _ in 0..LOOKUPS {
+            match self.find_taken(completing).await {
+                Ok(Some(found)) => return Ok(found),
+                // It may still come to its end at this very moment: asked twice.
+                Ok(None) if refused > 0 => break,
+                Ok(None) => refused += 1,
+                Err(_) => {}
+            }
+            tokio::time::sleep(LOOKUP_PAUSE).await;
+        }
+        Err(error)
+    }
+
+    async fn find_taken(&self, completing: &Completing) -> Result<Option<Found>> {
+        let mut query = self.ledger.read().await?;
+        let Some(row) = query.upload(completing.id).await?.filter(|row| completing.has(row)) else { return Ok(None) };
+        let visible = query.child(row.parent, &row.name).await?;
+        Ok(Some(Found::Taken(Box::new(row), visible.map(Box::new))))
     }
 
     /// The holder of an upload that was taken to be completed.
@@ -189,11 +243,13 @@ impl Inner {
             prefix: row.prefix_path.as_str().into(),
         };
         let store = self.storage(&row.storage)?.clone();
+        let credit = credit(&row, visible);
         let (id, visible) = (row.id, visible.map(|node| Entry::of_node(node, path.clone(), false)));
         let age = Duration::from_micros(u64::try_from(now() - row.created_at).unwrap_or(0));
         let mut work = Work::new(row, blob, store, false);
         work.expected = sha256.or(options.expected_sha256);
         work.received = work.size;
+        work.credit = credit;
         Ok(UploadCore {
             inner: self.clone(),
             session: session.clone(),
@@ -202,6 +258,7 @@ impl Inner {
             options,
             id,
             resumed: true,
+            completing: true,
             began: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
             visible,
             touched: AtomicI64::new(now()),
@@ -237,16 +294,4 @@ async fn publish(core: Arc<UploadCore>) -> Result<Receipt> {
     }
     drop(work);
     commit(core).await
-}
-
-/// The receipt of an upload that was published by an earlier request, whose answer may not have come.
-fn published_before(row: &UploadRow, node: Option<&Node>, path: VirtualPath) -> Receipt {
-    let entry = match node {
-        Some(node) if node.content.as_ref().is_some_and(|content| content.version == row.id) => {
-            Entry::of_node(node, path, false)
-        }
-        // Replaced or moved since: it was visible all the same.
-        _ => Entry { size: row.size, ..Entry::of_upload(row, None, path) },
-    };
-    Receipt { entry, created: true, transfer_id: row.id }
 }

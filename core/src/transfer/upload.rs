@@ -43,6 +43,8 @@ pub(crate) struct UploadCore {
     pub id: Uuid,
     pub began: Instant,
     pub resumed: bool,
+    /// Whether it was taken only to be completed: everything of it was acknowledged before, and no byte is new.
+    pub completing: bool,
     /// The visible version when it began.
     pub visible: Option<Entry>,
     /// When it last received something.
@@ -61,14 +63,16 @@ impl UploadCore {
         }
     }
 
-    pub(super) fn check_range(&self, offset: u64, len: u64) -> Result<u64> {
+    pub(super) fn check_range(&self, work: &Work, offset: u64, len: u64) -> Result<u64> {
         let end = offset.checked_add(len).filter(|end| *end <= MAX_OFFSET).ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "the offset is beyond what a file can hold (2^63 - 1 bytes)")
         })?;
         if end > self.inner.settings.max_file_size {
             return Err(too_large(self.inner.settings.max_file_size));
         }
-        if self.options.declared_size.is_some_and(|size| end > size) {
+        // What was announced of an upload in chunks binds whoever goes on with it.
+        let planned = work.row.plan.as_ref().map(|plan| plan.size);
+        if self.options.declared_size.or(planned).is_some_and(|size| end > size) {
             return Err(Error::new(ErrorKind::InvalidArgument, "more bytes were sent than were announced"));
         }
         Ok(end)
@@ -78,7 +82,7 @@ impl UploadCore {
     pub(super) async fn write(&self, work: &mut Work, offset: Option<u64>, data: Bytes) -> Result<()> {
         work.check()?;
         let offset = offset.unwrap_or(work.size);
-        let end = match self.check_range(offset, data.len() as u64) {
+        let end = match self.check_range(work, offset, data.len() as u64) {
             Ok(end) => end,
             Err(error) => return work.fail(error),
         };
@@ -182,7 +186,7 @@ impl Upload {
         let core = self.core()?;
         let mut work = core.work.lock().await;
         work.check()?;
-        if let Err(error) = core.check_range(size, 0) {
+        if let Err(error) = core.check_range(&work, size, 0) {
             return work.fail(error);
         }
         core.touched.store(now(), Ordering::Relaxed);

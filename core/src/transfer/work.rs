@@ -19,6 +19,8 @@ use crate::records::{BlobId, UploadRow, UploadState, now};
 
 /// Bytes that are gathered before they are hashed and written.
 const PIECE: usize = 512 * 1024;
+/// Pieces that are gathered at most: little ones take more memory than their bytes.
+pub(super) const MAX_PIECES: usize = 1024;
 /// Bytes that are read at a time where a content is hashed that was not hashed when it came.
 const REHASH: usize = 1024 * 1024;
 /// From this size on a piece is hashed on the blocking pool, beside its writing.
@@ -154,7 +156,7 @@ impl Work {
         self.known = None;
         self.size = self.size.max(offset + len as u64);
         self.wrote = true;
-        if self.pending_len >= PIECE {
+        if self.pending_len >= PIECE || self.pending.len() >= MAX_PIECES {
             self.flush().await?;
         }
         Ok(())

@@ -20,7 +20,7 @@ use causeway_core::{
 };
 use causeway_store::blobs::MemoryBlobs;
 use causeway_store::ledger::{PostgresLedger, SqliteLedger};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use super::Ledger;
@@ -43,6 +43,11 @@ impl Place {
             Ledger::Postgres => Some(SecretString::from(new_database().await)),
         };
         Self { folder: tempfile::tempdir().unwrap(), url }
+    }
+
+    /// The PostgreSQL database, where it is one.
+    pub fn database(&self) -> Option<&str> {
+        self.url.as_ref().map(SecretString::expose_secret)
     }
 
     pub async fn open(&self) -> Arc<dyn LedgerPort> {

@@ -1,5 +1,5 @@
-//! `PUT /uploads/{session_id}/content` with `Content-Range: bytes a-b/*` (RFC 9110 sections 14.4 and 14.5): goes on with an upload
-//! where it ended, whatever protocol began it. What comes of a body that breaks off is kept, unless its digest was announced.
+//! `PUT /uploads/{session_id}/content` with `Content-Range: bytes a-b/*` (RFC 9110 sections 14.4 and 14.5): goes on with
+//! an upload where it ended, whatever protocol began it. What comes of a body that breaks off is kept, unless its digest was announced.
 
 use std::sync::Arc;
 

@@ -45,8 +45,8 @@ impl Running {
     }
 }
 
-/// Takes a whole body into a part. `fill`: whether it must have as many bytes as the part; otherwise it may have fewer. With a digest,
-/// or where the part is a chunk, nothing is kept of what is not whole and right.
+/// Takes a whole body into a part. `fill`: whether it must have as many bytes as the part; otherwise it may have fewer.
+/// With a digest, or where the part is a chunk, nothing is kept of what is not whole and right.
 pub async fn receive(
     mut part: Part,
     body: &mut BodyReader,

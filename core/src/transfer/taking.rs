@@ -1,0 +1,148 @@
+//! What has to hold before a part of an upload may come: its range, a lane, room in the quota, and the upload out of the
+//! hands of a session that is idle.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::begin::credit;
+use super::detach::BETWEEN_REQUESTS;
+use super::incomplete::{no_such_upload, offset_of, require_free};
+use super::part::PartAt;
+use super::segments::Segments;
+use super::upload::too_large;
+use super::work::{quota_exceeded, quota_room, taken_over};
+use crate::error::{Error, ErrorKind, Result};
+use crate::identity::Session;
+use crate::ports::{Lock, Tx};
+use crate::records::{BlobId, Micros, UploadRow, UploadState, now};
+
+pub(super) fn gap(offset: u64) -> Error {
+    Error::new(ErrorKind::Conflict, format!("this would leave a gap; go on at byte {offset}"))
+}
+
+/// Where a part begins and ends, if it may come.
+pub(super) fn range_of(row: &UploadRow, at: PartAt, max_file_size: u64) -> Result<(u64, u64)> {
+    let wrong = |message: String| Error::new(ErrorKind::InvalidArgument, message);
+    match (at, &row.plan) {
+        (PartAt::Chunk(_), None) => {
+            Err(wrong("this upload was begun without chunks; go on with its content instead".to_owned()))
+        }
+        (PartAt::Chunk(number), Some(plan)) => {
+            plan.chunk(number).ok_or_else(|| wrong(format!("this upload has {} chunks, counted from 0", plan.chunks())))
+        }
+        (PartAt::Following { start, end, exact }, plan) => {
+            let offset = offset_of(row);
+            if start > offset || (exact && start != offset) {
+                return Err(gap(offset));
+            }
+            let last = plan.as_ref().map_or(max_file_size, |plan| plan.size);
+            let end = end.unwrap_or(last);
+            if end > last && plan.is_none() {
+                return Err(too_large(max_file_size));
+            }
+            let end = if exact { end.min(last) } else { end };
+            if end > last || end < start {
+                return Err(wrong(format!("the upload has {last} bytes; the range lies beyond them")));
+            }
+            Ok((start, end))
+        }
+    }
+}
+
+/// Takes what a part needs: a lane, room in the quota, and the upload out of the hands of a session that is idle.
+#[derive(Clone)]
+pub(super) struct Taking {
+    pub id: Uuid,
+    pub parent: Uuid,
+    pub name: String,
+    pub session: Arc<Session>,
+    pub at: PartAt,
+    pub max_file_size: u64,
+    /// When the upload is given up, unless something comes after this part has begun.
+    pub expires_at: Micros,
+    pub lane: Option<BlobId>,
+}
+
+impl Taking {
+    fn quotas(&self) -> (Option<u64>, Option<u64>) {
+        (self.session.tenant.quota, self.session.identity.quota)
+    }
+
+    /// Bytes that have to be reserved for this part, beyond what is.
+    fn short(&self, row: &UploadRow, end: u64, credit: u64) -> u64 {
+        if self.quotas() == (None, None) {
+            return 0;
+        }
+        let needed = row.plan.as_ref().map_or(end, |plan| plan.size).max(row.size).saturating_sub(credit);
+        needed.saturating_sub(row.reserved)
+    }
+
+    /// Whether the row has to change before the part comes.
+    pub(super) fn is_needed(&self, row: &UploadRow, end: u64) -> bool {
+        self.lane.is_some() || is_held(row) || has_tail(row) || self.short(row, end, 0) > 0 || self.ends_soon(row)
+    }
+
+    /// Whether more than half of the time is over until the upload is given up: its end is put off then, as the part may take
+    /// long, and nothing is told of it until it ends.
+    fn ends_soon(&self, row: &UploadRow) -> bool {
+        let now = now();
+        row.expires_at.saturating_sub(now) < self.expires_at.saturating_sub(now) / 2
+    }
+
+    pub(super) async fn run(self, tx: &mut dyn Tx) -> Result<UploadRow> {
+        let mut locks = vec![Lock::Name(self.parent, self.name.clone())];
+        if self.quotas() != (None, None) {
+            locks.push(Lock::Quota(self.session.tenant.id.to_string()));
+        }
+        tx.lock(&locks).await?;
+        let mut row = tx.upload(self.id).await?.ok_or_else(no_such_upload)?;
+        require_free(&row)?;
+        if row.parent != self.parent || row.name != self.name {
+            return Err(taken_over());
+        }
+        let generation = row.generation;
+        if is_held(&row) {
+            row.generation += 1;
+            row.incarnation = BETWEEN_REQUESTS;
+        }
+        if has_tail(&row) {
+            let mut segments = Segments::new(row.segments);
+            segments.cut(row.prefix);
+            row.segments = segments.runs().to_vec();
+            row.size = row.prefix;
+        }
+        let (_, end) = range_of(&row, self.at, self.max_file_size)?;
+        let visible = if row.compare_base { tx.child(row.parent, &row.name).await? } else { None };
+        let short = self.short(&row, end, credit(&row, visible.as_ref()));
+        if short > 0 {
+            let (tenant, identity) = self.quotas();
+            let room = quota_room(&mut *tx, (&row.tenant, tenant), (&row.identity, identity)).await?;
+            if short > room {
+                return Err(quota_exceeded());
+            }
+            row.reserved = row.reserved.saturating_add(short);
+        }
+        row.session = self.session.id;
+        row.updated_at = now();
+        row.expires_at = self.expires_at;
+        if let Some(lane) = &self.lane {
+            tx.insert_blob(lane, row.id).await?;
+        }
+        if !tx.update_upload(&row, &[UploadState::Detached], generation).await? {
+            return Err(taken_over());
+        }
+        Ok(row)
+    }
+}
+
+/// Whether a session still believes that it holds the upload, which was detached as nothing came.
+fn is_held(row: &UploadRow) -> bool {
+    !row.incarnation.is_nil() && row.incarnation != BETWEEN_REQUESTS
+}
+
+/// Whether an upload that does not come in chunks has something behind a gap. Size is the contiguous prefix (SEMANTICS,
+/// "Uploads"): whoever goes on sends it again.
+fn has_tail(row: &UploadRow) -> bool {
+    row.plan.is_none() && !row.compare_base && row.size > row.prefix
+}
