@@ -94,7 +94,6 @@ impl Renaming {
         let follows = self.viewer.upload(&mut *tx, from_parent, &from_name).await?;
         policy::require(self.from.permissions, Permission::Rename)?;
         require_match(self.if_match.as_deref(), source.as_ref())?;
-        self.require_judged(source.as_ref())?;
         if source.is_none() && follows.is_none() {
             // Before anything is said of the target: what is not there is the client's first problem.
             return Err(Error::not_found());
@@ -103,6 +102,7 @@ impl Renaming {
             policy::require(self.to.permissions, Permission::Mkdir)?;
         } else {
             policy::require(self.to.permissions, Permission::Upload)?;
+            self.require_judged(source.as_ref())?;
         }
         let moved_onto_itself = from_parent == to_parent && from_name == to_name;
         if let (Some(existing), false) = (&existing, moved_onto_itself) {
