@@ -69,6 +69,10 @@ impl Page {
             let request = send(self, body.to_owned());
             self.ask(&name(case), request).await;
         }
+        // Deeper than anything that means something, and than the parser goes.
+        let deep = format!("{{\"{path}\": {}1{}}}", "[".repeat(200), "]".repeat(200));
+        let request = send(self, deep);
+        self.ask(&name("too deep"), request).await;
         let request = send(self, json!({ path: "x".repeat(2 << 20) }).to_string());
         self.ask(&name("too large"), request).await;
         let request = self.with(method.clone(), at, "text/plain", whole.clone());

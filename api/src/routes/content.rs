@@ -40,7 +40,7 @@ pub fn put_operation() -> Operation {
         .scope(Scope::FilesWrite)
         .parameters(&[parameters::FILE_PATH, parameters::IF_MATCH, parameters::IF_NONE_MATCH])
         .parameters(&[parameters::IF_UNMODIFIED_SINCE, parameters::CONTENT_DIGEST, parameters::REPR_DIGEST])
-        .body(Body::bytes("application/octet-stream", "The content."))
+        .body(Body::bytes("application/octet-stream", "The content; without one the file is empty.").optional())
         .answer(file(StatusCode::CREATED, "The file is new."))
         .answer(file(StatusCode::OK, "The file was there, and has this content now."))
         .fails(problems::PLACE)

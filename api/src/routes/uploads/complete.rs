@@ -28,14 +28,14 @@ use crate::routes::file_id;
 pub fn operation() -> Operation {
     let digest = json!({ "sha256": schemas::HASH });
     Operation::new(Tag::Uploads, "completeUpload", "The upload becomes the file")
-        .text("Asked again, the answer is the same.")
+        .text("Asked again within a day, the answer tells of the same file; where that has other content by now, or is gone, without `hash` and `ETag`.")
         .scope(Scope::FilesWrite)
         .parameters(&[parameters::SESSION_ID])
         .body(Body::json("The digest that the whole must have.", schemas::completion(), digest).optional())
         .answer(
             Answer::json::<EntryJson<'_>>(StatusCode::CREATED, "The file.", examples::file())
                 .header(&LOCATION)
-                .header(&ETAG)
+                .maybe(&ETAG)
                 .link("getFile", "file_id", "$response.body#/file_id")
                 .link("downloadFile", "file_id", "$response.body#/file_id"),
         )
