@@ -53,6 +53,7 @@ for path, item in document["paths"].items():
             examples(parameter, f"{where}: {parameter['name']}")
         contents = dict(operation.get("requestBody", {}).get("content", {}))
         for status, response in operation["responses"].items():
+            response = resolve(response)
             assert response["description"], f"{where}: {status}"
             for name, header in response["headers"].items():
                 examples(header, f"{where}: {status}: {name}")

@@ -143,6 +143,8 @@ async fn the_page_has_all_of_it_and_loads_nothing() {
         }
         for (status, response) in operation["responses"].as_object().unwrap() {
             assert!(article.contains(&format!("<strong>{status}</strong>")), "{id} does not tell of {status}");
+            let shared = response["$ref"].as_str().and_then(|at| document.pointer(at.trim_start_matches('#')));
+            let response = shared.unwrap_or(response);
             for code in response["content"]["application/problem+json"]["examples"].as_object().into_iter().flatten() {
                 assert!(article.contains(code.0.as_str()), "{id} does not tell of {}", code.0);
             }

@@ -19,7 +19,7 @@ fields. `GET` is also answered as `HEAD`. A method that a route does not take is
 
 /// The document of these routes.
 pub fn document(routes: &Routes, public_url: &str) -> Value {
-    let mut parts = Parts { generator: generator(), named: Map::new() };
+    let mut parts = Parts { generator: generator(), named: Map::new(), responses: Map::new() };
     let mut paths = Map::new();
     for (path, operations) in routes.described() {
         let mut item = Map::new();
@@ -49,6 +49,7 @@ pub fn document(routes: &Routes, public_url: &str) -> Value {
         "components": {
             "schemas": schemas,
             "headers": headers::ALL.iter().flat_map(|header| component(header)).collect::<Map<_, _>>(),
+            "responses": parts.responses,
             "examples": problems::examples(),
             "securitySchemes": {
                 "bearer": {
@@ -107,6 +108,7 @@ pub fn headers(own: &[(&Header, bool)]) -> Value {
 struct Parts {
     generator: SchemaGenerator,
     named: Map<String, Value>,
+    responses: Map<String, Value>,
 }
 
 impl Parts {
@@ -131,10 +133,11 @@ impl Parts {
         if let Some(body) = &operation.body {
             out.insert("requestBody".into(), self.body(body));
         }
-        let mut responses: Map<String, Value> = problems::answers(operation, head)
-            .into_iter()
-            .map(|(status, answer)| (status.to_string(), answer))
-            .collect();
+        let mut responses = Map::new();
+        for (status, (name, answer)) in problems::answers(operation, head) {
+            responses.insert(status.to_string(), json!({ "$ref": format!("#/components/responses/{name}") }));
+            self.responses.insert(name, answer);
+        }
         for answer in &operation.answers {
             responses.insert(answer.status.as_u16().to_string(), self.answer(answer));
         }

@@ -20,11 +20,11 @@ pub fn render(document: &Value, public_url: &str) -> String {
     let title = format!("{} {}: REST reference", text(document, "/info/title"), text(document, "/info/version"));
     page.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-    page.element("title", "", &title);
+    page.element("title", &title);
     page.raw("<style>")
         .raw(STYLE)
         .raw("</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#content\">Skip to the content</a>\n");
-    page.raw("<header>\n").element("h1", "", &title);
+    page.raw("<header>\n").element("h1", &title);
     for paragraph in text(document, "/info/description").split("\n\n") {
         page.prose("p", paragraph);
     }
@@ -33,7 +33,7 @@ pub fn render(document: &Value, public_url: &str) -> String {
     let tags = document.get("tags").and_then(Value::as_array).cloned().unwrap_or_default();
     page.raw("<nav aria-label=\"Operations\">\n");
     for tag in &tags {
-        page.element("h2", "", text(tag, "/name")).raw("<ul>\n");
+        page.element("h2", text(tag, "/name")).raw("<ul>\n");
         for operation in operations.iter().filter(|operation| operation.has(text(tag, "/name"))) {
             let label = format!("{} {}", operation.method.to_uppercase(), operation.path);
             page.raw(&format!("<li><a href=\"#{}\"><code>{}</code></a> ", escape(operation.id()), escape(&label)));
@@ -43,7 +43,7 @@ pub fn render(document: &Value, public_url: &str) -> String {
     }
     page.raw("<h2><a href=\"#credentials\">Credentials</a></h2>\n<h2><a href=\"#schemas\">Schemas</a></h2>\n</nav>\n<main id=\"content\">\n");
     for tag in &tags {
-        page.raw("<section>\n").element("h2", "", text(tag, "/name")).prose("p", text(tag, "/description"));
+        page.raw("<section>\n").element("h2", text(tag, "/name")).prose("p", text(tag, "/description"));
         for operation in operations.iter().filter(|operation| operation.has(text(tag, "/name"))) {
             operation.write(&mut page, document, public_url);
         }
@@ -115,11 +115,8 @@ impl Operation<'_> {
         self.parameters(page);
         self.body(page, document);
         self.answers(page, document);
-        page.element("h4", "", "With curl").element(
-            "pre",
-            "",
-            &curl::command(document, self.value, (self.method, self.path), public_url),
-        );
+        page.element("h4", "With curl")
+            .element("pre", &curl::command(document, self.value, (self.method, self.path), public_url));
         page.raw("</article>\n");
     }
 
@@ -128,12 +125,12 @@ impl Operation<'_> {
         if parameters.is_empty() {
             return;
         }
-        page.element("h4", "", "Parameters").raw("<table>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\">In</th><th scope=\"col\">Value</th><th scope=\"col\">Meaning</th></tr></thead>\n<tbody>\n");
+        page.element("h4", "Parameters").raw("<table>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\">In</th><th scope=\"col\">Value</th><th scope=\"col\">Meaning</th></tr></thead>\n<tbody>\n");
         for parameter in &parameters {
             let required = parameter.get("required") == Some(&Value::Bool(true));
             page.raw("<tr><th scope=\"row\"><code>").raw(&escape(text(parameter, "/name"))).raw("</code>");
             page.raw(if required { " <em>required</em>" } else { "" }).raw("</th>");
-            page.element("td", "", text(parameter, "/in"));
+            page.element("td", text(parameter, "/in"));
             page.raw("<td>").raw(&html::constraints(parameter.get("schema").unwrap_or(&Value::Null))).raw("</td><td>");
             page.prose("p", text(parameter, "/description"));
             if let Some(example) = parameter.pointer("/examples/example/value") {
@@ -146,7 +143,7 @@ impl Operation<'_> {
 
     fn body(&self, page: &mut Page, document: &Value) {
         let Some(body) = self.value.get("requestBody") else { return };
-        page.element("h4", "", "Body").prose("p", text(body, "/description"));
+        page.element("h4", "Body").prose("p", text(body, "/description"));
         if body.get("required") == Some(&Value::Bool(false)) {
             page.prose("p", "It may be left out.");
         }
@@ -154,8 +151,9 @@ impl Operation<'_> {
     }
 
     fn answers(&self, page: &mut Page, document: &Value) {
-        page.element("h4", "", "Answers");
+        page.element("h4", "Answers");
         for (status, answer) in object(self.value, "/responses") {
+            let answer = resolved(document, answer);
             let headers: Vec<String> =
                 object(answer, "/headers").map(|(name, _)| format!("<code>{}</code>", escape(name))).collect();
             page.raw(&format!("<details><summary><strong>{}</strong> ", escape(status)));
@@ -190,7 +188,7 @@ fn content(page: &mut Page, document: &Value, of: &Value) {
             let value = example.get("value").unwrap_or(&Value::Null);
             let shown =
                 value.as_str().map_or_else(|| serde_json::to_string_pretty(value).unwrap_or_default(), str::to_owned);
-            page.element("p", "", &named).element("pre", "", &shown);
+            page.element("p", &named).element("pre", &shown);
         }
     }
 }
@@ -201,26 +199,25 @@ fn plain(value: &Value) -> String {
 }
 
 fn credentials(page: &mut Page, document: &Value) {
-    page.raw("<section id=\"credentials\">\n").element("h2", "", "Credentials").raw("<dl>\n");
+    page.raw("<section id=\"credentials\">\n").element("h2", "Credentials").raw("<dl>\n");
     for (name, scheme) in object(document, "/components/securitySchemes") {
-        page.element("dt", "", name).prose("dd", text(scheme, "/description"));
+        page.element("dt", name).prose("dd", text(scheme, "/description"));
     }
     page.raw("</dl>\n</section>\n");
 }
 
 fn schemas(page: &mut Page, document: &Value) {
-    page.raw("<section id=\"schemas\">\n").element("h2", "", "Schemas");
+    page.raw("<section id=\"schemas\">\n").element("h2", "Schemas");
     for (name, schema) in object(document, "/components/schemas") {
         let id = escape(name);
-        page.raw(&format!("<article id=\"schema-{id}\">\n")).element("h3", "", name);
+        page.raw(&format!("<article id=\"schema-{id}\">\n")).element("h3", name);
         page.prose("p", text(schema, "/description"));
         html::properties(page, schema);
         for variant in schema.get("oneOf").and_then(Value::as_array).into_iter().flatten() {
             html::properties(page, variant);
         }
         page.raw("<details><summary>JSON Schema</summary>\n");
-        page.element("pre", "", &serde_json::to_string_pretty(schema).unwrap_or_default())
-            .raw("</details>\n</article>\n");
+        page.element("pre", &serde_json::to_string_pretty(schema).unwrap_or_default()).raw("</details>\n</article>\n");
     }
     page.raw("</section>\n");
 }

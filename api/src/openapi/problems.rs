@@ -6,7 +6,7 @@ use causeway_core::{Error, ErrorKind};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::headers::{Header, RETRY_AFTER, WWW_AUTHENTICATE};
+use super::headers::{ALLOW, Header, RETRY_AFTER, WWW_AUTHENTICATE};
 use super::operation::Operation;
 use super::schemas::ID;
 use crate::problem::{HttpFault, Problem};
@@ -112,8 +112,8 @@ pub fn examples() -> Map<String, Value> {
     .collect()
 }
 
-/// The answers of an operation that are problems, by status, with their headers.
-pub fn answers(operation: &Operation, head: bool) -> BTreeMap<u16, Value> {
+/// The answers of an operation that are problems, by status, with their headers. Each has a name: many operations have the same.
+pub fn answers(operation: &Operation, head: bool) -> BTreeMap<u16, (String, Value)> {
     let known = if operation.open { &[][..] } else { &KNOWN[..] };
     let mut by_status: BTreeMap<u16, Vec<(String, Value)>> = BTreeMap::new();
     for case in ALWAYS.iter().chain(known).chain(&operation.cases) {
@@ -123,7 +123,17 @@ pub fn answers(operation: &Operation, head: bool) -> BTreeMap<u16, Value> {
             cases.push((code, document));
         }
     }
-    by_status.into_iter().map(|(status, cases)| (status, answer(status, &cases, head))).collect()
+    let named = |status: u16, cases: &[(String, Value)]| {
+        let codes: Vec<&str> = cases.iter().map(|(code, _)| code.as_str()).collect();
+        format!("{status}.{}{}", codes.join("."), if head { ".head" } else { "" })
+    };
+    by_status
+        .into_iter()
+        .map(|(status, mut cases)| {
+            cases.sort_by(|(one, _), (other, _)| one.cmp(other));
+            (status, (named(status, &cases), answer(status, &cases, head)))
+        })
+        .collect()
 }
 
 fn answer(status: u16, cases: &[(String, Value)], head: bool) -> Value {
@@ -154,6 +164,7 @@ fn answer(status: u16, cases: &[(String, Value)], head: bool) -> Value {
     }
     let own: &[&Header] = match StatusCode::from_u16(status) {
         Ok(StatusCode::UNAUTHORIZED) => &[&WWW_AUTHENTICATE],
+        Ok(StatusCode::METHOD_NOT_ALLOWED) => &[&ALLOW],
         Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => &[&RETRY_AFTER],
         _ => &[],
     };

@@ -13,7 +13,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use causeway_core::transfer::{Completion, Incomplete};
 use causeway_core::{Error, ErrorKind, Session};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use uuid::Uuid;
 
 use crate::auth::Caller;
@@ -102,7 +102,11 @@ async fn overridden(
         Some(b"PATCH") => upload::patch(State(shared), caller, id, request).await,
         Some(b"DELETE") => upload::terminate(State(shared), caller, id).await,
         Some(b"HEAD") => upload::head(State(shared), caller, id).await,
-        _ => Err(Problem::http(HttpFault::Method)),
+        _ => {
+            let mut response = Problem::http(HttpFault::Method).into_response();
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("OPTIONS,HEAD,PATCH,DELETE,POST"));
+            Ok(response)
+        }
     }
 }
 

@@ -14,9 +14,8 @@ impl Page {
     }
 
     /// An element with text in it.
-    pub fn element(&mut self, name: &str, class: &str, text: &str) -> &mut Self {
-        let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
-        self.raw(&format!("<{name}{class}>{}</{name}>\n", escape(text)))
+    pub fn element(&mut self, name: &str, text: &str) -> &mut Self {
+        self.raw(&format!("<{name}>{}</{name}>\n", escape(text)))
     }
 
     /// An element with a sentence in it, in which backticks mean code.
