@@ -122,11 +122,10 @@ async fn the_page_has_all_of_it_and_loads_nothing() {
         use sha2::{Digest as _, Sha256};
         assert_eq!(digest, base64::engine::general_purpose::STANDARD.encode(Sha256::digest(css)));
     }
-    for outside in
-        [" src=", "href=\"http", "href=\"//", "url(", "@import", "<script", "<link", "<img", " style=", " on"]
-    {
-        let found = page.match_indices(outside).any(|(at, _)| outside != " on" || page[at..].starts_with(" onclick"));
-        assert!(!found, "{outside}");
+    let outside =
+        [" src=", "href=\"http", "href=\"//", "url(", "@import", "<script", "<link", "<img", " style=", " onclick="];
+    for word in outside {
+        assert!(!page.contains(word), "{word}");
     }
     for anchor in page.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(page.contains(&format!("id=\"{anchor}\"")), "#{anchor} leads nowhere");

@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use causeway_core::transfer::{Completion, Incomplete};
-use causeway_core::{Error, ErrorKind, Session};
+use causeway_core::{ErrorKind, Session};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use uuid::Uuid;
 
@@ -143,8 +143,4 @@ fn as_tus(problem: Problem) -> Problem {
 /// Somebody else was quicker, and has the upload.
 fn as_locked(problem: Problem) -> Problem {
     if problem.is(ErrorKind::Conflict) { Problem::http(HttpFault::TusLocked) } else { problem }
-}
-
-fn no_such_upload() -> Problem {
-    Error::not_found().into()
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::create::{TUS_RESUMABLE, UPLOAD_CHECKSUM};
 use super::headers::{self, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET};
-use super::{X_FILE_ID, as_locked, as_tus, complete_if_whole, describe, no_such_upload};
+use super::{X_FILE_ID, as_locked, as_tus, complete_if_whole, describe};
 use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::openapi::{Answer, Body, Operation, Parameter, Tag, headers as told, problems, schemas};
@@ -24,6 +24,7 @@ use crate::router::Shared;
 use crate::routes::content::plain;
 use crate::routes::header_value;
 use crate::routes::uploads::receive::receive;
+use crate::routes::uploads::upload_id;
 
 type Id = Result<Path<Uuid>, PathRejection>;
 
@@ -117,7 +118,7 @@ fn completing() -> impl Iterator<Item = ErrorKind> {
 /// did not, is completed now: the client will not ask for it. While a session or the completion has it nothing is told of it
 /// (423): a client that is told that all of it is there goes away, and might be wrong.
 pub async fn head(State(shared): State<Arc<Shared>>, caller: Caller, id: Id) -> Result<Response, Problem> {
-    let Path(id) = id.map_err(|_| no_such_upload())?;
+    let id = upload_id(id);
     let upload = shared.gateway.incomplete_upload(&caller.session, id).await?;
     if matches!(upload.state, UploadState::Open | UploadState::Sealed) {
         return Err(Problem::http(HttpFault::TusLocked));
@@ -146,7 +147,7 @@ pub async fn patch(
     id: Id,
     request: Request,
 ) -> Result<Response, Problem> {
-    let Path(id) = id.map_err(|_| no_such_upload())?;
+    let id = upload_id(id);
     let session = &caller.session;
     let (parts, body) = request.into_parts();
     let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
@@ -171,7 +172,7 @@ pub async fn patch(
 }
 
 pub async fn terminate(State(shared): State<Arc<Shared>>, caller: Caller, id: Id) -> Result<Response, Problem> {
-    let Path(id) = id.map_err(|_| no_such_upload())?;
+    let id = upload_id(id);
     shared.gateway.abandon_upload(&caller.session, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

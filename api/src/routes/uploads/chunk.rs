@@ -43,10 +43,12 @@ pub fn operation() -> Operation {
 pub async fn put(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    path: Result<Path<(Uuid, String)>, PathRejection>,
+    path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
     let Ok(Path((id, number))) = path else { return Err(Error::not_found().into()) };
+    // What is no id is the id of nothing.
+    let id = Uuid::try_parse(&id).unwrap_or_default();
     let (parts, body) = request.into_parts();
     let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
     plain(&parts.headers)?;

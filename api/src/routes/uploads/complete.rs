@@ -13,6 +13,7 @@ use http::{StatusCode, header};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::upload_id;
 use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::digest::from_hex;
@@ -23,7 +24,6 @@ use crate::openapi::{Answer, Body, Operation, Tag, examples, parameters, problem
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::stored;
-use crate::routes::file_id;
 
 pub fn operation() -> Operation {
     let digest = json!({ "sha256": schemas::HASH });
@@ -52,7 +52,7 @@ pub async fn complete(
     id: Result<Path<Uuid>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id = file_id(id)?;
+    let id = upload_id(id);
     let (parts, body) = request.into_parts();
     let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
     let sha256 = if parts.headers.contains_key(header::CONTENT_TYPE) && body.declared() != Some(0) {

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::receive::{Announced, receive};
+use super::upload_id;
 use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::digest;
@@ -21,7 +22,6 @@ use crate::openapi::{Answer, Body, Operation, Parameter, Tag, headers as told, p
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::plain;
-use crate::routes::file_id;
 
 /// What is there without a gap, after the request.
 pub const UPLOAD_OFFSET: &str = "upload-offset";
@@ -59,7 +59,7 @@ pub async fn put(
     id: Result<Path<Uuid>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id = file_id(id)?;
+    let id = upload_id(id);
     let (parts, body) = request.into_parts();
     let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
     plain(&parts.headers)?;

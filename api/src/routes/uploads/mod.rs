@@ -23,7 +23,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::file_id;
 use crate::auth::Caller;
 use crate::json::json;
 use crate::openapi::schemas::{Moment, PathText};
@@ -108,6 +107,11 @@ struct UploadsJson<'a> {
     uploads: Vec<UploadJson<'a>>,
 }
 
+/// `{session_id}` of a route. What is no id is the id of nothing: core says so in its words for uploads, and puts it on record.
+pub fn upload_id(path: Result<Path<Uuid>, PathRejection>) -> Uuid {
+    path.map_or(Uuid::nil(), |Path(id)| id)
+}
+
 pub fn list_operation() -> Operation {
     let example = serde_json::json!({ "uploads": [examples::upload()] });
     Operation::new(Tag::Uploads, "listUploads", "The caller's incomplete uploads")
@@ -144,7 +148,7 @@ pub async fn status(
     caller: Caller,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let upload = shared.gateway.incomplete_upload(&caller.session, file_id(id)?).await?;
+    let upload = shared.gateway.incomplete_upload(&caller.session, upload_id(id)).await?;
     Ok(json(StatusCode::OK, &UploadJson::of(&upload)))
 }
 
@@ -153,7 +157,7 @@ pub async fn abandon(
     caller: Caller,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
-    shared.gateway.abandon_upload(&caller.session, file_id(id)?).await?;
+    shared.gateway.abandon_upload(&caller.session, upload_id(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
