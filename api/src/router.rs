@@ -8,7 +8,8 @@ use axum::body::Body;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 use causeway_core::events::Operation;
-use causeway_core::{Error, ErrorKind, Gateway, Session, VirtualPath};
+use causeway_core::{Error, ErrorKind, Gateway, Name, Session, VirtualPath};
+use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,11 +17,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
 use crate::body::spool::SpoolSpace;
+use crate::body::{BodyReader, Patience};
 use crate::config::ApiConfig;
 use crate::cors;
 use crate::problem::{HttpFault, Problem};
 use crate::quotas::{Quotas, by_address};
 use crate::respond::{HeadLimits, caught, respond};
+use crate::resumable::{self, Takeovers};
 use crate::routes;
 use crate::serve::{ConnectionInfo, Limits, serve_connection};
 
@@ -34,6 +37,8 @@ pub struct Shared {
     pub quotas: Quotas,
     /// Where forms wait.
     pub spools: SpoolSpace,
+    /// Who sends to which upload resource.
+    pub takeovers: Takeovers,
 }
 
 impl Shared {
@@ -56,6 +61,29 @@ impl Shared {
                 Err(Problem::from(error).at(field))
             }
         }
+    }
+
+    /// The path of a name in a folder; one that is not allowed is recorded as refused. `field` names where the name stood.
+    pub async fn path_in(
+        &self,
+        session: &Session,
+        folder: &VirtualPath,
+        name: &str,
+        field: &str,
+    ) -> Result<VirtualPath, Problem> {
+        match Name::parse(name).and_then(|name| folder.join(&name)) {
+            Ok(path) => Ok(path),
+            Err(error) => {
+                self.gateway.refused(session, Operation::Upload, name, &error).await;
+                Err(Problem::from(error).at(field))
+            }
+        }
+    }
+
+    /// The body of a request, read as patiently as the settings say.
+    pub fn body(&self, parts: &Parts, body: Body) -> BodyReader {
+        let Self { config: ApiConfig { body_timeout, body_grace, body_min_rate, .. }, .. } = self;
+        BodyReader::new(parts, body, Patience { still: *body_timeout, grace: *body_grace, rate: *body_min_rate })
     }
 
     /// How long a client may take for one step of a download. A slow one that moves is not cut by this: its connection
@@ -84,7 +112,7 @@ impl Front {
         let limits = Limits::of(&config);
         let spools = SpoolSpace::new(&config.spool_dir, config.max_spool_bytes, config.min_free_bytes);
         let (quotas, cors) = (Quotas::new(&config), cors::layer(&config.cors_origins));
-        let shared = Arc::new(Shared { config, gateway, quotas, spools });
+        let shared = Arc::new(Shared { config, gateway, quotas, spools, takeovers: Takeovers::default() });
         Self { router: router(shared, cors), head, limits }
     }
 
@@ -113,10 +141,13 @@ fn router(shared: Arc<Shared>, cors: Option<CorsLayer>) -> Router {
     let routes = Router::new()
         .route("/api/v1/auth/validate", get(routes::validate::validate))
         .route("/api/v1/files", get(routes::list::list))
-        .route("/api/v1/files/upload", post(routes::upload::upload))
+        .route("/api/v1/files/upload", post(routes::upload::upload).options(resumable::abilities))
         .route(
             "/api/v1/files/content",
-            put(routes::content::put).get(routes::download::get_by_path).head(routes::download::head_by_path),
+            put(routes::content::put)
+                .get(routes::download::get_by_path)
+                .head(routes::download::head_by_path)
+                .options(resumable::abilities),
         )
         .route(
             "/api/v1/files/{file_id}",
@@ -128,7 +159,14 @@ fn router(shared: Arc<Shared>, cors: Option<CorsLayer>) -> Router {
         .route("/api/v1/uploads", post(routes::uploads::begin::begin).get(routes::uploads::list))
         .route("/api/v1/uploads/{session_id}", get(routes::uploads::status).delete(routes::uploads::abandon))
         .route("/api/v1/uploads/{session_id}/chunks/{n}", put(routes::uploads::chunk::put))
-        .route("/api/v1/uploads/{session_id}/content", put(routes::uploads::content::put))
+        .route(
+            "/api/v1/uploads/{session_id}/content",
+            put(routes::uploads::content::put)
+                .head(resumable::head)
+                .patch(resumable::patch)
+                .delete(resumable::cancel)
+                .options(resumable::abilities),
+        )
         .route("/api/v1/uploads/{session_id}/complete", post(routes::uploads::complete::complete))
         .merge(crate::tus::routes())
         .route("/api/v1/audit", get(routes::audit::entries))

@@ -19,6 +19,7 @@ use crate::digest;
 use crate::json;
 use crate::problem::{HttpFault, Problem};
 use crate::query::Query;
+use crate::resumable;
 use crate::router::Shared;
 
 pub async fn put(
@@ -34,7 +35,6 @@ pub async fn put(
     };
     let path = shared.path(session, Operation::Upload, path, "path").await?;
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
     if parts.headers.contains_key(header::CONTENT_RANGE) {
         // RFC 9110 section 14.5: a partial PUT that is not understood must not overwrite the whole.
         return Err(Problem::field("Content-Range", "a file is put whole here; leave `Content-Range` out"));
@@ -42,6 +42,10 @@ pub async fn put(
     plain(&parts.headers)?;
     let conditions = Conditions::of(&parts.headers)?;
     let mut options = options_for(&shared, session, &path, &conditions).await?;
+    if resumable::complete(&parts.headers).is_some() {
+        return resumable::put(&shared, session, path, options, (parts, body)).await;
+    }
+    let mut body = shared.body(&parts, body);
     options.declared_size = body.declared();
     options.content_type = content_type(parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()));
     options.expected_sha256 = digest::declared(&parts.headers)?;

@@ -20,7 +20,6 @@ use uuid::Uuid;
 use super::content::stored;
 use super::file_id;
 use crate::auth::Caller;
-use crate::body::BodyReader;
 use crate::conditions::{Conditions, Tags, Verdict};
 use crate::json;
 use crate::members::Members;
@@ -45,7 +44,7 @@ pub async fn change(
     let session = &caller.session;
     let target = Target::Id(file_id(id)?);
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+    let mut body = shared.body(&parts, body);
     let mut members = Members::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
     let (path, mut changes) = changes_of(&mut members, session);
     members.finish()?;
@@ -66,7 +65,7 @@ pub async fn copy(
     let session = &caller.session;
     let target = Target::Id(file_id(id)?);
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+    let mut body = shared.body(&parts, body);
     let mut members = Members::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
     let to = members.required("destination");
     let overwrite = members.flag("overwrite").unwrap_or(false);

@@ -10,7 +10,6 @@ use http::{StatusCode, header};
 
 use super::location;
 use crate::auth::Caller;
-use crate::body::BodyReader;
 use crate::json;
 use crate::members::Members;
 use crate::problem::Problem;
@@ -19,7 +18,7 @@ use crate::router::Shared;
 
 pub async fn make(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+    let mut body = shared.body(&parts, body);
     let mut members = Members::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
     let path = members.required("path");
     members.finish()?;

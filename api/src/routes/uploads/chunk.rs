@@ -12,7 +12,6 @@ use http::StatusCode;
 use super::receive::{Announced, receive};
 use super::session_id;
 use crate::auth::Caller;
-use crate::body::BodyReader;
 use crate::digest;
 use crate::problem::Problem;
 use crate::router::Shared;
@@ -27,7 +26,7 @@ pub async fn put(
     let Ok(Path((id, number))) = path else { return Err(Error::not_found().into()) };
     let id = session_id(&id)?;
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+    let mut body = shared.body(&parts, body);
     plain(&parts.headers)?;
     let announced = digest::of_content(&parts.headers)?.map(Announced::Sha256);
     let Some(number) = number.parse().ok().filter(|_| number.bytes().all(|byte| byte.is_ascii_digit())) else {
