@@ -19,6 +19,7 @@ mod interim;
 mod json;
 mod linger;
 mod members;
+mod openapi;
 mod ops;
 mod problem;
 mod query;

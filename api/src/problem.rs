@@ -102,6 +102,29 @@ impl HttpFault {
         }
     }
 
+    /// Every fault, for the API's description.
+    pub const ALL: [Self; 14] = [
+        Self::NoRoute,
+        Self::Method,
+        Self::BodyTooLarge,
+        Self::TargetTooLong,
+        Self::MediaType,
+        Self::HeadersTooLarge,
+        Self::ChunksMissing,
+        Self::TusVersion,
+        Self::TusChecksum,
+        Self::TusLocked,
+        Self::MismatchingOffset,
+        Self::CompletedUpload,
+        Self::InconsistentLength,
+        Self::UploadHeld,
+    ];
+
+    /// Its word in problem documents.
+    pub fn code(self) -> &'static str {
+        self.row().2
+    }
+
     fn row(self) -> (StatusCode, &'static str, &'static str, &'static str) {
         match self {
             Self::NoRoute => {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post, put};
 use causeway_core::events::Operation;
 use causeway_core::{Error, ErrorKind, Gateway, Name, Session, VirtualPath};
 use http::request::Parts;
@@ -20,6 +19,7 @@ use crate::body::spool::SpoolSpace;
 use crate::body::{BodyReader, Patience};
 use crate::config::ApiConfig;
 use crate::cors;
+use crate::openapi::{self, Reference, Routes, resource};
 use crate::problem::{HttpFault, Problem};
 use crate::quotas::{Quotas, by_address};
 use crate::respond::{HeadLimits, caught, respond};
@@ -39,6 +39,8 @@ pub struct Shared {
     pub spools: SpoolSpace,
     /// Who sends to which upload resource.
     pub takeovers: Takeovers,
+    /// The API's description.
+    pub reference: Reference,
 }
 
 impl Shared {
@@ -112,8 +114,10 @@ impl Front {
         let limits = Limits::of(&config);
         let spools = SpoolSpace::new(&config.spool_dir, config.max_spool_bytes, config.min_free_bytes);
         let (quotas, cors) = (Quotas::new(&config), cors::layer(&config.cors_origins));
-        let shared = Arc::new(Shared { config, gateway, quotas, spools, takeovers: Takeovers::default() });
-        Self { router: router(shared, cors), head, limits }
+        let routes = routes();
+        let reference = Reference::new(&routes, &config.public_url);
+        let shared = Arc::new(Shared { config, gateway, quotas, spools, takeovers: Takeovers::default(), reference });
+        Self { router: router(routes, shared, cors), head, limits }
     }
 
     /// Serves one connection, already through TLS, until it ends. When `shutdown` is cancelled, running requests finish
@@ -137,41 +141,74 @@ impl Front {
     }
 }
 
-fn router(shared: Arc<Shared>, cors: Option<CorsLayer>) -> Router {
-    let routes = Router::new()
-        .route("/api/v1/auth/validate", get(routes::validate::validate))
-        .route("/api/v1/files", get(routes::list::list))
-        .route("/api/v1/files/upload", post(routes::upload::upload).options(resumable::abilities))
-        .route(
-            "/api/v1/files/content",
-            put(routes::content::put)
-                .get(routes::download::get_by_path)
-                .head(routes::download::head_by_path)
-                .options(resumable::abilities),
+/// Every route, with its description.
+fn routes() -> Routes {
+    use routes::{audit, content, download, events, files, folders, list, upload, uploads, validate};
+    Routes::new()
+        .add(resource("/api/v1/auth/validate").get(validate::validate, validate::operation()))
+        .add(resource("/api/v1/files").get(list::list, list::operation()))
+        .add(
+            resource("/api/v1/files/upload")
+                .post(upload::upload, upload::operation())
+                .options(resumable::abilities, resumable::upload_abilities_operation()),
         )
-        .route(
-            "/api/v1/files/{file_id}",
-            get(routes::files::metadata).patch(routes::files::change).delete(routes::files::remove),
+        .add(
+            resource("/api/v1/files/content")
+                .put(content::put, content::put_operation())
+                .get(download::get_by_path, download::get_by_path_operation())
+                .head(download::head_by_path, download::head_by_path_operation())
+                .options(resumable::abilities, resumable::content_abilities_operation()),
         )
-        .route("/api/v1/files/{file_id}/copy", post(routes::files::copy))
-        .route("/api/v1/files/{file_id}/download", get(routes::download::get_by_id).head(routes::download::head_by_id))
-        .route("/api/v1/folders", post(routes::folders::make).delete(routes::folders::remove))
-        .route("/api/v1/uploads", post(routes::uploads::begin::begin).get(routes::uploads::list))
-        .route("/api/v1/uploads/{session_id}", get(routes::uploads::status).delete(routes::uploads::abandon))
-        .route("/api/v1/uploads/{session_id}/chunks/{n}", put(routes::uploads::chunk::put))
-        .route(
-            "/api/v1/uploads/{session_id}/content",
-            put(routes::uploads::content::put)
-                .head(resumable::head)
-                .patch(resumable::patch)
-                .delete(resumable::cancel)
-                .options(resumable::abilities),
+        .add(
+            resource("/api/v1/files/{file_id}")
+                .get(files::metadata, files::metadata_operation())
+                .patch(files::change, files::change_operation())
+                .delete(files::remove, files::remove_operation()),
         )
-        .route("/api/v1/uploads/{session_id}/complete", post(routes::uploads::complete::complete))
+        .add(resource("/api/v1/files/{file_id}/copy").post(files::copy, files::copy_operation()))
+        .add(
+            resource("/api/v1/files/{file_id}/download")
+                .get(download::get_by_id, download::get_by_id_operation())
+                .head(download::head_by_id, download::head_by_id_operation()),
+        )
+        .add(
+            resource("/api/v1/folders")
+                .post(folders::make, folders::make_operation())
+                .delete(folders::remove, folders::remove_operation()),
+        )
+        .add(
+            resource("/api/v1/uploads")
+                .post(uploads::begin::begin, uploads::begin::operation())
+                .get(uploads::list, uploads::list_operation()),
+        )
+        .add(
+            resource("/api/v1/uploads/{session_id}")
+                .get(uploads::status, uploads::status_operation())
+                .delete(uploads::abandon, uploads::abandon_operation()),
+        )
+        .add(resource("/api/v1/uploads/{session_id}/chunks/{n}").put(uploads::chunk::put, uploads::chunk::operation()))
+        .add(
+            resource("/api/v1/uploads/{session_id}/content")
+                .put(uploads::content::put, uploads::content::operation())
+                .head(resumable::head, resumable::head_operation())
+                .patch(resumable::patch, resumable::patch_operation())
+                .delete(resumable::cancel, resumable::cancel_operation())
+                .options(resumable::abilities, resumable::abilities_operation()),
+        )
+        .add(
+            resource("/api/v1/uploads/{session_id}/complete")
+                .post(uploads::complete::complete, uploads::complete::operation()),
+        )
         .merge(crate::tus::routes())
-        .route("/api/v1/audit", get(routes::audit::entries))
-        .route("/api/v1/audit/verify", get(routes::audit::verify))
-        .route("/api/v1/events", get(routes::events::events))
+        .add(resource("/api/v1/events").get(events::events, events::operation()))
+        .add(resource("/api/v1/audit").get(audit::entries, audit::entries_operation()))
+        .add(resource("/api/v1/audit/verify").get(audit::verify, audit::verify_operation()))
+        .merge(openapi::routes())
+}
+
+fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>) -> Router {
+    let routes = routes
+        .into_router()
         .fallback(|| async { Problem::http(HttpFault::NoRoute) })
         .method_not_allowed_fallback(|| async { Problem::http(HttpFault::Method) })
         .layer(from_fn_with_state(shared.clone(), by_address));

@@ -44,6 +44,7 @@ mod limits;
 mod memory;
 mod model;
 mod mounts;
+mod openapi;
 mod problems;
 mod proxies;
 mod purge;

@@ -18,6 +18,7 @@ use crate::auth::Caller;
 use crate::digest;
 use crate::disposition::filename;
 use crate::json;
+use crate::openapi::{Parameter, schemas};
 use crate::problem::{HttpFault, Problem};
 use crate::query::Query;
 use crate::router::Shared;
@@ -25,6 +26,13 @@ use crate::routes::content::{content_type, plain};
 use crate::routes::uploads::UploadJson;
 use crate::routes::uploads::begin::usual_chunk_size;
 use crate::routes::uploads::receive::{Announced, Receiving};
+
+/// The parameters of the query of `POST`.
+const QUERY: [Parameter; 3] = [
+    Parameter::query("destination", "The folder for the file.", schemas::path, "/inbound").required(),
+    Parameter::query("filename", "The name of the file.", schemas::text, "orders.csv"),
+    Parameter::query("overwrite", "Whether a file that is there is replaced.", schemas::flag, "true"),
+];
 
 /// What is to be made: where, and what must hold there.
 struct Goal {
@@ -59,7 +67,7 @@ pub async fn put(
 /// `Content-Disposition: inline; filename=`.
 pub async fn post(shared: &Shared, caller: &Caller, (parts, body): (Parts, Body)) -> Result<Response, Problem> {
     let session = &caller.session;
-    let query = Query::parse(parts.uri.query(), &["destination", "filename", "overwrite"])?;
+    let query = Query::parse(parts.uri.query(), &QUERY)?;
     let Some(folder) = query.bytes("destination")? else {
         return Err(Problem::field("destination", "this is required: the folder for the file"));
     };

@@ -23,12 +23,13 @@ use uuid::Uuid;
 pub use create::{post, put};
 pub use fields::{INTEROP_VERSION, complete};
 pub use takeovers::Takeovers;
-pub use upload::{cancel, head, patch};
+pub use upload::{cancel, cancel_operation, head, head_operation, patch, patch_operation};
 
 use self::fields::{
     ACCEPT_PATCH, PARTIAL_UPLOAD, UPLOAD_COMPLETE, UPLOAD_LENGTH, UPLOAD_LIMIT, UPLOAD_OFFSET, boolean, limit,
 };
 use crate::interim::Interim;
+use crate::openapi::{Answer, Operation, Parameter, Tag, headers as told, parameters, schemas};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::stored;
@@ -49,6 +50,28 @@ pub async fn abilities(State(shared): State<Arc<Shared>>) -> Response {
         headers.insert(UPLOAD_LIMIT, limits);
     }
     response
+}
+
+/// Of `/files/content`.
+pub fn content_abilities_operation() -> Operation {
+    described("contentAbilities")
+}
+
+/// Of `/files/upload`.
+pub fn upload_abilities_operation() -> Operation {
+    described("uploadAbilities")
+}
+
+/// Of an upload resource.
+pub fn abilities_operation() -> Operation {
+    let any = Parameter { schema: schemas::text, ..parameters::SESSION_ID };
+    described("resourceAbilities").parameters(&[any])
+}
+
+fn described(id: &'static str) -> Operation {
+    Operation::new(Tag::Uploads, id, "The limits of uploads that can be resumed").open().answer(
+        Answer::bare(StatusCode::NO_CONTENT, "These are they.").header(&told::ACCEPT_PATCH).header(&told::UPLOAD_LIMIT),
+    )
 }
 
 /// The address of an upload's resource.

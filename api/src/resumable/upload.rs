@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
+use causeway_core::identity::Scope;
 use causeway_core::records::UploadState;
 use causeway_core::transfer::{Completion, Incomplete, PartAt};
 use causeway_core::{ErrorKind, Session};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::create::give_up;
@@ -16,6 +18,10 @@ use super::fields::{self, ACCEPT_PATCH, PARTIAL_UPLOAD, UPLOAD_COMPLETE, UPLOAD_
 use super::{describe, failed, finish, interim_of};
 use crate::auth::Caller;
 use crate::digest;
+use crate::json::EntryJson;
+use crate::openapi::{
+    Answer, Body, Operation, Parameter, Tag, examples, headers as told, parameters, problems, schemas,
+};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::plain;
@@ -26,6 +32,72 @@ type Id = Result<Path<Uuid>, PathRejection>;
 
 /// The file that the upload became: the one thing that a client wants to know that did not hear the last answer.
 const X_FILE_ID: HeaderName = HeaderName::from_static("x-file-id");
+
+/// What the draft's fields of a `PATCH` are.
+const FIELDS: [Parameter; 3] = [
+    Parameter::header("Upload-Offset", "Where the body begins: what `HEAD` tells.", schemas::digits, "0").required(),
+    Parameter::header("Upload-Complete", "`?1` where the body ends the content.", complete, "?1").required(),
+    Parameter::header("Upload-Length", "Bytes of the whole; what is no number is ignored.", schemas::text, "8"),
+];
+
+fn complete() -> Value {
+    json!({ "type": "string", "enum": ["?0", "?1"] })
+}
+
+pub fn head_operation() -> Operation {
+    Operation::new(Tag::Uploads, "uploadOffset", "Where to go on (draft-ietf-httpbis-resumable-upload)")
+        .text("The request that still sends to the upload ends. One that was completed is told as complete for a day.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[parameters::SESSION_ID])
+        .answer(
+            Answer::bare(StatusCode::NO_CONTENT, "So far it is.")
+                .header(&told::UPLOAD_COMPLETE)
+                .header(&told::UPLOAD_OFFSET)
+                .header(&told::UPLOAD_LIMIT)
+                .maybe(&told::UPLOAD_LENGTH)
+                .maybe(&told::X_FILE_ID),
+        )
+        .fails([ErrorKind::NotFound, ErrorKind::NoSuchFolder, ErrorKind::Expired, ErrorKind::Conflict])
+}
+
+pub fn patch_operation() -> Operation {
+    let file = |status, description| {
+        Answer::json::<EntryJson<'_>>(status, description, examples::file())
+            .header(&told::UPLOAD_COMPLETE)
+            .header(&told::LOCATION)
+            .header(&told::ETAG)
+    };
+    Operation::new(Tag::Uploads, "appendUpload", "Goes on with an upload (draft-ietf-httpbis-resumable-upload)")
+        .text("The request that still sends to the upload ends. With `Upload-Complete: ?1` the upload becomes the file behind the body.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[parameters::SESSION_ID])
+        .parameters(&FIELDS)
+        .parameters(&[parameters::CONTENT_DIGEST, parameters::REPR_DIGEST])
+        .body(Body::bytes(PARTIAL_UPLOAD, "The bytes.").optional())
+        .answer(
+            Answer::bare(StatusCode::NO_CONTENT, "They are there.")
+                .header(&told::UPLOAD_COMPLETE)
+                .header(&told::UPLOAD_OFFSET)
+                .header(&told::UPLOAD_LIMIT)
+                .maybe(&told::UPLOAD_LENGTH),
+        )
+        .answer(file(StatusCode::CREATED, "The file is new."))
+        .answer(file(StatusCode::OK, "The file was there, and has this content now."))
+        .fails(problems::PART)
+        .fails(problems::TAKEN)
+        .fails([ErrorKind::InvalidArgument, ErrorKind::PreconditionFailed, ErrorKind::TypeMismatch])
+        .fails([HttpFault::MediaType, HttpFault::BodyTooLarge, HttpFault::MismatchingOffset])
+        .fails([HttpFault::CompletedUpload, HttpFault::InconsistentLength])
+}
+
+pub fn cancel_operation() -> Operation {
+    Operation::new(Tag::Uploads, "cancelUpload", "Gives an upload up (draft-ietf-httpbis-resumable-upload)")
+        .text("The request that still sends to it ends.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[parameters::SESSION_ID])
+        .answer(Answer::bare(StatusCode::NO_CONTENT, "It is gone."))
+        .fails([ErrorKind::NotFound, ErrorKind::Expired, ErrorKind::Conflict])
+}
 
 /// The upload once nothing is on its way to it any more: what sends to it, for the client that asks now has given up.
 async fn settled(shared: &Shared, session: &Arc<Session>, id: Uuid) -> Result<Incomplete, Problem> {
