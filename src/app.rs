@@ -223,6 +223,11 @@ fn api_config(api: &Api, config: &Config, public_url: String) -> ApiConfig {
     ApiConfig {
         certificate_required: api.client_certificates == Asked::Required,
         cors_origins: api.cors_origins.clone(),
+        header_timeout: api.header_timeout,
+        body_timeout: api.body_timeout,
+        body_min_rate: api.body_min_rate,
+        body_grace: api.body_grace,
+        idle_timeout: api.idle_timeout,
         trusted_proxies: config.trusted_proxies.clone(),
         requests_per_minute: config.limits.requests_per_minute,
         requests_per_minute_per_address: config.limits.requests_per_minute_per_address,

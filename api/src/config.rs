@@ -22,6 +22,11 @@ pub struct ApiConfig {
     pub header_timeout: Duration,
     /// How long a body may stand still, in either direction, before it is cut.
     pub body_timeout: Duration,
+    /// Bytes a second that the body of a request must bring, on the average of all the time that was waited for it behind
+    /// `body_grace`; none: it is only cut where it stands still.
+    pub body_min_rate: Option<u64>,
+    /// How long a body may be waited for, in all, before `body_min_rate` counts.
+    pub body_grace: Duration,
     /// How long an HTTP/2 connection may be without a request.
     pub idle_timeout: Duration,
     /// Largest request target, in bytes: beyond it 414.
@@ -58,6 +63,8 @@ impl ApiConfig {
             min_free_bytes: 256 << 20,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_mins(1),
+            body_min_rate: Some(500),
+            body_grace: Duration::from_secs(20),
             idle_timeout: Duration::from_mins(5),
             max_target_bytes: 16 * 1024,
             max_header_bytes: 32 * 1024,

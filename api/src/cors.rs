@@ -14,7 +14,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 const KEPT: Duration = Duration::from_mins(10);
 
 /// What of a response a page may read besides the Fetch standard's safe list.
-const EXPOSED: [HeaderName; 21] = [
+const EXPOSED: [HeaderName; 25] = [
     header::LOCATION,
     header::ETAG,
     header::RETRY_AFTER,
@@ -37,6 +37,11 @@ const EXPOSED: [HeaderName; 21] = [
     HeaderName::from_static("upload-length"),
     HeaderName::from_static("upload-metadata"),
     HeaderName::from_static("upload-expires"),
+    // draft-ietf-httpbis-resumable-upload.
+    HeaderName::from_static("upload-complete"),
+    HeaderName::from_static("upload-limit"),
+    HeaderName::from_static("upload-draft-interop-version"),
+    HeaderName::from_static("accept-patch"),
 ];
 
 /// For these origins; none where there are none.

@@ -56,6 +56,15 @@ pub fn of_content(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     declared(&content)
 }
 
+/// The SHA-256 that a request declares for the whole of which its body is, or may be, a part.
+pub fn of_representation(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
+    let mut whole = HeaderMap::new();
+    for value in headers.get_all(REPR_DIGEST) {
+        whole.append(REPR_DIGEST, value.clone());
+    }
+    declared(&whole)
+}
+
 /// A SHA-256 in hex, of either case.
 pub fn from_hex(text: &str) -> Option<[u8; 32]> {
     let mut digest = [0; 32];

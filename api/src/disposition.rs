@@ -35,10 +35,23 @@ pub struct FormPart {
 /// they were sent, whatever they are: to check them is the caller's work.
 pub fn form_part(value: &[u8]) -> Option<FormPart> {
     let value = std::str::from_utf8(value).ok()?;
-    let (kind, mut rest) = value.split_once(';').unwrap_or((value, ""));
+    let (kind, rest) = value.split_once(';').unwrap_or((value, ""));
     if !kind.trim().eq_ignore_ascii_case("form-data") {
         return None;
     }
+    let (name, filename) = names(rest)?;
+    Some(FormPart { name: name?, filename })
+}
+
+/// The file's name in the `Content-Disposition` of a request whose body is the file (draft-ietf-httpbis-resumable-upload,
+/// "Upload Creation"), whatever its type.
+pub fn filename(value: &[u8]) -> Option<String> {
+    let (_, rest) = std::str::from_utf8(value).ok()?.split_once(';')?;
+    names(rest)?.1
+}
+
+/// The name and the file's name among the parameters.
+fn names(mut rest: &str) -> Option<(Option<String>, Option<String>)> {
     let (mut name, mut filename, mut extended) = (None, None, None);
     loop {
         rest = rest.trim_start_matches([' ', '\t', ';']);
@@ -62,7 +75,7 @@ pub fn form_part(value: &[u8]) -> Option<FormPart> {
         Some(text) => Some(extended_value(&text)?),
         None => filename,
     };
-    Some(FormPart { name: name?, filename })
+    Some((name, filename))
 }
 
 /// A quoted string or a token, and what follows. A backslash escapes only a quote or itself: browsers of old send
@@ -117,6 +130,13 @@ mod tests {
         assert_eq!(attachment("a b.csv"), "attachment; filename=\"a b.csv\"; filename*=UTF-8''a%20b.csv");
         assert_eq!(attachment("ü\".txt"), "attachment; filename=\"__.txt\"; filename*=UTF-8''%C3%BC%22.txt");
         assert_eq!(attachment("50%\\"), "attachment; filename=\"50__\"; filename*=UTF-8''50%25%5C");
+    }
+
+    #[test]
+    fn the_name_of_a_body() {
+        assert_eq!(filename(b"inline; filename=\"a b.csv\"").as_deref(), Some("a b.csv"));
+        assert_eq!(filename(b"inline; filename=\"_\"; filename*=UTF-8''%C3%BC").as_deref(), Some("ü"));
+        assert_eq!((filename(b"inline"), filename(b"attachment; filename=a; filename=b")), (None, None));
     }
 
     #[test]

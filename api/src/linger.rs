@@ -10,9 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
+
+use crate::interim::Line;
 
 /// How long the rest of a refused request is read, and how much of it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -29,14 +32,19 @@ pub struct Guarded<S> {
     waiting: Option<Pin<Box<Sleep>>>,
     shut: bool,
     hand_back: Option<oneshot::Sender<S>>,
+    /// Where interim responses come from.
+    line: Arc<Line>,
+    /// What is left to write of one that was begun.
+    interim: Bytes,
 }
 
 impl<S> Guarded<S> {
     /// Guards a stream, and counts in `written` what is written to it. The receiver gets it back after an orderly
     /// shutdown.
-    pub fn new(stream: S, stall: Duration, written: Arc<AtomicU64>) -> (Self, oneshot::Receiver<S>) {
+    pub fn new(stream: S, stall: Duration, written: Arc<AtomicU64>, line: Arc<Line>) -> (Self, oneshot::Receiver<S>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { inner: Some(stream), stall, written, waiting: None, shut: false, hand_back: Some(sender) }, receiver)
+        let (inner, hand_back, interim) = (Some(stream), Some(sender), Bytes::new());
+        (Self { inner, stall, written, waiting: None, shut: false, hand_back, line, interim }, receiver)
     }
 
     fn count(&self, written: &Poll<io::Result<usize>>) {
@@ -56,6 +64,22 @@ impl<S> Guarded<S> {
             Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing"))),
             Poll::Pending => Poll::Pending,
         }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Guarded<S> {
+    /// Writes the rest of an interim response that was begun.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.interim.is_empty() {
+            let Some(stream) = &mut self.inner else { return Poll::Ready(Err(closed())) };
+            let written = Pin::new(stream).poll_write(cx, &self.interim);
+            self.count(&written);
+            match std::task::ready!(self.watch(cx, written))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                bytes => self.interim.advance(bytes),
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -100,6 +124,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if !self.interim.is_empty() {
+            std::task::ready!(self.poll_interim(cx))?;
+        }
         let Some(stream) = &mut self.inner else { return Poll::Ready(Err(closed())) };
         let written = Pin::new(stream).poll_write(cx, buf);
         self.count(&written);
@@ -111,6 +138,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if !self.interim.is_empty() {
+            std::task::ready!(self.poll_interim(cx))?;
+        }
         let Some(stream) = &mut self.inner else { return Poll::Ready(Err(closed())) };
         let written = Pin::new(stream).poll_write_vectored(cx, bufs);
         self.count(&written);
@@ -122,6 +152,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Nothing is left to write of what the layer above has had to say: here one may come between.
+        if self.interim.is_empty()
+            && let Some(interim) = self.line.take(cx)
+        {
+            self.interim = interim;
+        }
+        if !self.interim.is_empty() {
+            std::task::ready!(self.poll_interim(cx))?;
+        }
         let Some(stream) = &mut self.inner else { return Poll::Ready(Err(closed())) };
         let flushed = Pin::new(stream).poll_flush(cx);
         self.watch(cx, flushed)
@@ -144,19 +183,49 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_cut() {
         let (near, _far) = tokio::io::duplex(8);
-        let (mut guarded, _back) = Guarded::new(near, Duration::from_mins(1), Arc::default());
+        let (mut guarded, _back) = Guarded::new(near, Duration::from_mins(1), Arc::default(), Arc::default());
         let error = guarded.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// Whatever the client takes at a time, an interim response stands between what is written, whole.
+    #[tokio::test]
+    async fn an_interim_response_stands_between_two_writes() {
+        for room in [1, 3, 7, 64] {
+            let (near, mut far) = tokio::io::duplex(room);
+            let line = Arc::new(Line::default());
+            let (mut guarded, _back) = Guarded::new(near, Duration::from_mins(1), Arc::default(), Arc::clone(&line));
+            let writing = tokio::spawn(async move {
+                let interim = line.open();
+                guarded.write_all(b"before ").await.unwrap();
+                interim.send("104 Here", &http::HeaderMap::new());
+                // Only a flush proves that nothing before it is left to write.
+                guarded.write_all(b"and still ").await.unwrap();
+                // Given up in its middle, as a caller does that has something else to do.
+                for _ in 0..3 {
+                    let flush = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut guarded).poll_flush(cx)));
+                    let _ = flush.await;
+                }
+                line.close();
+                interim.send("104 Too late", &http::HeaderMap::new());
+                guarded.write_all(b"after").await.unwrap();
+                guarded.flush().await.unwrap();
+            });
+            let mut said = Vec::new();
+            far.read_to_end(&mut said).await.unwrap();
+            writing.await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&said), "before and still HTTP/1.1 104 Here\r\n\r\nafter", "{room}");
+        }
     }
 
     #[tokio::test]
     async fn the_stream_comes_back_after_a_shutdown_only() {
         let (near, _far) = tokio::io::duplex(8);
-        let (guarded, back) = Guarded::new(near, Duration::from_mins(1), Arc::default());
+        let (guarded, back) = Guarded::new(near, Duration::from_mins(1), Arc::default(), Arc::default());
         drop(guarded);
         assert!(back.await.is_err());
         let (near, mut far) = tokio::io::duplex(8);
-        let (mut guarded, back) = Guarded::new(near, Duration::from_mins(1), Arc::default());
+        let (mut guarded, back) = Guarded::new(near, Duration::from_mins(1), Arc::default(), Arc::default());
         guarded.shutdown().await.unwrap();
         drop(guarded);
         let client = tokio::spawn(async move { far.write_all(&[0; 100]).await });

@@ -39,7 +39,7 @@ impl Members {
     /// Those of a request's body, and the request's headers.
     pub async fn of(shared: &Shared, request: Request) -> Result<(HeaderMap, Self), Problem> {
         let (parts, body) = request.into_parts();
-        let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+        let mut body = shared.body(&parts, body);
         let members = Self::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
         Ok((parts.headers, members))
     }

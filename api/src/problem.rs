@@ -2,6 +2,7 @@
 //! section 4, RFC 4918 sections 11.3 and 11.5). `Retry-After`: RFC 9110 section 10.2.3. `WWW-Authenticate`: RFC 6750 section 3.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -34,6 +35,7 @@ const fn row(kind: ErrorKind) -> (StatusCode, &'static str, bool) {
         ErrorKind::DigestMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "Digest mismatch", false),
         ErrorKind::TypeMismatch => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Type mismatch", false),
         ErrorKind::Incomplete => (StatusCode::BAD_REQUEST, "Incomplete", true),
+        ErrorKind::TimedOut => (StatusCode::REQUEST_TIMEOUT, "Too slow", true),
         ErrorKind::Expired => (StatusCode::GONE, "Expired", false),
         ErrorKind::Throttled => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", true),
         ErrorKind::Unsupported => (StatusCode::NOT_IMPLEMENTED, "Not supported", false),
@@ -75,11 +77,33 @@ pub enum HttpFault {
     TusChecksum,
     /// An upload over tus is with another request or session: of any other status of a client's error, tus clients begin anew.
     TusLocked,
+    /// An upload goes on elsewhere than the request says (draft-ietf-httpbis-resumable-upload, "Problem Types").
+    MismatchingOffset,
+    /// Nothing can be appended to an upload that is complete.
+    CompletedUpload,
+    /// The lengths of an upload, told in several ways, are not one.
+    InconsistentLength,
+    /// An upload is with a session, or being completed; it may be continued later.
+    UploadHeld,
 }
 
 impl HttpFault {
+    /// The registered type, where there is one.
+    const fn kind(self) -> Option<&'static str> {
+        match self {
+            Self::MismatchingOffset => {
+                Some("https://iana.org/assignments/http-problem-types#mismatching-upload-offset")
+            }
+            Self::CompletedUpload => Some("https://iana.org/assignments/http-problem-types#completed-upload"),
+            Self::InconsistentLength => {
+                Some("https://iana.org/assignments/http-problem-types#inconsistent-upload-length")
+            }
+            _ => None,
+        }
+    }
+
     /// Every fault, for the API's description.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::NoRoute,
         Self::Method,
         Self::BodyTooLarge,
@@ -90,6 +114,10 @@ impl HttpFault {
         Self::TusVersion,
         Self::TusChecksum,
         Self::TusLocked,
+        Self::MismatchingOffset,
+        Self::CompletedUpload,
+        Self::InconsistentLength,
+        Self::UploadHeld,
     ];
 
     /// Its word in problem documents.
@@ -156,6 +184,30 @@ impl HttpFault {
                 "conflict",
                 "another request or session has this upload at the moment; ask again in a moment",
             ),
+            Self::MismatchingOffset => (
+                StatusCode::CONFLICT,
+                "Mismatching upload offset",
+                "mismatching_upload_offset",
+                "the upload goes on at `expected-offset`; send what follows there",
+            ),
+            Self::CompletedUpload => (
+                StatusCode::BAD_REQUEST,
+                "Upload is completed",
+                "completed_upload",
+                "the upload is complete; nothing can be appended to it",
+            ),
+            Self::InconsistentLength => (
+                StatusCode::BAD_REQUEST,
+                "Inconsistent upload length values",
+                "inconsistent_upload_length",
+                "the lengths that were told of the upload are not one; send what was announced, or begin anew",
+            ),
+            Self::UploadHeld => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Upload held",
+                "unavailable",
+                "a session has this upload at the moment, or it is being completed; ask again in a moment",
+            ),
         }
     }
 }
@@ -187,6 +239,10 @@ pub struct Problem {
 #[derive(Clone, Debug, Default)]
 struct Lists {
     errors: Vec<FieldError>,
+    /// The type, where it is a registered one.
+    kind: Option<&'static str>,
+    /// Further members.
+    numbers: BTreeMap<&'static str, u64>,
     /// The first and the last of each run of chunks that are missing.
     missing: Vec<(u64, u64)>,
 }
@@ -204,6 +260,8 @@ struct Document<'a> {
     errors: &'a [FieldError],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     missing: &'a [(u64, u64)],
+    #[serde(flatten)]
+    numbers: &'a BTreeMap<&'static str, u64>,
 }
 
 impl Problem {
@@ -215,10 +273,10 @@ impl Problem {
             title,
             code,
             detail: Cow::Borrowed(detail),
-            retryable: fault == HttpFault::TusLocked,
-            retry_after: None,
+            retryable: matches!(fault, HttpFault::TusLocked | HttpFault::UploadHeld | HttpFault::MismatchingOffset),
+            retry_after: (fault == HttpFault::UploadHeld).then_some(Duration::from_secs(1)),
             challenge: None,
-            lists: Box::default(),
+            lists: Box::new(Lists { kind: fault.kind(), ..Lists::default() }),
         }
     }
 
@@ -250,6 +308,22 @@ impl Problem {
         self
     }
 
+    /// The same, with a further member of the document.
+    pub fn with_number(mut self, name: &'static str, value: u64) -> Self {
+        self.lists.numbers.insert(name, value);
+        self
+    }
+
+    /// Whether the same request may succeed later.
+    pub const fn is_retryable(&self) -> bool {
+        self.retryable
+    }
+
+    /// Whether it has this code.
+    pub fn has_code(&self, code: &str) -> bool {
+        self.code == code
+    }
+
     /// Whether it is a failure of this kind.
     pub fn is(&self, kind: ErrorKind) -> bool {
         self.code == kind.code()
@@ -264,7 +338,7 @@ impl Problem {
     /// The document's bytes.
     pub fn document(&self, request_id: &str) -> Vec<u8> {
         let document = Document {
-            r#type: format!("urn:causeway:problem:{}", self.code),
+            r#type: self.lists.kind.map_or_else(|| format!("urn:causeway:problem:{}", self.code), str::to_owned),
             title: self.title,
             status: self.status.as_u16(),
             detail: &self.detail,
@@ -273,6 +347,7 @@ impl Problem {
             retryable: self.retryable,
             errors: &self.lists.errors,
             missing: &self.lists.missing,
+            numbers: &self.lists.numbers,
         };
         // Text and numbers always serialise.
         serde_json::to_vec(&document).unwrap_or_default()
@@ -353,6 +428,7 @@ mod tests {
             (ErrorKind::NoSuchFolder, 404),
             (ErrorKind::AlreadyExists, 409),
             (ErrorKind::FileTooLarge, 413),
+            (ErrorKind::TimedOut, 408),
             (ErrorKind::Expired, 410),
             (ErrorKind::PreconditionFailed, 412),
             (ErrorKind::DigestMismatch, 422),

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use causeway_core::Error;
 use http::header::{self, HeaderName};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ pub struct HeadLimits {
 pub async fn respond(router: Router, request: Request<Body>, limits: HeadLimits, secure: bool) -> Response {
     // An id that a client sends is not taken over: it could be somebody else's, or a line of the log.
     let id = Uuid::now_v7().to_string();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path, version) = (request.method().clone(), request.uri().path().to_owned(), request.version());
     let begun = std::time::Instant::now();
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -45,7 +45,11 @@ pub async fn respond(router: Router, request: Request<Body>, limits: HeadLimits,
             Err(never) => match never {},
         }
     };
-    let response = finish(response, &id, &method, secure);
+    let mut response = finish(response, &id, &method, secure);
+    if response.status() == StatusCode::REQUEST_TIMEOUT && version < Version::HTTP_2 {
+        // RFC 9110 section 15.5.9: nobody waits for the rest of the request. On HTTP/2 its stream is reset.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     // The path only: a query may hold what belongs in no log.
     tracing::info!(request_id = %id, %method, path, status = response.status().as_u16(), ms = begun.elapsed().as_millis() as u64, "request");
     response

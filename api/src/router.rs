@@ -7,7 +7,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn_with_state;
 use causeway_core::events::Operation;
-use causeway_core::{Error, ErrorKind, Gateway, Session, VirtualPath};
+use causeway_core::{Error, ErrorKind, Gateway, Name, Session, VirtualPath};
+use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,12 +16,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
 use crate::body::spool::SpoolSpace;
+use crate::body::{BodyReader, Patience};
 use crate::config::ApiConfig;
 use crate::cors;
 use crate::openapi::{self, Reference, Routes, resource};
 use crate::problem::{HttpFault, Problem};
 use crate::quotas::{Quotas, by_address};
 use crate::respond::{HeadLimits, caught, respond};
+use crate::resumable::{self, Takeovers};
 use crate::routes;
 use crate::serve::{ConnectionInfo, Limits, serve_connection};
 
@@ -34,6 +37,8 @@ pub struct Shared {
     pub quotas: Quotas,
     /// Where forms wait.
     pub spools: SpoolSpace,
+    /// Who sends to which upload resource.
+    pub takeovers: Takeovers,
     /// The API's description.
     pub reference: Reference,
 }
@@ -58,6 +63,29 @@ impl Shared {
                 Err(Problem::from(error).at(field))
             }
         }
+    }
+
+    /// The path of a name in a folder; one that is not allowed is recorded as refused. `field` names where the name stood.
+    pub async fn path_in(
+        &self,
+        session: &Session,
+        folder: &VirtualPath,
+        name: &str,
+        field: &str,
+    ) -> Result<VirtualPath, Problem> {
+        match Name::parse(name).and_then(|name| folder.join(&name)) {
+            Ok(path) => Ok(path),
+            Err(error) => {
+                self.gateway.refused(session, Operation::Upload, name, &error).await;
+                Err(Problem::from(error).at(field))
+            }
+        }
+    }
+
+    /// The body of a request, read as patiently as the settings say.
+    pub fn body(&self, parts: &Parts, body: Body) -> BodyReader {
+        let Self { config: ApiConfig { body_timeout, body_grace, body_min_rate, .. }, .. } = self;
+        BodyReader::new(parts, body, Patience { still: *body_timeout, grace: *body_grace, rate: *body_min_rate })
     }
 
     /// How long a client may take for one step of a download. A slow one that moves is not cut by this: its connection
@@ -88,7 +116,7 @@ impl Front {
         let (quotas, cors) = (Quotas::new(&config), cors::layer(&config.cors_origins));
         let routes = routes();
         let reference = Reference::new(&routes, &config.public_url);
-        let shared = Arc::new(Shared { config, gateway, quotas, spools, reference });
+        let shared = Arc::new(Shared { config, gateway, quotas, spools, takeovers: Takeovers::default(), reference });
         Self { router: router(routes, shared, cors), head, limits }
     }
 
@@ -119,12 +147,17 @@ fn routes() -> Routes {
     Routes::new()
         .add(resource("/api/v1/auth/validate").get(validate::validate, validate::operation()))
         .add(resource("/api/v1/files").get(list::list, list::operation()))
-        .add(resource("/api/v1/files/upload").post(upload::upload, upload::operation()))
+        .add(
+            resource("/api/v1/files/upload")
+                .post(upload::upload, upload::operation())
+                .options(resumable::abilities, resumable::upload_abilities_operation()),
+        )
         .add(
             resource("/api/v1/files/content")
                 .put(content::put, content::put_operation())
                 .get(download::get_by_path, download::get_by_path_operation())
-                .head(download::head_by_path, download::head_by_path_operation()),
+                .head(download::head_by_path, download::head_by_path_operation())
+                .options(resumable::abilities, resumable::content_abilities_operation()),
         )
         .add(
             resource("/api/v1/files/{file_id}")
@@ -154,7 +187,14 @@ fn routes() -> Routes {
                 .delete(uploads::abandon, uploads::abandon_operation()),
         )
         .add(resource("/api/v1/uploads/{session_id}/chunks/{n}").put(uploads::chunk::put, uploads::chunk::operation()))
-        .add(resource("/api/v1/uploads/{session_id}/content").put(uploads::content::put, uploads::content::operation()))
+        .add(
+            resource("/api/v1/uploads/{session_id}/content")
+                .put(uploads::content::put, uploads::content::operation())
+                .head(resumable::head, resumable::head_operation())
+                .patch(resumable::patch, resumable::patch_operation())
+                .delete(resumable::cancel, resumable::cancel_operation())
+                .options(resumable::abilities, resumable::abilities_operation()),
+        )
         .add(
             resource("/api/v1/uploads/{session_id}/complete")
                 .post(uploads::complete::complete, uploads::complete::operation()),

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use causeway_core::identity::ClientCertificate;
-use http::Request;
+use http::{Request, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -24,7 +24,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ApiConfig;
+use crate::interim::Line;
 use crate::linger::{Guarded, linger};
+use crate::resumable::INTEROP_VERSION;
 
 /// Bytes written that count as progress where the client is what an answer waits for: one frame of content. Less within
 /// the time-out is what a client gets that takes nothing and only keeps its connection up (an answer to a PING has 17).
@@ -92,13 +94,21 @@ where
     A: Future<Output = Response> + Send + 'static,
 {
     let activity = Arc::new(Activity::new());
-    let (io, back) = Guarded::new(stream, limits.write_timeout, Arc::clone(&activity.written));
+    let line = Arc::new(Line::default());
+    let (io, back) = Guarded::new(stream, limits.write_timeout, Arc::clone(&activity.written), Arc::clone(&line));
     let counted = Arc::clone(&activity);
-    let answer = service_fn(move |request| {
+    let answer = service_fn(move |mut request: Request<Incoming>| {
         let mut running = Running::enter(&counted);
+        let line = wants_interim(&request).then(|| Arc::clone(&line));
+        if let Some(line) = &line {
+            request.extensions_mut().insert(line.open());
+        }
         let answer = service(request);
         async move {
             let answer = answer.await;
+            if let Some(line) = line {
+                line.close();
+            }
             running.wait_for(Side::Client);
             Ok::<_, Infallible>(answer.map(|body| Body::new(CountedBody { body, running })))
         }
@@ -148,6 +158,12 @@ where
     {
         linger(stream).await;
     }
+}
+
+/// Whether a request may be answered by interim responses of ours: HTTP/1.1, as HTTP/1.0 has none (RFC 9110 section 15.2), and
+/// HTTP/2 has no way for them here; and only where its client says that it understands them.
+fn wants_interim(request: &Request<Incoming>) -> bool {
+    request.version() == Version::HTTP_11 && request.headers().contains_key(INTEROP_VERSION)
 }
 
 /// What the requests of a connection wait for, and since when.

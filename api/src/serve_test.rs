@@ -6,7 +6,9 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
-use crate::body::BodyReader;
+use crate::body::{BodyReader, Patience};
+
+const PATIENCE: Patience = Patience { still: Duration::from_secs(20), grace: Duration::from_secs(20), rate: None };
 
 fn limits() -> Limits {
     Limits::of(&ApiConfig::new("", ""))
@@ -15,7 +17,7 @@ fn limits() -> Limits {
 /// Counts the body with a [`BodyReader`], and answers its length or the kind of its failure.
 async fn count(request: Request<Incoming>) -> Response {
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, Body::new(body), Duration::from_secs(20));
+    let mut body = BodyReader::new(&parts, Body::new(body), PATIENCE);
     let mut total = 0;
     loop {
         match body.next().await {

@@ -44,6 +44,8 @@ pub enum ErrorKind {
     TypeMismatch,
     /// The upload ended before its content was complete.
     Incomplete,
+    /// The upload ended because its client was too slow, or sent nothing for too long.
+    TimedOut,
     /// What the caller comes back to was given up meanwhile, as nobody came in time.
     Expired,
     /// Too many attempts or requests; see [`Error::retry_after`].
@@ -58,7 +60,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for the tables of the front ends and their golden test.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidName,
         Self::InvalidArgument,
         Self::NotFound,
@@ -77,6 +79,7 @@ impl ErrorKind {
         Self::DigestMismatch,
         Self::TypeMismatch,
         Self::Incomplete,
+        Self::TimedOut,
         Self::Expired,
         Self::Throttled,
         Self::Unsupported,
@@ -105,6 +108,7 @@ impl ErrorKind {
             Self::DigestMismatch => "digest_mismatch",
             Self::TypeMismatch => "type_mismatch",
             Self::Incomplete => "incomplete",
+            Self::TimedOut => "timed_out",
             Self::Expired => "expired",
             Self::Throttled => "throttled",
             Self::Unsupported => "unsupported",

@@ -243,6 +243,12 @@ impl Gateway {
         self.inner.incomplete_upload(session, id).await
     }
 
+    /// The same, once no part of it is on its way on this node any more: where it says that it goes on, it does. `Unavailable` where
+    /// that takes long.
+    pub async fn settled_upload(&self, session: &Session, id: Uuid) -> Result<Incomplete> {
+        self.inner.settled_upload(session, id).await
+    }
+
     /// Begins to receive a part of an upload that no session holds, whatever protocol began it; several parts may come at a time.
     /// `NotFound`, `Expired`; `Conflict` where a session holds it, or the part would leave a gap where none may be.
     pub async fn begin_part(&self, session: &Arc<Session>, id: Uuid, at: PartAt) -> Result<Part> {

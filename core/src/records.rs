@@ -255,11 +255,20 @@ pub struct UploadRow {
     pub plan: Option<UploadPlan>,
 }
 
-/// What a client announces of a content that it sends in chunks.
+impl UploadRow {
+    /// The size of the whole, where the client announced it.
+    pub fn announced_size(&self) -> Option<u64> {
+        self.plan.as_ref().and_then(|plan| plan.size)
+    }
+}
+
+/// What a client announces of a content that it sends in several requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadPlan {
-    /// Bytes of the whole content: neither more nor less is published.
-    pub size: u64,
+    /// Bytes of the whole content: neither more nor less is published. None: not announced yet; its client says when it has
+    /// sent all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// Bytes of a chunk but for the last one; at least 1.
     pub chunk_size: u64,
     /// SHA-256 of the whole content, lower-case hex: no other is published.
@@ -274,6 +283,40 @@ pub struct UploadPlan {
     /// What the client wants to read again as it sent it (`Upload-Metadata` of tus).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
+    /// What must hold of the file that is there, when this one takes its place.
+    #[serde(default, skip_serializing_if = "UploadConditions::is_empty")]
+    pub conditions: UploadConditions,
+}
+
+/// Conditions of a request (RFC 9110 section 13.1) on the file that an upload replaces, for its commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadConditions {
+    /// There is none (`If-None-Match: *`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
+    /// There is one (`If-Match: *`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub present: bool,
+    /// It has one of these SHA-256, lower-case hex (`If-Match`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digests: Option<Vec<String>>,
+}
+
+impl UploadConditions {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether they hold of what is there: the SHA-256 of the file, or no file.
+    pub fn hold(&self, current: Option<&[u8; 32]>) -> bool {
+        let listed = |digests: &Vec<String>| current.is_some_and(|current| digests.contains(&hex::encode(current)));
+        match current {
+            Some(_) if self.absent => false,
+            None if self.present => false,
+            _ => self.digests.as_ref().is_none_or(listed),
+        }
+    }
 }
 
 impl UploadPlan {
@@ -284,15 +327,16 @@ impl UploadPlan {
         Some(digest)
     }
 
-    /// How many chunks there are.
-    pub const fn chunks(&self) -> u64 {
-        self.size.div_ceil(if self.chunk_size == 0 { 1 } else { self.chunk_size })
+    /// How many chunks there are, where the size is known.
+    pub fn chunks(&self) -> Option<u64> {
+        Some(self.size?.div_ceil(self.chunk_size.max(1)))
     }
 
     /// Where a chunk, counted from 0, begins and ends; none beyond the last one.
     pub fn chunk(&self, number: u64) -> Option<(u64, u64)> {
-        let start = number.checked_mul(self.chunk_size).filter(|start| *start < self.size)?;
-        Some((start, start.saturating_add(self.chunk_size).min(self.size)))
+        let size = self.size?;
+        let start = number.checked_mul(self.chunk_size).filter(|start| *start < size)?;
+        Some((start, start.saturating_add(self.chunk_size).min(size)))
     }
 }
 

@@ -10,6 +10,12 @@ use super::value;
 use crate::client_certificates::handshake::Asked;
 
 const MAX_KEY_AGE: Duration = Duration::from_hours(90 * 24);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_mins(1);
+const BODY_GRACE: Duration = Duration::from_secs(20);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+/// What Apache's mod_reqtimeout has for a body; modems brought ten times that.
+const BODY_MIN_RATE: u64 = 500;
 
 /// The REST listener.
 #[derive(Clone, Debug)]
@@ -22,6 +28,16 @@ pub struct Api {
     pub client_certificates: Asked,
     /// Whose pages may call the API from a browser: origins, or `*`.
     pub cors_origins: Vec<String>,
+    /// How long the head of a request may take.
+    pub header_timeout: Duration,
+    /// How long a body may stand still, in either direction.
+    pub body_timeout: Duration,
+    /// Bytes a second that a body must bring on the average; none: any.
+    pub body_min_rate: Option<u64>,
+    /// How long a body is waited for before that counts.
+    pub body_grace: Duration,
+    /// How long a connection may be without a request.
+    pub idle_timeout: Duration,
 }
 
 impl Api {
@@ -50,11 +66,25 @@ impl Api {
             None => {}
         }
         let listen = listen::addresses(section, "listen", "127.0.0.1:8443");
+        let time = |key, usual| section.text(key, value::duration).map_or(usual, |found| found.value);
+        let (header_timeout, body_timeout) =
+            (time("header_timeout", HEADER_TIMEOUT), time("body_timeout", BODY_TIMEOUT));
+        let (body_grace, idle_timeout) = (time("body_grace", BODY_GRACE), time("idle_timeout", IDLE_TIMEOUT));
+        let body_min_rate = if section.has("body_min_rate") {
+            section.text_or_empty("body_min_rate", value::rate).map(|found| found.value)
+        } else {
+            Some(BODY_MIN_RATE)
+        };
         section.is_present().then(|| Self {
             listen,
             public_url: public_url.map(|f| f.value),
             client_certificates,
             cors_origins: cors_origins.unwrap_or_default(),
+            header_timeout,
+            body_timeout,
+            body_min_rate,
+            body_grace,
+            idle_timeout,
         })
     }
 }

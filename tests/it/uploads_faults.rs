@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::namespace::Target;
 use causeway_core::ports::{BlobReader, BlobStore, BlobWriter, Durability, Ledger as LedgerPort, Lock, transact};
-use causeway_core::records::{BlobId, UploadPlan, UploadRow, UploadState, now};
+use causeway_core::records::{BlobId, UploadConditions, UploadPlan, UploadRow, UploadState, now};
 use causeway_core::transfer::{Completion, Disposition, PartAt};
-use causeway_core::{ErrorKind, Gateway, Result, Session, UploadOptions};
+use causeway_core::{Error, ErrorKind, Gateway, Result, Session, UploadOptions};
 use causeway_store::blobs::{Op, PowerCut};
 use sqlx::Connection as _;
 use tokio::sync::{Notify, Semaphore};
@@ -30,6 +30,7 @@ on_both_ledgers!(
     a_part_that_begins_puts_the_end_off,
     of_two_parts_at_one_offset_one_is_refused,
     little_pieces_are_not_gathered_without_end,
+    an_upload_that_could_not_be_put_away_is_put_away_later,
 );
 
 const CHUNK: usize = 60_000;
@@ -52,12 +53,13 @@ async fn send(gateway: &Gateway, session: &Arc<Session>, id: Uuid, number: u64, 
 
 async fn begin(gateway: &Gateway, session: &Arc<Session>, content: &Bytes) -> Result<Uuid> {
     let plan = UploadPlan {
-        size: content.len() as u64,
+        size: Some(content.len() as u64),
         chunk_size: CHUNK as u64,
         sha256: Some(crate::harness::sha256(content)),
         overwrite: false,
         content_type: None,
         metadata: None,
+        conditions: UploadConditions::default(),
     };
     Ok(gateway.plan_upload(session, &path("/f"), plan, false).await?.id)
 }
@@ -254,7 +256,7 @@ async fn a_caller_that_goes_away_loses_nothing_that_came(ledger: Ledger) {
     let session = rest(&gateway, "app").await;
     let content = Random::from(12).bytes(700_000);
     let id = begin(&gateway, &session, &content).await.unwrap();
-    let at = |start| PartAt::Following { start, end: None, exact: true };
+    let at = |start| PartAt::Following { start, end: None, exact: true, total: None };
     let there = async |wanted: u64| {
         eventually("what came is kept", Duration::from_secs(20), || async {
             let seen = gateway.incomplete_upload(&session, id).await.unwrap();
@@ -322,6 +324,41 @@ async fn a_completion_whose_beginning_was_not_answered_goes_on(ledger: Ledger) {
         }
         let again = gateway.complete_upload(&session, id, None).await;
         assert!(matches!(again, Ok(Completion::Published(_))), "{fault:?}: {again:?}");
+    }
+}
+
+/// It ends while the ledger does not answer: its owner goes on with it once it does, without waiting for the process's end.
+async fn an_upload_that_could_not_be_put_away_is_put_away_later(ledger: Ledger) {
+    for done in [false, true] {
+        let case = Case::new(ledger).await;
+        let faulty = Faulty::new(case.place.open().await, Fault::Gone { done });
+        let (gateway, session) = case.start_on(faulty.clone()).await;
+        let options = UploadOptions::new(Disposition::Replace);
+        let upload = gateway.begin_upload(&session, &path("/f"), options).await.unwrap();
+        let (id, middle) = (upload.id(), case.content.len() as u64 / 2);
+        upload.append(case.content.slice(..middle as usize)).await.unwrap();
+        faulty.fail_after(0);
+        upload.detach(Error::new(ErrorKind::Incomplete, "the line broke")).await;
+        assert!(faulty.failed());
+        // It answers again.
+        faulty.fail_after(1_000_000);
+        assert_eq!(gateway.incomplete_upload(&session, id).await.unwrap().state == UploadState::Open, !done);
+        gateway.spawn_jobs();
+        eventually("it is put away", Duration::from_secs(20), || async {
+            let seen = gateway.incomplete_upload(&session, id).await.unwrap();
+            (seen.state == UploadState::Detached).then_some(())
+        })
+        .await;
+        let at = PartAt::Following { start: middle, end: None, exact: true, total: None };
+        let mut part = gateway.begin_part(&session, id, at).await.unwrap();
+        part.write(case.content.slice(middle as usize..)).await.unwrap();
+        assert_eq!(part.finish().await.unwrap().offset, case.content.len() as u64);
+        // What is tried again later takes none of it back.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let completion = gateway.complete_upload(&session, id, None).await.unwrap();
+        let Completion::Published(receipt) = completion else { panic!("{completion:?}") };
+        assert_eq!(receipt.entry.size, case.content.len() as u64);
+        gateway.stop().await;
     }
 }
 
@@ -424,7 +461,7 @@ async fn of_two_parts_at_one_offset_one_is_refused(ledger: Ledger) {
     let (gateway, session) = case.start().await;
     let id = begin(&gateway, &session, &case.content).await.unwrap();
     for (from, exact) in [(0, true), (100, false)] {
-        let at = PartAt::Following { start: from, end: Some(from + 100), exact };
+        let at = PartAt::Following { start: from, end: Some(from + 100), exact, total: None };
         let mut first = gateway.begin_part(&session, id, at).await.unwrap();
         let mut second = gateway.begin_part(&session, id, at).await.unwrap();
         if !exact {
@@ -444,8 +481,10 @@ async fn little_pieces_are_not_gathered_without_end(ledger: Ledger) {
     let (gateway, session) = case.start().await;
     let appended = || case.blobs.take_log().iter().filter(|(op, _)| *op == Op::Append).count();
     let id = begin(&gateway, &session, &case.content).await.unwrap();
-    let mut part =
-        gateway.begin_part(&session, id, PartAt::Following { start: 0, end: None, exact: false }).await.unwrap();
+    let mut part = gateway
+        .begin_part(&session, id, PartAt::Following { start: 0, end: None, exact: false, total: None })
+        .await
+        .unwrap();
     let upload =
         gateway.begin_upload(&session, &path("/little"), UploadOptions::new(Disposition::Replace)).await.unwrap();
     for n in 0..1500 {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use reqwest::Method;
 use serde_json::json;
@@ -12,6 +14,7 @@ use crate::harness::ftps::{code, cut};
 use crate::harness::proxy::Proxy;
 use crate::harness::sftp::{CREATE, TRUNCATE, W};
 use crate::harness::{Ftps, Gateway, Ledger, Plan, Random, Rest, Sftp, eventually, on_both_ledgers, sha256};
+use crate::resumable::{append, create};
 use crate::spine::{audit_of, events_come, events_of};
 use crate::uploads::{begin, breaking_off, chunk, complete, go_on, status};
 
@@ -27,7 +30,7 @@ on_both_ledgers!(
 );
 
 const CHUNK: usize = 50_000;
-const PROTOCOLS: [&str; 4] = ["sftp", "ftps", "chunks", "content"];
+const PROTOCOLS: [&str; 6] = ["sftp", "ftps", "chunks", "content", "tus", "draft"];
 
 /// The one incomplete upload of a path, once nobody holds it.
 pub async fn left(rest: &Rest, path: &str) -> serde_json::Value {
@@ -69,6 +72,23 @@ pub async fn break_off(gateway: &Gateway, over: &str, path: &str, content: &Byte
                 assert_eq!(chunk(&rest, &id, n, pieces[n]).await.status, 204);
             }
         }
+        "tus" => {
+            let created = rest.request(Method::POST, "/tus").header("tus-resumable", "1.0.0");
+            let created = created.header("upload-length", content.len().to_string());
+            let created = rest.send(created.header("upload-metadata", format!("path {}", STANDARD.encode(path)))).await;
+            assert_eq!(created.status, 201, "{created:?}");
+            let id = created.header("location").rsplit('/').next().unwrap().to_owned();
+            let sent = rest.try_send(tus_patch(&rest, &id, 0).body(breaking_off(content.slice(..at)))).await;
+            assert!(sent.is_err() || sent.unwrap().status >= 400);
+            something_is_kept(&rest, &id).await;
+        }
+        "draft" => {
+            let request = create(&rest, path, "?1", breaking_off(content.slice(..at)));
+            let sent = rest.try_send(request.header("upload-length", content.len().to_string())).await;
+            assert!(sent.is_err() || sent.unwrap().status >= 400);
+            let id = left(&rest, path).await["session_id"].as_str().unwrap().to_owned();
+            something_is_kept(&rest, &id).await;
+        }
         _ => {
             let id = begin(&rest, &json!({"path": path, "size": content.len(), "sha256": sha256(content)})).await;
             let request = rest
@@ -76,13 +96,24 @@ pub async fn break_off(gateway: &Gateway, over: &str, path: &str, content: &Byte
                 .header("content-range", format!("bytes 0-{}/*", content.len() - 1));
             let sent = rest.try_send(request.body(breaking_off(content.slice(..at)))).await;
             assert!(sent.is_err() || sent.unwrap().status >= 400);
-            // What came of it is kept a moment later.
-            eventually("what came is kept", Duration::from_secs(20), || async {
-                (status(&rest, &id).await["offset"] != 0).then_some(())
-            })
-            .await;
+            something_is_kept(&rest, &id).await;
         }
     }
+}
+
+/// What came of a request that broke off is kept a moment later.
+async fn something_is_kept(rest: &Rest, id: &str) {
+    eventually("what came is kept", Duration::from_secs(20), || async {
+        (status(rest, id).await["offset"] != 0).then_some(())
+    })
+    .await;
+}
+
+fn tus_patch(rest: &Rest, id: &str, offset: usize) -> reqwest::RequestBuilder {
+    rest.request(Method::PATCH, &format!("/tus/{id}"))
+        .header("tus-resumable", "1.0.0")
+        .header("content-type", "application/offset+octet-stream")
+        .header("upload-offset", offset.to_string())
 }
 
 /// Finishes it over another.
@@ -116,6 +147,28 @@ async fn finish(gateway: &Gateway, over: &str, path: &str, content: &[u8]) {
             }
             assert_eq!(complete(&rest, id).await.ok()["hash"], sha256(content));
         }
+        "tus" => {
+            let answer = rest.send(tus_patch(&rest, id, offset).body(content[offset..].to_vec())).await;
+            assert_eq!(
+                (answer.status, answer.header("upload-offset")),
+                (204, &*content.len().to_string()),
+                "{answer:?}"
+            );
+            // Of what was begun without its size tus cannot know that this is the end.
+            if answer.header("x-file-id").is_empty() {
+                assert!(upload["size"].is_null(), "{answer:?}");
+                assert_eq!(complete(&rest, id).await.ok()["hash"], sha256(content));
+            }
+        }
+        "draft" => {
+            let resource = format!("/uploads/{id}/content");
+            assert_eq!(crate::resumable::offset(&rest, &resource).await.0, offset);
+            let middle = (offset + content.len()).div_ceil(2);
+            let some = append(&rest, &resource, offset, "?0", content[offset..middle].to_vec());
+            assert_eq!(rest.send(some).await.status, 204);
+            let last = append(&rest, &resource, middle, "?1", content[middle..].to_vec());
+            assert_eq!(rest.send(last).await.ok()["hash"], sha256(content));
+        }
         _ => {
             if !upload["chunks"].is_u64() {
                 chunk(&rest, id, 0, b"x").await.problem(400, "invalid_argument");
@@ -146,7 +199,8 @@ async fn every_protocol_finishes_what_another_began(ledger: Ledger) {
             let at = CHUNK + random.below((content.len() - 2 * CHUNK) as u64) as usize;
             break_off(&gateway, from, &path, &content, at).await;
             let upload = left(&rest, &path).await;
-            let began = if from.starts_with('c') { "api" } else { from };
+            let over_rest = !from.ends_with("ftp") && !from.ends_with("ftps");
+            let began = if over_rest { "api" } else { from };
             assert_eq!(upload["protocol"], began, "{upload}");
             assert!(rest.entry("/inbound", &format!("{from}-{to}.bin")).await.is_none(), "half a file is never seen");
             finish(&gateway, to, &path, &content).await;
@@ -156,7 +210,7 @@ async fn every_protocol_finishes_what_another_began(ledger: Ledger) {
             assert_eq!(told["transfer_id"], upload["session_id"], "{told}");
             // A connection that breaks is told of; requests that come one after the other are no such thing.
             let incomplete = events_of(&events, "upload.incomplete", &path).await.len();
-            assert_eq!(incomplete, usize::from(!from.starts_with('c')), "{from} to {to}");
+            assert_eq!(incomplete, usize::from(!over_rest), "{from} to {to}");
             let done = audit_of(&events, "upload", &path).await;
             assert_eq!(done.iter().filter(|entry| entry["outcome"] == "ok").count(), 1, "{done:?}");
         }

@@ -76,6 +76,12 @@ headers! {
         json!({ "type": "integer", "minimum": 0, "examples": [524_288] });
     UPLOAD_LENGTH "Upload-Length" "The bytes of the whole file, where they were announced."
         json!({ "type": "integer", "minimum": 0, "examples": [1_048_576] });
+    UPLOAD_COMPLETE "Upload-Complete" "Whether the upload is complete (draft-ietf-httpbis-resumable-upload): `?1` or `?0`."
+        json!({ "type": "string", "enum": ["?0", "?1"] });
+    UPLOAD_LIMIT "Upload-Limit" "The limits of uploads (the same draft), as a dictionary (RFC 9651)."
+        text("max-size=107374182400, max-age=604800");
+    ACCEPT_PATCH "Accept-Patch" "Which media type `PATCH` of an upload takes (RFC 5789)."
+        json!({ "type": "string", "const": "application/partial-upload" });
     UPLOAD_DEFER_LENGTH "Upload-Defer-Length" "`1` where the bytes of the whole file were not announced."
         json!({ "type": "integer", "const": 1 });
     UPLOAD_METADATA "Upload-Metadata" "What the client said of the file when it began."

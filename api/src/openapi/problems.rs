@@ -57,6 +57,9 @@ impl Case {
                 .saying("these chunks are missing: 4, 7-9")
                 .at("chunks")
                 .missing(vec![(4, 4), (7, 9)]),
+            Self::Http(HttpFault::MismatchingOffset) => Problem::http(HttpFault::MismatchingOffset)
+                .with_number("expected-offset", 8_388_608)
+                .with_number("provided-offset", 0),
             Self::Http(fault) => Problem::http(fault),
         }
     }
@@ -94,6 +97,7 @@ const fn sentence(kind: ErrorKind) -> &'static str {
         ErrorKind::DigestMismatch => "the content does not have the declared digest; send it again",
         ErrorKind::TypeMismatch => "the content is not of the type that its name says",
         ErrorKind::Incomplete => "the body broke off before its end; send it again",
+        ErrorKind::TimedOut => "the body stood still for too long; send it again",
         ErrorKind::Expired => "the upload was given up, as nobody went on with it in time; begin it anew",
         ErrorKind::Throttled => "too many requests of this identity in a minute; wait as `Retry-After` says",
         ErrorKind::Unsupported => "this does not exist here",
@@ -225,8 +229,9 @@ pub const PLACE: [ErrorKind; 4] =
 pub const TAKEN: [ErrorKind; 3] = [ErrorKind::AlreadyExists, ErrorKind::IsFolder, ErrorKind::Conflict];
 
 /// What is wrong with content that comes.
-pub const CONTENT: [ErrorKind; 6] = [
+pub const CONTENT: [ErrorKind; 7] = [
     ErrorKind::Incomplete,
+    ErrorKind::TimedOut,
     ErrorKind::FileTooLarge,
     ErrorKind::QuotaExceeded,
     ErrorKind::NoSpace,
@@ -235,13 +240,14 @@ pub const CONTENT: [ErrorKind; 6] = [
 ];
 
 /// What is wrong with a part of an upload, or with the upload.
-pub const PART: [ErrorKind; 10] = [
+pub const PART: [ErrorKind; 11] = [
     ErrorKind::NotFound,
     ErrorKind::NoSuchFolder,
     ErrorKind::NotFolder,
     ErrorKind::Expired,
     ErrorKind::Conflict,
     ErrorKind::Incomplete,
+    ErrorKind::TimedOut,
     ErrorKind::FileTooLarge,
     ErrorKind::QuotaExceeded,
     ErrorKind::NoSpace,
@@ -249,9 +255,10 @@ pub const PART: [ErrorKind; 10] = [
 ];
 
 /// What is wrong with a JSON body.
-pub const JSON: [Case; 4] = [
+pub const JSON: [Case; 5] = [
     Case::Core(ErrorKind::InvalidArgument),
     Case::Core(ErrorKind::Incomplete),
+    Case::Core(ErrorKind::TimedOut),
     Case::Http(HttpFault::BodyTooLarge),
     Case::Http(HttpFault::MediaType),
 ];

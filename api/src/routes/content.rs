@@ -22,6 +22,7 @@ use crate::openapi::headers::{ETAG, LOCATION};
 use crate::openapi::{Answer, Body, Operation, Tag, examples, parameters, problems};
 use crate::problem::{HttpFault, Problem};
 use crate::query::Query;
+use crate::resumable;
 use crate::router::Shared;
 
 pub fn put_operation() -> Operation {
@@ -36,7 +37,7 @@ pub fn put_operation() -> Operation {
             .link("removeFile", "file_id", "$response.body#/file_id")
     };
     Operation::new(Tag::Files, "putContent", "The body becomes the file at a path")
-        .text("A file that is there is replaced, unless a condition says otherwise. The media type of the body becomes that of the file; content is sent without an encoding, and whole.")
+        .text("A file that is there is replaced, unless a condition says otherwise. The media type of the body becomes that of the file; content is sent without an encoding, and whole. With `Upload-Complete` (draft-ietf-httpbis-resumable-upload) it becomes an upload that can be resumed: `?1` with all of it, `?0` with its beginning, answered with the upload and its `Location`.")
         .scope(Scope::FilesWrite)
         .parameters(&[parameters::FILE_PATH, parameters::IF_MATCH, parameters::IF_NONE_MATCH])
         .parameters(&[parameters::IF_UNMODIFIED_SINCE, parameters::CONTENT_DIGEST, parameters::REPR_DIGEST])
@@ -63,7 +64,6 @@ pub async fn put(
     };
     let path = shared.path(session, Act::Upload, path, "path").await?;
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
     if parts.headers.contains_key(header::CONTENT_RANGE) {
         // RFC 9110 section 14.5: a partial PUT that is not understood must not overwrite the whole.
         return Err(Problem::field("Content-Range", "a file is put whole here; leave `Content-Range` out"));
@@ -71,6 +71,10 @@ pub async fn put(
     plain(&parts.headers)?;
     let conditions = Conditions::of(&parts.headers)?;
     let mut options = options_for(&shared, session, &path, &conditions).await?;
+    if resumable::complete(&parts.headers).is_some() {
+        return resumable::put(&shared, session, path, options, (parts, body)).await;
+    }
+    let mut body = shared.body(&parts, body);
     options.declared_size = body.declared();
     options.content_type = content_type(parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()));
     options.expected_sha256 = digest::declared(&parts.headers)?;

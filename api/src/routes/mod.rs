@@ -23,7 +23,7 @@ use crate::problem::Problem;
 use crate::router::Shared;
 
 /// `{file_id}` of a route. What is no id is the id of nothing.
-fn file_id(path: Result<Path<Uuid>, PathRejection>) -> Result<Uuid, Problem> {
+pub fn file_id(path: Result<Path<Uuid>, PathRejection>) -> Result<Uuid, Problem> {
     path.map(|Path(id)| id).map_err(|_| Error::not_found().into())
 }
 

@@ -26,6 +26,7 @@ use crate::openapi::headers::{ETAG, LOCATION};
 use crate::openapi::{self, Answer, Operation, Tag, examples, problems, schemas};
 use crate::problem::{HttpFault, Problem};
 use crate::query;
+use crate::resumable;
 use crate::router::Shared;
 
 /// The longest text field, in bytes.
@@ -39,7 +40,7 @@ pub fn operation() -> Operation {
     let example = serde_json::json!({ "file": "orders.csv", "destination": "/inbound", "overwrite": true });
     let file = Answer::json::<EntryJson<'_>>(StatusCode::CREATED, "The file.", examples::file());
     Operation::new(Tag::Files, "uploadFile", "A form with a file in it")
-        .text("The fields may come in any order; fields that are not known mean nothing. Where `destination` comes before `file`, the content goes straight to its place.")
+        .text("The fields may come in any order; fields that are not known mean nothing. Where `destination` comes before `file`, the content goes straight to its place. With `Upload-Complete` (draft-ietf-httpbis-resumable-upload) the body may be the file itself: `destination`, `filename` and `overwrite` stand in the query then.")
         .scope(Scope::FilesWrite)
         .body(openapi::Body::form("The form (RFC 7578).", schemas::form(), example))
         .answer(
@@ -59,15 +60,24 @@ pub fn operation() -> Operation {
 }
 
 pub async fn upload(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
-    let session = caller.session;
     let (parts, body) = request.into_parts();
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let Some(boundary) = boundary(content_type) else {
+    let (form, complete) = (boundary(content_type), resumable::complete(&parts.headers));
+    if form.is_none() && complete.is_some() {
+        return resumable::post(&shared, &caller, (parts, body)).await;
+    }
+    if complete == Some(false) {
+        let instead =
+            "a form comes whole; send the file itself as the body, and its fields in the query, to send it in parts";
+        return Err(Problem::http(HttpFault::MediaType).saying(instead));
+    }
+    let session = caller.session;
+    let Some(boundary) = form else {
         return Err(Problem::http(HttpFault::MediaType).saying("send `multipart/form-data` with its boundary"));
     };
     plain(&parts.headers)?;
-    let body = BodyReader::new(&parts, body, shared.config.body_timeout);
+    let body = shared.body(&parts, body);
     if !session.scopes.allows(Scope::FilesWrite) {
         // Core says the same when an upload begins, but the file may be in the spool by then.
         let error = Error::permission_denied(Scope::FilesWrite.as_str());

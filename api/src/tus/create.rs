@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use causeway_core::ErrorKind;
 use causeway_core::events::Operation as Act;
 use causeway_core::identity::Scope;
-use causeway_core::records::UploadPlan;
+use causeway_core::records::{UploadConditions, UploadPlan};
 use causeway_core::transfer::PartAt;
 use http::{StatusCode, header};
 use serde_json::{Value, json};
@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use super::headers::{self, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH};
 use super::{X_FILE_ID, as_tus, complete_if_whole, describe};
 use crate::auth::Caller;
-use crate::body::BodyReader;
 use crate::openapi::{Answer, Body, Operation, Parameter, Tag, headers as told, problems, schemas};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
@@ -84,7 +83,7 @@ pub fn operation() -> Operation {
 pub async fn create(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let session = &caller.session;
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+    let mut body = shared.body(&parts, body);
     let metadata = headers::metadata(&parts.headers)?;
     let Some(size) = headers::number(&parts.headers, &UPLOAD_LENGTH)? else {
         let deferred = parts.headers.contains_key(UPLOAD_DEFER_LENGTH);
@@ -96,16 +95,17 @@ pub async fn create(State(shared): State<Arc<Shared>>, caller: Caller, request: 
     let checksum = if with_upload { headers::checksum(&parts.headers)? } else { None };
     let path = shared.path(session, Act::Upload, metadata.goal()?.as_bytes(), "Upload-Metadata").await?;
     let plan = UploadPlan {
-        size,
+        size: Some(size),
         chunk_size: usual_chunk_size(size),
         sha256: metadata.sha256.map(hex::encode),
         overwrite: metadata.overwrite,
         content_type: content_type(metadata.filetype.as_deref()),
         metadata: Some(metadata.raw).filter(|raw| !raw.is_empty()),
+        conditions: UploadConditions::default(),
     };
     let mut upload = shared.gateway.plan_upload(session, &path, plan, false).await?;
     if with_upload && body.declared() != Some(0) {
-        let at = PartAt::Following { start: 0, end: None, exact: true };
+        let at = PartAt::Following { start: 0, end: None, exact: true, total: None };
         let part = shared.gateway.begin_part(session, upload.id, at).await?;
         upload = receive(part, &mut body, checksum, false).await.map_err(as_tus)?;
     }

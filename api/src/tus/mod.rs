@@ -126,7 +126,7 @@ async fn complete_if_whole(
     session: &Arc<Session>,
     upload: &Incomplete,
 ) -> Result<Option<HeaderValue>, Problem> {
-    if upload.plan.as_ref().is_none_or(|plan| upload.offset != plan.size) {
+    if upload.size() != Some(upload.offset) {
         return Ok(None);
     }
     match shared.gateway.complete_upload(session, upload.id, None).await? {

@@ -17,7 +17,6 @@ use super::create::{TUS_RESUMABLE, UPLOAD_CHECKSUM};
 use super::headers::{self, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET};
 use super::{X_FILE_ID, as_locked, as_tus, complete_if_whole, describe};
 use crate::auth::Caller;
-use crate::body::BodyReader;
 use crate::openapi::{Answer, Body, Operation, Parameter, Tag, headers as told, problems, schemas};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
@@ -127,8 +126,8 @@ pub async fn head(State(shared): State<Arc<Shared>>, caller: Caller, id: Id) -> 
     let mut response = StatusCode::OK.into_response();
     let answer = response.headers_mut();
     describe(answer, &upload);
-    match &upload.plan {
-        Some(plan) => answer.insert(UPLOAD_LENGTH, HeaderValue::from(plan.size)),
+    match upload.size() {
+        Some(size) => answer.insert(UPLOAD_LENGTH, HeaderValue::from(size)),
         None => answer.insert(UPLOAD_DEFER_LENGTH, HeaderValue::from_static("1")),
     };
     if let Some(metadata) = upload.plan.and_then(|plan| plan.metadata).and_then(|raw| header_value(&raw)) {
@@ -150,7 +149,7 @@ pub async fn patch(
     let id = upload_id(id);
     let session = &caller.session;
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+    let mut body = shared.body(&parts, body);
     headers::require_part(&parts.headers)?;
     plain(&parts.headers)?;
     let checksum = headers::checksum(&parts.headers)?;
@@ -159,7 +158,7 @@ pub async fn patch(
     };
     // Where the size was not announced, this is all that is known of how much there will be.
     let end = body.declared().map(|length| start.saturating_add(length));
-    let at = PartAt::Following { start, end, exact: true };
+    let at = PartAt::Following { start, end, exact: true, total: None };
     let part = shared.gateway.begin_part(session, id, at).await?;
     let upload = receive(part, &mut body, checksum, false).await.map_err(as_tus)?;
     let file = complete_if_whole(&shared, session, &upload).await?;

@@ -21,7 +21,7 @@ use crate::jobs::Reap;
 use crate::namespace::Target;
 use crate::ports::{BlobStore, Durability, KeySource, Ledger, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
-use crate::transfer::{Lanes, Pacer, UploadCore};
+use crate::transfer::{Lanes, Pacer, Unsettled, UploadCore};
 
 /// Tenant, identity and home: what the folders of a view depend on.
 pub(crate) type ViewKey = (Arc<str>, Arc<str>, String);
@@ -62,6 +62,8 @@ pub(crate) struct Inner {
     pub(crate) uploads: Mutex<HashMap<Uuid, Weak<UploadCore>>>,
     /// What the parts of uploads are appended to.
     pub(crate) lanes: Lanes,
+    /// Uploads that ended and could not be put away, by their ids.
+    pub(crate) unsettled: Mutex<HashMap<Uuid, Unsettled>>,
     /// When the downloads under way began.
     pub(crate) reads: Mutex<BTreeSet<(Micros, Uuid)>>,
     /// Views whose folders are known to be there: tenant, identity, home.
@@ -113,6 +115,7 @@ impl Inner {
             reaped: Mutex::new(Some(reaped)),
             uploads: Mutex::default(),
             lanes: Lanes::default(),
+            unsettled: Mutex::default(),
             reads: Mutex::default(),
             ensured: Mutex::new(Remembered::new(MAX_ENSURED)),
             last_sign: Mutex::default(),

@@ -104,6 +104,10 @@ impl Inner {
             every(liveness::INTERVAL, inner.jobs_end.clone(), || inner.give_sign_of_life()).await;
         });
         let inner = self.clone();
+        self.jobs.spawn(async move {
+            every(Duration::from_secs(2), inner.jobs_end.clone(), || inner.put_away_again()).await;
+        });
+        let inner = self.clone();
         self.jobs.spawn(async move { inner.purge_always().await });
         let (inner, idle) = (self.clone(), self.settings.idle_detach);
         self.jobs.spawn(async move {

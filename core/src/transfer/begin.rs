@@ -19,7 +19,7 @@ use crate::namespace::{Entry, Target, Viewer, ensure_folder, find, refuse_reserv
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
-use crate::records::{BlobId, Node, UploadPlan, UploadRow, UploadState, now};
+use crate::records::{BlobId, Node, UploadConditions, UploadPlan, UploadRow, UploadState, now};
 
 /// Quota that is reserved before the first byte, where it fits: small files then need no step of their own.
 const FIRST_SLAB: u64 = 256 * 1024;
@@ -103,6 +103,9 @@ impl Beginning {
             (Some(_), _) => Permission::Overwrite,
         };
         policy::require(self.place.permissions, needed)?;
+        if let Some(plan) = &self.plan {
+            require_conditions(&plan.conditions, visible)?;
+        }
         require_match(self.options.if_match.as_deref(), visible)
     }
 
@@ -215,6 +218,18 @@ impl Beginning {
         }
         Ok(Begun { credit: credit(&row, visible.as_ref()), row, visible, plain: false })
     }
+}
+
+/// `PreconditionFailed` unless the conditions hold of what is there. A folder is told as such elsewhere.
+pub(super) fn require_conditions(conditions: &UploadConditions, visible: Option<&Node>) -> Result<()> {
+    let content = visible.and_then(|node| node.content.as_ref());
+    if visible.is_some_and(Node::is_folder) || conditions.hold(content.map(|content| &content.sha256)) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::PreconditionFailed,
+        "the file is not as the conditions of the upload's first request say; read it again and decide anew",
+    ))
 }
 
 /// `PreconditionFailed` unless the visible version has one of the digests, where any are given.

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
-use super::begin::require_match;
-use super::detach::{end_failed, forget, put_discarded};
+use super::begin::{require_conditions, require_match};
+use super::detach::{end_failed, forget, leave_unknown, put_discarded};
 use super::media_type::{Judged, TypeCheck, judge};
 use super::upload::UploadCore;
 use super::work::{Work, taken_over};
@@ -123,7 +123,7 @@ async fn prepare(core: &UploadCore, work: &mut Work) -> Result<bool> {
         work.land().await?;
     }
     // What was announced of an upload in chunks binds whoever finishes it.
-    let announced = core.options.declared_size.or(work.row.plan.as_ref().map(|plan| plan.size));
+    let announced = core.options.declared_size.or(work.row.announced_size());
     if announced.is_some_and(|size| size != work.size) {
         return Err(Error::new(
             ErrorKind::Incomplete,
@@ -272,6 +272,7 @@ async fn look_up(core: &UploadCore, work: &Work, error: Error) -> Result<Receipt
         }
         tokio::time::sleep(LOOKUP_PAUSE).await;
     }
+    leave_unknown(core, work, &error);
     Err(error)
 }
 
@@ -377,6 +378,10 @@ impl Publication {
         // Where several entries of the view show the place, the one counts that the upload came by.
         let place = if self.place.path == path { Some(self.place.clone()) } else { place_of(&self.session, &path) };
         let place = place.ok_or_else(|| Error::permission_denied("upload"))?;
+        // What was asked when the upload began binds whoever finishes it.
+        if let Some(plan) = &self.row.plan {
+            require_conditions(&plan.conditions, existing)?;
+        }
         self.facts.path = Some(place.path.as_str().to_owned());
         self.facts.view_path = Some(place.view_path.as_str().to_owned());
         match existing {

@@ -11,7 +11,7 @@ use crate::events::{Facts, Operation, Status};
 use crate::gateway::{Inner, held, place_of};
 use crate::identity::{Protocol, Session};
 use crate::path::VirtualPath;
-use crate::ports::{Durability, Tx};
+use crate::ports::{Durability, Lock, Tx};
 use crate::records::{Micros, UploadRow, UploadState, now};
 
 /// The holder of an upload that comes by one request after the other: nobody, and yet nothing was told of it, as it goes on.
@@ -165,6 +165,7 @@ pub(crate) const fn resumable(kind: ErrorKind) -> bool {
         | ErrorKind::Conflict
         | ErrorKind::PreconditionFailed
         | ErrorKind::Incomplete
+        | ErrorKind::TimedOut
         | ErrorKind::Expired
         | ErrorKind::Throttled
         | ErrorKind::Unsupported
@@ -192,7 +193,7 @@ pub(crate) async fn end_failed(core: &UploadCore, work: &Work, error: &Error) ->
         put_discarded(core, work, Status::Failed, error).await
     };
     done.unwrap_or_else(|failure| {
-        tracing::warn!(error = %failure, upload = %core.id, "a failed upload could not be put on record; recovery will see to it");
+        tracing::warn!(error = %failure, upload = %core.id, "a failed upload could not be put on record; it is tried again");
         true
     })
 }
@@ -203,12 +204,12 @@ pub(crate) async fn detach(core: &UploadCore, reason: &Error) {
     let mut work = core.work.lock().await;
     if work.row.compare_base && !work.wrote && work.failed.is_none() {
         if let Err(error) = forget(core, &work).await {
-            tracing::warn!(%error, upload = %core.id, "an upload could not be forgotten; recovery will see to it");
+            tracing::warn!(%error, upload = %core.id, "an upload could not be forgotten; it is tried again");
         }
     } else if core.options.resumable && work.failed.is_none() && resumable(reason.kind()) && work.sync().await.is_ok() {
         let row = work.checkpointed(UploadState::Detached);
         if let Err(error) = put_detached(core, &work, row, reason).await {
-            tracing::warn!(%error, upload = %core.id, "an upload could not be detached; recovery will see to it");
+            tracing::warn!(%error, upload = %core.id, "an upload could not be detached; it is tried again");
         }
     } else {
         let error = work.failed.clone().unwrap_or_else(|| reason.clone());
@@ -236,6 +237,40 @@ async fn discard_held(tx: &mut dyn Tx, id: Uuid, generation: i64) -> Result<bool
     }
 }
 
+/// An upload that could not be put away, as the ledger did not answer: it is tried again ([`Inner::put_away_again`]).
+#[derive(Clone)]
+pub(crate) struct Unsettled {
+    row: UploadRow,
+    ending: Ending,
+    /// Whether to give it up; otherwise it is left to be resumed.
+    give_up: bool,
+}
+
+impl Unsettled {
+    /// What a row of a holder that is gone becomes. Once somebody has changed its state it is nobody's to put away: it may have been
+    /// by the first try, whose outcome was not heard of, and parts may have come to it since.
+    async fn run(mut self, tx: &mut dyn Tx, node: &str) -> Result<()> {
+        tx.lock(&[Lock::Name(self.row.parent, self.row.name.clone())]).await?;
+        let Some(now) = tx.upload(self.row.id).await? else { return Ok(()) };
+        let open = [UploadState::Open, UploadState::Sealed];
+        if now.generation != self.row.generation || !open.contains(&now.state) {
+            return Ok(());
+        }
+        self.ending.locate(&mut *tx, &self.row).await?;
+        if self.give_up {
+            discard_row(&mut *tx, now).await?;
+        } else {
+            let row = UploadRow { state: UploadState::Detached, incarnation: Uuid::nil(), ..self.row };
+            let generation = row.generation;
+            if !tx.update_upload(&row, &open, generation).await? {
+                return Ok(());
+            }
+            replace_other_detached(&mut *tx, &row, node).await?;
+        }
+        self.ending.put(&mut *tx).await
+    }
+}
+
 /// Stores a row as detached, with its trail; false where another session has taken the upload over meanwhile. What the
 /// holder believes of the row's state does not matter: the generation proves that it is still the holder.
 pub(crate) async fn put_detached(core: &UploadCore, work: &Work, row: UploadRow, reason: &Error) -> Result<bool> {
@@ -248,32 +283,35 @@ pub(crate) async fn put_detached(core: &UploadCore, work: &Work, row: UploadRow,
     };
     let (ending, node, taken) =
         (Ending::new(core, work, None, reason), core.inner.settings.node.clone(), reason.kind() == ErrorKind::Conflict);
-    core.inner
-        .write(Durability::Disk, move |tx| {
-            let (row, mut ending, node) = (row.clone(), ending.clone(), node.clone());
-            Box::pin(async move {
-                let now =
-                    tx.upload(row.id).await?.filter(|now| now.state.is_live() && now.generation == row.generation);
-                let held = match &now {
-                    Some(_) => tx.update_upload(&row, &HELD, row.generation).await?,
-                    None => false,
-                };
-                ending.locate(&mut *tx, &row).await?;
-                if !held {
-                    // The holder is told that it lost the upload, and that is on record; the upload itself goes on.
-                    if taken {
-                        tx.append_audit(&ending.facts.audit()).await?;
-                    }
-                    return Ok(false);
+    let again = Box::new(Unsettled { row: row.clone(), ending: ending.clone(), give_up: false });
+    let writing = core.inner.write(Durability::Disk, move |tx| {
+        let (row, mut ending, node) = (row.clone(), ending.clone(), node.clone());
+        Box::pin(async move {
+            let now = tx.upload(row.id).await?.filter(|now| now.state.is_live() && now.generation == row.generation);
+            let held = match &now {
+                Some(_) => tx.update_upload(&row, &HELD, row.generation).await?,
+                None => false,
+            };
+            ending.locate(&mut *tx, &row).await?;
+            if !held {
+                // The holder is told that it lost the upload, and that is on record; the upload itself goes on.
+                if taken {
+                    tx.append_audit(&ending.facts.audit()).await?;
                 }
-                if now.is_some_and(|now| is_untold(&now)) {
-                    replace_other_detached(&mut *tx, &row, &node).await?;
-                    ending.put(&mut *tx).await?;
-                }
-                Ok(true)
-            })
+                return Ok(false);
+            }
+            if now.is_some_and(|now| is_untold(&now)) {
+                replace_other_detached(&mut *tx, &row, &node).await?;
+                ending.put(&mut *tx).await?;
+            }
+            Ok(true)
         })
-        .await
+    });
+    let done = Box::pin(writing).await;
+    if done.is_err() {
+        core.inner.leave_unsettled(*again);
+    }
+    done
 }
 
 /// The states of an upload that a holder may have left.
@@ -309,24 +347,58 @@ pub(crate) async fn discard(core: &UploadCore, status: Status, reason: &Error) -
 pub(crate) async fn put_discarded(core: &UploadCore, work: &Work, status: Status, reason: &Error) -> Result<bool> {
     let ending = Ending::new(core, work, Some(status).filter(|_| !reason.kind().is_refusal()), reason);
     let row = work.row.clone();
-    core.inner
-        .write(Durability::Disk, move |tx| {
-            let (row, mut ending) = (row.clone(), ending.clone());
-            Box::pin(async move {
-                ending.locate(&mut *tx, &row).await?;
-                let held = discard_held(&mut *tx, row.id, row.generation).await?;
-                if held {
-                    ending.put(&mut *tx).await?;
-                } else {
-                    tx.append_audit(&ending.facts.audit()).await?;
-                }
-                Ok(held)
-            })
+    let again = Box::new(Unsettled { row: row.clone(), ending: ending.clone(), give_up: true });
+    let writing = core.inner.write(Durability::Disk, move |tx| {
+        let (row, mut ending) = (row.clone(), ending.clone());
+        Box::pin(async move {
+            ending.locate(&mut *tx, &row).await?;
+            let held = discard_held(&mut *tx, row.id, row.generation).await?;
+            if held {
+                ending.put(&mut *tx).await?;
+            } else {
+                tx.append_audit(&ending.facts.audit()).await?;
+            }
+            Ok(held)
         })
-        .await
+    });
+    let done = Box::pin(writing).await;
+    if done.is_err() {
+        core.inner.leave_unsettled(*again);
+    }
+    done
+}
+
+/// Leaves an upload whose commit's outcome is not known to be looked at again: where it was not committed it can be resumed then.
+pub(super) fn leave_unknown(core: &UploadCore, work: &Work, reason: &Error) {
+    let row = UploadRow { updated_at: now(), expires_at: core.inner.expiry(), ..work.row.clone() };
+    core.inner.leave_unsettled(Unsettled { row, ending: Ending::new(core, work, None, reason), give_up: false });
 }
 
 impl Inner {
+    /// The last word on an upload counts.
+    fn leave_unsettled(&self, upload: Unsettled) {
+        held(&self.unsettled).insert(upload.row.id, upload);
+    }
+
+    /// Puts away what could not be put away when it ended: without that, nobody could resume it before the process ends.
+    pub(crate) async fn put_away_again(&self) {
+        let left: Vec<Unsettled> = held(&self.unsettled).values().cloned().collect();
+        for upload in left {
+            let (id, node) = (upload.row.id, self.settings.node.clone());
+            let done = self.write(Durability::Disk, move |tx| {
+                let (upload, node) = (upload.clone(), node.clone());
+                Box::pin(async move { upload.run(tx, &node).await })
+            });
+            match done.await {
+                Ok(()) => drop(held(&self.unsettled).remove(&id)),
+                Err(error) => {
+                    tracing::warn!(%error, upload = %id, "an upload that ended could still not be put away");
+                    return;
+                }
+            }
+        }
+    }
+
     /// When an upload that is detached now can be resumed no more.
     pub(crate) fn expiry(&self) -> Micros {
         now().saturating_add(i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX))

@@ -70,6 +70,11 @@ impl Incomplete {
         }
     }
 
+    /// The size of the whole, where it was announced.
+    pub fn size(&self) -> Option<u64> {
+        self.plan.as_ref().and_then(|plan| plan.size)
+    }
+
     /// How many bytes were received.
     pub fn bytes(&self) -> u64 {
         self.ranges.iter().map(|(start, end)| end - start).sum()
@@ -77,10 +82,13 @@ impl Incomplete {
 
     /// The chunks that were received whole: the first and the last of each run.
     pub fn received(&self) -> Vec<(u64, u64)> {
-        let Some(plan) = &self.plan else { return Vec::new() };
+        let Some((plan, size, chunks)) = self.plan.as_ref().and_then(|plan| Some((plan, plan.size?, plan.chunks()?)))
+        else {
+            return Vec::new();
+        };
         let whole = |&(start, end): &(u64, u64)| {
             let first = start.div_ceil(plan.chunk_size);
-            let behind = if end >= plan.size { plan.chunks() } else { end / plan.chunk_size };
+            let behind = if end >= size { chunks } else { end / plan.chunk_size };
             (first < behind).then(|| (first, behind - 1))
         };
         self.ranges.iter().filter_map(whole).collect()
@@ -95,7 +103,7 @@ impl Incomplete {
             }
             at = last + 1;
         }
-        match self.plan.as_ref().map(UploadPlan::chunks) {
+        match self.plan.as_ref().and_then(UploadPlan::chunks) {
             Some(chunks) if at < chunks => missing.push((at, chunks - 1)),
             _ => {}
         }
@@ -206,6 +214,14 @@ impl Inner {
         Ok(self.as_it_is_now(own).await)
     }
 
+    /// See [`crate::Gateway::settled_upload`].
+    pub(crate) async fn settled_upload(&self, session: &Session, id: Uuid) -> Result<Incomplete> {
+        let result = self.find_incomplete(session, id).await;
+        self.upload_recorded(session, Some(id), result).await?;
+        self.lanes.settle(id).await?;
+        self.incomplete_upload(session, id).await
+    }
+
     async fn find_incomplete(&self, session: &Session, id: Uuid) -> Result<Own> {
         policy::require_scope(session, Scope::FilesWrite)?;
         let mut query = self.ledger.read().await?;
@@ -296,10 +312,19 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::records::UploadConditions;
     use proptest::prelude::*;
 
     fn upload(size: u64, chunk_size: u64, ranges: Vec<(u64, u64)>) -> Incomplete {
-        let plan = UploadPlan { size, chunk_size, sha256: None, overwrite: false, content_type: None, metadata: None };
+        let plan = UploadPlan {
+            size: Some(size),
+            chunk_size,
+            sha256: None,
+            overwrite: false,
+            content_type: None,
+            metadata: None,
+            conditions: UploadConditions::default(),
+        };
         Incomplete {
             id: Uuid::nil(),
             path: None,

@@ -20,6 +20,8 @@ const LANES: usize = 16;
 /// How long further ones wait for their turn. Not longer: what has come of them meanwhile is read by nobody, and takes the room
 /// of a connection that the parts before them may share with them (RFC 9113 section 5.2), so that all would stand still.
 const WAIT: Duration = Duration::from_secs(1);
+/// How long is waited for the parts of an upload to come to their end, where somebody has to know exactly where it stands.
+const SETTLE: Duration = Duration::from_secs(10);
 /// Lanes of all uploads that are kept open between parts: each is a file of the host's.
 const MAX_IDLE: usize = 256;
 /// What an upload may leave unused in its lanes, in bytes, before it has to be begun anew: parts that were cut, or sent again.
@@ -81,6 +83,20 @@ impl Lanes {
         Ok(Turn { lane: pool.idle.pop(), _permit: permit })
     }
 
+    /// Waits until no part of an upload is on its way here. `Unavailable` where one still is after a while.
+    pub(super) async fn settle(&self, upload: Uuid) -> Result<()> {
+        let Some(turns) = held(&self.0).get(&upload).map(|pool| pool.turns.clone()) else { return Ok(()) };
+        let all = u32::try_from(LANES).unwrap_or(u32::MAX);
+        match tokio::time::timeout(SETTLE, turns.acquire_many(all)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(
+                ErrorKind::Unavailable,
+                "a part of this upload is still on its way; ask again in a moment",
+            )
+            .with_retry_after(WAIT)),
+        }
+    }
+
     /// Gives a lane back for the next part.
     pub(super) fn give_back(&self, upload: Uuid, lane: Lane) {
         let mut pools = held(&self.0);
@@ -135,6 +151,18 @@ mod tests {
         assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Unavailable, Some(WAIT)));
         lanes.turn(Uuid::now_v7()).await.unwrap();
         turns.pop();
+        lanes.turn(upload).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settled_is_what_no_part_comes_of() {
+        let (lanes, upload) = (Lanes::default(), Uuid::now_v7());
+        lanes.settle(upload).await.unwrap();
+        let turn = lanes.turn(upload).await.unwrap();
+        assert_eq!(lanes.settle(upload).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        drop(turn);
+        lanes.settle(upload).await.unwrap();
+        // And it can go on.
         lanes.turn(upload).await.unwrap();
     }
 }

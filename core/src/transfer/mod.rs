@@ -28,7 +28,9 @@ use crate::records::Attributes;
 
 pub(crate) use begin::{require_digest, require_match};
 pub(crate) use content::{copy_content, head_of};
-pub(crate) use detach::{broken, detach, discard_row, give_up_row, replace_other_detached, replaced, tell_incomplete};
+pub(crate) use detach::{
+    Unsettled, broken, detach, discard_row, give_up_row, replace_other_detached, replaced, tell_incomplete,
+};
 pub use download::Download;
 pub(crate) use download::DownloadCore;
 pub use incomplete::Incomplete;

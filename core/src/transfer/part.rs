@@ -16,7 +16,7 @@ use super::incomplete::{Incomplete, Own, no_such_upload, offset_of, require_free
 use super::lanes::{Lane, Turn};
 use super::pace::Pacer;
 use super::segments::Segments;
-use super::taking::{Taking, gap, range_of};
+use super::taking::{Reserving, Taking, gap, is_endless, range_of};
 use super::work::{MAX_PIECES, taken_over};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::{Inner, enduring};
@@ -43,6 +43,9 @@ pub enum PartAt {
         end: Option<u64>,
         /// Whether it must begin at [`Incomplete::offset`], neither before nor behind it: `Conflict` otherwise.
         exact: bool,
+        /// The size of the whole, where it is announced with this part. It binds whoever goes on, unless another one was announced
+        /// before: `InvalidArgument` then.
+        total: Option<u64>,
     },
 }
 
@@ -120,6 +123,9 @@ pub(crate) struct PartCore {
     pending_len: usize,
     /// The hash of all that comes before it, and of what came of it; none where that is not known.
     hasher: Option<Hasher>,
+    /// Where the room in the quota ends that is reserved for it.
+    reserved: u64,
+    session: Arc<Session>,
     /// Whether a write has failed, so that nobody knows where the lane ends; or a checkpoint.
     broken: bool,
     pacer: Arc<Pacer>,
@@ -219,15 +225,37 @@ impl PartCore {
 
     async fn take(&mut self, data: Bytes) -> Result<()> {
         self.require_sound()?;
-        self.taken += data.len() as u64;
-        if self.plan.start.saturating_add(self.taken) > self.plan.end {
-            self.taken -= data.len() as u64;
+        let end = self.plan.start.saturating_add(self.taken).saturating_add(data.len() as u64);
+        if end > self.plan.end {
             return Err(Error::new(ErrorKind::InvalidArgument, "more bytes were sent than belong here"));
         }
+        if end > self.reserved {
+            self.reserve(end).await?;
+        }
+        self.taken += data.len() as u64;
         self.pending_len += data.len();
         self.pending.push(data);
         // Little ones take more memory than their bytes.
         if self.pending_len >= PIECE || self.pending.len() >= MAX_PIECES { self.flush().await } else { Ok(()) }
+    }
+
+    /// Takes room in the quota up to there, and some more: a step that its caller's end does not tear apart, as it is one
+    /// transaction.
+    async fn reserve(&mut self, end: u64) -> Result<()> {
+        let reserving = Reserving {
+            id: self.plan.id,
+            parent: self.plan.parent,
+            name: self.plan.name.clone(),
+            generation: self.plan.generation,
+            session: self.session.clone(),
+            end,
+        };
+        let reserved = self.inner.write(Durability::Process, move |tx| {
+            let reserving = reserving.clone();
+            Box::pin(async move { reserving.run(tx).await })
+        });
+        self.reserved = reserved.await?;
+        Ok(())
     }
 
     fn require_sound(&self) -> Result<()> {
@@ -300,7 +328,7 @@ impl PartCore {
 
     /// Makes what came durable, and has the row name it.
     pub(crate) async fn land(mut self: Box<Self>) -> Result<Incomplete> {
-        let landed = self.put().await;
+        let landed = self.put(true).await;
         match &landed {
             Ok((_, over)) => self.inner.lanes.waste(self.plan.id, *over),
             Err(_) => self.inner.lanes.waste(self.plan.id, self.taken),
@@ -316,7 +344,7 @@ impl PartCore {
 
     /// Has the row name what came so far, and goes on behind it.
     async fn checkpoint(&mut self) -> Result<()> {
-        let (row, over) = match self.put().await {
+        let (row, over) = match self.put(false).await {
             Ok(landed) => landed,
             Err(error) => {
                 self.broken = true;
@@ -335,7 +363,7 @@ impl PartCore {
     }
 
     /// In a task that no caller's end can cancel.
-    async fn put(&mut self) -> Result<(UploadRow, u64)> {
+    async fn put(&mut self, last: bool) -> Result<(UploadRow, u64)> {
         self.flush().await?;
         self.arrive().await?;
         let Some(lane) = &mut self.turn.lane else { return Err(Error::internal("a part has no lane")) };
@@ -350,6 +378,7 @@ impl PartCore {
             lane_start: self.lane_start,
             len: self.taken,
             hash_state: self.hasher.as_ref().map(Hasher::state),
+            last,
             expires_at: self.inner.expiry(),
         };
         self.inner
@@ -369,6 +398,8 @@ struct Landing {
     lane_start: u64,
     len: u64,
     hash_state: Option<Vec<u8>>,
+    /// Whether nothing more comes of the part.
+    last: bool,
     expires_at: i64,
 }
 
@@ -414,6 +445,10 @@ impl Landing {
         row.size = row.size.max(end);
         row.prefix = segments.prefix();
         row.segments = segments.runs().to_vec();
+        if self.last && row.announced_size().is_none() {
+            // What nobody sends to keeps no more of the quota than it takes.
+            row.reserved = row.reserved.min(row.size);
+        }
         row.updated_at = now();
         row.expires_at = self.expires_at;
         if !tx.update_upload(&row, &[UploadState::Detached], self.plan.generation).await? {
@@ -430,6 +465,7 @@ struct Prepared {
     hasher: Option<Hasher>,
     /// The blob of a new lane.
     lane: Option<BlobId>,
+    reserved: u64,
 }
 
 impl Inner {
@@ -498,12 +534,13 @@ impl Inner {
             Some(state) => Hasher::resume(state),
             None => (start == 0).then(Hasher::default),
         };
+        let endless = is_endless(&row, at);
         let whole = matches!(at, PartAt::Chunk(_));
         let strict = matches!(at, PartAt::Following { exact: true, .. });
         let plan = Plan {
             id,
             parent: row.parent,
-            name: row.name,
+            name: row.name.clone(),
             generation: row.generation,
             start,
             end,
@@ -511,11 +548,14 @@ impl Inner {
             strict,
             hash_before: row.hash_state,
         };
-        Ok(Prepared { plan, path, hasher, lane })
+        // Elsewhere the whole was reserved before.
+        let counts = (session.tenant.quota, session.identity.quota) != (None, None);
+        let reserved = if counts && endless { row.reserved } else { u64::MAX };
+        Ok(Prepared { plan, path, hasher, lane, reserved })
     }
 
-    fn part(self: &Arc<Self>, session: &Session, prepared: Prepared, mut turn: Turn) -> Part {
-        let Prepared { plan, path, hasher, lane } = prepared;
+    fn part(self: &Arc<Self>, session: &Arc<Session>, prepared: Prepared, mut turn: Turn) -> Part {
+        let Prepared { plan, path, hasher, lane, reserved } = prepared;
         if let Some(blob) = lane {
             turn.lane = Some(Lane { blob, writer: None, len: 0 });
         }
@@ -532,6 +572,8 @@ impl Inner {
             pending: Vec::new(),
             pending_len: 0,
             hasher,
+            reserved,
+            session: session.clone(),
             broken: false,
             pacer: self.pacer(session),
         };

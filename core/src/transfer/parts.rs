@@ -37,9 +37,13 @@ pub enum Completion {
 }
 
 fn options_of(plan: &UploadPlan, make_folders: bool) -> UploadOptions {
-    let disposition = if plan.overwrite { Disposition::Replace } else { Disposition::Create { reserve: false } };
+    let disposition = match (plan.overwrite, plan.conditions.present) {
+        (false, _) => Disposition::Create { reserve: false },
+        (true, true) => Disposition::Truncate,
+        (true, false) => Disposition::Replace,
+    };
     UploadOptions {
-        declared_size: Some(plan.size),
+        declared_size: plan.size,
         content_type: plan.content_type.clone(),
         expected_sha256: plan.digest(),
         make_folders,
@@ -90,7 +94,7 @@ impl Completing {
         if row.parent != self.parent || row.name != self.name {
             return Err(taken_over());
         }
-        if row.plan.as_ref().is_some_and(|plan| row.prefix < plan.size) {
+        if row.announced_size().is_some_and(|size| row.prefix < size) {
             return Ok(Found::Missing(Box::new(row)));
         }
         let generation = row.generation;
@@ -124,7 +128,7 @@ impl Inner {
     ) -> Result<Incomplete> {
         let (inner, owner, to) = (self.clone(), session.clone(), path.clone());
         let begun = async move {
-            if plan.chunk_size == 0 || plan.chunks() > MAX_CHUNKS {
+            if plan.chunk_size == 0 || plan.chunks().is_some_and(|chunks| chunks > MAX_CHUNKS) {
                 return Err(Error::new(
                     ErrorKind::InvalidArgument,
                     format!("an upload has at most {MAX_CHUNKS} chunks; choose larger ones"),

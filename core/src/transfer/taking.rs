@@ -11,7 +11,7 @@ use super::incomplete::{no_such_upload, offset_of, require_free};
 use super::part::PartAt;
 use super::segments::Segments;
 use super::upload::too_large;
-use super::work::{quota_exceeded, quota_room, taken_over};
+use super::work::{MAX_SLAB, MIN_SLAB, quota_exceeded, quota_room, taken_over};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::Session;
 use crate::ports::{Lock, Tx};
@@ -28,17 +28,23 @@ pub(super) fn range_of(row: &UploadRow, at: PartAt, max_file_size: u64) -> Resul
         (PartAt::Chunk(_), None) => {
             Err(wrong("this upload was begun without chunks; go on with its content instead".to_owned()))
         }
-        (PartAt::Chunk(number), Some(plan)) => {
-            plan.chunk(number).ok_or_else(|| wrong(format!("this upload has {} chunks, counted from 0", plan.chunks())))
-        }
-        (PartAt::Following { start, end, exact }, plan) => {
+        (PartAt::Chunk(number), Some(plan)) => plan.chunk(number).ok_or_else(|| match plan.chunks() {
+            Some(chunks) => wrong(format!("this upload has {chunks} chunks, counted from 0")),
+            None => wrong("this upload was begun without its size; go on with its content instead".to_owned()),
+        }),
+        (PartAt::Following { start, end, exact, total }, _) => {
             let offset = offset_of(row);
             if start > offset || (exact && start != offset) {
                 return Err(gap(offset));
             }
-            let last = plan.as_ref().map_or(max_file_size, |plan| plan.size);
+            let announced = row.announced_size();
+            if total.is_some_and(|total| total < offset || announced.is_some_and(|size| size != total)) {
+                return Err(wrong("the size that is announced is another one than that of this upload".to_owned()));
+            }
+            let announced = announced.or(total);
+            let last = announced.unwrap_or(max_file_size);
             let end = end.unwrap_or(last);
-            if end > last && plan.is_none() {
+            if last > max_file_size || (end > last && announced.is_none()) {
                 return Err(too_large(max_file_size));
             }
             let end = if exact { end.min(last) } else { end };
@@ -69,18 +75,38 @@ impl Taking {
         (self.session.tenant.quota, self.session.identity.quota)
     }
 
-    /// Bytes that have to be reserved for this part, beyond what is.
+    /// Bytes that have to be reserved for this part, beyond what is. Where nobody knows how much will come, it is reserved as it
+    /// comes ([`Reserving`]).
     fn short(&self, row: &UploadRow, end: u64, credit: u64) -> u64 {
         if self.quotas() == (None, None) {
             return 0;
         }
-        let needed = row.plan.as_ref().map_or(end, |plan| plan.size).max(row.size).saturating_sub(credit);
-        needed.saturating_sub(row.reserved)
+        let needed = match row.announced_size() {
+            Some(size) => size,
+            None if is_endless(row, self.at) => 0,
+            None => end,
+        };
+        needed.max(row.size).saturating_sub(credit).saturating_sub(row.reserved)
     }
 
     /// Whether the row has to change before the part comes.
     pub(super) fn is_needed(&self, row: &UploadRow, end: u64) -> bool {
-        self.lane.is_some() || is_held(row) || has_tail(row) || self.short(row, end, 0) > 0 || self.ends_soon(row)
+        self.lane.is_some()
+            || is_held(row)
+            || has_tail(row)
+            || self.new_size(row).is_some()
+            || self.short(row, end, 0) > 0
+            || self.ends_soon(row)
+    }
+
+    /// The size of the whole, where this part is the first to announce it, of an upload that keeps what is announced.
+    fn new_size(&self, row: &UploadRow) -> Option<u64> {
+        match self.at {
+            PartAt::Following { total, .. } => {
+                total.filter(|_| row.plan.as_ref().is_some_and(|plan| plan.size.is_none()))
+            }
+            PartAt::Chunk(_) => None,
+        }
     }
 
     /// Whether more than half of the time is over until the upload is given up: its end is put off then, as the part may take
@@ -113,6 +139,9 @@ impl Taking {
             row.size = row.prefix;
         }
         let (_, end) = range_of(&row, self.at, self.max_file_size)?;
+        if let (Some(size), Some(plan)) = (self.new_size(&row), &mut row.plan) {
+            plan.size = Some(size);
+        }
         let visible = if row.compare_base { tx.child(row.parent, &row.name).await? } else { None };
         let short = self.short(&row, end, credit(&row, visible.as_ref()));
         if short > 0 {
@@ -144,5 +173,51 @@ fn is_held(row: &UploadRow) -> bool {
 /// Whether an upload that does not come in chunks has something behind a gap. Size is the contiguous prefix (SEMANTICS,
 /// "Uploads"): whoever goes on sends it again.
 fn has_tail(row: &UploadRow) -> bool {
-    row.plan.is_none() && !row.compare_base && row.size > row.prefix
+    row.announced_size().is_none() && !row.compare_base && row.size > row.prefix
+}
+
+/// Whether nobody knows how much a part will bring.
+pub(super) fn is_endless(row: &UploadRow, at: PartAt) -> bool {
+    row.announced_size().is_none() && matches!(at, PartAt::Following { end: None, total: None, .. })
+}
+
+/// Takes room in the quota for what comes of a part of which nobody knew how much it would be.
+#[derive(Clone)]
+pub(super) struct Reserving {
+    pub id: Uuid,
+    pub parent: Uuid,
+    pub name: String,
+    pub generation: i64,
+    pub session: Arc<Session>,
+    /// What has come ends there.
+    pub end: u64,
+}
+
+impl Reserving {
+    /// How far the upload may go now: at least to `end`. `QuotaExceeded`.
+    pub(super) async fn run(self, tx: &mut dyn Tx) -> Result<u64> {
+        let (tenant, identity) = (self.session.tenant.quota, self.session.identity.quota);
+        tx.lock(&[Lock::Name(self.parent, self.name.clone()), Lock::Quota(self.session.tenant.id.to_string())]).await?;
+        let mut row = tx.upload(self.id).await?.ok_or_else(no_such_upload)?;
+        if row.state != UploadState::Detached || row.generation != self.generation {
+            require_free(&row)?;
+            return Err(taken_over());
+        }
+        let visible = if row.compare_base { tx.child(row.parent, &row.name).await? } else { None };
+        let credit = credit(&row, visible.as_ref());
+        let short = self.end.saturating_sub(credit).saturating_sub(row.reserved);
+        if short > 0 {
+            let room = quota_room(&mut *tx, (&row.tenant, tenant), (&row.identity, identity)).await?;
+            if short > room {
+                return Err(quota_exceeded());
+            }
+            let slab = short.saturating_add(row.reserved.clamp(MIN_SLAB, MAX_SLAB));
+            row.reserved = row.reserved.saturating_add(slab.min(room));
+            row.updated_at = now();
+            if !tx.update_upload(&row, &[UploadState::Detached], self.generation).await? {
+                return Err(taken_over());
+            }
+        }
+        Ok(row.reserved.saturating_add(credit))
+    }
 }

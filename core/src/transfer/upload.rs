@@ -71,7 +71,7 @@ impl UploadCore {
             return Err(too_large(self.inner.settings.max_file_size));
         }
         // What was announced of an upload in chunks binds whoever goes on with it.
-        let planned = work.row.plan.as_ref().map(|plan| plan.size);
+        let planned = work.row.announced_size();
         if self.options.declared_size.or(planned).is_some_and(|size| end > size) {
             return Err(Error::new(ErrorKind::InvalidArgument, "more bytes were sent than were announced"));
         }

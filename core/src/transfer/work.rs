@@ -26,8 +26,8 @@ const REHASH: usize = 1024 * 1024;
 /// From this size on a piece is hashed on the blocking pool, beside its writing.
 const HASH_APART: usize = 64 * 1024;
 /// Quota is reserved in steps that grow with the upload, between these.
-const MIN_SLAB: u64 = 1024 * 1024;
-const MAX_SLAB: u64 = 64 * 1024 * 1024;
+pub(super) const MIN_SLAB: u64 = 1024 * 1024;
+pub(super) const MAX_SLAB: u64 = 64 * 1024 * 1024;
 
 struct Flight {
     writer: Option<Box<dyn BlobWriter>>,

@@ -8,7 +8,7 @@ use crate::wire::Reply;
 pub const fn code_of(kind: ErrorKind) -> u16 {
     match kind {
         ErrorKind::Throttled => 421,
-        ErrorKind::Incomplete => 426,
+        ErrorKind::Incomplete | ErrorKind::TimedOut => 426,
         ErrorKind::Conflict => 450,
         ErrorKind::Unavailable | ErrorKind::Internal => 451,
         ErrorKind::NoSpace => 452,

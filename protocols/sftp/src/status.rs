@@ -64,6 +64,7 @@ pub const fn code_of(kind: ErrorKind) -> Code {
         | ErrorKind::DigestMismatch
         | ErrorKind::TypeMismatch
         | ErrorKind::Incomplete
+        | ErrorKind::TimedOut
         | ErrorKind::Expired
         | ErrorKind::Throttled
         | ErrorKind::Unavailable

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use causeway_core::ErrorKind;
 use causeway_core::events::Operation as Act;
 use causeway_core::identity::Scope;
-use causeway_core::records::UploadPlan;
+use causeway_core::records::{UploadConditions, UploadPlan};
 use causeway_core::transfer::MAX_CHUNKS;
-use causeway_core::{Name, VirtualPath};
+use causeway_core::{ErrorKind, VirtualPath};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
@@ -82,12 +81,13 @@ fn read(mut members: Members) -> Result<(Goal, UploadPlan), Problem> {
         return Err(Problem::field("body", "the body names no file"));
     };
     let plan = UploadPlan {
-        size,
+        size: Some(size),
         chunk_size: chunk_size.unwrap_or_else(|| usual_chunk_size(size)),
         sha256: sha256.map(hex::encode),
         overwrite,
         content_type: media,
         metadata: None,
+        conditions: UploadConditions::default(),
     };
     Ok((goal, plan))
 }
@@ -123,14 +123,7 @@ pub async fn begin(State(shared): State<Arc<Shared>>, caller: Caller, request: R
         Goal::Path(path) => (shared.path(session, Act::Upload, path.as_bytes(), "path").await?, false),
         Goal::Folder(folder, name) => {
             let folder = shared.path(session, Act::Upload, folder.as_bytes(), "destination").await?;
-            let joined = match Name::parse(&name).and_then(|name| folder.join(&name)) {
-                Ok(path) => path,
-                Err(error) => {
-                    shared.gateway.refused(session, Act::Upload, &name, &error).await;
-                    return Err(Problem::from(error).at("filename"));
-                }
-            };
-            (joined, true)
+            (shared.path_in(session, &folder, &name, "filename").await?, true)
         }
     };
     begun(&shared, session, &path, plan, make_folders).await
@@ -168,14 +161,17 @@ mod tests {
     fn a_plan_says_where_and_how_much() {
         let (goal, small) = plan(json!({"path": "/a", "size": 12, "chunk_size": 5, "overwrite": true})).unwrap();
         assert_eq!(goal, Goal::Path("/a".into()));
-        assert_eq!((small.chunks(), small.chunk(2), small.chunk(3), small.overwrite), (3, Some((10, 12)), None, true));
+        assert_eq!(
+            (small.chunks(), small.chunk(2), small.chunk(3), small.overwrite),
+            (Some(3), Some((10, 12)), None, true)
+        );
         let digest = "AB".repeat(32);
         let (goal, large) =
             plan(json!({"destination": "/d", "filename": "n", "size": 10_u64 << 30, "sha256": digest})).unwrap();
         assert_eq!(goal, Goal::Folder("/d".into(), "n".into()));
         assert_eq!(large.sha256, Some("ab".repeat(32)));
-        assert!(large.chunks() <= 1000 && large.chunk_size % MIB == 0, "{large:?}");
-        assert_eq!(plan(json!({"path": "/a", "size": 0})).unwrap().1.chunks(), 0);
+        assert!(large.chunks().unwrap() <= 1000 && large.chunk_size % MIB == 0, "{large:?}");
+        assert_eq!(plan(json!({"path": "/a", "size": 0})).unwrap().1.chunks(), Some(0));
         assert_eq!(plan(json!({"path": "/a", "size": 1, "sha256": null})).unwrap().1.chunk_size, 8 * MIB);
     }
 

@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use super::receive::{Announced, receive};
 use crate::auth::Caller;
-use crate::body::BodyReader;
 use crate::digest;
 use crate::openapi::{Answer, Body, Operation, Parameter, Tag, parameters, problems};
 use crate::problem::{HttpFault, Problem};
@@ -50,7 +49,7 @@ pub async fn put(
     // What is no id is the id of nothing.
     let id = Uuid::try_parse(&id).unwrap_or_default();
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+    let mut body = shared.body(&parts, body);
     plain(&parts.headers)?;
     let announced = digest::of_content(&parts.headers)?.map(Announced::Sha256);
     let Some(number) = number.parse().ok().filter(|_| number.bytes().all(|byte| byte.is_ascii_digit())) else {

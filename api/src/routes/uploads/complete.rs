@@ -15,7 +15,6 @@ use uuid::Uuid;
 
 use super::upload_id;
 use crate::auth::Caller;
-use crate::body::BodyReader;
 use crate::digest::from_hex;
 use crate::json::EntryJson;
 use crate::members::Members;
@@ -54,7 +53,7 @@ pub async fn complete(
 ) -> Result<Response, Problem> {
     let id = upload_id(id);
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+    let mut body = shared.body(&parts, body);
     let sha256 = if parts.headers.contains_key(header::CONTENT_TYPE) && body.declared() != Some(0) {
         let mut members = Members::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
         let digest = members.read_as("sha256", "this is 64 hexadecimal digits", |value| from_hex(value.as_str()?));

@@ -16,7 +16,6 @@ use uuid::Uuid;
 use super::receive::{Announced, receive};
 use super::upload_id;
 use crate::auth::Caller;
-use crate::body::BodyReader;
 use crate::digest;
 use crate::openapi::{Answer, Body, Operation, Parameter, Tag, headers as told, parameters, problems};
 use crate::problem::{HttpFault, Problem};
@@ -61,17 +60,17 @@ pub async fn put(
 ) -> Result<Response, Problem> {
     let id = upload_id(id);
     let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+    let mut body = shared.body(&parts, body);
     plain(&parts.headers)?;
     let announced = digest::of_content(&parts.headers)?.map(Announced::Sha256);
     let (start, end, total) = range(&parts.headers)?;
     if let Some(total) = total {
-        let size = shared.gateway.incomplete_upload(&caller.session, id).await?.plan.map(|plan| plan.size);
+        let size = shared.gateway.incomplete_upload(&caller.session, id).await?.size();
         if size.is_some_and(|size| size != total) {
             return Err(Problem::field("Content-Range", "the upload was begun with another size; send `/*`"));
         }
     }
-    let at = PartAt::Following { start, end: Some(end), exact: false };
+    let at = PartAt::Following { start, end: Some(end), exact: false, total };
     let part = shared.gateway.begin_part(&caller.session, id, at).await?;
     let upload = receive(part, &mut body, announced, true).await?;
     let mut response = Response::default();

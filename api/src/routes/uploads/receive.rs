@@ -5,9 +5,12 @@ use causeway_core::transfer::{Incomplete, Part};
 use causeway_core::{Error, ErrorKind};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use crate::body::BodyReader;
+use crate::interim::Interim;
 use crate::problem::{HttpFault, Problem};
+use crate::resumable::tell_progress;
 
 /// A digest that a body must have.
 pub enum Announced {
@@ -48,58 +51,99 @@ impl Running {
 /// Takes a whole body into a part. `fill`: whether it must have as many bytes as the part; otherwise it may have fewer.
 /// With a digest, or where the part is a chunk, nothing is kept of what is not whole and right.
 pub async fn receive(
-    mut part: Part,
+    part: Part,
     body: &mut BodyReader,
     announced: Option<Announced>,
     fill: bool,
 ) -> Result<Incomplete, Problem> {
-    let (start, end) = part.range();
-    let room = end - start;
-    match body.declared() {
-        Some(declared) if declared > room => return Err(too_long(room)),
-        Some(declared) if fill && declared < room => return Err(too_short().into()),
-        _ => {}
+    Receiving::default().receive(part, body, announced, fill).await
+}
+
+/// What else goes on while a body is received.
+#[derive(Debug, Default)]
+pub struct Receiving {
+    /// Cancelled where another request takes its place: what came is kept then, and the client told `Conflict`.
+    pub taken: Option<CancellationToken>,
+    /// Who is told how far it has come, each time that it is safe.
+    pub interim: Option<Interim>,
+}
+
+impl Receiving {
+    async fn next(&self, body: &mut BodyReader) -> Result<Option<bytes::Bytes>, Error> {
+        let Some(taken) = &self.taken else { return body.next().await };
+        tokio::select! {
+            biased;
+            () = taken.cancelled() => Err(Error::new(
+                ErrorKind::Conflict,
+                "another request to this upload came meanwhile; ask where to go on",
+            )),
+            next = body.next() => next,
+        }
     }
-    let mut running = announced.map(Running::new);
-    if running.is_some() {
-        part.all_or_nothing();
-    }
-    let mut taken = 0;
-    loop {
-        let data = match body.next().await {
-            Ok(Some(data)) => data,
-            Ok(None) => break,
-            Err(error) => {
+
+    /// See [`receive`].
+    pub async fn receive(
+        &self,
+        part: Part,
+        body: &mut BodyReader,
+        announced: Option<Announced>,
+        fill: bool,
+    ) -> Result<Incomplete, Problem> {
+        let mut part = part;
+        let (start, end) = part.range();
+        let room = end - start;
+        match body.declared() {
+            Some(declared) if declared > room => return Err(too_long(room)),
+            Some(declared) if fill && declared < room => return Err(too_short().into()),
+            _ => {}
+        }
+        let mut running = announced.map(Running::new);
+        if running.is_some() {
+            part.all_or_nothing();
+        }
+        let (mut taken, mut safe) = (0, start);
+        loop {
+            let data = match self.next(body).await {
+                Ok(Some(data)) => data,
+                Ok(None) => break,
+                Err(error) => {
+                    part.end().await;
+                    return Err(error.into());
+                }
+            };
+            taken += data.len() as u64;
+            if taken > room {
+                part.end().await;
+                return Err(too_long(room));
+            }
+            if let Some(running) = &mut running {
+                running.update(&data);
+            }
+            if let Err(error) = part.write(data).await {
                 part.end().await;
                 return Err(error.into());
             }
-        };
-        taken += data.len() as u64;
-        if taken > room {
+            if let Some(interim) = &self.interim
+                && part.range().0 != safe
+            {
+                safe = part.range().0;
+                tell_progress(interim, safe);
+            }
+        }
+        if fill && taken < room {
             part.end().await;
-            return Err(too_long(room));
+            return Err(too_short().into());
         }
-        if let Some(running) = &mut running {
-            running.update(&data);
-        }
-        if let Err(error) = part.write(data).await {
+        if running.is_some_and(|running| !running.matches()) {
             part.end().await;
-            return Err(error.into());
+            return Err(Error::new(
+                ErrorKind::DigestMismatch,
+                "the body does not have the announced digest; nothing of it was kept, send it again",
+            )
+            .into());
         }
+        Ok(part.finish().await?)
     }
-    if fill && taken < room {
-        part.end().await;
-        return Err(too_short().into());
-    }
-    if running.is_some_and(|running| !running.matches()) {
-        part.end().await;
-        return Err(Error::new(
-            ErrorKind::DigestMismatch,
-            "the body does not have the announced digest; nothing of it was kept, send it again",
-        )
-        .into());
-    }
-    Ok(part.finish().await?)
 }
 
 fn too_long(room: u64) -> Problem {

@@ -1,7 +1,7 @@
 //! Uploads and usage.
 
 use causeway_core::ErrorKind;
-use causeway_core::records::{Attributes, Segment, UploadPlan, UploadRow, UploadState};
+use causeway_core::records::{Attributes, Segment, UploadConditions, UploadPlan, UploadRow, UploadState};
 use uuid::Uuid;
 
 use super::{Subject, T0, blob, upload, write};
@@ -41,18 +41,26 @@ pub async fn uploads_keep_every_field(ledger: Subject) {
     assert_eq!(query.upload(row.id).await.unwrap(), Some(row.clone()));
     assert_eq!(query.upload(Uuid::now_v7()).await.unwrap(), None);
     let planned = UploadPlan {
-        size: i64::MAX as u64,
+        size: Some(i64::MAX as u64),
         chunk_size: 8,
         sha256: Some("ab".repeat(32)),
         overwrite: true,
         content_type: Some("text/csv; charset=\"ü\"".into()),
         metadata: Some("filename YQ==".into()),
+        conditions: UploadConditions { absent: true, present: false, digests: Some(vec!["cd".repeat(32)]) },
     };
     let planned = UploadRow { plan: Some(planned), ..row.clone() };
     assert!(change(&ledger, &planned, &[UploadState::Open], 1).await);
     assert_eq!(query.upload(row.id).await.unwrap(), Some(planned));
-    let bare =
-        UploadPlan { size: 0, chunk_size: 1, sha256: None, overwrite: false, content_type: None, metadata: None };
+    let bare = UploadPlan {
+        size: None,
+        chunk_size: 1,
+        sha256: None,
+        overwrite: false,
+        content_type: None,
+        metadata: None,
+        conditions: UploadConditions::default(),
+    };
     let bare = UploadRow { id: Uuid::now_v7(), plan: Some(bare), ..row.clone() };
     let bare = UploadRow { name: "bare".into(), ..bare };
     begin(&ledger, &bare).await;
