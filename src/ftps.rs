@@ -53,6 +53,7 @@ pub fn settings(config: &Config) -> Option<Settings> {
         data,
         logins: logins.collect(),
         login_grace: ftps.login_grace,
+        line_timeout: ftps.line_timeout,
         idle_timeout: ftps.idle_timeout,
         stall_timeout: ftps.stall_timeout,
         data_timeout: ftps.data_timeout,

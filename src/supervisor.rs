@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_core::wide::Wide;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -273,8 +274,12 @@ where
 }
 
 /// Secures a connection, in time; none where the client does not manage that.
-pub async fn secure(stream: TcpStream, peer: SocketAddr, config: Arc<ServerConfig>) -> Option<TlsStream<TcpStream>> {
-    match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
+pub async fn secure(
+    stream: TcpStream,
+    peer: SocketAddr,
+    config: Arc<ServerConfig>,
+) -> Option<TlsStream<Wide<TcpStream>>> {
+    match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(Wide::new(stream))).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "no TLS handshake");

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import peers
-from .peers import Server, files, free_port, gateway, need
+from .peers import LOGIN, Server, files, free_port, gateway, need
 from .steps import LARGE, SMALL, Step
 
 USER, PASSWORD = "bench", "correct horse"
@@ -73,7 +73,8 @@ def causeway(folder, options, name="causeway", binary=None):
         [binary, "hash-password"], input=f"{PASSWORD}\n", check=True, capture_output=True, text=True
     ).stdout.strip()
     listener = 'listen_implicit = []\npassive_ports = "30000-39999"\n'
-    return gateway(folder, name, binary, "ftps", listener, f'password_hash = "{hashed}"')
+    who = f'{LOGIN}protocols = ["ftps"]\npassword_hash = "{hashed}"\n'
+    return gateway(folder, name, binary, "ftps", listener, who)
 
 
 def causeway_before(folder, options):

@@ -94,22 +94,24 @@ def sshd(folder, public_key, _options):
 
 
 def causeway(folder, public_key, options, name="causeway", binary=None):
-    credential = f'authorized_keys = ["{public_key.strip()}"]'
-    return gateway(folder, name, binary or options.binary, "sftp", "", credential)
+    who = f'{LOGIN}protocols = ["sftp"]\nauthorized_keys = ["{public_key.strip()}"]\n'
+    return gateway(folder, name, binary or options.binary, "sftp", "", who)
 
 
-def gateway(folder, name, binary, protocol, listener, credential):
-    """causeway with this protocol alone: more lines of its listener's table, and how its one login proves itself."""
+LOGIN = '[[tenant.login]]\nusername = "bench"\nidentity = "bench"\n'
+
+
+def gateway(folder, name, binary, protocol, listener, who):
+    """causeway with this protocol alone: more lines of its listener's table, and the table of the one who may come in."""
     (folder / "causeway.toml").write_text(
         f'data_dir = "{folder}/data"\n[{protocol}]\nlisten = ["127.0.0.1:0"]\n{listener}'
-        # All clients of the benchmark come from one address, 64 of them at once.
-        '[limits]\npenalty_exempt = ["127.0.0.0/8"]\n'
+        # All clients of the benchmark come from one address, 64 of them at once, and none of the others counts requests.
+        '[limits]\npenalty_exempt = ["127.0.0.0/8"]\nrequests_per_minute = 10000000\n'
         f'[[storage]]\nname = "local"\nkind = "local"\nroot = "{folder}/content"\n'
         '[uploads]\nblob_grace = "0s"\n'
         '[[tenant]]\nid = "bench"\n[[tenant.mount]]\nat = "/"\nstorage = "local"\npath = "bench"\n'
         '[[tenant.identity]]\nid = "bench"\nscopes = ["files:read", "files:write"]\n'
-        'view = [{ at = "/", path = "/", permissions = ["*"] }]\n'
-        f'[[tenant.login]]\nusername = "bench"\nidentity = "bench"\nprotocols = ["{protocol}"]\n{credential}\n'
+        f'view = [{{ at = "/", path = "/", permissions = ["*"] }}]\n{who}'
     )
     listening = folder / "data" / "listening.json"
 

@@ -90,6 +90,8 @@ class Step:
     unit: str
     work: object
     cipher: str = AES
+    without: tuple = ()
+    """The servers that cannot do it."""
 
 
 def put_large(cipher):

@@ -14,6 +14,7 @@ pub mod policy;
 pub mod ports;
 pub mod records;
 pub mod transfer;
+pub mod wide;
 
 pub use error::{Error, ErrorKind, Result};
 pub use gateway::{Admission, Gateway, Parts, Settings};

@@ -50,6 +50,8 @@ pub struct Ftps {
     pub data_timeout: Duration,
     /// How long a client may take to log in.
     pub login_grace: Duration,
+    /// How long a command may take from its first byte to its end.
+    pub line_timeout: Duration,
     /// Shown in the greeting.
     pub banner: String,
     /// Attempts per connection.
@@ -123,6 +125,7 @@ impl Ftps {
             stall_timeout: time("stall_timeout", Duration::from_mins(2)),
             data_timeout: time("data_timeout", Duration::from_secs(30)),
             login_grace: time("login_grace", Duration::from_secs(30)),
+            line_timeout: time("line_timeout", Duration::from_secs(30)),
             banner: banner.map(|f| f.value).unwrap_or_default(),
             max_auth_tries: section.number("max_auth_tries", 1..=100).map_or(6, |f| f.value),
             max_sessions: section.number("max_sessions", 1..=1_000_000).map_or(10_000, |f| f.value),

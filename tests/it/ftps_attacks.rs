@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
 
-use crate::harness::ftps::{code, connect_from};
+use crate::harness::ftps::{code, connect_from, tls_asked_again};
 use crate::harness::{Ftps, Gateway, Ledger, Plan, eventually};
 
 /// Waits for an audit entry of a refusal whose message has these words.
@@ -99,9 +101,24 @@ async fn nobody_else_takes_a_data_connection() {
         assert!(taken.is_empty());
         assert_eq!(code(&client.reply().await), 522, "{command}");
     }
+    // Nor does it help to be asked for another key, which puts off that it is known whether a session is resumed; a ticket that
+    // was handed out to the first would let in the second.
+    let asked = TlsConnector::from(tls_asked_again(&gateway));
+    for _ in 0..2 {
+        let address = client.passive().await;
+        let thief = TcpStream::connect(address).await.unwrap();
+        assert_eq!(code(&client.say("RETR /inbound/mine.bin").await), 150);
+        let mut taken = Vec::new();
+        if let Ok(mut data) = asked.connect("localhost".try_into().unwrap(), thief).await {
+            assert_eq!(data.get_ref().1.handshake_kind(), Some(HandshakeKind::FullWithHelloRetryRequest));
+            let _ = data.read_to_end(&mut taken).await;
+        }
+        assert!(taken.is_empty());
+        assert_eq!(code(&client.reply().await), 522);
+    }
     let entries = rest.pages("/audit?operation=transfer&limit=200", "entries").await;
     let thefts = entries.iter().filter(|entry| entry.to_string().contains("did not resume")).count();
-    assert_eq!(thefts, 3, "each is on record: {entries:?}");
+    assert_eq!(thefts, 5, "each is on record: {entries:?}");
     assert!(gateway.rest("orders").entry("/inbound", "stolen.bin").await.is_none());
     assert_eq!(client.get("RETR /inbound/mine.bin").await.0, b"mine");
 }
@@ -286,4 +303,23 @@ async fn slow_clients_are_told_to_go() {
     // And who does nothing at all.
     assert_eq!(code(&client.reply().await), 421);
     assert!(client.is_closed().await);
+}
+
+/// A command that comes byte by byte holds its connection no longer than a line may take, however long silence may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_line_is_cut() {
+    let plan = Plan::new(Ledger::Sqlite).ftps("line_timeout = \"2s\"").ftps("idle_timeout = \"10m\"");
+    let gateway = plan.start().await;
+    let mut client = Ftps::login(&gateway, "edi01").await;
+    assert_eq!(client.code("NOOP").await, 200);
+    let dripping = async {
+        while client.raw(b"N").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), dripping).await.expect("the connection is closed");
+    // Who is silent between commands stays.
+    let mut silent = Ftps::login(&gateway, "edi01").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(silent.code("NOOP").await, 200);
 }

@@ -19,8 +19,9 @@ async fn an_abort_before_the_end_counts(ledger: Ledger) {
     let gateway = Plan::new(ledger).start().await;
     let rest = gateway.rest("orders");
     let content = Random::seeded("abort").bytes(200_000);
-    let mut client = Ftps::login(&gateway, "edi01").await;
     for round in 0..10 {
+        // A connection that is aborted may take the ticket with it that the next one needs: each round has its own.
+        let mut client = Ftps::login(&gateway, "edi01").await;
         let (name, telnet) = (format!("a{round}.bin"), round % 2 == 1);
         let path = format!("/inbound/{name}");
         let (_, data) = client.open(&format!("STOR {path}")).await;
@@ -29,7 +30,6 @@ async fn an_abort_before_the_end_counts(ledger: Ledger) {
         data.flush().await.unwrap();
         client.raw(if telnet { b"\xff\xf4\xff\xf2ABOR\r\n" } else { b"ABOR\r\n" }).await.unwrap();
         let _ = data.shutdown().await;
-        // On the way to its end comes the ticket for the next data connection.
         let _ = data.read_to_end(&mut Vec::new()).await;
         assert_eq!(client.reply().await, "426 transfer aborted", "round {round}");
         assert_eq!(client.reply().await, "226 ABOR is done");
@@ -47,6 +47,7 @@ async fn an_abort_before_the_end_counts(ledger: Ledger) {
         assert_eq!(code(&client.put(&format!("STOR {path}"), &content[size..]).await), 226);
         assert_eq!(rest.entry("/inbound", &name).await.unwrap()["hash"], sha256(&content));
     }
+    let mut client = Ftps::login(&gateway, "edi01").await;
     // Behind 226 there is nothing left to abort.
     assert_eq!(code(&client.put("STOR /inbound/kept.bin", b"kept").await), 226);
     assert_eq!(client.say("ABOR").await, "226 nothing to abort");

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use causeway_core::piece::{PIECE, Piece};
 use causeway_core::{Error, ErrorKind, Result};
+use futures::FutureExt as _;
 use http::request::Parts;
 use http::{Version, header};
 use http_body::Body as _;
@@ -52,6 +54,8 @@ pub struct BodyReader {
     received: u64,
     http2: bool,
     ended: bool,
+    /// What came behind the bytes that were handed out last, and comes next.
+    behind: Option<Result<Bytes>>,
 }
 
 impl BodyReader {
@@ -59,7 +63,7 @@ impl BodyReader {
     pub fn new(parts: &Parts, body: Body, patience: Patience) -> Self {
         let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let http2 = parts.version >= Version::HTTP_2;
-        Self { body, patience, waited: Duration::ZERO, declared, received: 0, http2, ended: false }
+        Self { body, patience, waited: Duration::ZERO, declared, received: 0, http2, ended: false, behind: None }
     }
 
     /// `Content-Length`, where it was sent.
@@ -67,9 +71,40 @@ impl BodyReader {
         self.declared
     }
 
-    /// The next bytes; none at the end of a whole body. `Incomplete` where it breaks off or is malformed, `TimedOut` where it
-    /// stands still or is too slow.
+    /// The next bytes: what is there, together, up to [`PIECE`]. None at the end of a whole body. `Incomplete` where it breaks
+    /// off or is malformed, `TimedOut` where it stands still or is too slow.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        let first = match self.behind.take() {
+            Some(first) => first?,
+            None => match self.frame().await? {
+                Some(first) => first,
+                None => return Ok(None),
+            },
+        };
+        let mut together: Option<Piece> = None;
+        // Of a large body frames come in quick succession, and are small: what follows is dear for each, and the memory that
+        // a frame is in is free again, for those to come, once it was copied.
+        while together.as_ref().map_or(first.len(), Piece::len) < PIECE / 2 {
+            let next = match self.frame().now_or_never() {
+                Some(Ok(Some(data))) => data,
+                Some(Err(error)) => {
+                    self.behind = Some(Err(error));
+                    break;
+                }
+                Some(Ok(None)) | None => break,
+            };
+            let piece = together.get_or_insert_with(|| copied(&first));
+            if next.len() > piece.room(PIECE).len() {
+                self.behind = Some(Ok(next));
+                break;
+            }
+            append(piece, &next);
+        }
+        Ok(Some(together.map_or(first, Piece::freeze)))
+    }
+
+    /// The next frame that has bytes.
+    async fn frame(&mut self) -> Result<Option<Bytes>> {
         while !self.ended {
             let (begun, left) = (Instant::now(), self.patience.left(self.received, self.waited));
             // What is there already is taken, however slowly it came.
@@ -126,6 +161,19 @@ impl BodyReader {
     }
 }
 
+/// A piece that begins with these bytes, which are less than it holds.
+fn copied(bytes: &[u8]) -> Piece {
+    let mut piece = Piece::new();
+    append(&mut piece, bytes);
+    piece
+}
+
+/// Appends bytes for which there is room.
+fn append(piece: &mut Piece, bytes: &[u8]) {
+    piece.room(bytes.len()).copy_from_slice(bytes);
+    piece.fill(bytes.len());
+}
+
 fn incomplete(message: &'static str) -> Error {
     Error::new(ErrorKind::Incomplete, message)
 }
@@ -154,6 +202,32 @@ mod tests {
             reader(Request::builder().header("content-length", "4").body(pieces(vec![Ok("ab"), Ok("cd")])).unwrap());
         assert_eq!(body.declared(), Some(4));
         assert_eq!(body.whole(10).await.unwrap().unwrap(), "abcd");
+        assert_eq!(body.next().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_there_comes_together() {
+        let frames: Vec<Bytes> = (0..50).map(|n| Bytes::from(vec![n; 16 * 1024 + usize::from(n)])).collect();
+        let whole: Vec<u8> = frames.concat();
+        let stream =
+            stream::iter(frames.into_iter().map(std::io::Result::Ok).chain([Err(std::io::Error::other("gone"))]));
+        let mut body = reader(Request::new(Body::from_stream(stream)));
+        let (mut got, mut times) = (Vec::new(), 0);
+        let end = loop {
+            match body.next().await {
+                Ok(Some(data)) => got.extend_from_slice(&data),
+                end => break end,
+            }
+            times += 1;
+        };
+        assert!(got == whole, "in order, and all that came before it broke off");
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::Incomplete);
+        assert!(times < 12, "{times}");
+        // A frame that does not fit any more comes next.
+        let (small, large) = (Bytes::from_static(b"small"), Bytes::from(vec![7; PIECE]));
+        let mut body = reader(Request::new(Body::from_stream(stream::iter([small, large].map(std::io::Result::Ok)))));
+        assert_eq!(body.next().await.unwrap().unwrap(), "small");
+        assert_eq!(body.next().await.unwrap().unwrap().len(), PIECE);
         assert_eq!(body.next().await.unwrap(), None);
     }
 

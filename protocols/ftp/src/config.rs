@@ -66,6 +66,8 @@ pub struct FtpsConfig {
     pub logins: HashMap<(String, String), DataRules>,
     /// How long a connection may take to be secured and logged in.
     pub login_grace: Duration,
+    /// How long a command may take from its first byte to its end, once logged in.
+    pub line_timeout: Duration,
     /// How long a connection may stay idle, once logged in.
     pub idle_timeout: Duration,
     /// How long a transfer may move nothing.

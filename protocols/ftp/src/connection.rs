@@ -13,7 +13,7 @@ use causeway_core::{Error, ErrorKind};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::control::{Control, Secured};
+use crate::control::{Control, Secured, SlowLine};
 use crate::session::{Answer, Conversation, Running, Security, Step};
 use crate::tls::Sessions;
 use crate::wire::{Command, Line, Malformed, Reply, Verb, command};
@@ -23,8 +23,6 @@ use crate::{Start, verbs};
 const QUEUED: usize = 16;
 /// Lines that are no commands before the connection is closed.
 const MAX_NONSENSE: u32 = 20;
-/// How long a line may take from its first byte to its last.
-const LINE: Duration = Duration::from_secs(30);
 /// How long what has been said before the end of an upload is listened to: a client that never pauses is not waited for.
 const CATCHING_UP: Duration = Duration::from_secs(1);
 /// How long what a connection began may take to end once the client is gone.
@@ -70,6 +68,8 @@ enum Event {
     Step(Step),
     Stranger(std::net::IpAddr),
     Late,
+    /// A line took too long.
+    SlowLine(SlowLine),
     Leaving,
 }
 
@@ -79,8 +79,6 @@ struct Turns {
     opened: Instant,
     /// When something last happened.
     touched: Instant,
-    /// When the line that is coming began to come.
-    line_began: Option<Instant>,
     queue: VecDeque<Command>,
     nonsense: u32,
     /// QUIT came.
@@ -103,15 +101,8 @@ async fn converse(
     shutdown: &CancellationToken,
 ) -> io::Result<()> {
     let now = Instant::now();
-    let mut turns = Turns {
-        opened: now,
-        touched: now,
-        line_began: None,
-        queue: VecDeque::new(),
-        nonsense: 0,
-        quitting: false,
-        leaving: false,
-    };
+    let mut turns =
+        Turns { opened: now, touched: now, queue: VecDeque::new(), nonsense: 0, quitting: false, leaving: false };
     if start == Start::Implicit {
         secure(talk, control, &turns).await?;
         if let Security::Tls { private, sized, .. } = &mut talk.security {
@@ -140,7 +131,6 @@ async fn converse(
             Event::Line(None) => return Ok(()),
             Event::Line(Some(line)) => {
                 turns.touched = Instant::now();
-                turns.line_began = None;
                 if !take(talk, control, &mut turns, line).await? {
                     return Ok(());
                 }
@@ -170,17 +160,15 @@ async fn converse(
             Event::Stranger(address) => talk.record_stranger(address).await,
             Event::Late => {
                 talk.blame.add(Offence::GraceExceeded);
-                let why = match (turns.line_began, talk.is_inside()) {
-                    (Some(_), _) => "a command took too long to come",
-                    (None, false) => "the login took too long",
-                    (None, true) => "the connection was idle for too long",
-                };
+                let inside = talk.is_inside();
+                let why = if inside { "the connection was idle for too long" } else { "the login took too long" };
                 return control.send(&Reply::new(421, why)).await;
             }
+            Event::SlowLine(slow) => {
+                talk.blame.add(Offence::GraceExceeded);
+                return control.send(&Reply::new(421, slow.to_string())).await;
+            }
             Event::Leaving => turns.leaving = true,
-        }
-        if control.is_partial() {
-            turns.line_began.get_or_insert_with(Instant::now);
         }
     }
 }
@@ -194,9 +182,7 @@ async fn next(
 ) -> io::Result<Event> {
     let busy = talk.running.is_some();
     let deadline = if talk.is_inside() {
-        let idle = (!busy).then(|| turns.touched + talk.terms.config.idle_timeout);
-        let line = turns.line_began.map(|began| began + LINE);
-        [idle, line].into_iter().flatten().min()
+        (!busy).then(|| turns.touched + talk.terms.config.idle_timeout)
     } else {
         Some(turns.opened + talk.terms.config.login_grace)
     };
@@ -215,7 +201,13 @@ async fn next(
         step = Running::step(running) => Ok(Event::Step(step)),
         () = shutdown.cancelled(), if !turns.leaving => Ok(Event::Leaving),
         address = Conversation::stranger(strangers) => Ok(Event::Stranger(address)),
-        line = control.next(), if reads => line.map(Event::Line),
+        line = control.next(), if reads => match line {
+            Err(error) => match error.downcast::<SlowLine>() {
+                Ok(slow) => Ok(Event::SlowLine(slow)),
+                Err(error) => Err(error),
+            },
+            Ok(line) => Ok(Event::Line(line)),
+        },
         () = late => Ok(Event::Late),
     }
 }
@@ -277,7 +269,6 @@ async fn catch_up(talk: &mut Conversation, control: &mut Control, turns: &mut Tu
         let Some(line) = control.next_of_now().await else { break };
         let Some(line) = line? else { return Ok(false) };
         turns.touched = Instant::now();
-        turns.line_began = None;
         if !take(talk, control, turns, line).await? {
             return Ok(false);
         }

@@ -8,7 +8,7 @@ use causeway_core::identity::ClientCertificate;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -33,6 +33,30 @@ enum Wire {
     Gone,
 }
 
+impl Wire {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(buffer).await,
+            Self::Secure(stream) => stream.read(buffer).await,
+            #[cfg(feature = "fuzz")]
+            Self::Memory(stream) => stream.read(buffer).await,
+            Self::Gone => Ok(0),
+        }
+    }
+}
+
+/// A line took longer than it may.
+#[derive(Debug)]
+pub(crate) struct SlowLine;
+
+impl std::fmt::Display for SlowLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a command took too long to come")
+    }
+}
+
+impl std::error::Error for SlowLine {}
+
 /// What a handshake has told.
 pub(crate) struct Secured {
     /// The cipher suite.
@@ -45,48 +69,53 @@ pub(crate) struct Secured {
 pub(crate) struct Control {
     wire: Wire,
     lines: Lines,
+    /// How long a line may take from its first byte to its end.
+    line_timeout: Duration,
+    /// When the line that is coming began to come.
+    began: Option<Instant>,
 }
 
 impl Control {
     /// In clear.
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { wire: Wire::Clear(stream), lines: Lines::default() }
+    pub(crate) fn new(stream: TcpStream, line_timeout: Duration) -> Self {
+        Self { wire: Wire::Clear(stream), lines: Lines::default(), line_timeout, began: None }
     }
 
     /// In memory.
     #[cfg(feature = "fuzz")]
-    pub(crate) fn in_memory(stream: tokio::io::DuplexStream) -> Self {
-        Self { wire: Wire::Memory(stream), lines: Lines::default() }
+    pub(crate) fn in_memory(stream: tokio::io::DuplexStream, line_timeout: Duration) -> Self {
+        Self { wire: Wire::Memory(stream), lines: Lines::default(), line_timeout, began: None }
     }
 
     /// Secures it and tells how. What came in clear is thrown away.
     pub(crate) async fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<Secured> {
         #[cfg(feature = "fuzz")]
         if matches!(self.wire, Wire::Memory(_)) {
-            self.lines.clear();
+            self.clear();
             return Ok(Secured { cipher: None, certificate: None });
         }
         let Wire::Clear(stream) = std::mem::replace(&mut self.wire, Wire::Gone) else {
             return Err(io::Error::other("secured already"));
         };
-        self.lines.clear();
+        self.clear();
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let secured = Secured { cipher: tls::cipher(&stream), certificate: tls::certificate(&stream) };
         self.wire = Wire::Secure(Box::new(stream));
         Ok(secured)
     }
 
-    /// Throws away what has come behind the last line; true where there was anything.
-    pub(crate) fn discard(&mut self) -> bool {
+    fn clear(&mut self) -> bool {
+        self.began = None;
         self.lines.clear()
     }
 
-    /// Whether a line has begun and not ended.
-    pub(crate) fn is_partial(&self) -> bool {
-        self.lines.is_partial()
+    /// Throws away what has come behind the last line; true where there was anything.
+    pub(crate) fn discard(&mut self) -> bool {
+        self.clear()
     }
 
-    /// The next line; none where the client is gone. Nothing is lost where this is dropped while it waits.
+    /// The next line; none where the client is gone; [`SlowLine`] where one takes too long. Nothing is lost where this is
+    /// dropped while it waits.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Line>> {
         let mut buffer = [0; 4096];
         loop {
@@ -96,14 +125,15 @@ impl Control {
                 self.write(&answers).await?;
             }
             if let Some(line) = line {
+                self.began = None;
                 return Ok(Some(line));
             }
-            let read = match &mut self.wire {
-                Wire::Clear(stream) => stream.read(&mut buffer).await?,
-                Wire::Secure(stream) => stream.read(&mut buffer).await?,
-                #[cfg(feature = "fuzz")]
-                Wire::Memory(stream) => stream.read(&mut buffer).await?,
-                Wire::Gone => 0,
+            let read = self.wire.read(&mut buffer);
+            let read = if self.lines.is_partial() {
+                let began = *self.began.get_or_insert_with(Instant::now);
+                timeout_at(began + self.line_timeout, read).await.map_err(|_| io::Error::other(SlowLine))??
+            } else {
+                read.await?
             };
             match buffer.get(..read) {
                 None | Some([]) => return Ok(None),

@@ -167,6 +167,7 @@ impl Place {
             data: DataRules { session_reuse: true, close_notify: true },
             logins: std::collections::HashMap::new(),
             login_grace: long,
+            line_timeout: long,
             idle_timeout: long,
             stall_timeout: long,
             data_timeout: long,
@@ -204,7 +205,8 @@ impl Place {
         let (control, mut client) = duplex(64 * 1024);
         let start = if secured && !inside { Start::Implicit } else { Start::Explicit };
         let (shutdown, cut) = (CancellationToken::new(), CancellationToken::new());
-        let serving = connection::serve(talk, Control::in_memory(control), start, shutdown, cut);
+        let serving =
+            connection::serve(talk, Control::in_memory(control, Duration::from_hours(1)), start, shutdown, cut);
         let talking = async {
             let step = (usize::from(how >> 3) + 1) * 11;
             let (mut reader, mut writer) = tokio::io::split(&mut client);

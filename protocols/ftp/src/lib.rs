@@ -23,6 +23,7 @@ mod data;
 pub mod fuzz;
 mod session;
 pub mod status;
+mod tickets;
 mod tls;
 mod transfer;
 mod verbs;
@@ -104,9 +105,10 @@ impl Front {
         held: Box<dyn Any + Send + Sync>,
     ) {
         let cut = CancellationToken::new();
+        let control = Control::new(stream, self.terms.config.line_timeout);
         let talk = Conversation::new(self.terms.clone(), ends, held);
         // A task of its own, so that its end is orderly however this future ends.
-        let work = self.connections.spawn(connection::serve(talk, Control::new(stream), start, shutdown, cut.clone()));
+        let work = self.connections.spawn(connection::serve(talk, control, start, shutdown, cut.clone()));
         let _guard = cut.drop_guard();
         if let Err(error) = work.await {
             tracing::error!(%error, "serving an FTPS connection failed");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_core::identity::ClientCertificate;
+use causeway_core::wide::Wide;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{Acceptor, ServerSessionMemoryCache};
 use rustls::{CipherSuite, HandshakeKind, ServerConfig};
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::data::wide::Wide;
+use crate::tickets;
 
 /// TLS 1.2 sessions with an id that one control connection remembers, for clients without tickets.
 const SESSIONS: usize = 8;
@@ -80,21 +81,23 @@ impl Sessions {
         way: Way,
         resume: bool,
         limit: Duration,
-    ) -> Result<TlsStream<Wide>, Insecure> {
+    ) -> Result<TlsStream<Wide<TcpStream>>, Insecure> {
         let handshake = async {
             let begun = LazyConfigAcceptor::new(Acceptor::default(), Wide::new(stream)).await?;
             let once = begun.client_hello().cipher_suites().contains(&CipherSuite::TLS_EMPTY_RENEGOTIATION_INFO_SCSV);
             let config = if way == Way::Out || once { &self.data } else { &self.silent };
-            // With the ClientHello it is decided whether a session is resumed. Where it is not, nothing more is said: the end of
-            // a whole handshake would hand out a ticket of this control connection's, with which a thief's next connection
-            // would be resumed. (That goes for one that would need a HelloRetryRequest, too: a client that was answered
-            // without one on the control connection, as nearly all are, needs none here.)
+            // With the ClientHello it is decided whether a session is resumed, or, where a HelloRetryRequest is needed, with the
+            // second one. Where it is not, nothing more is said: the end of a whole handshake would hand out a ticket of this
+            // control connection's, with which a thief's next connection would be resumed.
+            let config = if resume { tickets::for_resumed_only(config) } else { config.clone() };
             let mut kind = None;
-            let stream = begun.into_stream_with(config.clone(), |tls| kind = tls.handshake_kind());
-            if resume && kind != Some(HandshakeKind::Resumed) {
+            let stream = begun.into_stream_with(config, |tls| kind = tls.handshake_kind());
+            if resume && !matches!(kind, Some(HandshakeKind::Resumed | HandshakeKind::FullWithHelloRetryRequest)) {
                 return Ok(None);
             }
-            stream.await.map(Some)
+            let stream = stream.await?;
+            let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+            Ok((resumed || !resume).then_some(stream))
         };
         let mut stream = match timeout(limit, handshake).await {
             Ok(Ok(Some(stream))) => stream,

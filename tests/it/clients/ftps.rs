@@ -90,6 +90,13 @@ async fn curl_over_ftps() {
         let listed = run(ours(&[&several])).await;
         assert!(String::from_utf8_lossy(&listed.stdout).contains("3000000"), "{listed:?}");
     }
+    // A client whose first key share is of a group that is not known here is asked for another one on every connection
+    // (RFC 8446 section 4.1.4), and resumes its session all the same.
+    let url = format!("ftp://localhost:{}/inbound/", gateway.ftps.port());
+    let asked = ["--ssl-reqd", "--tlsv1.3", "--curves", "P-521:X25519"];
+    run(curl(&gateway, folder.path(), &[&asked[..], &["-T", "{whole,part}", &url]].concat())).await;
+    run(curl(&gateway, folder.path(), &[&asked[..], &["-o", "back", &format!("{url}whole")]].concat())).await;
+    assert!(fs::read(folder.path().join("back")).unwrap() == content);
     // In clear nobody logs in, and no password is asked for.
     let url = format!("ftp://localhost:{}/", gateway.ftps.port());
     let refused = curl(&gateway, folder.path(), &["-v", &url]).output().unwrap();

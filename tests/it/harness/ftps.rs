@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::{Resumption, WantsClientCert};
+use rustls::crypto::{ActiveKeyExchange, CryptoProvider, SharedSecret, SupportedKxGroup};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ALL_VERSIONS, ClientConfig, ConfigBuilder, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use rustls::{
+    ALL_VERSIONS, ClientConfig, ConfigBuilder, NamedGroup, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
+};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -60,12 +63,55 @@ fn trusting(
     gateway: &Gateway,
     version: &'static SupportedProtocolVersion,
 ) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    trusting_by(gateway, version, rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// TLS of a client whose first key share is of a group that the gateway does not know: it is asked for another
+/// (HelloRetryRequest, RFC 8446 section 4.1.4).
+pub fn tls_asked_again(gateway: &Gateway) -> Arc<ClientConfig> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups = vec![&Unknown, rustls::crypto::aws_lc_rs::kx_group::X25519];
+    Arc::new(trusting_by(gateway, &rustls::version::TLS13, provider).with_no_client_auth())
+}
+
+/// A key exchange that nobody else has.
+#[derive(Debug)]
+struct Unknown;
+
+impl SupportedKxGroup for Unknown {
+    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, rustls::Error> {
+        Ok(Box::new(Self))
+    }
+
+    fn name(&self) -> NamedGroup {
+        NamedGroup::X448
+    }
+}
+
+impl ActiveKeyExchange for Unknown {
+    fn complete(self: Box<Self>, _: &[u8]) -> Result<SharedSecret, rustls::Error> {
+        unreachable!("the gateway does not know it")
+    }
+
+    fn pub_key(&self) -> &[u8] {
+        &[7; 56]
+    }
+
+    fn group(&self) -> NamedGroup {
+        NamedGroup::X448
+    }
+}
+
+fn trusting_by(
+    gateway: &Gateway,
+    version: &'static SupportedProtocolVersion,
+    provider: CryptoProvider,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let pem = fs::read(gateway.data().join("certs/ca.pem")).expect("the development certificate's CA");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let older = [version];
-    ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(if version.version == ProtocolVersion::TLSv1_3 { ALL_VERSIONS } else { &older })
         .unwrap()
         .with_root_certificates(roots)

@@ -79,8 +79,6 @@ impl Incoming {
             // Small files are over with a piece or two; large ones do not need it.
             if self.moved.load(Ordering::Relaxed) == 0 {
                 self.stream.quicken();
-            } else {
-                self.stream.widen();
             }
             let piece = self.piece.get_or_insert_default();
             let read = tokio::select! {

@@ -8,7 +8,6 @@ pub(crate) mod outgoing;
 pub(crate) mod passive;
 pub(crate) mod ports;
 pub(crate) mod stream;
-pub(crate) mod wide;
 
 pub(crate) use broken::Broken;
 pub(crate) use channel::{Channel, Opening};

@@ -4,15 +4,15 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use causeway_core::wide::Wide;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
-
-use super::wide::Wide;
 
 /// A data connection's stream: TLS, and for the fuzz target of whole sessions a pipe in memory.
 pub(crate) enum DataStream {
     /// TLS over TCP.
-    Tls(Box<TlsStream<Wide>>),
+    Tls(Box<TlsStream<Wide<TcpStream>>>),
     /// In memory.
     #[cfg(feature = "fuzz")]
     Memory(tokio::io::DuplexStream),
@@ -22,16 +22,7 @@ impl DataStream {
     /// See [`super::channel::quicken`].
     pub(crate) fn quicken(&self) {
         match self {
-            Self::Tls(stream) => super::channel::quicken(stream.get_ref().0.tcp()),
-            #[cfg(feature = "fuzz")]
-            Self::Memory(_) => {}
-        }
-    }
-
-    /// Much will come: see [`Wide::widen`].
-    pub(crate) fn widen(&mut self) {
-        match self {
-            Self::Tls(stream) => stream.get_mut().0.widen(),
+            Self::Tls(stream) => super::channel::quicken(stream.get_ref().0.get_ref()),
             #[cfg(feature = "fuzz")]
             Self::Memory(_) => {}
         }
