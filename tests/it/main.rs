@@ -59,6 +59,8 @@ mod spine;
 mod ssh_audit;
 mod syscalls;
 mod tidy;
+mod transfers;
+mod transfers_endings;
 mod transport;
 mod tus;
 mod uploads;

@@ -20,7 +20,7 @@ use crate::records::{ItemState, Job, TransferState, now};
 /// How often a worker looks whether its job is still its own.
 const LOOK: Duration = Duration::from_millis(300);
 /// How often it tells how far the file under way has come.
-const TELL: Duration = Duration::from_secs(1);
+const TELL: Duration = Duration::from_millis(500);
 /// Steps that are read at a time.
 const BATCH: u32 = 100;
 /// Steps that are stored at a time.
@@ -104,7 +104,7 @@ impl Inner {
                 Ok(Err(wait)) => wait,
                 Err(error) => {
                     tracing::warn!(%error, "transfers pause; they go on by themselves");
-                    TELL
+                    Duration::from_secs(1)
                 }
             };
             drop(place);
@@ -150,8 +150,8 @@ impl Inner {
             Err(stop) => stop,
         };
         match stop {
-            Stop::Ending(_) if run.is_lost() => {}
-            Stop::Lost => {}
+            Stop::Ending(_) if run.is_lost() => lost(&job),
+            Stop::Lost => lost(&job),
             Stop::Ending(Ending::Later(error)) if !run.is_stopped() => {
                 let last = job.attempts >= i64::from(self.settings.transfers.max_attempts);
                 tracing::info!(transfer = %job.id, attempts = job.attempts, %error, "a transfer met an error that may pass");
@@ -297,6 +297,10 @@ impl Inner {
             .await?;
         Ok(())
     }
+}
+
+fn lost(job: &Job) {
+    tracing::info!(transfer = %job.id, "a transfer was cancelled, or is done by somebody else by now");
 }
 
 /// An error of the whole job.
