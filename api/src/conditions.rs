@@ -112,6 +112,11 @@ impl Conditions {
         *self == Self::default()
     }
 
+    /// Whether `If-None-Match`, the only one that counts for what has no date, lets a read of what is there go on.
+    pub fn none_matches(&self, current: &[u8; 32]) -> bool {
+        self.if_none_match.as_ref().is_none_or(|tags| !tags.holds_weak(Some(current)))
+    }
+
     /// Evaluates them in the order of section 13.2.2. `current`: digest and modification time of what is there.
     /// `read`: whether the method is GET or HEAD.
     pub fn evaluate(&self, current: Option<(&[u8; 32], Micros)>, read: bool) -> Verdict {

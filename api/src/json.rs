@@ -6,43 +6,57 @@ use axum::response::{IntoResponse, Response};
 use causeway_core::Entry;
 use causeway_core::events::timestamp;
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::conditions::etag;
+use crate::openapi::schemas::{EntityTag, Moment, NameText, PathText, Sha256};
 
 /// Who made a file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CreatedBy")]
 pub struct CreatedBy<'a> {
+    /// The identity.
     identity: &'a str,
+    /// Its login.
     login: &'a str,
+    /// Over which protocol: `sftp`, `scp`, `ftps`, `api`, `transfer`.
     protocol: &'a str,
 }
 
 /// A file or folder as the contract writes it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
+#[schemars(rename = "Entry")]
 pub enum EntryJson<'a> {
     /// `type: "file"`.
     File {
         /// Stays when the file is renamed or overwritten.
         file_id: uuid::Uuid,
         /// The last part of the path.
+        #[schemars(with = "NameText")]
         name: &'a str,
         /// In the caller's own view.
+        #[schemars(with = "PathText")]
         path: &'a str,
         /// Bytes.
         size: u64,
-        /// Lower-case hex.
+        /// SHA-256 of the content, lower-case hex.
+        #[schemars(with = "Option<Sha256>")]
         hash: Option<String>,
         /// `sha256`.
+        #[schemars(extend("const" = "sha256"))]
         hash_algorithm: &'static str,
         /// Media type.
         content_type: Option<&'a str>,
         /// As the `ETag` header has it, with its quotes.
+        #[schemars(with = "Option<EntityTag>")]
         etag: Option<String>,
-        /// RFC 3339.
+        /// When it was made.
+        #[schemars(with = "Moment")]
         created_at: String,
-        /// RFC 3339.
+        /// When it was changed last.
+        #[schemars(with = "Moment")]
         modified_at: String,
         /// Who made the current version.
         created_by: Option<CreatedBy<'a>>,
@@ -56,12 +70,16 @@ pub enum EntryJson<'a> {
         /// None for folders that exist only in the view.
         file_id: Option<uuid::Uuid>,
         /// The last part of the path; empty for the root.
+        #[schemars(with = "NameText")]
         name: &'a str,
         /// In the caller's own view.
+        #[schemars(with = "PathText")]
         path: &'a str,
-        /// RFC 3339.
+        /// When it was made.
+        #[schemars(with = "Moment")]
         created_at: String,
-        /// RFC 3339.
+        /// When it was changed last.
+        #[schemars(with = "Moment")]
         modified_at: String,
     },
 }

@@ -18,6 +18,7 @@ mod disposition;
 mod json;
 mod linger;
 mod members;
+mod openapi;
 mod ops;
 mod problem;
 mod query;

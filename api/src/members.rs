@@ -3,11 +3,13 @@
 
 use std::borrow::Cow;
 
+use axum::extract::Request;
 use http::{HeaderMap, header};
 use serde_json::{Map, Value};
 
 use crate::body::BodyReader;
 use crate::problem::{HttpFault, Problem};
+use crate::router::Shared;
 
 /// Unknown members that are named at most.
 const MAX_UNKNOWN: usize = 8;
@@ -32,6 +34,14 @@ impl Members {
         }
         let Some(bytes) = body.whole(limit).await? else { return Err(Problem::http(HttpFault::BodyTooLarge)) };
         Self::parse(&bytes)
+    }
+
+    /// Those of a request's body, and the request's headers.
+    pub async fn of(shared: &Shared, request: Request) -> Result<(HeaderMap, Self), Problem> {
+        let (parts, body) = request.into_parts();
+        let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
+        let members = Self::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
+        Ok((parts.headers, members))
     }
 
     /// The members of a JSON text.
@@ -72,6 +82,15 @@ impl Members {
             self.wrong(name, expected);
         }
         read
+    }
+
+    /// A whole number, however JSON writes it: `3`, `3.0` and `3e0` are one (JSON Schema 2020-12, "integer").
+    pub fn whole(value: &Value) -> Option<u64> {
+        value.as_u64().or_else(|| {
+            let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+            // Beyond 2^53 such a number is no longer exact.
+            (0.0..=9_007_199_254_740_992.0).contains(&number).then_some(number as u64)
+        })
     }
 
     /// A member, whatever it is.
@@ -136,6 +155,17 @@ mod tests {
         // Deeper than anything that means something here, and than a stack may be.
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(Members::parse(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let whole = |text: &str| Members::whole(&serde_json::from_str(text).unwrap());
+        for (text, number) in [("0", 0), ("3.0", 3), ("3e2", 300), ("18446744073709551615", u64::MAX)] {
+            assert_eq!(whole(text), Some(number), "{text}");
+        }
+        for text in ["-1", "1.5", "1e300", "-0.5", "\"1\"", "true", "null"] {
+            assert_eq!(whole(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -82,6 +82,27 @@ pub enum HttpFault {
 }
 
 impl HttpFault {
+    /// Every fault, for the API's description.
+    pub const ALL: [Self; 12] = [
+        Self::NoRoute,
+        Self::Method,
+        Self::BodyTooLarge,
+        Self::TargetTooLong,
+        Self::MediaType,
+        Self::HeadersTooLarge,
+        Self::ChunksMissing,
+        Self::IdempotencyKey,
+        Self::TransferState,
+        Self::TusVersion,
+        Self::TusChecksum,
+        Self::TusLocked,
+    ];
+
+    /// Its word in problem documents.
+    pub fn code(self) -> &'static str {
+        self.row().2
+    }
+
     fn row(self) -> (StatusCode, &'static str, &'static str, &'static str) {
         match self {
             Self::NoRoute => {

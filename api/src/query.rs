@@ -4,6 +4,7 @@
 
 use causeway_core::{Error, ErrorKind};
 
+use crate::openapi::Parameter;
 use crate::problem::Problem;
 
 /// The parameters of a request.
@@ -14,18 +15,18 @@ pub struct Query {
 
 impl Query {
     /// Reads them. Fails with 400 where one is not in `known` or is no valid percent-encoding.
-    pub fn parse(raw: Option<&str>, known: &[&'static str]) -> Result<Self, Problem> {
+    pub fn parse(raw: Option<&str>, known: &[Parameter]) -> Result<Self, Problem> {
         let mut pairs = Vec::new();
         for part in raw.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let decoded = percent_decode(name.as_bytes(), true).and_then(|name| String::from_utf8(name).ok());
-            let Some(known) = decoded.as_deref().and_then(|name| known.iter().find(|known| **known == name)) else {
+            let Some(known) = decoded.as_deref().and_then(|name| known.iter().find(|known| known.name == name)) else {
                 let name = decoded.unwrap_or_else(|| name.to_owned());
                 return Err(Problem::field(&name, "this parameter is not known here; see the REST reference"));
             };
             let value = percent_decode(value.as_bytes(), true)
-                .ok_or_else(|| Problem::field(known, "this is no valid percent-encoding; write `%` as `%25`"))?;
-            pairs.push((*known, value));
+                .ok_or_else(|| Problem::field(known.name, "this is no valid percent-encoding; write `%` as `%25`"))?;
+            pairs.push((known.name, value));
         }
         Ok(Self { pairs })
     }
@@ -39,11 +40,12 @@ impl Query {
         }
     }
 
-    /// The one value of a parameter, as text; an empty one counts as none. Fails with 400 where it stands twice or is
-    /// not UTF-8.
+    /// The one value of a parameter, as text. Fails with 400 where it stands twice, is empty (a filter whose value got lost
+    /// must not mean "everything") or is not UTF-8.
     pub fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
         match self.bytes(name)? {
-            None | Some([]) => Ok(None),
+            None => Ok(None),
+            Some([]) => Err(empty(name)),
             Some(value) => utf8(name, value).map(Some),
         }
     }
@@ -52,7 +54,12 @@ impl Query {
     pub fn list(&self, name: &str) -> Result<Vec<&str>, Problem> {
         let mut all = Vec::new();
         for (_, value) in self.pairs.iter().filter(|(key, _)| *key == name) {
-            all.extend(utf8(name, value)?.split(',').map(str::trim).filter(|word| !word.is_empty()));
+            for word in utf8(name, value)?.split(',').map(str::trim) {
+                if word.is_empty() {
+                    return Err(empty(name));
+                }
+                all.push(word);
+            }
         }
         Ok(all)
     }
@@ -90,6 +97,10 @@ pub fn flag(text: &str) -> Option<bool> {
         "false" => Some(false),
         _ => None,
     }
+}
+
+fn empty(name: &str) -> Problem {
+    Problem::field(name, "this parameter is empty; give it a value, or leave it out")
 }
 
 fn utf8<'v>(name: &str, value: &'v [u8]) -> Result<&'v str, Problem> {
@@ -134,12 +145,19 @@ pub fn percent_encode(text: &str) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::openapi::schemas::text;
     use proptest::prelude::*;
+
+    const KNOWN: [Parameter; 4] = [
+        Parameter::query("path", "", text, ""),
+        Parameter::query("limit", "", text, ""),
+        Parameter::query("recursive", "", text, ""),
+        Parameter::query("type", "", text, ""),
+    ];
 
     #[test]
     fn parameters_are_decoded_as_forms_are() {
-        let query =
-            Query::parse(Some("path=/a+b%2Bc%C3%BC&limit=5&&type=x,y&type=z"), &["path", "limit", "type"]).unwrap();
+        let query = Query::parse(Some("path=/a+b%2Bc%C3%BC&limit=5&&type=x,y&type=z"), &KNOWN).unwrap();
         assert_eq!(query.text("path").unwrap(), Some("/a b+cü"));
         assert_eq!(query.limit().unwrap(), 5);
         assert_eq!(query.list("type").unwrap(), ["x", "y", "z"]);
@@ -149,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_refused() {
-        let known = ["path", "limit", "recursive"];
+        let known = KNOWN;
         assert!(Query::parse(Some("pth=/"), &known).is_err());
         assert!(Query::parse(Some("path=%2"), &known).is_err());
         assert!(Query::parse(Some("path=%zz"), &known).is_err());
@@ -158,6 +176,10 @@ mod tests {
         assert_eq!(Query::parse(Some("path=%ff"), &known).unwrap().bytes("path").unwrap(), Some(&b"\xff"[..]));
         for limit in ["0", "-1", "1001", "x", "99999999999"] {
             assert!(Query::parse(Some(&format!("limit={limit}")), &known).unwrap().limit().is_err(), "{limit}");
+        }
+        for empty in ["limit=", "limit", "type=x,", "type="] {
+            let query = Query::parse(Some(empty), &known).unwrap();
+            assert!(query.text("limit").is_err() || query.list("type").is_err(), "{empty}");
         }
         assert!(Query::parse(Some("recursive=yes"), &known).unwrap().flag("recursive").is_err());
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post, put};
 use causeway_core::events::Operation;
 use causeway_core::{Error, ErrorKind, Gateway, Session, VirtualPath};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +17,7 @@ use tower_http::cors::CorsLayer;
 use crate::body::spool::SpoolSpace;
 use crate::config::ApiConfig;
 use crate::cors;
+use crate::openapi::{self, Reference, Routes, resource};
 use crate::problem::{HttpFault, Problem};
 use crate::quotas::{Quotas, by_address};
 use crate::respond::{HeadLimits, caught, respond};
@@ -34,6 +34,8 @@ pub struct Shared {
     pub quotas: Quotas,
     /// Where forms wait.
     pub spools: SpoolSpace,
+    /// The API's description.
+    pub reference: Reference,
 }
 
 impl Shared {
@@ -84,8 +86,10 @@ impl Front {
         let limits = Limits::of(&config);
         let spools = SpoolSpace::new(&config.spool_dir, config.max_spool_bytes, config.min_free_bytes);
         let (quotas, cors) = (Quotas::new(&config), cors::layer(&config.cors_origins));
-        let shared = Arc::new(Shared { config, gateway, quotas, spools });
-        Self { router: router(shared, cors), head, limits }
+        let routes = routes();
+        let reference = Reference::new(&routes, &config.public_url);
+        let shared = Arc::new(Shared { config, gateway, quotas, spools, reference });
+        Self { router: router(routes, shared, cors), head, limits }
     }
 
     /// Serves one connection, already through TLS, until it ends. When `shutdown` is cancelled, running requests finish
@@ -109,36 +113,71 @@ impl Front {
     }
 }
 
-fn router(shared: Arc<Shared>, cors: Option<CorsLayer>) -> Router {
-    let routes = Router::new()
-        .route("/api/v1/auth/validate", get(routes::validate::validate))
-        .route("/api/v1/files", get(routes::list::list))
-        .route("/api/v1/files/upload", post(routes::upload::upload))
-        .route(
-            "/api/v1/files/content",
-            put(routes::content::put).get(routes::download::get_by_path).head(routes::download::head_by_path),
+/// Every route, with its description.
+fn routes() -> Routes {
+    use routes::{audit, content, download, events, files, folders, list, transfers, upload, uploads, validate};
+    Routes::new()
+        .add(resource("/api/v1/auth/validate").get(validate::validate, validate::operation()))
+        .add(resource("/api/v1/files").get(list::list, list::operation()))
+        .add(resource("/api/v1/files/upload").post(upload::upload, upload::operation()))
+        .add(
+            resource("/api/v1/files/content")
+                .put(content::put, content::put_operation())
+                .get(download::get_by_path, download::get_by_path_operation())
+                .head(download::head_by_path, download::head_by_path_operation()),
         )
-        .route(
-            "/api/v1/files/{file_id}",
-            get(routes::files::metadata).patch(routes::files::change).delete(routes::files::remove),
+        .add(
+            resource("/api/v1/files/{file_id}")
+                .get(files::metadata, files::metadata_operation())
+                .patch(files::change, files::change_operation())
+                .delete(files::remove, files::remove_operation()),
         )
-        .route("/api/v1/files/{file_id}/copy", post(routes::files::copy))
-        .route("/api/v1/files/{file_id}/download", get(routes::download::get_by_id).head(routes::download::head_by_id))
-        .route("/api/v1/folders", post(routes::folders::make).delete(routes::folders::remove))
-        .route("/api/v1/uploads", post(routes::uploads::begin::begin).get(routes::uploads::list))
-        .route("/api/v1/uploads/{session_id}", get(routes::uploads::status).delete(routes::uploads::abandon))
-        .route("/api/v1/uploads/{session_id}/chunks/{n}", put(routes::uploads::chunk::put))
-        .route("/api/v1/uploads/{session_id}/content", put(routes::uploads::content::put))
-        .route("/api/v1/uploads/{session_id}/complete", post(routes::uploads::complete::complete))
+        .add(resource("/api/v1/files/{file_id}/copy").post(files::copy, files::copy_operation()))
+        .add(
+            resource("/api/v1/files/{file_id}/download")
+                .get(download::get_by_id, download::get_by_id_operation())
+                .head(download::head_by_id, download::head_by_id_operation()),
+        )
+        .add(
+            resource("/api/v1/folders")
+                .post(folders::make, folders::make_operation())
+                .delete(folders::remove, folders::remove_operation()),
+        )
+        .add(
+            resource("/api/v1/uploads")
+                .post(uploads::begin::begin, uploads::begin::operation())
+                .get(uploads::list, uploads::list_operation()),
+        )
+        .add(
+            resource("/api/v1/uploads/{session_id}")
+                .get(uploads::status, uploads::status_operation())
+                .delete(uploads::abandon, uploads::abandon_operation()),
+        )
+        .add(resource("/api/v1/uploads/{session_id}/chunks/{n}").put(uploads::chunk::put, uploads::chunk::operation()))
+        .add(resource("/api/v1/uploads/{session_id}/content").put(uploads::content::put, uploads::content::operation()))
+        .add(
+            resource("/api/v1/uploads/{session_id}/complete")
+                .post(uploads::complete::complete, uploads::complete::operation()),
+        )
         .merge(crate::tus::routes())
-        .route("/api/v1/transfers", post(routes::transfers::request).get(routes::transfers::list))
-        .route("/api/v1/transfers/{transfer_id}", get(routes::transfers::status))
-        .route("/api/v1/transfers/{transfer_id}/status", get(routes::transfers::status))
-        .route("/api/v1/transfers/{transfer_id}/cancel", post(routes::transfers::cancel))
-        .route("/api/v1/transfers/{transfer_id}/retry", post(routes::transfers::retry))
-        .route("/api/v1/audit", get(routes::audit::entries))
-        .route("/api/v1/audit/verify", get(routes::audit::verify))
-        .route("/api/v1/events", get(routes::events::events))
+        .add(
+            resource("/api/v1/transfers")
+                .post(transfers::request::request, transfers::request::operation())
+                .get(transfers::list::list, transfers::list::operation()),
+        )
+        .add(resource("/api/v1/transfers/{transfer_id}").get(transfers::get, transfers::get_operation()))
+        .add(resource("/api/v1/transfers/{transfer_id}/status").get(transfers::get, transfers::status_operation()))
+        .add(resource("/api/v1/transfers/{transfer_id}/cancel").post(transfers::cancel, transfers::cancel_operation()))
+        .add(resource("/api/v1/transfers/{transfer_id}/retry").post(transfers::retry, transfers::retry_operation()))
+        .add(resource("/api/v1/events").get(events::events, events::operation()))
+        .add(resource("/api/v1/audit").get(audit::entries, audit::entries_operation()))
+        .add(resource("/api/v1/audit/verify").get(audit::verify, audit::verify_operation()))
+        .merge(openapi::routes())
+}
+
+fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>) -> Router {
+    let routes = routes
+        .into_router()
         .fallback(|| async { Problem::http(HttpFault::NoRoute) })
         .method_not_allowed_fallback(|| async { Problem::http(HttpFault::Method) })
         .layer(from_fn_with_state(shared.clone(), by_address));

@@ -12,19 +12,19 @@ use crate::harness::rest::{Answer, content_path, encode};
 use crate::harness::{Ledger, Plan, Rest};
 
 const GOLDEN: &str = "tests/it/golden/problems.txt";
-const UNKNOWN: &str = "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000";
-const JSON: &str = "application/json";
+pub const UNKNOWN: &str = "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000";
+pub const JSON: &str = "application/json";
 const CUT: &str = "multipart/form-data; boundary=cut";
 
 /// The answers so far, as text.
-struct Page {
-    rest: Rest,
-    text: String,
+pub struct Page {
+    pub rest: Rest,
+    pub text: String,
 }
 
 impl Page {
     /// Asks, and writes down what is answered.
-    async fn ask(&mut self, what: &str, request: RequestBuilder) -> Answer {
+    pub async fn ask(&mut self, what: &str, request: RequestBuilder) -> Answer {
         let answer = self.rest.send(request).await;
         writeln!(self.text, "{what}\n  {} {}", answer.status, answer.header("content-type")).unwrap();
         for name in ["allow", "content-range", "retry-after", "www-authenticate"] {
@@ -41,12 +41,12 @@ impl Page {
         answer
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.rest.request(method, path)
     }
 
     /// The same with a body of this type.
-    fn with(&self, method: Method, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+    pub fn with(&self, method: Method, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
         self.request(method, path).header("content-type", kind).body(body)
     }
 
@@ -69,6 +69,10 @@ impl Page {
             let request = send(self, body.to_owned());
             self.ask(&name(case), request).await;
         }
+        // Deeper than anything that means something, and than the parser goes.
+        let deep = format!("{{\"{path}\": {}1{}}}", "[".repeat(200), "]".repeat(200));
+        let request = send(self, deep);
+        self.ask(&name("too deep"), request).await;
         let request = send(self, json!({ path: "x".repeat(2 << 20) }).to_string());
         self.ask(&name("too large"), request).await;
         let request = self.with(method.clone(), at, "text/plain", whole.clone());
@@ -290,13 +294,18 @@ async fn problems_are_exact() {
     );
     assert!(!page.text.contains(&other) && !page.text.contains("/tmp/"), "nothing internal is shown");
 
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
+    as_written(GOLDEN, &page.text);
+}
+
+/// Fails unless the file says the same.
+pub fn as_written(golden: &str, text: &str) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(golden);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&golden, &page.text).unwrap();
+        fs::write(&golden, text).unwrap();
     }
     let written = fs::read_to_string(&golden).unwrap();
-    for (was, is) in written.split('\n').zip(page.text.split('\n')) {
+    for (was, is) in written.split('\n').zip(text.split('\n')) {
         assert_eq!(was, is, "run with UPDATE_GOLDEN=1 to write it anew, and read what has changed");
     }
-    assert_eq!(written.len(), page.text.len());
+    assert_eq!(written.len(), text.len());
 }

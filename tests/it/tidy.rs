@@ -154,6 +154,23 @@ fn files_are_short_and_well_named() {
     }
 }
 
+/// Where a handler is bound to a path: nowhere but where it comes with its description. (The operator's listener is another one.)
+#[test]
+fn no_route_goes_without_its_description() {
+    let mut found = Vec::new();
+    for path in files("api/src", "rs") {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        if code.contains(".route(") || code.contains("axum::routing") || code.contains(".nest(") {
+            found.push(path.strip_prefix(ROOT).unwrap().display().to_string());
+        }
+    }
+    assert_eq!(
+        found.iter().map(|path| path.trim_start_matches("./")).collect::<Vec<_>>(),
+        ["api/src/openapi/routes.rs", "api/src/ops.rs"]
+    );
+}
+
 #[test]
 fn what_others_wrote_is_theirs_but_for_our_patch() {
     let check = Command::new(Path::new(ROOT).join("third_party/renew")).arg("--check").output().unwrap();

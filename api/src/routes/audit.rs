@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use causeway_core::events::Operation;
+use causeway_core::events::Operation as Act;
+use causeway_core::identity::Scope;
 use causeway_core::records::{AuditFilter, AuditRow, Micros};
-use causeway_core::{Error, Protocol, VirtualPath};
+use causeway_core::{Error, ErrorKind, Protocol, VirtualPath};
 use http::header::{self, HeaderMap, HeaderName};
 use http::{HeaderValue, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
@@ -19,12 +21,39 @@ use uuid::Uuid;
 use super::{cursor_of, cursor_text, header_value, wrong_cursor};
 use crate::auth::Caller;
 use crate::json::json;
+use crate::openapi::schemas::{AuditEntry, Cursor, moment as moment_schema, path, word as any_word};
+use crate::openapi::{Answer, Operation, Parameter, Shape, Tag, examples, headers as told, parameters};
 use crate::problem::Problem;
 use crate::query::{Query, percent_encode};
 use crate::router::Shared;
 
-const PARAMETERS: &[&str] =
-    &["since", "until", "identity", "login", "operation", "outcome", "path", "protocol", "limit", "cursor"];
+/// The parameters of the query.
+const QUERY: [Parameter; 10] = [
+    Parameter::query("since", "Only entries of this moment and later.", moment_schema, "2026-11-24T00:00:00Z"),
+    Parameter::query("until", "Only entries before this moment.", moment_schema, "2026-11-25T00:00:00Z"),
+    Parameter::query("identity", "Only entries of this identity.", any_word, "edi-partner"),
+    Parameter::query("login", "Only entries of this login.", any_word, "edi01"),
+    Parameter::query("operation", "Only entries of this operation.", operation_schema, "upload"),
+    Parameter::query("outcome", "Only entries that ended so.", outcome_schema, "denied"),
+    Parameter::query("path", "Only entries of this path of the tenant's tree.", path, "/inbound/orders.csv"),
+    Parameter::query("protocol", "Only entries of this protocol.", protocol_schema, "sftp"),
+    parameters::LIMIT,
+    Parameter { example: "MDE5OWEwYjItN2M0ZC03ZTEwLThiMWYtM2Q1YTZjN2U4Zjkw", ..parameters::CURSOR },
+];
+
+const OUTCOMES: [&str; 3] = ["ok", "denied", "error"];
+
+fn operation_schema() -> Value {
+    json!({ "type": "string", "enum": OPERATIONS.iter().map(|operation| operation.as_str()).collect::<Vec<_>>() })
+}
+
+fn outcome_schema() -> Value {
+    json!({ "type": "string", "enum": OUTCOMES })
+}
+
+fn protocol_schema() -> Value {
+    json!({ "type": "string", "enum": PROTOCOLS.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>() })
+}
 
 /// The columns of the CSV form.
 const COLUMNS: &[&str] = &[
@@ -60,28 +89,53 @@ const COLUMNS: &[&str] = &[
     "entry_hash",
 ];
 
-const OPERATIONS: &[Operation] = &[
-    Operation::Upload,
-    Operation::Download,
-    Operation::Delete,
-    Operation::Rename,
-    Operation::Copy,
-    Operation::Attributes,
-    Operation::Mkdir,
-    Operation::Rmdir,
-    Operation::List,
-    Operation::Login,
-    Operation::Logout,
-    Operation::Admin,
-    Operation::Transfer,
+const OPERATIONS: &[Act] = &[
+    Act::Upload,
+    Act::Download,
+    Act::Delete,
+    Act::Rename,
+    Act::Copy,
+    Act::Attributes,
+    Act::Mkdir,
+    Act::Rmdir,
+    Act::List,
+    Act::Login,
+    Act::Logout,
+    Act::Admin,
+    Act::Transfer,
 ];
 
 const PROTOCOLS: &[Protocol] = &[Protocol::Sftp, Protocol::Scp, Protocol::Ftps, Protocol::Api, Protocol::Transfer];
 
-#[derive(Serialize)]
+/// A page of the trail.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditPage")]
 struct Page {
+    /// The entries, oldest first.
+    #[schemars(with = "Vec<AuditEntry>")]
     entries: Vec<Map<String, Value>>,
+    /// The `cursor` of the next page; null where this is the last.
+    #[schemars(with = "Option<Cursor>")]
     next_cursor: Option<String>,
+}
+
+pub fn entries_operation() -> Operation {
+    let example = json!({ "entries": [examples::audit_entry()], "next_cursor": null });
+    let lines = format!("{}\n", examples::audit_entry());
+    let table = format!("{}\r\n", COLUMNS.join(","));
+    Operation::new(Tag::Audit, "listAuditEntries", "The trail")
+        .text("Oldest first. `Accept` chooses the form: `application/json`, `application/x-ndjson` (an entry a line) or `text/csv` (RFC 4180). The last two tell the next page in `Link` and `X-Next-Cursor`.")
+        .scope(Scope::AuditRead)
+        .parameters(&QUERY)
+        .answer(
+            Answer::json::<Page>(StatusCode::OK, "A page.", example)
+                .content("application/x-ndjson", Shape::Inline(json!({ "type": "string" })), Some(lines.into()))
+                .content("text/csv", Shape::Inline(json!({ "type": "string" })), Some(table.into()))
+                .maybe(&told::VARY)
+                .maybe(&told::LINK)
+                .maybe(&told::X_NEXT_CURSOR),
+        )
+        .fails([ErrorKind::InvalidArgument, ErrorKind::InvalidName])
 }
 
 pub async fn entries(
@@ -90,7 +144,7 @@ pub async fn entries(
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(raw.as_deref(), PARAMETERS)?;
+    let query = Query::parse(raw.as_deref(), &QUERY)?;
     let (filter, limit) = (filter(&query)?, query.limit()?);
     let mut rows = shared.gateway.audit(&caller.session, &filter, limit + 1).await?;
     let more = rows.len() > limit as usize;
@@ -118,14 +172,31 @@ pub async fn entries(
     Ok(response)
 }
 
-#[derive(Serialize)]
+/// What a walk over the chain has found.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditVerification")]
 struct Verified {
+    /// Entries that were looked at.
     entries: u64,
+    /// Those of them that have their place in the chain; the others get it soon.
     sealed: u64,
+    /// The place of the first.
     first: i64,
+    /// The place of the last.
     last: i64,
+    /// Whether nothing was changed, removed or put in between.
     valid: bool,
+    /// The place of the first entry that is not as it was sealed.
     broken_at: Option<i64>,
+}
+
+pub fn verify_operation() -> Operation {
+    let example =
+        json!({ "entries": 4711, "sealed": 4711, "first": 1, "last": 4711, "valid": true, "broken_at": null });
+    Operation::new(Tag::Audit, "verifyAudit", "Whether the trail is unbroken")
+        .text("Walks the tenant's chain from its beginning.")
+        .scope(Scope::AuditRead)
+        .answer(Answer::json::<Verified>(StatusCode::OK, "What was found.", example))
 }
 
 pub async fn verify(State(shared): State<Arc<Shared>>, caller: Caller) -> Result<Response, Problem> {
@@ -152,7 +223,7 @@ fn filter(query: &Query) -> Result<AuditFilter, Problem> {
         Some(cursor) => Some(Uuid::try_parse(&cursor_text(cursor)?).map_err(|_| wrong_cursor())?),
     };
     let operation = word(query, "operation", OPERATIONS.iter().map(|operation| operation.as_str()))?;
-    let outcome = word(query, "outcome", ["ok", "denied", "error"].into_iter())?;
+    let outcome = word(query, "outcome", OUTCOMES.into_iter())?;
     let protocol = word(query, "protocol", PROTOCOLS.iter().map(|protocol| protocol.as_str()))?;
     Ok(AuditFilter {
         since: moment(query, "since")?,

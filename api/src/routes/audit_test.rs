@@ -3,7 +3,7 @@ use causeway_core::records::{AuditRecord, Seal};
 use super::*;
 
 fn query(raw: &str) -> Result<AuditFilter, Problem> {
-    filter(&Query::parse(Some(raw), PARAMETERS)?)
+    filter(&Query::parse(Some(raw), &QUERY)?)
 }
 
 fn row(seal: bool) -> AuditRow {

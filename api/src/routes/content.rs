@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
-use causeway_core::events::Operation;
+use causeway_core::events::Operation as Act;
+use causeway_core::identity::Scope;
 use causeway_core::namespace::Target;
 use causeway_core::transfer::Disposition;
 use causeway_core::{Error, ErrorKind, Receipt, Session, Upload, UploadOptions, VirtualPath};
@@ -16,10 +17,38 @@ use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::conditions::{Conditions, Tags, Verdict, etag};
 use crate::digest;
-use crate::json;
+use crate::json::{self, EntryJson};
+use crate::openapi::headers::{ETAG, LOCATION};
+use crate::openapi::{Answer, Body, Operation, Tag, examples, parameters, problems};
 use crate::problem::{HttpFault, Problem};
 use crate::query::Query;
 use crate::router::Shared;
+
+pub fn put_operation() -> Operation {
+    let file = |status, description| {
+        Answer::json::<EntryJson<'_>>(status, description, examples::file())
+            .header(&LOCATION)
+            .header(&ETAG)
+            .link("getFile", "file_id", "$response.body#/file_id")
+            .link("downloadFile", "file_id", "$response.body#/file_id")
+            .link("changeFile", "file_id", "$response.body#/file_id")
+            .link("copyFile", "file_id", "$response.body#/file_id")
+            .link("removeFile", "file_id", "$response.body#/file_id")
+    };
+    Operation::new(Tag::Files, "putContent", "The body becomes the file at a path")
+        .text("A file that is there is replaced, unless a condition says otherwise. The media type of the body becomes that of the file; content is sent without an encoding, and whole.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[parameters::FILE_PATH, parameters::IF_MATCH, parameters::IF_NONE_MATCH])
+        .parameters(&[parameters::IF_UNMODIFIED_SINCE, parameters::CONTENT_DIGEST, parameters::REPR_DIGEST])
+        .body(Body::bytes("application/octet-stream", "The content; without one the file is empty.").optional())
+        .answer(file(StatusCode::CREATED, "The file is new."))
+        .answer(file(StatusCode::OK, "The file was there, and has this content now."))
+        .fails(problems::PLACE)
+        .fails(problems::TAKEN)
+        .fails(problems::CONTENT)
+        .fails([ErrorKind::InvalidArgument, ErrorKind::PreconditionFailed])
+        .fails([HttpFault::MediaType])
+}
 
 pub async fn put(
     State(shared): State<Arc<Shared>>,
@@ -28,11 +57,11 @@ pub async fn put(
     request: Request,
 ) -> Result<Response, Problem> {
     let session = &caller.session;
-    let query = Query::parse(query.as_deref(), &["path"])?;
+    let query = Query::parse(query.as_deref(), &[parameters::FILE_PATH])?;
     let Some(path) = query.bytes("path")? else {
         return Err(Problem::field("path", "this is required: the path of the file"));
     };
-    let path = shared.path(session, Operation::Upload, path, "path").await?;
+    let path = shared.path(session, Act::Upload, path, "path").await?;
     let (parts, body) = request.into_parts();
     let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
     if parts.headers.contains_key(header::CONTENT_RANGE) {

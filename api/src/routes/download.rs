@@ -9,7 +9,8 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use causeway_core::events::Operation;
+use causeway_core::events::Operation as Act;
+use causeway_core::identity::Scope;
 use causeway_core::namespace::Target;
 use causeway_core::{Entry, Error, ErrorKind};
 use http::header::{self, HeaderMap, HeaderName};
@@ -23,10 +24,68 @@ use crate::byteranges::ByteRanges;
 use crate::conditions::{Conditions, Verdict, etag, last_modified, range_applies};
 use crate::digest::{CONTENT_DIGEST, REPR_DIGEST, WANT_CONTENT_DIGEST, WANT_REPR_DIGEST, preference, repr_digest};
 use crate::disposition::attachment;
+use crate::openapi::{Answer, Operation, Shape, Tag, headers as told, parameters, problems};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::ranges::{Selection, select};
 use crate::router::{Shared, Tasks};
+
+/// `GET` by id.
+pub fn get_by_id_operation() -> Operation {
+    let about = Operation::new(Tag::Files, "downloadFile", "The content of a file, by id");
+    described(about.parameters(&[parameters::FILE_ID]), true)
+}
+
+/// `GET` by path.
+pub fn get_by_path_operation() -> Operation {
+    let about = Operation::new(Tag::Files, "getContent", "The content of a file, by path");
+    described(about.parameters(&[parameters::FILE_PATH]), true)
+}
+
+/// `HEAD` by id.
+pub fn head_by_id_operation() -> Operation {
+    let about = Operation::new(Tag::Files, "lookAtFile", "The headers of a file's content, by id");
+    described(about.parameters(&[parameters::FILE_ID]), false)
+}
+
+/// `HEAD` by path.
+pub fn head_by_path_operation() -> Operation {
+    let about = Operation::new(Tag::Files, "lookAtContent", "The headers of a file's content, by path");
+    described(about.parameters(&[parameters::FILE_PATH]), false)
+}
+
+fn described(operation: Operation, content: bool) -> Operation {
+    let with = |answer: Answer| {
+        let answer = answer.header(&told::ETAG).maybe(&told::LAST_MODIFIED).header(&told::CACHE_CONTROL);
+        answer.header(&told::ACCEPT_RANGES).header(&told::CONTENT_LENGTH).header(&told::CONTENT_DISPOSITION)
+    };
+    let carrying = |answer: Answer| if content { answer.content("*/*", Shape::bytes(), None) } else { answer };
+    let whole = Answer::bare(StatusCode::OK, "The whole content, with the media type of the file.");
+    let whole = carrying(with(whole).maybe(&told::REPR_DIGEST).maybe(&told::CONTENT_DIGEST));
+    let same = Answer::bare(StatusCode::NOT_MODIFIED, "It is what the client has.").header(&told::ETAG);
+    let operation = operation
+        .scope(Scope::FilesRead)
+        .parameters(&[parameters::IF_MATCH, parameters::IF_NONE_MATCH, parameters::IF_MODIFIED_SINCE])
+        .parameters(&[parameters::IF_UNMODIFIED_SINCE, parameters::WANT_REPR_DIGEST, parameters::WANT_CONTENT_DIGEST])
+        .answer(whole)
+        .answer(same.maybe(&told::LAST_MODIFIED).header(&told::CACHE_CONTROL))
+        .fails(problems::PLACE)
+        .fails([ErrorKind::InvalidArgument, ErrorKind::IsFolder, ErrorKind::PreconditionFailed]);
+    if !content {
+        return operation.text("The same headers as `GET`, and no record of a download.");
+    }
+    let part = Answer::bare(
+        StatusCode::PARTIAL_CONTENT,
+        "The bytes that `Range` asks for: several ranges as `multipart/byteranges`.",
+    );
+    let beyond = Answer::bare(StatusCode::RANGE_NOT_SATISFIABLE, "`Range` asks for nothing that is there. No content.");
+    operation
+        .text("A download that breaks off ends the connection (HTTP/2: the stream), so that half of it is never taken for whole.")
+        .parameters(&[parameters::RANGE, parameters::IF_RANGE])
+        .answer(carrying(with(part).maybe(&told::CONTENT_RANGE).maybe(&told::REPR_DIGEST)))
+        .answer(beyond.header(&told::CONTENT_RANGE).header(&told::ACCEPT_RANGES))
+        .fails([ErrorKind::Conflict])
+}
 
 pub async fn get_by_id(
     State(shared): State<Arc<Shared>>,
@@ -71,11 +130,11 @@ pub async fn head_by_path(
 }
 
 async fn target(shared: &Shared, caller: &Caller, query: Option<&str>) -> Result<Target, Problem> {
-    let query = Query::parse(query, &["path"])?;
+    let query = Query::parse(query, &[parameters::FILE_PATH])?;
     let Some(path) = query.bytes("path")? else {
         return Err(Problem::field("path", "this is required: the path of the file"));
     };
-    Ok(Target::Path(shared.path(&caller.session, Operation::Download, path, "path").await?))
+    Ok(Target::Path(shared.path(&caller.session, Act::Download, path, "path").await?))
 }
 
 /// The media type of content of which nothing else is known.

@@ -5,23 +5,63 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use causeway_core::Error;
 use causeway_core::events::EVENT_KINDS;
+use causeway_core::identity::Scope;
+use causeway_core::{Error, ErrorKind};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::json::json;
+use crate::openapi::schemas::{Cursor, id};
+use crate::openapi::{Answer, Operation, Parameter, Tag, examples, parameters};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::router::Shared;
 
-#[derive(Serialize)]
+/// The parameters of the query.
+const QUERY: [Parameter; 3] = [
+    Parameter::query("after", "The id of the last event that the caller has seen.", id, crate::openapi::schemas::ID),
+    Parameter::query(
+        "type",
+        "Only these kinds: names, or groups as `transfer.*`, separated by commas; it may stand several times.",
+        kinds_schema,
+        "file.uploaded,transfer.*",
+    ),
+    parameters::LIMIT,
+];
+
+fn kinds_schema() -> Value {
+    let mut groups: Vec<&str> = EVENT_KINDS.iter().filter_map(|kind| kind.split('.').next()).collect();
+    groups.dedup();
+    let words: Vec<String> = EVENT_KINDS.iter().map(|kind| kind.replace('.', "\\.")).collect();
+    let word = format!("({}|({})\\.\\*)", words.join("|"), groups.join("|"));
+    json!({ "type": "string", "pattern": format!("^{word}(,{word})*$") })
+}
+
+/// A page of events.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventPage")]
 struct Page {
+    /// The events, oldest first, each as its webhook has it: `{id, type, timestamp, tenant_id, transfer_id, status, data}`.
+    #[schemars(with = "Vec<crate::openapi::schemas::Event>")]
     events: Vec<serde_json::Value>,
-    /// The `after` of the next page; none where this was the last one.
+    /// The `after` of the next page; null where this was the last one.
+    #[schemars(with = "Option<Cursor>")]
     next_cursor: Option<String>,
+}
+
+pub fn operation() -> Operation {
+    let example = json!({ "events": [examples::event()], "next_cursor": null });
+    Operation::new(Tag::Events, "listEvents", "The events in the caller's view")
+        .text("Oldest first, in order for each file, and each at least once. What happened where the caller cannot look is left out.")
+        .scope(Scope::EventsRead)
+        .parameters(&QUERY)
+        .answer(Answer::json::<Page>(StatusCode::OK, "A page.", example))
+        .fails([ErrorKind::InvalidArgument])
 }
 
 pub async fn events(
@@ -29,7 +69,7 @@ pub async fn events(
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &["after", "type", "limit"])?;
+    let query = Query::parse(query.as_deref(), &QUERY)?;
     let limit = query.limit()?;
     let after = match query.text("after")? {
         None => None,

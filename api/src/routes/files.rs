@@ -7,12 +7,13 @@ use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use causeway_core::events::Operation;
+use causeway_core::events::Operation as Act;
+use causeway_core::identity::Scope;
 use causeway_core::namespace::{Changes, Classify, Labels, Target, check_classification, check_tags};
 use causeway_core::records::{Attributes, Micros};
 use causeway_core::{Error, ErrorKind, Name, Session, VirtualPath};
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
@@ -20,12 +21,72 @@ use uuid::Uuid;
 use super::content::stored;
 use super::file_id;
 use crate::auth::Caller;
-use crate::body::BodyReader;
 use crate::conditions::{Conditions, Tags, Verdict};
-use crate::json;
+use crate::json::{self, EntryJson};
 use crate::members::Members;
+use crate::openapi::headers::{ETAG, LOCATION};
+use crate::openapi::parameters::{FILE_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use crate::openapi::{Answer, Body, Operation, Tag, examples, problems, schemas};
 use crate::problem::Problem;
 use crate::router::Shared;
+
+/// The conditions that a change may have.
+const CONDITIONS: [crate::openapi::Parameter; 3] = [IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE];
+
+pub fn metadata_operation() -> Operation {
+    Operation::new(Tag::Files, "getFile", "What is known of a file or folder")
+        .scope(Scope::FilesRead)
+        .parameters(&[FILE_ID])
+        .answer(Answer::json::<EntryJson<'_>>(StatusCode::OK, "The file or folder.", examples::file()))
+        .fails([ErrorKind::NotFound])
+}
+
+pub fn change_operation() -> Operation {
+    Operation::new(Tag::Files, "changeFile", "Moves, renames and labels a file")
+        .text("All of it or nothing. A folder can be moved too; it has no labels.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[FILE_ID])
+        .parameters(&CONDITIONS)
+        .body(Body::json(
+            "What changes; what is left out stays.",
+            schemas::change(),
+            json!({ "path": "/archive/orders.csv", "overwrite": true, "tags": { "batch": "47" } }),
+        ))
+        .answer(Answer::json::<EntryJson<'_>>(StatusCode::OK, "As it is now.", examples::file()))
+        .fails(problems::JSON)
+        .fails(problems::PLACE)
+        .fails(problems::TAKEN)
+        .fails([ErrorKind::NotEmpty, ErrorKind::PreconditionFailed, ErrorKind::Unsupported])
+        .fails([ErrorKind::QuotaExceeded, ErrorKind::NoSpace, ErrorKind::TypeMismatch])
+}
+
+pub fn copy_operation() -> Operation {
+    Operation::new(Tag::Files, "copyFile", "Copies a file")
+        .scope(Scope::FilesWrite)
+        .parameters(&[FILE_ID])
+        .body(Body::json("Where to.", schemas::copy(), json!({ "destination": "/archive/", "overwrite": false })))
+        .answer(
+            Answer::json::<EntryJson<'_>>(StatusCode::CREATED, "The copy.", examples::file())
+                .header(&LOCATION)
+                .header(&ETAG)
+                .link("getFile", "file_id", "$response.body#/file_id")
+                .link("removeFile", "file_id", "$response.body#/file_id"),
+        )
+        .fails(problems::JSON)
+        .fails(problems::PLACE)
+        .fails(problems::TAKEN)
+        .fails([ErrorKind::FileTooLarge, ErrorKind::QuotaExceeded, ErrorKind::NoSpace, ErrorKind::TypeMismatch])
+}
+
+pub fn remove_operation() -> Operation {
+    Operation::new(Tag::Files, "removeFile", "Removes a file")
+        .scope(Scope::FilesWrite)
+        .parameters(&[FILE_ID])
+        .parameters(&CONDITIONS)
+        .answer(Answer::bare(StatusCode::NO_CONTENT, "It is gone."))
+        .fails([ErrorKind::InvalidArgument, ErrorKind::NotFound, ErrorKind::IsFolder, ErrorKind::Conflict])
+        .fails([ErrorKind::PreconditionFailed])
+}
 
 pub async fn metadata(
     State(shared): State<Arc<Shared>>,
@@ -44,14 +105,12 @@ pub async fn change(
 ) -> Result<Response, Problem> {
     let session = &caller.session;
     let target = Target::Id(file_id(id)?);
-    let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
-    let mut members = Members::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
+    let (headers, mut members) = Members::of(&shared, request).await?;
     let (path, mut changes) = changes_of(&mut members, session);
     members.finish()?;
-    changes.if_match = versions(&shared, session, &target, &parts.headers).await?;
+    changes.if_match = versions(&shared, session, &target, &headers).await?;
     if let Some(path) = path {
-        changes.path = Some(destination(&shared, session, &target, (Operation::Rename, "path"), &path).await?);
+        changes.path = Some(destination(&shared, session, &target, (Act::Rename, "path"), &path).await?);
     }
     let entry = shared.gateway.change(session, &target, changes).await?;
     Ok(json::entry(StatusCode::OK, &entry))
@@ -65,13 +124,11 @@ pub async fn copy(
 ) -> Result<Response, Problem> {
     let session = &caller.session;
     let target = Target::Id(file_id(id)?);
-    let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
-    let mut members = Members::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?;
+    let (_, mut members) = Members::of(&shared, request).await?;
     let to = members.required("destination");
     let overwrite = members.flag("overwrite").unwrap_or(false);
     members.finish()?;
-    let to = destination(&shared, session, &target, (Operation::Copy, "destination"), &to).await?;
+    let to = destination(&shared, session, &target, (Act::Copy, "destination"), &to).await?;
     let receipt = shared.gateway.copy(session, &target, &to, overwrite).await?;
     Ok(stored(&shared, StatusCode::CREATED, &receipt))
 }
@@ -95,7 +152,7 @@ async fn destination(
     shared: &Shared,
     session: &Session,
     target: &Target,
-    (operation, field): (Operation, &str),
+    (operation, field): (Act, &str),
     text: &str,
 ) -> Result<VirtualPath, Problem> {
     let path = shared.path(session, operation, text.as_bytes(), field).await?;

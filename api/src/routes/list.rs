@@ -6,14 +6,18 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use causeway_core::events::Operation;
+use causeway_core::events::Operation as Act;
+use causeway_core::identity::Scope;
 use causeway_core::{Entry, ErrorKind, Listing, Name, Session, VirtualPath};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{cursor_of, cursor_text, wrong_cursor};
 use crate::auth::Caller;
 use crate::json::{EntryJson, json};
+use crate::openapi::schemas::{Cursor, flag, path};
+use crate::openapi::{Answer, Operation, Parameter, Tag, examples, parameters, problems};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::router::Shared;
@@ -21,10 +25,38 @@ use crate::router::Shared;
 /// Entries that one step of a walk reads ahead at most.
 const STEP: usize = 256;
 
-#[derive(Serialize)]
+/// The parameters of the query.
+const QUERY: [Parameter; 4] = [
+    Parameter::query("path", "The folder; without it the root of the view.", path, "/inbound"),
+    Parameter::query(
+        "recursive",
+        "Whether all below it is told too, depth first, a folder before its entries.",
+        flag,
+        "true",
+    ),
+    parameters::LIMIT,
+    parameters::CURSOR,
+];
+
+/// A page of a folder.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EntryPage")]
 struct Page<'a> {
+    /// Files and folders, by name.
     entries: Vec<EntryJson<'a>>,
+    /// The `cursor` of the next page; null where this is the last.
+    #[schemars(with = "Option<Cursor>")]
     next_cursor: Option<String>,
+}
+
+pub fn operation() -> Operation {
+    Operation::new(Tag::Files, "listFiles", "The entries of a folder")
+        .text("By name, a page at a time.")
+        .scope(Scope::FilesRead)
+        .parameters(&QUERY)
+        .answer(Answer::json::<Page<'_>>(StatusCode::OK, "A page.", examples::entries()))
+        .fails(problems::PLACE)
+        .fails([ErrorKind::InvalidArgument])
 }
 
 pub async fn list(
@@ -32,10 +64,9 @@ pub async fn list(
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &["path", "recursive", "limit", "cursor"])?;
+    let query = Query::parse(query.as_deref(), &QUERY)?;
     let (limit, recursive) = (query.limit()? as usize, query.flag("recursive")?);
-    let folder =
-        shared.path(&caller.session, Operation::List, query.bytes("path")?.unwrap_or_default(), "path").await?;
+    let folder = shared.path(&caller.session, Act::List, query.bytes("path")?.unwrap_or_default(), "path").await?;
     let after = query.text("cursor")?.map(|cursor| Place::parse(cursor, &folder, recursive)).transpose()?;
     let mut walk = Walk::new(folder, after, recursive)?;
     // One more than the page shows whether there is a next one.

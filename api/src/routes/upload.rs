@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use causeway_core::events::Operation;
+use causeway_core::events::Operation as Act;
 use causeway_core::identity::Scope;
 use causeway_core::namespace::Target;
 use causeway_core::transfer::Disposition;
@@ -21,6 +21,9 @@ use crate::body::multipart::{Event, Head, Malformed, Parser, boundary};
 use crate::body::spool::Spool;
 use crate::digest;
 use crate::disposition::{FormPart, form_part};
+use crate::json::EntryJson;
+use crate::openapi::headers::{ETAG, LOCATION};
+use crate::openapi::{self, Answer, Operation, Tag, examples, problems, schemas};
 use crate::problem::{HttpFault, Problem};
 use crate::query;
 use crate::router::Shared;
@@ -31,6 +34,29 @@ const MAX_TEXT: usize = 16 * 1024;
 const MAX_PARTS: usize = 64;
 /// What may follow the form, in bytes.
 const MAX_EPILOGUE: usize = 64 * 1024;
+
+pub fn operation() -> Operation {
+    let example = serde_json::json!({ "file": "orders.csv", "destination": "/inbound", "overwrite": true });
+    let file = Answer::json::<EntryJson<'_>>(StatusCode::CREATED, "The file.", examples::file());
+    Operation::new(Tag::Files, "uploadFile", "A form with a file in it")
+        .text("The fields may come in any order; fields that are not known mean nothing. Where `destination` comes before `file`, the content goes straight to its place.")
+        .scope(Scope::FilesWrite)
+        .body(openapi::Body::form("The form (RFC 7578).", schemas::form(), example))
+        .answer(
+            file.header(&LOCATION)
+                .header(&ETAG)
+                .link("getFile", "file_id", "$response.body#/file_id")
+                .link("downloadFile", "file_id", "$response.body#/file_id")
+                .link("changeFile", "file_id", "$response.body#/file_id")
+                .link("copyFile", "file_id", "$response.body#/file_id")
+                .link("removeFile", "file_id", "$response.body#/file_id"),
+        )
+        .fails(problems::PLACE)
+        .fails(problems::TAKEN)
+        .fails(problems::CONTENT)
+        .fails([ErrorKind::InvalidArgument])
+        .fails([HttpFault::MediaType])
+}
 
 pub async fn upload(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let session = caller.session;
@@ -45,13 +71,13 @@ pub async fn upload(State(shared): State<Arc<Shared>>, caller: Caller, request: 
     if !session.scopes.allows(Scope::FilesWrite) {
         // Core says the same when an upload begins, but the file may be in the spool by then.
         let error = Error::permission_denied(Scope::FilesWrite.as_str());
-        shared.gateway.refused(&session, Operation::Upload, "", &error).await;
+        shared.gateway.refused(&session, Act::Upload, "", &error).await;
         return Err(error.into());
     }
     let max = shared.gateway.settings().max_file_size;
     if body.declared().is_some_and(|declared| declared > max.saturating_add((MAX_PARTS * MAX_TEXT) as u64)) {
         let error = Error::new(ErrorKind::FileTooLarge, "the file is larger than this gateway takes");
-        shared.gateway.refused(&session, Operation::Upload, "", &error).await;
+        shared.gateway.refused(&session, Act::Upload, "", &error).await;
         return Err(error.into());
     }
     let mut form = Form { shared: &shared, session: &session, fields: Fields::default(), file: FileField::Missing };
@@ -181,7 +207,7 @@ impl Form<'_> {
         let text = std::str::from_utf8(value).map(str::trim);
         let twice = match name {
             "destination" => {
-                let folder = self.shared.path(self.session, Operation::Upload, value, name).await?;
+                let folder = self.shared.path(self.session, Act::Upload, value, name).await?;
                 self.fields.destination.replace(folder).is_some()
             }
             "overwrite" => {
@@ -208,7 +234,7 @@ impl Form<'_> {
         let name = match Name::parse(&name) {
             Ok(name) => name,
             Err(error) => {
-                self.shared.gateway.refused(self.session, Operation::Upload, &name, &error).await;
+                self.shared.gateway.refused(self.session, Act::Upload, &name, &error).await;
                 return Err(Problem::from(error).at("file").into());
             }
         };
@@ -312,7 +338,7 @@ impl Form<'_> {
             }
             (FileField::Spooled { name, .. }, Failure::Refused(error)) => {
                 // Core never saw this one, so it is recorded here.
-                self.shared.gateway.refused(self.session, Operation::Upload, name.as_str(), &error).await;
+                self.shared.gateway.refused(self.session, Act::Upload, name.as_str(), &error).await;
                 error.into()
             }
             (_, Failure::Broken(error) | Failure::Refused(error)) => error.into(),

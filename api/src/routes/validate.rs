@@ -3,21 +3,43 @@
 use axum::response::Response;
 use causeway_core::identity::Scope;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::auth::Caller;
-use crate::json::json;
+use crate::json;
+use crate::openapi::schemas::Moment;
+use crate::openapi::{Answer, Operation, Tag};
 
-#[derive(Serialize)]
+/// Whom a credential is.
+#[derive(Serialize, JsonSchema)]
 struct Validated<'a> {
+    /// The tenant.
     tenant_id: &'a str,
+    /// The identity that it acts as.
     identity: &'a str,
+    /// The login, or the name of the API key.
     login: &'a str,
+    /// What it may do.
     scopes: Vec<&'static str>,
+    /// What was proven: `api_key`, `certificate`.
     method: &'static str,
+    /// When the credential ends; null where it does not.
+    #[schemars(with = "Option<Moment>")]
     expires_at: Option<String>,
+}
+
+pub fn operation() -> Operation {
+    let example = json!({
+        "tenant_id": "acme", "identity": "edi-partner", "login": "edi-key", "scopes": ["files:read", "files:write"],
+        "method": "api_key", "expires_at": null,
+    });
+    Operation::new(Tag::Auth, "validateCredential", "Whom a credential is")
+        .text("It needs no scope.")
+        .answer(Answer::json::<Validated<'_>>(StatusCode::OK, "Whom it is.", example))
 }
 
 pub async fn validate(caller: Caller) -> Response {
@@ -31,5 +53,5 @@ pub async fn validate(caller: Caller) -> Response {
         method: session.auth_method.as_str(),
         expires_at: session.expires.and_then(utc),
     };
-    json(StatusCode::OK, &answer)
+    json::json(StatusCode::OK, &answer)
 }

@@ -4,21 +4,82 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use causeway_core::events::Operation;
+use causeway_core::ErrorKind;
+use causeway_core::events::Operation as Act;
+use causeway_core::identity::Scope;
 use causeway_core::records::UploadPlan;
 use causeway_core::transfer::PartAt;
 use http::{StatusCode, header};
+use serde_json::{Value, json};
 
 use super::headers::{self, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH};
 use super::{X_FILE_ID, as_tus, complete_if_whole, describe};
 use crate::auth::Caller;
 use crate::body::BodyReader;
-use crate::problem::Problem;
+use crate::openapi::{Answer, Body, Operation, Parameter, Tag, headers as told, problems, schemas};
+use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::{content_type, plain};
 use crate::routes::header_value;
 use crate::routes::uploads::begin::usual_chunk_size;
 use crate::routes::uploads::receive::receive;
+
+/// `Tus-Resumable`.
+pub const TUS_RESUMABLE: Parameter =
+    Parameter::header("Tus-Resumable", "The version of tus that the client speaks.", version, "1.0.0").required();
+/// `Upload-Checksum`.
+pub const UPLOAD_CHECKSUM: Parameter = Parameter::header(
+    "Upload-Checksum",
+    "`sha1` or `sha256`, a space, and the digest of the body in Base64. Where it does not match, nothing of the body is kept.",
+    checksum,
+    "sha1 2jmj7l5rSw0yVb/vlWAYkK/YBwk=",
+);
+const LENGTH: Parameter =
+    Parameter::header("Upload-Length", "The bytes of the whole file.", schemas::digits, "1048576").required();
+const METADATA: Parameter = Parameter::header(
+    "Upload-Metadata",
+    "Pairs of a key and its value in Base64, separated by commas: `filename` or `path` (where it ends in `/`, the folder for `filename`), `filetype`, `overwrite` (`true`, `false`), `sha256` in hex. Others are kept and mean nothing.",
+    metadata,
+    "filename b3JkZXJzLmNzdg==,path L2luYm91bmQv",
+)
+.required();
+
+fn version() -> Value {
+    json!({ "type": "string", "const": "1.0.0" })
+}
+
+fn checksum() -> Value {
+    let (sha1, sha256) = ("sha1 [A-Za-z0-9+/]{26}[AEIMQUYcgkosw048]=", "sha256 [A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=");
+    json!({ "type": "string", "format": "tus-checksum", "pattern": format!("^({sha1}|{sha256})$") })
+}
+
+fn metadata() -> Value {
+    json!({ "type": "string", "format": "tus-metadata", "minLength": 1 })
+}
+
+pub fn operation() -> Operation {
+    Operation::new(Tag::Tus, "tusCreate", "Begins an upload (creation, creation-with-upload)")
+        .text("With `Content-Type: application/offset+octet-stream` the body is the beginning of the file; otherwise there is none. `/api/v1/tus/` is the same route.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[TUS_RESUMABLE, LENGTH, METADATA, UPLOAD_CHECKSUM])
+        .body(Body::bytes(headers::PART, "The beginning of the file.").optional())
+        .answer(
+            Answer::bare(StatusCode::CREATED, "The upload is begun.")
+                .header(&told::TUS_RESUMABLE)
+                .header(&told::LOCATION)
+                .header(&told::UPLOAD_OFFSET)
+                .header(&told::UPLOAD_EXPIRES)
+                .maybe(&told::X_FILE_ID)
+                .link("tusOffset", "id", "$response.header.Location#regex:([^/]+)$")
+                .link("tusPatch", "id", "$response.header.Location#regex:([^/]+)$")
+                .link("tusTerminate", "id", "$response.header.Location#regex:([^/]+)$"),
+        )
+        .fails(problems::PLACE)
+        .fails(problems::TAKEN)
+        .fails([ErrorKind::Incomplete, ErrorKind::FileTooLarge, ErrorKind::QuotaExceeded, ErrorKind::NoSpace])
+        .fails([ErrorKind::InvalidArgument, ErrorKind::TypeMismatch, ErrorKind::DigestMismatch])
+        .fails([HttpFault::MediaType, HttpFault::BodyTooLarge, HttpFault::TusVersion, HttpFault::TusChecksum])
+}
 
 pub async fn create(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let session = &caller.session;
@@ -33,7 +94,7 @@ pub async fn create(State(shared): State<Arc<Shared>>, caller: Caller, request: 
     let with_upload = headers::is_part(&parts.headers);
     plain(&parts.headers)?;
     let checksum = if with_upload { headers::checksum(&parts.headers)? } else { None };
-    let path = shared.path(session, Operation::Upload, metadata.goal()?.as_bytes(), "Upload-Metadata").await?;
+    let path = shared.path(session, Act::Upload, metadata.goal()?.as_bytes(), "Upload-Metadata").await?;
     let plan = UploadPlan {
         size,
         chunk_size: usual_chunk_size(size),

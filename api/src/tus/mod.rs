@@ -8,17 +8,16 @@ mod upload;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{options, post};
 use causeway_core::transfer::{Completion, Incomplete};
 use causeway_core::{Error, ErrorKind, Session};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use uuid::Uuid;
 
 use crate::auth::Caller;
+use crate::openapi::{Answer, Operation, Routes, Tag, headers as told, resource};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::uploads::complete::missing;
@@ -35,19 +34,33 @@ const X_FILE_ID: HeaderName = HeaderName::from_static("x-file-id");
 const METHOD_OVERRIDE: &str = "x-http-method-override";
 
 /// The routes.
-pub fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/api/v1/tus", options(abilities).post(create::create))
-        .route("/api/v1/tus/", options(abilities).post(create::create))
-        .route(
-            "/api/v1/tus/{id}",
-            options(abilities)
-                .head(upload::head)
-                .patch(upload::patch)
-                .delete(upload::terminate)
-                .merge(post(overridden)),
+pub fn routes() -> Routes {
+    let collection = |path| {
+        resource(path).options(abilities, abilities_operation("tusAbilities")).post(create::create, create::operation())
+    };
+    Routes::new()
+        .add(collection("/api/v1/tus"))
+        .also(collection("/api/v1/tus/"))
+        .add(
+            resource("/api/v1/tus/{id}")
+                .options(abilities, abilities_operation("tusAbilitiesOfUpload").parameters(&[upload::ANY_ID]))
+                .head(upload::head, upload::head_operation())
+                .patch(upload::patch, upload::patch_operation())
+                .delete(upload::terminate, upload::terminate_operation())
+                .post(overridden, upload::overridden_operation()),
         )
-        .layer(from_fn(speak))
+        .around(|router| router.layer(from_fn(speak)))
+}
+
+fn abilities_operation(id: &'static str) -> Operation {
+    Operation::new(Tag::Tus, id, "What the server can do over tus").open().answer(
+        Answer::bare(StatusCode::NO_CONTENT, "It can do this.")
+            .header(&told::TUS_RESUMABLE)
+            .header(&told::TUS_VERSION)
+            .header(&told::TUS_EXTENSION)
+            .header(&told::TUS_MAX_SIZE)
+            .header(&told::TUS_CHECKSUM_ALGORITHM),
+    )
 }
 
 /// What holds for every request and response: the version of both.

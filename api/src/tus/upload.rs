@@ -5,15 +5,20 @@ use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
+use causeway_core::ErrorKind;
+use causeway_core::identity::Scope;
 use causeway_core::records::UploadState;
 use causeway_core::transfer::PartAt;
 use http::{HeaderValue, StatusCode};
+use serde_json::json;
 use uuid::Uuid;
 
+use super::create::{TUS_RESUMABLE, UPLOAD_CHECKSUM};
 use super::headers::{self, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET};
 use super::{X_FILE_ID, as_locked, as_tus, complete_if_whole, describe, no_such_upload};
 use crate::auth::Caller;
 use crate::body::BodyReader;
+use crate::openapi::{Answer, Body, Operation, Parameter, Tag, headers as told, problems, schemas};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::plain;
@@ -21,6 +26,92 @@ use crate::routes::header_value;
 use crate::routes::uploads::receive::receive;
 
 type Id = Result<Path<Uuid>, PathRejection>;
+
+/// `{id}` of `OPTIONS`, which does not look at it.
+pub const ANY_ID: Parameter = Parameter { schema: schemas::text, ..ID };
+/// `{id}`.
+pub const ID: Parameter = Parameter::path("id", "The upload's id.", schemas::id, schemas::ID);
+const OFFSET: Parameter =
+    Parameter::header("Upload-Offset", "Where the body begins: what `HEAD` told.", schemas::digits, "0");
+const METHOD: Parameter = Parameter::header(
+    "X-HTTP-Method-Override",
+    "The method that is meant.",
+    || json!({ "type": "string", "enum": ["PATCH", "DELETE", "HEAD"] }),
+    "PATCH",
+);
+
+pub fn head_operation() -> Operation {
+    Operation::new(Tag::Tus, "tusOffset", "Where to go on")
+        .text("While a session or the completion has the upload this is 423. One that was completed is told as whole for a day.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[ID, TUS_RESUMABLE])
+        .answer(
+            Answer::bare(StatusCode::OK, "So far it is.")
+                .header(&told::TUS_RESUMABLE)
+                .header(&told::UPLOAD_OFFSET)
+                .header(&told::UPLOAD_EXPIRES)
+                .maybe(&told::UPLOAD_LENGTH)
+                .maybe(&told::UPLOAD_DEFER_LENGTH)
+                .maybe(&told::UPLOAD_METADATA)
+                .maybe(&told::X_FILE_ID),
+        )
+        .fails(completing())
+        .fails([HttpFault::TusVersion, HttpFault::TusLocked, HttpFault::ChunksMissing])
+}
+
+pub fn patch_operation() -> Operation {
+    Operation::new(Tag::Tus, "tusPatch", "Goes on with an upload")
+        .text("Behind the last byte the upload becomes the file, and `X-File-Id` names it.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[ID, TUS_RESUMABLE, OFFSET.required(), UPLOAD_CHECKSUM])
+        .body(Body::bytes(headers::PART, "The bytes."))
+        .answer(gone_on(StatusCode::NO_CONTENT, "They are there."))
+        .fails(completing())
+        .fails([ErrorKind::InvalidArgument])
+        .fails([HttpFault::MediaType, HttpFault::BodyTooLarge, HttpFault::ChunksMissing])
+        .fails([HttpFault::TusVersion, HttpFault::TusChecksum])
+}
+
+pub fn terminate_operation() -> Operation {
+    Operation::new(Tag::Tus, "tusTerminate", "Gives an upload up (termination)")
+        .scope(Scope::FilesWrite)
+        .parameters(&[ID, TUS_RESUMABLE])
+        .answer(Answer::bare(StatusCode::NO_CONTENT, "It is gone.").header(&told::TUS_RESUMABLE))
+        .fails([ErrorKind::NotFound, ErrorKind::Expired, ErrorKind::Conflict])
+        .fails([HttpFault::TusVersion])
+}
+
+pub fn overridden_operation() -> Operation {
+    Operation::new(Tag::Tus, "tusOverridden", "Another method, for clients that have none but POST")
+        .text("Without `X-HTTP-Method-Override` this is 405.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[ID, TUS_RESUMABLE, METHOD.required()])
+        .parameters(&[
+            Parameter { schema: schemas::text, ..OFFSET },
+            Parameter { schema: schemas::text, ..UPLOAD_CHECKSUM },
+        ])
+        .body(Body::bytes(headers::PART, "The bytes, where `PATCH` is meant.").optional())
+        .answer(gone_on(StatusCode::NO_CONTENT, "As `PATCH` or `DELETE` answers."))
+        .answer(gone_on(StatusCode::OK, "As `HEAD` answers."))
+        .fails(completing())
+        .fails([ErrorKind::InvalidArgument])
+        .fails([HttpFault::MediaType, HttpFault::BodyTooLarge, HttpFault::ChunksMissing, HttpFault::Method])
+        .fails([HttpFault::TusVersion, HttpFault::TusChecksum, HttpFault::TusLocked])
+}
+
+fn gone_on(status: StatusCode, description: &'static str) -> Answer {
+    Answer::bare(status, description)
+        .header(&told::TUS_RESUMABLE)
+        .maybe(&told::UPLOAD_OFFSET)
+        .maybe(&told::UPLOAD_EXPIRES)
+        .maybe(&told::X_FILE_ID)
+}
+
+/// How a part, and the completion behind the last one, may fail.
+fn completing() -> impl Iterator<Item = ErrorKind> {
+    let place = [ErrorKind::AlreadyExists, ErrorKind::IsFolder, ErrorKind::NoSuchFolder, ErrorKind::NotFolder];
+    problems::PART.into_iter().chain(place).chain([ErrorKind::PreconditionFailed, ErrorKind::TypeMismatch])
+}
 
 /// Where to go on. An upload that was completed is told as whole for a day; one whose last part came, but whose completion
 /// did not, is completed now: the client will not ask for it. While a session or the completion has it nothing is told of it

@@ -24,7 +24,7 @@ use crate::records::{Actor, Attributes, Micros};
 pub use change::Changes;
 pub(crate) use entries::{Viewer, find};
 pub(crate) use folders::{ensure_folder, refuse_reserved, require_unreserved};
-pub use labels::{Classify, Labels, check_classification, check_tags};
+pub use labels::{Classify, Labels, MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, check_classification, check_tags};
 pub use listing::Listing;
 pub(crate) use remove::release_version;
 pub(crate) use stat::{existing, path_of, session_path};

@@ -1,7 +1,7 @@
 //! `/transfers`: copies and moves in the background, and looking up every transfer, whatever carries it.
 
-mod list;
-mod request;
+pub mod list;
+pub mod request;
 
 use std::sync::Arc;
 
@@ -9,40 +9,58 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use causeway_core::events::timestamp;
+use causeway_core::identity::Scope;
 use causeway_core::jobs::transfers::{Control, Transfer};
 use causeway_core::records::{JobItem, TransferState};
 use causeway_core::{Error, ErrorKind};
 use http::{StatusCode, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
-
-pub use list::list;
-pub use request::request;
 
 use super::header_value;
 use super::uploads::percent;
 use crate::auth::Caller;
 use crate::json::json;
+use crate::openapi::headers::LOCATION;
+use crate::openapi::parameters::TRANSFER_ID;
+use crate::openapi::schemas::Moment;
+use crate::openapi::{Answer, Operation, Tag, examples};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 
 /// A transfer that was asked for, as the contract writes it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RequestedTransfer")]
 struct RequestedJson {
+    /// Its id.
     transfer_id: Uuid,
+    /// Where it stands.
+    #[schemars(extend("enum" = STATES))]
     state: &'static str,
+    /// Where to ask how it goes on.
+    #[schemars(extend("format" = "uri"))]
     status_url: String,
 }
 
+const STATES: [&str; 6] = ["queued", "running", "retrying", "completed", "failed", "cancelled"];
+
 /// A file of a transfer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TransferredFile")]
 struct FileJson<'a> {
+    /// Where it is taken from; null for a folder that is made.
     source: Option<&'a str>,
+    /// Where it goes to; null for a folder that is removed, or cannot be looked into.
     destination: Option<&'a str>,
+    /// Bytes.
     size: u64,
-    /// `pending`, `done` or `failed`.
+    /// What became of it.
+    #[schemars(extend("enum" = ["pending", "done", "failed"]))]
     state: &'static str,
+    /// The code of its error.
     error_code: Option<&'a str>,
+    /// What went wrong.
     error_message: Option<&'a str>,
 }
 
@@ -61,36 +79,62 @@ impl<'a> FileJson<'a> {
 }
 
 /// A transfer as the contract writes it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Transfer")]
 struct TransferJson<'a> {
+    /// Its id, which its events have, too.
     transfer_id: Uuid,
+    /// Where it stands.
+    #[schemars(extend("enum" = STATES))]
     state: &'static str,
+    /// What carries it.
+    #[schemars(extend("enum" = ["sftp", "scp", "ftps", "api", "transfer"]))]
     protocol: &'a str,
+    /// What it does: `upload`, `download`, `copy` or `move`.
     operation: &'a str,
+    /// Whose it is.
     identity: &'a str,
+    /// By which login or key.
     login: &'a str,
-    /// In the caller's own view; null where it is outside, or no place of the gateway's.
+    /// Where it takes from, in the caller's own view; null where that is outside, or no place of the gateway's.
     source: Option<&'a str>,
+    /// Where it goes to, the same.
     destination: Option<&'a str>,
+    /// Bytes that were moved.
     bytes: u64,
-    /// Null as long as it is not known.
+    /// Bytes of all of it; null as long as they are not known.
     size: Option<u64>,
+    /// How much of it is done; null as long as the size is not known.
+    #[schemars(range(min = 0, max = 100))]
     percent: Option<f64>,
+    /// How often it was begun.
     attempts: i64,
+    /// What went wrong.
     error_message: Option<&'a str>,
+    /// Its code.
     error_code: Option<&'a str>,
+    /// When it was asked for.
+    #[schemars(with = "Moment")]
     created_at: String,
+    /// When it began.
+    #[schemars(with = "Option<Moment>")]
     started_at: Option<String>,
+    /// When it ended.
+    #[schemars(with = "Option<Moment>")]
     finished_at: Option<String>,
+    /// Its priority; only of those in the background, as are the counts of files.
     #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<i64>,
+    /// How many files it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     files_total: Option<u64>,
+    /// How many of them are done.
     #[serde(skip_serializing_if = "Option::is_none")]
     files_done: Option<u64>,
+    /// How many steps failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     files_failed: Option<u64>,
-    /// At most 1000: those that failed first.
+    /// Its files, 1000 at most, those that failed first; empty in a list, and of transfers that are not in the background.
     files: Vec<FileJson<'a>>,
 }
 
@@ -141,7 +185,46 @@ fn accepted(shared: &Shared, id: Uuid, state: TransferState) -> Response {
     response
 }
 
-pub async fn status(
+fn described(id: &'static str, summary: &'static str) -> Operation {
+    Operation::new(Tag::Transfers, id, summary).parameters(&[TRANSFER_ID]).fails([ErrorKind::NotFound])
+}
+
+pub fn get_operation() -> Operation {
+    described("getTransfer", "How a transfer goes on")
+        .text("The caller's own, and those that lie in its view; for `admin` all of the tenant's. An ended one is told for 30 days (`transfers.retention`).")
+        .scope(Scope::TransfersRead)
+        .answer(Answer::json::<TransferJson<'_>>(StatusCode::OK, "The transfer.", examples::transfer()))
+}
+
+pub fn status_operation() -> Operation {
+    described("getTransferStatus", "How a transfer goes on")
+        .text("The same as `GET /api/v1/transfers/{transfer_id}`.")
+        .scope(Scope::TransfersRead)
+        .answer(Answer::json::<TransferJson<'_>>(StatusCode::OK, "The transfer.", examples::transfer()))
+}
+
+fn controlled(id: &'static str, summary: &'static str, text: &'static str) -> Operation {
+    described(id, summary)
+        .text(text)
+        .scope(Scope::TransfersWrite)
+        .answer(
+            Answer::json::<RequestedJson>(StatusCode::ACCEPTED, "It is so.", examples::requested()).header(&LOCATION),
+        )
+        .fails([HttpFault::TransferState])
+        .fails([ErrorKind::Conflict])
+}
+
+pub fn cancel_operation() -> Operation {
+    let text = "It has ended when this answers, whichever node works on it; what it has done already stays. The caller's own, or for `admin` any of the tenant's.";
+    controlled("cancelTransfer", "Ends a transfer before its time", text)
+}
+
+pub fn retry_operation() -> Operation {
+    let text = "One that failed or was cancelled: only what it has not done is done.";
+    controlled("retryTransfer", "Asks for a transfer again", text)
+}
+
+pub async fn get(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<Uuid>, PathRejection>,

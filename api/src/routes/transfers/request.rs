@@ -5,18 +5,21 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use causeway_core::events::Operation;
+use causeway_core::events::Operation as Act;
+use causeway_core::identity::Scope;
 use causeway_core::jobs::transfers::{Enqueued, Source, TransferRequest};
 use causeway_core::records::{JobOperation, TransferState};
 use causeway_core::{ErrorKind, VirtualPath};
-use http::HeaderMap;
-use serde_json::Value;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::accepted;
+use super::{RequestedJson, accepted};
 use crate::auth::Caller;
-use crate::body::BodyReader;
 use crate::members::Members;
+use crate::openapi::headers::LOCATION;
+use crate::openapi::parameters::IDEMPOTENCY_KEY;
+use crate::openapi::{Answer, Body, Operation, Tag, examples, problems, schemas};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 
@@ -39,7 +42,7 @@ impl Asked {
     /// The digest that tells one request from another.
     fn digest(&self) -> [u8; 32] {
         let Self { source, destination, operation, overwrite, priority, notify } = self;
-        let whole = serde_json::json!([source, destination, operation.as_str(), overwrite, priority, notify]);
+        let whole = json!([source, destination, operation.as_str(), overwrite, priority, notify]);
         Sha256::digest(whole.to_string()).into()
     }
 }
@@ -74,7 +77,9 @@ fn read(mut members: Members) -> Result<Asked, Problem> {
         members.read_as("operation", "this is `copy` or `move`", |value| JobOperation::parse(value.as_str()?));
     let overwrite = members.read_as("overwrite", "this is `true` or `false`", Value::as_bool);
     let most = "this is a whole number from 0 to 9; 9 goes first";
-    let priority = members.read_as("priority", most, |value| value.as_i64().filter(|level| (0..=9).contains(level)));
+    let priority = members.read_as("priority", most, |value| {
+        Members::whole(value).and_then(|level| i64::try_from(level).ok()).filter(|level| *level <= 9)
+    });
     let notify = members.read_as("notify_on_completion", "this is `true` or `false`", Value::as_bool);
     members.finish()?;
     Ok(Asked {
@@ -102,15 +107,36 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Err(Problem::field(NAME, "this is 1 to 255 visible ASCII characters, such as a UUID, and is sent once"))
 }
 
+pub fn operation() -> Operation {
+    let moved = json!({ "source": "/inbound/*.csv", "destination": "/archive/", "operation": "move" });
+    let copied = json!({ "source": "/inbound/orders.csv", "destination": "/archive/orders-47.csv", "overwrite": true });
+    Operation::new(Tag::Transfers, "requestTransfer", "Copies or moves files in the background")
+        .text("The answer comes at once; the work is done by the identity that asks, under its permissions and quota, and outlives the request, the process and the node.")
+        .scope(Scope::TransfersWrite)
+        .parameters(&[IDEMPOTENCY_KEY])
+        .body(Body::json("What goes where.", schemas::new_transfer(), moved).example("a file", copied))
+        .answer(
+            Answer::json::<RequestedJson>(StatusCode::ACCEPTED, "It is queued.", examples::requested())
+                .header(&LOCATION)
+                .link("getTransfer", "transfer_id", "$response.body#/transfer_id")
+                .link("getTransferStatus", "transfer_id", "$response.body#/transfer_id")
+                .link("cancelTransfer", "transfer_id", "$response.body#/transfer_id")
+                .link("retryTransfer", "transfer_id", "$response.body#/transfer_id"),
+        )
+        .fails(problems::JSON)
+        .fails(problems::PLACE)
+        .fails([HttpFault::IdempotencyKey])
+        .fails([ErrorKind::NoSpace])
+}
+
 pub async fn request(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let session = &caller.session;
-    let (parts, body) = request.into_parts();
-    let key = key_of(&parts.headers)?;
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
-    let asked = read(Members::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?)?;
-    shared.path(session, Operation::Transfer, asked.source.as_bytes(), "source").await?;
+    let key = key_of(request.headers())?;
+    let (_, members) = Members::of(&shared, request).await?;
+    let asked = read(members)?;
+    shared.path(session, Act::Transfer, asked.source.as_bytes(), "source").await?;
     let destination: VirtualPath =
-        shared.path(session, Operation::Transfer, asked.destination.as_bytes(), "destination").await?;
+        shared.path(session, Act::Transfer, asked.destination.as_bytes(), "destination").await?;
     let request = TransferRequest {
         source: Source::parse(&asked.source).map_err(|error| Problem::from(error).at("source"))?,
         into_folder: asked.destination.is_empty() || asked.destination.ends_with('/'),
@@ -139,7 +165,6 @@ pub async fn request(State(shared): State<Arc<Shared>>, caller: Caller, request:
 mod tests {
     use super::*;
     use http::HeaderValue;
-    use serde_json::json;
 
     fn asked(value: Value) -> Result<Asked, Vec<String>> {
         read(Members::parse(value.to_string().as_bytes()).unwrap()).map_err(|problem| {

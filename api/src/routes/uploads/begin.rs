@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use causeway_core::events::Operation;
+use causeway_core::ErrorKind;
+use causeway_core::events::Operation as Act;
+use causeway_core::identity::Scope;
 use causeway_core::records::UploadPlan;
 use causeway_core::transfer::MAX_CHUNKS;
 use causeway_core::{Name, VirtualPath};
 use http::{StatusCode, header};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::UploadJson;
 use crate::auth::Caller;
-use crate::body::BodyReader;
 use crate::digest::from_hex;
 use crate::json;
 use crate::members::Members;
+use crate::openapi::headers::LOCATION;
+use crate::openapi::{Answer, Body, Operation, Tag, examples, problems, schemas};
 use crate::problem::Problem;
 use crate::router::Shared;
 use crate::routes::content::content_type;
@@ -61,13 +64,14 @@ fn read(mut members: Members) -> Result<(Goal, UploadPlan), Problem> {
         }
     };
     let whole = "this is a whole number of bytes, from 0 to 2^63 - 1";
-    let size = members.read_as("size", whole, |value| value.as_u64().filter(|size| i64::try_from(*size).is_ok()));
+    let size =
+        members.read_as("size", whole, |value| Members::whole(value).filter(|size| i64::try_from(*size).is_ok()));
     if size.is_none() {
         members.miss("size", "this is required: the bytes of the whole file");
     }
     let bytes = "this is a whole number of bytes, at least 1, and gives at most 10000 chunks";
     let chunk_size = members.read_as("chunk_size", bytes, |value| {
-        let asked = value.as_u64().filter(|asked| (1..=i64::MAX.unsigned_abs()).contains(asked))?;
+        let asked = Members::whole(value).filter(|asked| (1..=i64::MAX.unsigned_abs()).contains(asked))?;
         (size.unwrap_or(0).div_ceil(asked) <= MAX_CHUNKS).then_some(asked)
     });
     let sha256 = members.read_as("sha256", "this is 64 hexadecimal digits", |value| from_hex(value.as_str()?));
@@ -88,19 +92,41 @@ fn read(mut members: Members) -> Result<(Goal, UploadPlan), Problem> {
     Ok((goal, plan))
 }
 
+pub fn operation() -> Operation {
+    let by_path =
+        json!({ "path": "/inbound/orders.csv", "size": 25_165_824, "chunk_size": 8_388_608, "overwrite": true });
+    let by_name = json!({ "destination": "/inbound/2026", "filename": "orders.csv", "size": 25_165_824 });
+    Operation::new(Tag::Uploads, "beginUpload", "Begins an upload in chunks")
+        .text("The file is named by `path`, or by `destination` (a folder, which is made if it is missing and the caller may) and `filename`. The upload takes the place of the caller's incomplete upload of that name.")
+        .scope(Scope::FilesWrite)
+        .body(Body::json("The file.", schemas::new_upload(), by_path).example("in a folder", by_name))
+        .answer(
+            Answer::json::<UploadJson<'_>>(StatusCode::CREATED, "The upload. No byte of it is there.", examples::upload())
+                .header(&LOCATION)
+                .link("getUpload", "session_id", "$response.body#/session_id")
+                .link("putChunk", "session_id", "$response.body#/session_id")
+                .link("continueUpload", "session_id", "$response.body#/session_id")
+                .link("completeUpload", "session_id", "$response.body#/session_id")
+                .link("abandonUpload", "session_id", "$response.body#/session_id"),
+        )
+        .fails(problems::JSON)
+        .fails(problems::PLACE)
+        .fails(problems::TAKEN)
+        .fails([ErrorKind::FileTooLarge, ErrorKind::QuotaExceeded, ErrorKind::NoSpace, ErrorKind::TypeMismatch])
+}
+
 pub async fn begin(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let session = &caller.session;
-    let (parts, body) = request.into_parts();
-    let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
-    let (goal, plan) = read(Members::read(&parts.headers, &mut body, shared.config.max_json_bytes).await?)?;
+    let (_, members) = Members::of(&shared, request).await?;
+    let (goal, plan) = read(members)?;
     let (path, make_folders) = match goal {
-        Goal::Path(path) => (shared.path(session, Operation::Upload, path.as_bytes(), "path").await?, false),
+        Goal::Path(path) => (shared.path(session, Act::Upload, path.as_bytes(), "path").await?, false),
         Goal::Folder(folder, name) => {
-            let folder = shared.path(session, Operation::Upload, folder.as_bytes(), "destination").await?;
+            let folder = shared.path(session, Act::Upload, folder.as_bytes(), "destination").await?;
             let joined = match Name::parse(&name).and_then(|name| folder.join(&name)) {
                 Ok(path) => path,
                 Err(error) => {
-                    shared.gateway.refused(session, Operation::Upload, &name, &error).await;
+                    shared.gateway.refused(session, Act::Upload, &name, &error).await;
                     return Err(Problem::from(error).at("filename"));
                 }
             };
@@ -129,7 +155,6 @@ async fn begun(
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn plan(value: Value) -> Result<(Goal, UploadPlan), Vec<String>> {
         read(Members::parse(value.to_string().as_bytes()).unwrap()).map_err(|problem| {

@@ -5,27 +5,48 @@ use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use causeway_core::Error;
-use causeway_core::transfer::PartAt;
+use causeway_core::identity::Scope;
+use causeway_core::transfer::{MAX_CHUNKS, PartAt};
+use causeway_core::{Error, ErrorKind};
 use http::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::receive::{Announced, receive};
-use super::session_id;
 use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::digest;
-use crate::problem::Problem;
+use crate::openapi::{Answer, Body, Operation, Parameter, Tag, parameters, problems};
+use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::plain;
+
+/// `{n}`.
+const NUMBER: Parameter = Parameter::path("n", "The chunk's number, from 0.", number, "0");
+
+fn number() -> Value {
+    json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_CHUNKS - 1 })
+}
+
+pub fn operation() -> Operation {
+    Operation::new(Tag::Uploads, "putChunk", "Sends a chunk")
+        .text("In any order, and several at once; the same chunk again takes the place of the one that is there. Every chunk has `chunk_size` bytes, but for the last. It counts when it is whole.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[parameters::SESSION_ID, NUMBER, parameters::CONTENT_DIGEST])
+        .body(Body::bytes("application/octet-stream", "The chunk."))
+        .answer(Answer::bare(StatusCode::NO_CONTENT, "It is there."))
+        .fails(problems::PART)
+        .fails([ErrorKind::InvalidArgument])
+        .fails([HttpFault::BodyTooLarge, HttpFault::MediaType])
+}
 
 pub async fn put(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: Result<Path<(Uuid, String)>, PathRejection>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
     let Ok(Path((id, number))) = path else { return Err(Error::not_found().into()) };
-    let id = session_id(&id)?;
     let (parts, body) = request.into_parts();
     let mut body = BodyReader::new(&parts, body, shared.config.body_timeout);
     plain(&parts.headers)?;

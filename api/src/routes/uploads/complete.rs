@@ -6,18 +6,45 @@ use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
+use causeway_core::ErrorKind;
+use causeway_core::identity::Scope;
 use causeway_core::transfer::{Completion, Incomplete};
 use http::{StatusCode, header};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::digest::from_hex;
+use crate::json::EntryJson;
 use crate::members::Members;
+use crate::openapi::headers::{ETAG, LOCATION};
+use crate::openapi::{Answer, Body, Operation, Tag, examples, parameters, problems, schemas};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::stored;
 use crate::routes::file_id;
+
+pub fn operation() -> Operation {
+    let digest = json!({ "sha256": schemas::HASH });
+    Operation::new(Tag::Uploads, "completeUpload", "The upload becomes the file")
+        .text("Asked again within a day, the answer tells of the same file; where that has other content by now, or is gone, without `hash` and `ETag`.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[parameters::SESSION_ID])
+        .body(Body::json("The digest that the whole must have.", schemas::completion(), digest).optional())
+        .answer(
+            Answer::json::<EntryJson<'_>>(StatusCode::CREATED, "The file.", examples::file())
+                .header(&LOCATION)
+                .maybe(&ETAG)
+                .link("getFile", "file_id", "$response.body#/file_id")
+                .link("downloadFile", "file_id", "$response.body#/file_id"),
+        )
+        .fails(problems::JSON)
+        .fails(problems::PART)
+        .fails([ErrorKind::AlreadyExists, ErrorKind::IsFolder, ErrorKind::NoSuchFolder])
+        .fails([ErrorKind::NotFolder, ErrorKind::PreconditionFailed, ErrorKind::TypeMismatch])
+        .fails([HttpFault::ChunksMissing])
+}
 
 pub async fn complete(
     State(shared): State<Arc<Shared>>,

@@ -6,21 +6,52 @@ use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
+use causeway_core::ErrorKind;
+use causeway_core::identity::Scope;
 use causeway_core::transfer::PartAt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::receive::{Announced, receive};
 use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::digest;
-use crate::problem::Problem;
+use crate::openapi::{Answer, Body, Operation, Parameter, Tag, headers as told, parameters, problems};
+use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::plain;
 use crate::routes::file_id;
 
 /// What is there without a gap, after the request.
 pub const UPLOAD_OFFSET: &str = "upload-offset";
+
+/// `Content-Range`.
+const CONTENT_RANGE: Parameter = Parameter::header(
+    "Content-Range",
+    "The first and the last byte that the body has, from 0, and the bytes of the whole, or `*` (RFC 9110 section 14.4).",
+    content_range,
+    "bytes 0-8388607/*",
+)
+.required();
+
+fn content_range() -> Value {
+    json!({ "type": "string", "format": "content-range", "pattern": "^bytes [0-9]{1,18}-[0-9]{1,18}/(\\*|[0-9]{1,18})$" })
+}
+
+pub fn operation() -> Operation {
+    Operation::new(Tag::Uploads, "continueUpload", "Goes on with an upload where it ended")
+        .text(
+            "Whatever protocol began it. What came of a body that breaks off is kept, unless its digest was announced.",
+        )
+        .scope(Scope::FilesWrite)
+        .parameters(&[parameters::SESSION_ID, CONTENT_RANGE, parameters::CONTENT_DIGEST])
+        .body(Body::bytes("application/octet-stream", "The bytes."))
+        .answer(Answer::bare(StatusCode::NO_CONTENT, "They are there.").header(&told::UPLOAD_OFFSET))
+        .fails(problems::PART)
+        .fails([ErrorKind::InvalidArgument])
+        .fails([HttpFault::BodyTooLarge, HttpFault::MediaType])
+}
 
 pub async fn put(
     State(shared): State<Arc<Shared>>,

@@ -14,42 +14,60 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use causeway_core::events::timestamp;
+use causeway_core::identity::Scope;
 use causeway_core::records::UploadPlan;
 use causeway_core::transfer::Incomplete;
-use causeway_core::{Error, VirtualPath};
+use causeway_core::{ErrorKind, VirtualPath};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::file_id;
 use crate::auth::Caller;
 use crate::json::json;
+use crate::openapi::schemas::{Moment, PathText};
+use crate::openapi::{Answer, Operation, Tag, examples, parameters::SESSION_ID};
 use crate::problem::Problem;
 use crate::router::Shared;
 
 /// An upload as the contract writes it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Upload")]
 pub struct UploadJson<'a> {
+    /// Its id.
     session_id: Uuid,
     /// In the caller's own view; null where its folder was removed.
+    #[schemars(with = "Option<PathText>")]
     path: Option<&'a str>,
     /// `detached`: nobody holds it, it can be continued; `open`, `sealed`: a session holds it; `committed`: it is a file.
+    #[schemars(extend("enum" = ["detached", "open", "sealed", "committed"]))]
     state: &'static str,
     /// What began it.
     protocol: &'a str,
+    /// By which login.
     login: &'a str,
-    /// Null where it was not announced.
+    /// Bytes of the whole; null where they were not announced.
     size: Option<u64>,
+    /// Bytes of a chunk, but for the last.
     chunk_size: Option<u64>,
+    /// How many chunks there are.
     chunks: Option<u64>,
     /// The chunks that are there whole: the first and the last of each run.
+    #[schemars(with = "Vec<[u64; 2]>")]
     received: Vec<(u64, u64)>,
     /// How many bytes are there.
     bytes: u64,
     /// The bytes from the beginning without a gap.
     offset: u64,
+    /// How much of it is there; 100 only when it is all.
+    #[schemars(range(min = 0, max = 100))]
     percent: Option<f64>,
+    /// When it was begun.
+    #[schemars(with = "Moment")]
     created_at: String,
+    /// When it is given up, unless more of it comes.
+    #[schemars(with = "Moment")]
     expires_at: String,
 }
 
@@ -83,9 +101,37 @@ pub(in crate::routes) fn percent(bytes: u64, size: u64) -> f64 {
 }
 
 /// Every incomplete upload.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Uploads")]
 struct UploadsJson<'a> {
+    /// The newest first.
     uploads: Vec<UploadJson<'a>>,
+}
+
+pub fn list_operation() -> Operation {
+    let example = serde_json::json!({ "uploads": [examples::upload()] });
+    Operation::new(Tag::Uploads, "listUploads", "The caller's incomplete uploads")
+        .text("Whatever protocol began them.")
+        .scope(Scope::FilesWrite)
+        .answer(Answer::json::<UploadsJson<'_>>(StatusCode::OK, "All of them.", example))
+}
+
+pub fn status_operation() -> Operation {
+    Operation::new(Tag::Uploads, "getUpload", "How far an upload is")
+        .text("One that was completed is told for a day.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[SESSION_ID])
+        .answer(Answer::json::<UploadJson<'_>>(StatusCode::OK, "The upload.", examples::upload()))
+        .fails([ErrorKind::NotFound, ErrorKind::Expired])
+}
+
+pub fn abandon_operation() -> Operation {
+    Operation::new(Tag::Uploads, "abandonUpload", "Gives an upload up")
+        .text("What came of it is removed.")
+        .scope(Scope::FilesWrite)
+        .parameters(&[SESSION_ID])
+        .answer(Answer::bare(StatusCode::NO_CONTENT, "It is gone."))
+        .fails([ErrorKind::NotFound, ErrorKind::Expired, ErrorKind::Conflict])
 }
 
 pub async fn list(State(shared): State<Arc<Shared>>, caller: Caller) -> Result<Response, Problem> {
@@ -109,11 +155,6 @@ pub async fn abandon(
 ) -> Result<StatusCode, Problem> {
     shared.gateway.abandon_upload(&caller.session, file_id(id)?).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// `{session_id}` out of text. What is no id is the id of nothing.
-fn session_id(text: &str) -> Result<Uuid, Problem> {
-    Uuid::try_parse(text).map_err(|_| Error::not_found().into())
 }
 
 #[cfg(test)]
