@@ -359,6 +359,7 @@ fn parts(
         checkpoint_bytes: config.uploads.checkpoint,
         webhooks: config.webhooks,
         webhook_max_attempts: config.events.webhook_max_attempts,
+        transfers: config.transfers,
         sole_owner,
     };
     Ok(Parts { ledger, storages, directory, keys, sender: Arc::new(sender), settings })

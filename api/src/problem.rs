@@ -71,6 +71,10 @@ pub enum HttpFault {
     HeadersTooLarge,
     /// An upload is to be completed that has not all of its chunks.
     ChunksMissing,
+    /// An `Idempotency-Key` that belongs to another request.
+    IdempotencyKey,
+    /// A transfer is to be cancelled or retried that is past that.
+    TransferState,
     /// A request to `/tus` of another version than 1.0.0.
     TusVersion,
     /// The checksum extension of tus 1.0.0 has a status of its own.
@@ -103,7 +107,7 @@ impl HttpFault {
     }
 
     /// Every fault, for the API's description.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::NoRoute,
         Self::Method,
         Self::BodyTooLarge,
@@ -111,6 +115,8 @@ impl HttpFault {
         Self::MediaType,
         Self::HeadersTooLarge,
         Self::ChunksMissing,
+        Self::IdempotencyKey,
+        Self::TransferState,
         Self::TusVersion,
         Self::TusChecksum,
         Self::TusLocked,
@@ -165,6 +171,18 @@ impl HttpFault {
                 "Chunks missing",
                 "chunks_missing",
                 "the upload is not complete; send what `missing` lists, and complete it again",
+            ),
+            Self::IdempotencyKey => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Idempotency key reused",
+                "idempotency_key_reused",
+                "this `Idempotency-Key` was sent with another request in the last 24 hours; make a new key for a new request",
+            ),
+            Self::TransferState => (
+                StatusCode::CONFLICT,
+                "Wrong transfer state",
+                "wrong_transfer_state",
+                "the transfer is in a state in which this makes no sense",
             ),
             Self::TusVersion => (
                 StatusCode::PRECONDITION_FAILED,

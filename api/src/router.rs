@@ -143,7 +143,7 @@ impl Front {
 
 /// Every route, with its description.
 fn routes() -> Routes {
-    use routes::{audit, content, download, events, files, folders, list, upload, uploads, validate};
+    use routes::{audit, content, download, events, files, folders, list, transfers, upload, uploads, validate};
     Routes::new()
         .add(resource("/api/v1/auth/validate").get(validate::validate, validate::operation()))
         .add(resource("/api/v1/files").get(list::list, list::operation()))
@@ -200,6 +200,15 @@ fn routes() -> Routes {
                 .post(uploads::complete::complete, uploads::complete::operation()),
         )
         .merge(crate::tus::routes())
+        .add(
+            resource("/api/v1/transfers")
+                .post(transfers::request::request, transfers::request::operation())
+                .get(transfers::list::list, transfers::list::operation()),
+        )
+        .add(resource("/api/v1/transfers/{transfer_id}").get(transfers::get, transfers::get_operation()))
+        .add(resource("/api/v1/transfers/{transfer_id}/status").get(transfers::get, transfers::status_operation()))
+        .add(resource("/api/v1/transfers/{transfer_id}/cancel").post(transfers::cancel, transfers::cancel_operation()))
+        .add(resource("/api/v1/transfers/{transfer_id}/retry").post(transfers::retry, transfers::retry_operation()))
         .add(resource("/api/v1/events").get(events::events, events::operation()))
         .add(resource("/api/v1/audit").get(audit::entries, audit::entries_operation()))
         .add(resource("/api/v1/audit/verify").get(audit::verify, audit::verify_operation()))

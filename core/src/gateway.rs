@@ -21,6 +21,9 @@ use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::{Facts, Operation};
 use crate::identity::{ClientCertificate, Credential, Offence, Peer, Progress, PublicKey, Session};
+use crate::jobs::transfers::{
+    Control, Enqueued, Transfer, TransferFilter, TransferPage, TransferRequest, WrongTransfer,
+};
 use crate::namespace::{Changes, Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
 use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent, UploadPlan};
@@ -299,6 +302,40 @@ impl Gateway {
     /// How much room there is at a path, by the quotas: needs what [`Gateway::stat`] needs.
     pub async fn space(&self, session: &Session, path: &VirtualPath) -> Result<Space> {
         self.inner.space(session, path).await
+    }
+
+    // ---- transfers in the background
+
+    /// Asks for files to be copied or moved in the background: needs `transfers:write`, and for each file what
+    /// [`Gateway::copy`] and [`Gateway::rename`] need; what is known of that now is looked at now, the rest when it is done.
+    pub async fn request_transfer(
+        &self,
+        session: &Session,
+        request: TransferRequest,
+    ) -> Result<Enqueued, WrongTransfer> {
+        self.inner.request_transfer(session, request).await
+    }
+
+    /// The tenant's transfers, whatever carries them, the newest first: needs `transfers:read`, or `admin`. The caller's own,
+    /// and those that lie in its view.
+    pub async fn transfers(&self, session: &Session, filter: &TransferFilter, limit: u32) -> Result<TransferPage> {
+        self.inner.transfers(session, filter, limit).await
+    }
+
+    /// One of them, with its files where it is a job.
+    pub async fn transfer(&self, session: &Session, id: Uuid) -> Result<Transfer> {
+        self.inner.transfer(session, id).await
+    }
+
+    /// Ends a job before its time: the caller's own (needs `transfers:write`), or any of the tenant's (`admin`). It is ended
+    /// when this returns: whoever works on it changes nothing any more. What it has done already stays.
+    pub async fn cancel_transfer(&self, session: &Session, id: Uuid) -> Result<Control> {
+        self.inner.cancel_transfer(session, id).await
+    }
+
+    /// Asks again for what a failed or cancelled job has not done: needs what [`Gateway::cancel_transfer`] needs.
+    pub async fn retry_transfer(&self, session: &Session, id: Uuid) -> Result<Control> {
+        self.inner.retry_transfer(session, id).await
     }
 
     // ---- trail

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, Micros, Node, Seal,
-    StoredEvent, UploadRow, UploadState,
+    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job, JobItem,
+    Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
 };
 
 /// How durable a transaction must be before it is acknowledged.
@@ -89,6 +89,21 @@ pub trait Query: Send {
     async fn uploads_held_by(&mut self, incarnation: Uuid, limit: u32) -> Result<Vec<UploadRow>>;
     /// All processes that are registered.
     async fn incarnations(&mut self) -> Result<Vec<Incarnation>>;
+
+    /// A job by its id.
+    async fn job(&mut self, id: Uuid) -> Result<Option<Job>>;
+    /// A tenant's jobs with ids below this one, the newest first.
+    async fn jobs(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<Job>>;
+    /// Steps of a job in this state (none: in any) behind a number, in the order of their numbers.
+    async fn job_items(&mut self, job: Uuid, after: i64, state: Option<ItemState>, limit: u32) -> Result<Vec<JobItem>>;
+    /// When the first job may be claimed; none where none waits or runs.
+    async fn next_job_due(&mut self) -> Result<Option<Micros>>;
+    /// A tenant's uploads under way with ids below this one, the newest first: live, held or between two requests, and a
+    /// session's.
+    async fn uploads_under_way(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<UploadRow>>;
+    /// A tenant's events that end uploads and downloads with ids below this one, the newest transfer first and of one
+    /// transfer the last event first.
+    async fn transfer_ends(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<EventRecord>>;
 }
 
 /// Changing the ledger. All that one [`TxOp`] does is one transaction.
@@ -154,6 +169,42 @@ pub trait Tx: Query {
     async fn update_delivery(&mut self, delivery: &Delivery) -> Result<()>;
     /// Takes or renews a lease by name until a moment; false while another holds it.
     async fn take_lease(&mut self, name: &str, holder: Uuid, until: Micros, now: Micros) -> Result<bool>;
+    /// Adds a job.
+    async fn insert_job(&mut self, job: &Job) -> Result<()>;
+    /// Reads a job and keeps everybody else from changing it until the end of the transaction.
+    async fn hold_job(&mut self, id: Uuid) -> Result<Option<Job>>;
+    /// Writes every field of a job that still has this generation; false: it has another, or is gone.
+    async fn update_job(&mut self, job: &Job, generation: i64) -> Result<bool>;
+    /// Claims the job whose turn it is among those that are due: of the tenant that was served longest ago, and of its identity
+    /// that was, the one of the highest priority, and of those the oldest. It is then running under a new generation, with one more
+    /// attempt, and a lease until that moment. Jobs that another transaction is claiming are passed over.
+    async fn claim_job(&mut self, holder: Uuid, until: Micros, now: Micros) -> Result<Option<Job>>;
+    /// Puts off the end of a lease and notes what was copied of the file under way; false where the job does not run under
+    /// this generation any more.
+    async fn renew_job(&mut self, id: Uuid, generation: i64, until: Micros, partial: u64) -> Result<bool>;
+    /// Makes the running jobs of a process claimable at once, under another generation; how many.
+    async fn release_jobs(&mut self, holder: Uuid, now: Micros) -> Result<u64>;
+    /// Adds steps to a job.
+    async fn insert_job_items(&mut self, job: Uuid, items: &[JobItem]) -> Result<()>;
+    /// Removes all steps of a job.
+    async fn delete_job_items(&mut self, job: Uuid) -> Result<()>;
+    /// Makes the failed steps of a job pending again.
+    async fn reset_job_items(&mut self, job: Uuid) -> Result<()>;
+    /// Writes how a pending step ended, and counts it in its job; false where the job does not run under this generation any
+    /// more, or the step is not pending. Until the end of the transaction nobody else can take the job.
+    async fn settle_item(&mut self, job: Uuid, generation: i64, item: &JobItem) -> Result<bool>;
+    /// Remembers that this request, by its digest, made this job. What is known already under that key is returned instead.
+    async fn remember_request(
+        &mut self,
+        owner: (&str, &str),
+        key: &str,
+        request: (&[u8; 32], Uuid),
+        now: Micros,
+    ) -> Result<Option<([u8; 32], Uuid)>>;
+    /// Forgets requests that were made before this moment; how many.
+    async fn purge_requests(&mut self, before: Micros) -> Result<u64>;
+    /// Removes jobs that ended before this moment, with their steps; how many jobs.
+    async fn purge_jobs(&mut self, before: Micros) -> Result<u64>;
     /// Writes a process's row, new or not.
     async fn put_incarnation(&mut self, incarnation: &Incarnation) -> Result<()>;
     /// Forgets a process.

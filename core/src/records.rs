@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+mod job;
+
+pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
+
 /// A moment, in microseconds since 1970-01-01 UTC, as the ledger stores it.
 pub type Micros = i64;
 
@@ -449,6 +453,10 @@ pub struct EventRecord {
     pub order_keys: Vec<String>,
     /// The JSON that is delivered.
     pub body: String,
+    /// The upload or download that it ends.
+    pub transfer: Option<Uuid>,
+    /// Whether no webhook is told of it.
+    pub quiet: bool,
 }
 
 /// A queued event with its place in the tenant's order.

@@ -19,6 +19,7 @@ pub mod storage;
 pub mod telemetry;
 pub mod tenant;
 pub mod tls;
+pub mod transfers;
 pub mod uploads;
 pub mod value;
 
@@ -40,6 +41,7 @@ use std::time::Duration;
 
 use causeway_core::events::Webhook;
 use causeway_core::identity::TenantRecord;
+use causeway_core::jobs::transfers::TransferSettings;
 use ipnet::IpNet;
 
 use reader::Section;
@@ -76,6 +78,8 @@ pub struct Config {
     pub storages: Vec<storage::Storage>,
     /// `[uploads]`.
     pub uploads: uploads::Uploads,
+    /// `[transfers]`.
+    pub transfers: TransferSettings,
     /// `[limits]`.
     pub limits: limits::Limits,
     /// `[events]`.
@@ -164,6 +168,7 @@ fn read(root: &Section<'_>) -> Config {
         database: database::Database::read(&root.table("database"), data_dir.join("causeway.db")),
         storages,
         uploads: uploads::Uploads::read(&root.table("uploads")),
+        transfers: transfers::read(&root.table("transfers")),
         limits,
         events,
         telemetry: telemetry::Telemetry::read(&root.table("telemetry")),

@@ -74,7 +74,11 @@ async fn every_route_is_described_and_every_description_has_its_route() {
         if described.contains("GET") {
             described.insert("HEAD".to_owned());
         }
-        let at = path.replace("{n}", "0").replace("{file_id}", UNKNOWN).replace("{session_id}", UNKNOWN);
+        let at = path
+            .replace("{n}", "0")
+            .replace("{file_id}", UNKNOWN)
+            .replace("{session_id}", UNKNOWN)
+            .replace("{transfer_id}", UNKNOWN);
         let request = rest.request(Method::TRACE, &format!("/../..{}", at.replace("{id}", UNKNOWN)));
         let answer = rest.send(request.header("tus-resumable", "1.0.0")).await;
         answer.problem(405, "method_not_allowed");

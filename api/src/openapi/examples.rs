@@ -38,6 +38,29 @@ pub fn upload() -> Value {
     })
 }
 
+/// A transfer that was asked for.
+pub fn requested() -> Value {
+    json!({
+        "transfer_id": ID, "state": "queued", "status_url": format!("https://gateway.example/api/v1/transfers/{ID}/status"),
+    })
+}
+
+/// A transfer under way.
+pub fn transfer() -> Value {
+    json!({
+        "transfer_id": ID, "state": "running", "protocol": "transfer", "operation": "move", "identity": "orders-app",
+        "login": "orders", "source": "/inbound/*.csv", "destination": "/archive/", "bytes": 1_048_576, "size": 4_194_304,
+        "percent": 25.0, "attempts": 1, "error_message": null, "error_code": null, "created_at": MOMENT, "started_at": MOMENT,
+        "finished_at": null, "priority": 5, "files_total": 2, "files_done": 1, "files_failed": 0,
+        "files": [
+            { "source": "/inbound/orders.csv", "destination": "/archive/orders.csv", "size": 1_048_576, "state": "done",
+              "error_code": null, "error_message": null },
+            { "source": "/inbound/stock.csv", "destination": "/archive/stock.csv", "size": 3_145_728, "state": "pending",
+              "error_code": null, "error_message": null },
+        ],
+    })
+}
+
 /// An event.
 pub fn event() -> Value {
     json!({

@@ -23,6 +23,8 @@ pub enum Tag {
     Uploads,
     /// The same over tus.
     Tus,
+    /// Copies and moves in the background, and looking every transfer up.
+    Transfers,
     /// What happened.
     Events,
     /// The trail.
@@ -33,8 +35,17 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag, in the order in which the reference has them.
-    pub const ALL: [Self; 8] =
-        [Self::Auth, Self::Files, Self::Folders, Self::Uploads, Self::Tus, Self::Events, Self::Audit, Self::Reference];
+    pub const ALL: [Self; 9] = [
+        Self::Auth,
+        Self::Files,
+        Self::Folders,
+        Self::Uploads,
+        Self::Tus,
+        Self::Transfers,
+        Self::Events,
+        Self::Audit,
+        Self::Reference,
+    ];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -44,6 +55,7 @@ impl Tag {
             Self::Folders => "Folders",
             Self::Uploads => "Uploads in parts",
             Self::Tus => "tus",
+            Self::Transfers => "Transfers",
             Self::Events => "Events",
             Self::Audit => "Audit",
             Self::Reference => "Reference",
@@ -62,6 +74,7 @@ impl Tag {
             Self::Tus => {
                 "The resumable upload protocol tus 1.0.0 on the same uploads: creation, creation-with-upload, expiration, checksum, termination."
             }
+            Self::Transfers => "Copies and moves in the background, and every transfer of any protocol, looked up.",
             Self::Events => "What happened to the files in the caller's view.",
             Self::Audit => "The trail of every operation, refused ones included, and whether it is unbroken.",
             Self::Reference => "This description, for programs and for people.",

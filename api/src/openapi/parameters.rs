@@ -89,6 +89,16 @@ pub const FILE_ID: Parameter = Parameter::path(
 );
 /// `{session_id}`.
 pub const SESSION_ID: Parameter = Parameter::path("session_id", "The upload's id.", schemas::id, schemas::ID);
+/// `{transfer_id}`.
+pub const TRANSFER_ID: Parameter =
+    Parameter::path("transfer_id", "The transfer's id, as answers and events have it.", schemas::id, schemas::ID);
+/// `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY: Parameter = Parameter::header(
+    "Idempotency-Key",
+    "A key of the client's own: for 24 hours the same request with the same key is answered with the same transfer, and another request with it is refused.",
+    idempotency_key,
+    "0b7e6f0e-5a1c-4f6e-9d0a-2f1f3a4b5c6d",
+);
 /// `path`, where it must be there.
 pub const FILE_PATH: Parameter =
     Parameter::query("path", "The path of the file.", schemas::path, "/inbound/orders.csv").required();
@@ -186,6 +196,10 @@ pub const REPR_DIGEST: Parameter = Parameter::header(
 
 fn cursor() -> Value {
     json!({ "type": "string", "format": "cursor", "minLength": 1 })
+}
+
+fn idempotency_key() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]{1,255}$" })
 }
 
 fn tenant() -> Value {

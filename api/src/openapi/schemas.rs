@@ -248,6 +248,49 @@ pub fn new_upload() -> Shape {
     )
 }
 
+/// `POST /transfers`.
+pub fn new_transfer() -> Shape {
+    let (mut source, mut destination) = (path(), path());
+    describe(
+        &mut source,
+        "A file, a folder with all that is in it, or a pattern with `*`, `?`, `[a-z]` and `**`; `[[]` is a bracket. Names on remotes (`bank:/out`) are refused.",
+    );
+    describe(
+        &mut destination,
+        "A folder where it ends in `/`, is one, or the source is a pattern; otherwise the new name. Missing folders are made.",
+    );
+    if let Some(source) = source.as_object_mut() {
+        source.insert("format".to_owned(), json!("transfer-source"));
+    }
+    if let Some(destination) = destination.as_object_mut() {
+        destination.insert("format".to_owned(), json!("transfer-destination"));
+    }
+    let flag =
+        |default: bool, about: &str| json!({ "type": ["boolean", "null"], "default": default, "description": about });
+    Shape::Named(
+        "NewTransfer",
+        json!({
+            "type": "object",
+            "required": ["source", "destination"],
+            "additionalProperties": false,
+            "properties": {
+                "source": source,
+                "destination": destination,
+                "operation": { "enum": ["copy", "move", null], "default": "copy", "description": "What is done with the files." },
+                "overwrite": flag(false, "Whether files that are there are replaced."),
+                "priority": {
+                    "type": ["integer", "null"],
+                    "minimum": 0,
+                    "maximum": 9,
+                    "default": 5,
+                    "description": "Of the identity's own transfers the highest goes first.",
+                },
+                "notify_on_completion": flag(true, "Whether its `transfer.*` events go to the tenant's webhooks."),
+            },
+        }),
+    )
+}
+
 /// `POST /uploads/{session_id}/complete`.
 pub fn completion() -> Shape {
     Shape::Named(

@@ -123,6 +123,7 @@ impl Facts {
             auth_method: Some(session.auth_method),
             cipher: session.cipher.clone(),
             client_version: session.client_version.clone(),
+            transfer_id: session.errand.as_ref().map(|errand| errand.job),
             ..Self::bare(session.protocol, node, operation)
         }
     }
@@ -222,6 +223,8 @@ impl Facts {
             path: place,
             order_keys,
             body: Value::Object(fields).to_json(),
+            transfer: self.transfer_id.filter(|_| self.protocol != Protocol::Transfer && ends_transfer(kind)),
+            quiet: false,
         }
     }
 
@@ -272,6 +275,11 @@ impl Facts {
             ("error_message", message.map(Cow::into_owned).into()),
         ]
     }
+}
+
+/// Whether an event of this kind is the last one of a transfer.
+fn ends_transfer(kind: &str) -> bool {
+    matches!(kind, "transfer.completed" | "transfer.failed" | "transfer.cancelled")
 }
 
 /// A moment as events show it: RFC 3339, UTC, six digits of a second.

@@ -115,9 +115,11 @@ impl Webhook {
         format!("{}/{}", self.tenant, self.id)
     }
 
-    /// Whether an event goes to it: its own tenant's, of a kind that it asked for, about a file under its glob or about none.
+    /// Whether an event goes to it: its own tenant's, of a kind that it asked for, about a file under its glob or about none, and
+    /// none that webhooks are not to be told of.
     pub fn wants(&self, event: &EventRecord) -> bool {
         *self.tenant == *event.tenant
+            && !event.quiet
             && self.events.is_match(&event.kind)
             && match (&self.path, &event.path) {
                 (Some(glob), Some(path)) => glob.is_match(path),

@@ -93,6 +93,8 @@ mod tests {
                 path: None,
                 order_keys: keys.iter().map(|k| (*k).to_owned()).collect(),
                 body: "{}".into(),
+                transfer: None,
+                quiet: false,
             },
             in_flight,
         }

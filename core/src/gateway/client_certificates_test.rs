@@ -98,6 +98,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         checkpoint_bytes: 1,
         webhooks: Vec::new(),
         webhook_max_attempts: 1,
+        transfers: crate::jobs::transfers::TransferSettings::default(),
         sole_owner: true,
     };
     Arc::new(Inner::new(Parts {

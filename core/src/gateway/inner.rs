@@ -21,7 +21,7 @@ use crate::jobs::Reap;
 use crate::namespace::Target;
 use crate::ports::{BlobStore, Durability, KeySource, Ledger, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
-use crate::transfer::{Lanes, Pacer, Unsettled, UploadCore};
+use crate::transfer::{DownloadCore, Lanes, Pacer, Unsettled, UploadCore};
 
 /// Tenant, identity and home: what the folders of a view depend on.
 pub(crate) type ViewKey = (Arc<str>, Arc<str>, String);
@@ -54,6 +54,10 @@ pub(crate) struct Inner {
     pub(crate) wake: Arc<Notify>,
     /// Takes over what was dropped without being finished.
     pub(crate) reaper: mpsc::UnboundedSender<Reap>,
+    /// Wakes the workers of transfers.
+    pub(crate) jobs_wake: Notify,
+    /// Downloads of this process that are under way.
+    pub(crate) downloads: Mutex<HashMap<Uuid, Weak<DownloadCore>>>,
     /// Wakes the purge of removed folders.
     pub(crate) purge_wake: Notify,
     /// The reaper's end, until the jobs are spawned.
@@ -110,6 +114,8 @@ impl Inner {
             settings,
             incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),
+            jobs_wake: Notify::new(),
+            downloads: Mutex::default(),
             purge_wake: Notify::new(),
             reaper,
             reaped: Mutex::new(Some(reaped)),
@@ -165,7 +171,9 @@ impl Inner {
         target: &Target,
         result: Result<T>,
     ) -> Result<T> {
-        if let Err(error) = &result {
+        if let Err(error) = &result
+            && !session.answers_to_a_job()
+        {
             let mut facts = self.facts(session, operation);
             match target {
                 Target::Path(path) => match super::access::locate(session, path) {

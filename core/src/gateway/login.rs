@@ -193,6 +193,7 @@ impl Inner {
             return Err(refused());
         };
         let session = Arc::new(Session {
+            errand: None,
             id: Uuid::now_v7(),
             tenant,
             identity,
@@ -284,7 +285,7 @@ impl Inner {
     }
 
     /// Makes the folders that a session's view and home stand on, where they are missing (SEMANTICS, "Names and views").
-    async fn ensure_view(&self, session: &Session) -> Result<()> {
+    pub(crate) async fn ensure_view(&self, session: &Session) -> Result<()> {
         let key = (session.tenant.id.clone(), session.identity.id.clone(), session.home.as_str().to_owned());
         if held(&self.ensured).has(&key) {
             return Ok(());

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::events::Webhook;
 use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
+use crate::jobs::transfers::TransferSettings;
 use crate::ports::{BlobStore, KeySource, Ledger, WebhookSender};
 use crate::transfer::TypeCheck;
 
@@ -47,6 +48,8 @@ pub struct Settings {
     pub webhooks: Vec<Webhook>,
     /// How often a webhook delivery is tried before it is given up.
     pub webhook_max_attempts: u32,
+    /// Transfers in the background.
+    pub transfers: TransferSettings,
     /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.
     pub sole_owner: bool,
 }

@@ -207,6 +207,18 @@ impl Directory {
         candidates.iter().find(|found| bool::from(found.key.key_hash.ct_eq(hash))).cloned()
     }
 
+    /// The API key of a tenant with this id. Its expiry is not looked at here.
+    pub fn api_key(&self, tenant: &str, id: &str) -> Option<KeyMatch> {
+        let found = |found: &&KeyMatch| *found.tenant.id == *tenant && *found.key.id == *id;
+        self.keys.values().flatten().find(found).cloned()
+    }
+
+    /// The login of a tenant with this username, or what its rules make of it.
+    pub fn login_of(&self, tenant: &str, username: &str) -> Option<LoginMatch> {
+        let household = self.households.get(tenant)?;
+        household.logins.get(username).cloned().or_else(|| household.map(username))
+    }
+
     /// Whether any tenant has a CA of user certificates.
     pub fn believes_certificates(&self) -> bool {
         self.tenants().any(|tenant| !tenant.certificates.authorities.is_empty())

@@ -6,6 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
+use crate::error::Result;
+use crate::jobs::{Errand, settle};
+use crate::ports::Tx;
+
 use super::{Factor, FactorSet, Identity, Place, Protocol, ScopeSet, Tenant};
 use crate::path::VirtualPath;
 
@@ -65,6 +69,8 @@ pub struct Session {
     pub(crate) opened: AtomicBool,
     /// Its place among the sessions of its login and of its address, until it is closed.
     pub(crate) place: Mutex<Option<Place>>,
+    /// The job that it works on; none: a caller's.
+    pub(crate) errand: Option<Arc<Errand>>,
 }
 
 impl Session {
@@ -86,7 +92,29 @@ impl Session {
             expires: self.expires,
             opened: AtomicBool::new(false),
             place: Mutex::new(None),
+            errand: self.errand.clone(),
         }
+    }
+
+    /// The same session with a job to work on.
+    pub(crate) fn on_errand(&self, errand: Arc<Errand>) -> Self {
+        Self { errand: Some(errand), ..self.over(self.protocol) }
+    }
+
+    /// Puts the step of the job that this session works on, if any, on record as done, in the transaction that does it. Fails
+    /// where the job has changed hands: then nothing of the transaction may happen.
+    pub(crate) async fn settle(&self, tx: &mut dyn Tx, bytes: u64) -> Result<()> {
+        settle(tx, self.errand.as_deref(), bytes).await
+    }
+
+    /// Notes bytes that were copied, and fails where the job that this session works on is to go no further.
+    pub(crate) fn moved(&self, bytes: u64) -> Result<()> {
+        self.errand.as_ref().map_or(Ok(()), |errand| errand.moved(bytes))
+    }
+
+    /// Whether what goes wrong is put on record by the job that this session works on.
+    pub(crate) const fn answers_to_a_job(&self) -> bool {
+        self.errand.is_some()
     }
 
     /// Gives its place to the next session.

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Durability, Ledger, Lock, Query, Tx, TxOp};
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Incarnation, Micros,
-    Node, Seal, StoredEvent, UploadRow, UploadState,
+    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Incarnation, ItemState,
+    Job, JobItem, Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
 };
 
 /// What is in the ledger.
@@ -76,6 +76,24 @@ fn off<T>() -> Result<T> {
 
 #[async_trait]
 impl Query for State {
+    async fn job(&mut self, _: Uuid) -> Result<Option<Job>> {
+        off()
+    }
+    async fn jobs(&mut self, _: &str, _: Uuid, _: u32) -> Result<Vec<Job>> {
+        off()
+    }
+    async fn job_items(&mut self, _: Uuid, _: i64, _: Option<ItemState>, _: u32) -> Result<Vec<JobItem>> {
+        off()
+    }
+    async fn next_job_due(&mut self) -> Result<Option<Micros>> {
+        off()
+    }
+    async fn uploads_under_way(&mut self, _: &str, _: Uuid, _: u32) -> Result<Vec<UploadRow>> {
+        off()
+    }
+    async fn transfer_ends(&mut self, _: &str, _: Uuid, _: u32) -> Result<Vec<EventRecord>> {
+        off()
+    }
     async fn walk(&mut self, _: &str, _: &[&str]) -> Result<Vec<Node>> {
         off()
     }
@@ -162,6 +180,51 @@ impl Query for State {
 
 #[async_trait]
 impl Tx for State {
+    async fn insert_job(&mut self, _: &Job) -> Result<()> {
+        off()
+    }
+    async fn hold_job(&mut self, _: Uuid) -> Result<Option<Job>> {
+        off()
+    }
+    async fn update_job(&mut self, _: &Job, _: i64) -> Result<bool> {
+        off()
+    }
+    async fn claim_job(&mut self, _: Uuid, _: Micros, _: Micros) -> Result<Option<Job>> {
+        off()
+    }
+    async fn renew_job(&mut self, _: Uuid, _: i64, _: Micros, _: u64) -> Result<bool> {
+        off()
+    }
+    async fn release_jobs(&mut self, _: Uuid, _: Micros) -> Result<u64> {
+        off()
+    }
+    async fn insert_job_items(&mut self, _: Uuid, _: &[JobItem]) -> Result<()> {
+        off()
+    }
+    async fn delete_job_items(&mut self, _: Uuid) -> Result<()> {
+        off()
+    }
+    async fn reset_job_items(&mut self, _: Uuid) -> Result<()> {
+        off()
+    }
+    async fn settle_item(&mut self, _: Uuid, _: i64, _: &JobItem) -> Result<bool> {
+        off()
+    }
+    async fn remember_request(
+        &mut self,
+        _: (&str, &str),
+        _: &str,
+        _: (&[u8; 32], Uuid),
+        _: Micros,
+    ) -> Result<Option<([u8; 32], Uuid)>> {
+        off()
+    }
+    async fn purge_requests(&mut self, _: Micros) -> Result<u64> {
+        off()
+    }
+    async fn purge_jobs(&mut self, _: Micros) -> Result<u64> {
+        off()
+    }
     async fn lock(&mut self, locks: &[Lock]) -> Result<()> {
         let _ = locks;
         Ok(())

@@ -1,5 +1,5 @@
 //! The work in the background: the sequencer, the webhook dispatchers, signs of life, recovery, the sweeper, the purge of
-//! removed folders, and the reaper of what was dropped without being finished.
+//! removed folders, transfers, and the reaper of what was dropped without being finished.
 
 pub mod dispatcher;
 mod liveness;
@@ -7,6 +7,7 @@ mod purge;
 mod recovery;
 pub mod sequencer;
 mod sweeper;
+pub mod transfers;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -23,6 +24,8 @@ use crate::events::Webhook;
 use crate::gateway::{Inner, held};
 use crate::jobs::dispatcher::Dispatcher;
 use crate::transfer::{DownloadCore, PartCore, UploadCore, broken, detach};
+
+pub(crate) use transfers::{Errand, settle};
 
 /// What was dropped without being finished.
 pub(crate) enum Reap {
@@ -109,6 +112,8 @@ impl Inner {
         });
         let inner = self.clone();
         self.jobs.spawn(async move { inner.purge_always().await });
+        let inner = self.clone();
+        self.jobs.spawn(async move { inner.work_always().await });
         let (inner, idle) = (self.clone(), self.settings.idle_detach);
         self.jobs.spawn(async move {
             let pause = (idle / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));

@@ -43,7 +43,15 @@ impl Inner {
                 }
             }
             let id = dead.id;
-            self.write(Durability::Process, move |tx| Box::pin(async move { tx.delete_incarnation(id).await })).await?;
+            self.write(Durability::Process, move |tx| {
+                Box::pin(async move {
+                    // Its transfers need not wait for the end of their leases.
+                    tx.release_jobs(id, now()).await?;
+                    tx.delete_incarnation(id).await
+                })
+            })
+            .await?;
+            self.jobs_wake.notify_one();
             tracing::info!(node = dead.node, uploads = count, "recovered what an ended process left");
         }
         Ok(())

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
+use crate::jobs::transfers::REMEMBERED;
 use crate::ports::{Durability, Lock};
 use crate::records::{BlobRow, Micros, UploadRow, UploadState, now};
 use crate::transfer::give_up_row;
@@ -72,9 +73,12 @@ impl Inner {
             }
         }
         let (ended, lapsed) = (now - micros(KEEP_ENDED), now - micros(KEEP_CODES));
+        let (jobs, keyed) = (now - micros(self.settings.transfers.retention), now - micros(REMEMBERED));
         self.write(Durability::Process, move |tx| {
             Box::pin(async move {
                 tx.purge_uploads(ended).await?;
+                tx.purge_jobs(jobs).await?;
+                tx.purge_requests(keyed).await?;
                 tx.purge_codes(lapsed).await
             })
         })

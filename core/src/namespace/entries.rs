@@ -130,7 +130,7 @@ impl Viewer {
             tenant: session.tenant.id.clone(),
             identity: session.identity.id.clone(),
             session: session.id,
-            partials: session.protocol != Protocol::Api,
+            partials: !matches!(session.protocol, Protocol::Api | Protocol::Transfer),
         }
     }
 

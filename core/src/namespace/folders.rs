@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events::Operation;
 use crate::gateway::{Inner, Place, locate_place};
 use crate::identity::{Permission, Session};
+use crate::jobs::settle;
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Query, Tx};
@@ -99,9 +100,9 @@ impl Inner {
         let mut facts = self.facts_at(session, Operation::Mkdir, place);
         facts.file_id = Some(node.id);
         let (audit, event) = (facts.audit(), facts.event("folder.created"));
-        let made = node.clone();
+        let (made, errand) = (node.clone(), session.errand.clone());
         self.write(Durability::Disk, move |tx| {
-            let (node, audit, event) = (node.clone(), audit.clone(), event.clone());
+            let (node, audit, event, errand) = (node.clone(), audit.clone(), event.clone(), errand.clone());
             Box::pin(async move {
                 tx.lock(&[Lock::Name(node.parent, node.name.clone())]).await?;
                 tx.hold_folder(node.parent).await?.ok_or_else(Error::no_such_folder)?;
@@ -115,7 +116,8 @@ impl Inner {
                 require_unreserved(&mut *tx, node.parent, &node.name, None).await?;
                 tx.insert_node(&node).await?;
                 tx.append_audit(&audit).await?;
-                tx.append_events(&[event]).await
+                tx.append_events(&[event]).await?;
+                settle(tx, errand.as_deref(), 0).await
             })
         })
         .await?;
@@ -156,8 +158,9 @@ impl Inner {
         let mut facts = self.facts_at(session, Operation::Rmdir, place);
         facts.file_id = Some(seen.id);
         let (audit, event) = (facts.audit(), facts.event("folder.deleted"));
+        let errand = session.errand.clone();
         self.write(Durability::Disk, move |tx| {
-            let (seen, audit, event) = (seen.clone(), audit.clone(), event.clone());
+            let (seen, audit, event, errand) = (seen.clone(), audit.clone(), event.clone(), errand.clone());
             Box::pin(async move {
                 tx.lock(&[Lock::Name(seen.parent, seen.name.clone())]).await?;
                 let node = tx.hold_node(seen.id).await?.ok_or_else(Error::not_found)?;
@@ -172,7 +175,8 @@ impl Inner {
                 }
                 tx.delete_node(node.id).await?;
                 tx.append_audit(&audit).await?;
-                tx.append_events(&[event]).await
+                tx.append_events(&[event]).await?;
+                settle(tx, errand.as_deref(), 0).await
             })
         })
         .await?;

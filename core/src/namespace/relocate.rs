@@ -74,7 +74,7 @@ impl Inner {
             })
         })
         .await?;
-        match copy_content(self, &content, &blob).await {
+        match copy_content(self, &content, &blob, |bytes| session.moved(bytes)).await {
             Ok(()) => Ok(Some(Relocated { version: content.version, segments: whole(&content, blob), row })),
             Err(error) => {
                 self.drop_copy(&row).await;

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
 use crate::gateway::{Inner, Place, locate_place};
 use crate::identity::{Permission, Session};
+use crate::jobs::settle;
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Tx};
@@ -401,18 +402,20 @@ impl Inner {
             facts,
             from,
         };
+        let errand = session.errand.clone();
         let renamed = self
             .write(Durability::Disk, move |tx| {
-                let (renaming, marking) = (renaming.clone(), marking.clone());
+                let (renaming, marking, errand) = (renaming.clone(), marking.clone(), errand.clone());
                 Box::pin(async move {
                     let mut renamed = renaming.run(&mut *tx).await?;
                     if let Some(marking) = marking {
-                        let (entry, changed) = marking.run(tx).await?;
+                        let (entry, changed) = marking.run(&mut *tx).await?;
                         renamed.entry = entry;
                         if let Some((id, generation)) = changed {
                             renamed.bumped(id, generation);
                         }
                     }
+                    settle(tx, errand.as_deref(), renamed.entry.size).await?;
                     Ok(renamed)
                 })
             })

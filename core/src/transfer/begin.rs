@@ -151,7 +151,8 @@ impl Beginning {
             identity: self.session.identity.id.to_string(),
             login: self.session.login.to_string(),
             protocol: self.session.protocol.as_str().to_owned(),
-            session: self.session.id,
+            // What a job copies is nobody's to resume.
+            session: if self.session.errand.is_some() { Uuid::nil() } else { self.session.id },
             parent,
             name,
             state: if self.plan.is_some() { UploadState::Detached } else { UploadState::Open },

@@ -218,7 +218,7 @@ struct Published {
 async fn publish(core: &UploadCore, work: &Work, sha256: [u8; 32], judged: Judged) -> Result<Receipt> {
     let row = work.row.clone();
     let mut facts = core.inner.facts(&core.session, Operation::Upload);
-    facts.transfer_id = Some(core.id);
+    facts.transfer_id = facts.transfer_id.or(Some(core.id));
     facts.size = Some(row.size);
     facts.bytes = Some(work.received);
     if let Some(from) = work.copied_from() {
@@ -359,7 +359,11 @@ impl Publication {
         if !self.temporary {
             let copied = self.facts.operation == Operation::Copy;
             let arrival = if copied { "file.copied" } else { "file.uploaded" };
-            let events = [self.facts.event(arrival), self.facts.event("transfer.completed")];
+            let mut events = vec![self.facts.event(arrival)];
+            // A job's end is told when all of its files are done.
+            if self.session.errand.is_none() {
+                events.push(self.facts.event("transfer.completed"));
+            }
             tx.append_events(&events).await?;
         }
         if let Some(error) = &self.contradiction {
@@ -368,6 +372,7 @@ impl Publication {
             told.error = Some((error.kind().code().to_owned(), error.message().to_owned()));
             tx.append_events(&[told.event("policy.violated")]).await?;
         }
+        self.session.settle(tx, self.row.size).await?;
         Ok(Published { node, created })
     }
 

@@ -16,10 +16,16 @@ use crate::records::{BlobId, Content, Segment};
 /// The most that one read returns.
 pub(crate) const MAX_READ: usize = 4 * 1024 * 1024;
 
-/// Copies a content into a blob whose row is there, durably.
-pub(crate) async fn copy_content(inner: &Inner, content: &Content, blob: &BlobId) -> Result<()> {
+/// Copies a content into a blob whose row is there, durably. `moved` hears how far it came, and may end it.
+pub(crate) async fn copy_content(
+    inner: &Inner,
+    content: &Content,
+    blob: &BlobId,
+    moved: impl Fn(u64) -> Result<()> + Send + Sync,
+) -> Result<()> {
     let reader = Reader::open(inner, Segments::new(content.segments.clone())).await?;
-    write_whole(&reader, content.size, inner.storage(&blob.storage)?.create(blob).await?).await?.sync().await
+    let writer = inner.storage(&blob.storage)?.create(blob).await?;
+    write_whole(&reader, content.size, writer, moved).await?.sync().await
 }
 
 /// The first bytes of a content: what its type is judged by.
@@ -34,6 +40,7 @@ pub(crate) async fn write_whole(
     reader: &Reader,
     size: u64,
     mut writer: Box<dyn BlobWriter>,
+    moved: impl Fn(u64) -> Result<()> + Send + Sync,
 ) -> Result<Box<dyn BlobWriter>> {
     let mut at = 0;
     while at < size {
@@ -43,6 +50,7 @@ pub(crate) async fn write_whole(
         }
         at += piece.len() as u64;
         writer.append(vec![piece]).await?;
+        moved(at)?;
     }
     Ok(writer)
 }

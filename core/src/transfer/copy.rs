@@ -125,6 +125,7 @@ impl Upload {
                 0 => return Ok(()),
                 copied => at += copied,
             }
+            self.core()?.session.moved(at)?;
         }
     }
 

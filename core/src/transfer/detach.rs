@@ -134,6 +134,10 @@ impl Ending {
     }
 
     async fn put(&self, tx: &mut dyn Tx) -> Result<()> {
+        if self.session.answers_to_a_job() {
+            // The job tells what became of its step.
+            return Ok(());
+        }
         let mut events = vec![self.facts.event("upload.incomplete"), self.facts.event(last_event(self.facts.status))];
         if self.refused {
             events.push(self.facts.event("policy.violated"));
@@ -355,7 +359,7 @@ pub(crate) async fn put_discarded(core: &UploadCore, work: &Work, status: Status
             let held = discard_held(&mut *tx, row.id, row.generation).await?;
             if held {
                 ending.put(&mut *tx).await?;
-            } else {
+            } else if !ending.session.answers_to_a_job() {
                 tx.append_audit(&ending.facts.audit()).await?;
             }
             Ok(held)

@@ -39,6 +39,7 @@ pub(crate) struct DownloadCore {
 impl Drop for DownloadCore {
     fn drop(&mut self) {
         held(&self.inner.reads).remove(&self.lease);
+        held(&self.inner.downloads).remove(&self.id);
     }
 }
 
@@ -96,6 +97,7 @@ impl Inner {
         // A read's entry is committed before its first byte.
         self.put(Durability::Process, core.facts().audit(), Vec::new()).await?;
         let entry = core.entry.clone();
+        held(&self.downloads).insert(core.id, Arc::downgrade(&core));
         Ok(Download { core: Some(core), entry })
     }
 
@@ -156,6 +158,16 @@ impl DownloadCore {
         facts.hash = self.entry.sha256;
         facts.content_type.clone_from(&self.entry.content_type);
         facts
+    }
+
+    /// Whose it is.
+    pub(crate) const fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// Its id, the path in the tenant's tree, the file's size, and the bytes that were read.
+    pub(crate) fn under_way(&self) -> (Uuid, &str, u64, u64) {
+        (self.id, self.place.path.as_str(), self.entry.size, held(&self.sent).bytes)
     }
 
     /// Tells how the download ended.

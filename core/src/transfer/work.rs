@@ -485,7 +485,7 @@ impl Work {
     /// Copies the content into one new blob, where random writes have left it in too many runs. The blob's row is there.
     pub(crate) async fn compact(&mut self, inner: &Inner, blob: BlobId) -> Result<()> {
         let reader = Reader::open(inner, self.segments.clone()).await?;
-        let writer = write_whole(&reader, self.size, self.store.create(&blob).await?).await?;
+        let writer = write_whole(&reader, self.size, self.store.create(&blob).await?, |_| Ok(())).await?;
         let mut segments = Segments::default();
         segments.put(0, self.size, Some(&blob), 0);
         self.segments = segments;

@@ -67,6 +67,7 @@ impl Scratch {
             checkpoint_bytes: 64 * 1024,
             webhooks: Vec::new(),
             webhook_max_attempts: 3,
+            transfers: causeway_core::jobs::transfers::TransferSettings::default(),
             sole_owner: true,
         };
         let parts = Parts {

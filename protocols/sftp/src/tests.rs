@@ -126,6 +126,7 @@ impl Place {
             checkpoint_bytes: 64 * 1024,
             webhooks: Vec::new(),
             webhook_max_attempts: 3,
+            transfers: causeway_core::jobs::transfers::TransferSettings::default(),
             sole_owner: true,
         };
         let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobs::new());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use causeway_core::records::{
     Attributes, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState, EventRecord,
-    Incarnation, Node, Seal, StoredEvent, UploadRow, UploadState,
+    Incarnation, ItemKind, ItemState, Job, JobItem, Node, Seal, StoredEvent, TransferState, UploadRow, UploadState,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::driver::{Columns, Json, Outcome, Record, Row, Value, unfit, values};
 
 /// A size as the tables hold it. Sizes end at 2^63-1 (SEMANTICS, "Quota").
-fn signed(size: u64) -> Outcome<i64> {
+pub(super) fn signed(size: u64) -> Outcome<i64> {
     i64::try_from(size).map_err(unfit)
 }
 
@@ -49,6 +49,7 @@ plain! {
     (u64, u64): (take, take);
     (Uuid, String, Uuid): (take, take, take);
     (Uuid, String, Vec<u8>): (take, take, take);
+    ([u8; 32], Uuid): (take, take);
 }
 
 impl Record for Node {
@@ -269,6 +270,8 @@ impl Record for EventRecord {
             path: columns.maybe()?,
             order_keys: columns.take::<Json<_>>()?.0,
             body: columns.take()?,
+            transfer: columns.maybe()?,
+            quiet: columns.take()?,
         })
     }
 }
@@ -316,6 +319,103 @@ impl Record for Incarnation {
             installation: columns.take()?,
             heartbeat: columns.take()?,
             oldest_read: columns.take()?,
+        })
+    }
+}
+
+impl Record for Job {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            id: columns.take()?,
+            tenant: columns.take()?,
+            identity: columns.take()?,
+            login: columns.take()?,
+            state: TransferState::parse(columns.take()?).ok_or_else(|| unfit("a job's state is no known word"))?,
+            generation: columns.take()?,
+            holder: columns.take()?,
+            due_at: columns.maybe()?,
+            priority: columns.take()?,
+            attempts: columns.take()?,
+            planned: columns.take()?,
+            size: columns.take()?,
+            bytes: columns.take()?,
+            partial: columns.take()?,
+            files: columns.take()?,
+            done: columns.take()?,
+            failed: columns.take()?,
+            error_code: columns.maybe()?,
+            error_message: columns.maybe()?,
+            created_at: columns.take()?,
+            started_at: columns.maybe()?,
+            finished_at: columns.maybe()?,
+            order: columns.take::<Json<_>>()?.0,
+        })
+    }
+}
+
+/// The columns of a job that are not as its record has them.
+pub(super) struct JobTexts {
+    counts: [i64; 6],
+    order: String,
+}
+
+impl JobTexts {
+    pub(super) fn of(job: &Job) -> Outcome<Self> {
+        Ok(Self {
+            counts: [
+                signed(job.size)?,
+                signed(job.bytes)?,
+                signed(job.partial)?,
+                signed(job.files)?,
+                signed(job.done)?,
+                signed(job.failed)?,
+            ],
+            order: json(&job.order)?,
+        })
+    }
+
+    /// The job's columns, in the order of `job_columns`.
+    pub(super) fn values<'v>(&'v self, job: &'v Job) -> [Value<'v>; 23] {
+        let [size, bytes, partial, files, done, failed] = self.counts;
+        values![
+            job.id,
+            &job.tenant,
+            &job.identity,
+            &job.login,
+            job.state.as_str(),
+            job.generation,
+            job.holder,
+            job.due_at,
+            job.priority,
+            job.attempts,
+            job.planned,
+            size,
+            bytes,
+            partial,
+            files,
+            done,
+            failed,
+            &job.error_code,
+            &job.error_message,
+            job.created_at,
+            job.started_at,
+            job.finished_at,
+            &self.order,
+        ]
+    }
+}
+
+impl Record for JobItem {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            number: columns.take()?,
+            kind: ItemKind::parse(columns.take()?).ok_or_else(|| unfit("a step's kind is no known word"))?,
+            source: columns.take()?,
+            destination: columns.take()?,
+            size: columns.take()?,
+            state: ItemState::parse(columns.take()?).ok_or_else(|| unfit("a step's state is no known word"))?,
+            error_code: columns.maybe()?,
+            error_message: columns.maybe()?,
         })
     }
 }

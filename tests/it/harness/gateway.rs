@@ -30,8 +30,19 @@ pub struct Gateway {
 
 impl Gateway {
     pub(super) async fn create(plan: Plan) -> Self {
-        let folder = tempfile::Builder::new().prefix("causeway-it-").tempdir().unwrap();
         let database = if plan.ledger == Ledger::Postgres { Some(new_database().await) } else { None };
+        Self::with_database(plan, database).await
+    }
+
+    /// Another node of the same cluster: it shares the database and the storages.
+    pub async fn beside(&self, change: impl FnOnce(Plan) -> Plan) -> Self {
+        let database = self.database.clone();
+        assert!(database.is_some(), "a cluster is on PostgreSQL");
+        Self::with_database(change(self.plan.clone().storage_root(&self.content())), database).await
+    }
+
+    async fn with_database(plan: Plan, database: Option<String>) -> Self {
+        let folder = tempfile::Builder::new().prefix("causeway-it-").tempdir().unwrap();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
         let mut gateway = Self {
             folder,
@@ -165,6 +176,16 @@ impl Gateway {
     /// Sends SIGTERM and goes on.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// SIGSTOP: it does nothing until [`Gateway::go_on`], and does not know it.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Waits for the daemon's end.

@@ -155,6 +155,7 @@ pub async fn start_with_vault(
         checkpoint_bytes: 64 * 1024,
         webhooks: Vec::new(),
         webhook_max_attempts: 3,
+        transfers: causeway_core::jobs::transfers::TransferSettings::default(),
         sole_owner: true,
     };
     let storages = HashMap::from([("local".to_owned(), blobs), ("vault".to_owned(), vault)]);

@@ -108,6 +108,8 @@ pub struct Plan {
     tls: String,
     pub trusted: Option<String>,
     ftps_listen: &'static str,
+    transfers: String,
+    far: bool,
 }
 
 impl Plan {
@@ -134,6 +136,8 @@ impl Plan {
             tls: String::new(),
             trusted: None,
             ftps_listen: "127.0.0.1:0",
+            transfers: String::new(),
+            far: false,
         }
     }
 
@@ -194,6 +198,30 @@ impl Plan {
     pub fn uploads(mut self, line: &str) -> Self {
         writeln!(self.uploads, "{line}").unwrap();
         self
+    }
+
+    /// Adds a line to `[transfers]`.
+    pub fn transfers(mut self, line: &str) -> Self {
+        writeln!(self.transfers, "{line}").unwrap();
+        self
+    }
+
+    /// Without the lines of `[transfers]` so far.
+    pub fn without_transfers(mut self) -> Self {
+        self.transfers.clear();
+        self
+    }
+
+    /// With a second storage, `far` in the data folder, that keeps what `acme` has below /far.
+    pub fn far(mut self) -> Self {
+        self.far = true;
+        self.acme("[[tenant.mount]]\nat = \"/far\"\nstorage = \"far\"\npath = \"acme\"")
+    }
+
+    /// Adds an identity of `acme` with these scopes, this view, and an API key of the same name.
+    pub fn keyed(self, id: &str, scopes: &[&str], view: &str) -> Self {
+        let lines = format!("[[tenant.identity]]\nid = \"{id}\"\nscopes = {scopes:?}\nview = {view}\n{}", key(id, id));
+        self.acme(&lines)
     }
 
     /// Adds a line to `[limits]`.
@@ -276,6 +304,12 @@ impl Plan {
         let secrets = Secrets::get();
         let default_root = data.join("content");
         let root = self.storage_root.as_deref().unwrap_or(&default_root);
+        let far = if self.far {
+            let root = self.storage_root.as_deref().and_then(Path::parent).unwrap_or(data).join("far");
+            format!("[[storage]]\nname = \"far\"\nkind = \"local\"\nroot = {root:?}\n")
+        } else {
+            String::new()
+        };
         let mut sftp = self.sftp.clone();
         if self.own_host_key {
             writeln!(sftp, "host_keys = [{:?}]", secrets.host_key()).unwrap();
@@ -301,8 +335,9 @@ url = "{url}"
 name = "local"
 kind = "local"
 root = {root:?}
-[uploads]
-{uploads}[limits]
+{far}[uploads]
+{uploads}[transfers]
+{transfers}[limits]
 {limits}[events]
 webhook_timeout = "2s"
 webhook_max_attempts = {max_attempts}
@@ -351,6 +386,8 @@ view = []
             tls = self.tls,
             ftps_listen = self.ftps_listen,
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
+            far = far,
+            transfers = self.transfers,
             acme = self.acme,
             uploads = self.uploads,
             limits = self.limits,

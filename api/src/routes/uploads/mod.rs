@@ -94,7 +94,7 @@ impl<'a> UploadJson<'a> {
 }
 
 /// To two digits, and 100 only when it is all.
-fn percent(bytes: u64, size: u64) -> f64 {
+pub(in crate::routes) fn percent(bytes: u64, size: u64) -> f64 {
     let hundredths = u128::from(bytes.min(size)) * 10_000 / u128::from(size.max(1));
     if size == 0 { 100.0 } else { hundredths as f64 / 100.0 }
 }

@@ -5,6 +5,7 @@
 
 mod blobs;
 mod codes;
+mod jobs;
 mod life;
 mod races;
 mod trail;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 pub use blobs::*;
 pub use codes::*;
+pub use jobs::*;
 pub use life::*;
 pub use races::*;
 pub use trail::*;
@@ -44,6 +46,9 @@ macro_rules! ledger_cases {
             blobs_are_doomed_with_their_last_reference, doomed_blobs_take_no_reference, keeps_some_blobs,
             audit_entries_are_sealed_in_order, audit_filters, foreign_entries_are_counted, events_get_positions,
             deliveries_wait_in_order, leases_have_one_holder, incarnations_come_and_go,
+            jobs_keep_every_field, jobs_are_listed_newest_first, jobs_are_claimed_in_turn,
+            an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,
+            other_transfers_are_found, two_workers_claim_two_jobs, a_step_and_a_cancel_exclude_each_other,
             codes_count_once, one_of_two_uses_a_code,
             failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,
             work_goes_on_without_its_caller, closes_after_what_is_under_way,

@@ -126,6 +126,8 @@ fn event(tenant: &str, kind: &str) -> EventRecord {
         path: Some("/é".into()),
         order_keys: vec!["file".into(), "/\"é".into()],
         body: r#"{"a":"é"}"#.into(),
+        transfer: None,
+        quiet: false,
     }
 }
 

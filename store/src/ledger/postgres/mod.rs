@@ -69,6 +69,14 @@ mod codes {
     crate::ledger::statements::code_statements! { connection: sqlx::PgConnection }
 }
 
+mod jobs {
+    crate::ledger::statements::job_statements! {
+        connection: sqlx::PgConnection,
+        update: " FOR UPDATE",
+        skip: " FOR UPDATE OF j SKIP LOCKED"
+    }
+}
+
 mod leases {
     crate::ledger::statements::lease_statements! { connection: sqlx::PgConnection }
 }

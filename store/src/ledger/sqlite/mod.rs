@@ -74,6 +74,14 @@ mod codes {
     crate::ledger::statements::code_statements! { connection: rusqlite::Connection }
 }
 
+mod jobs {
+    crate::ledger::statements::job_statements! {
+        connection: rusqlite::Connection,
+        update: "",
+        skip: ""
+    }
+}
+
 mod leases {
     crate::ledger::statements::lease_statements! { connection: rusqlite::Connection }
 }

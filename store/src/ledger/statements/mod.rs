@@ -8,12 +8,14 @@
 //! | `json` | `$2` | `CAST($2 AS jsonb)`: a parameter that holds JSON text |
 //! | `texts` | `json_each` | `jsonb_array_elements_text`: a JSON list of strings as rows |
 //! | `ids` | the same through `unhex` | the same through `CAST … AS uuid` |
+//! | `skip` | nothing | ` FOR UPDATE OF j SKIP LOCKED`: what nobody else has locked |
 //! | `shard` | 0 | a random one of 16: the row that an identity's use is added to |
 //!
 //! `ports` makes the traits of core out of these functions. Statements are prepared once per connection.
 
 mod blobs;
 mod codes;
+mod jobs;
 mod leases;
 mod nodes;
 mod ports;
@@ -22,6 +24,7 @@ mod uploads;
 
 pub(super) use blobs::blob_statements;
 pub(super) use codes::code_statements;
+pub(super) use jobs::{job_columns, job_statements};
 pub(super) use leases::lease_statements;
 pub(super) use nodes::{node_columns, node_statements};
 pub(super) use ports::{ports, run};

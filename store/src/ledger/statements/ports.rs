@@ -17,13 +17,13 @@ macro_rules! ports {
         use async_trait::async_trait;
         use causeway_core::ports::{Lock, Query, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, Micros, Node,
-            Seal, StoredEvent, UploadRow, UploadState,
+            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job,
+            JobItem, Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
 
-        use super::{audit, blobs, codes, events, leases, locks, nodes, uploads};
+        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, uploads};
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
         use crate::ledger::statements::run;
@@ -164,6 +164,36 @@ macro_rules! ports {
             async fn incarnations(&mut self) -> Result<Vec<Incarnation>> {
                 run!(self, leases::incarnations())
             }
+
+            async fn job(&mut self, id: Uuid) -> Result<Option<Job>> {
+                run!(self, jobs::job(id))
+            }
+
+            async fn jobs(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<Job>> {
+                run!(self, jobs::jobs(tenant, before, limit))
+            }
+
+            async fn job_items(
+                &mut self,
+                job: Uuid,
+                after: i64,
+                state: Option<ItemState>,
+                limit: u32,
+            ) -> Result<Vec<JobItem>> {
+                run!(self, jobs::job_items(job, after, state, limit))
+            }
+
+            async fn next_job_due(&mut self) -> Result<Option<Micros>> {
+                run!(self, jobs::next_job_due())
+            }
+
+            async fn uploads_under_way(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<UploadRow>> {
+                run!(self, uploads::uploads_under_way(tenant, before, limit))
+            }
+
+            async fn transfer_ends(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<EventRecord>> {
+                run!(self, events::transfer_ends(tenant, before, limit))
+            }
         }
 
         #[async_trait]
@@ -284,6 +314,64 @@ macro_rules! ports {
 
             async fn take_lease(&mut self, name: &str, holder: Uuid, until: Micros, now: Micros) -> Result<bool> {
                 run!(self, leases::take_lease(name, holder, until, now))
+            }
+
+            async fn insert_job(&mut self, job: &Job) -> Result<()> {
+                run!(self, jobs::insert_job(job))
+            }
+
+            async fn hold_job(&mut self, id: Uuid) -> Result<Option<Job>> {
+                run!(self, jobs::hold_job(id))
+            }
+
+            async fn update_job(&mut self, job: &Job, generation: i64) -> Result<bool> {
+                run!(self, jobs::update_job(job, generation))
+            }
+
+            async fn claim_job(&mut self, holder: Uuid, until: Micros, now: Micros) -> Result<Option<Job>> {
+                run!(self, jobs::claim_job(holder, until, now))
+            }
+
+            async fn renew_job(&mut self, id: Uuid, generation: i64, until: Micros, partial: u64) -> Result<bool> {
+                run!(self, jobs::renew_job(id, generation, until, partial))
+            }
+
+            async fn release_jobs(&mut self, holder: Uuid, now: Micros) -> Result<u64> {
+                run!(self, jobs::release_jobs(holder, now))
+            }
+
+            async fn insert_job_items(&mut self, job: Uuid, items: &[JobItem]) -> Result<()> {
+                run!(self, jobs::insert_job_items(job, items))
+            }
+
+            async fn delete_job_items(&mut self, job: Uuid) -> Result<()> {
+                run!(self, jobs::delete_job_items(job))
+            }
+
+            async fn reset_job_items(&mut self, job: Uuid) -> Result<()> {
+                run!(self, jobs::reset_job_items(job))
+            }
+
+            async fn settle_item(&mut self, job: Uuid, generation: i64, item: &JobItem) -> Result<bool> {
+                run!(self, jobs::settle_item(job, generation, item))
+            }
+
+            async fn remember_request(
+                &mut self,
+                owner: (&str, &str),
+                key: &str,
+                request: (&[u8; 32], Uuid),
+                now: Micros,
+            ) -> Result<Option<([u8; 32], Uuid)>> {
+                run!(self, jobs::remember_request(owner, key, request, now))
+            }
+
+            async fn purge_requests(&mut self, before: Micros) -> Result<u64> {
+                run!(self, jobs::purge_requests(before))
+            }
+
+            async fn purge_jobs(&mut self, before: Micros) -> Result<u64> {
+                run!(self, jobs::purge_jobs(before))
             }
 
             async fn put_incarnation(&mut self, incarnation: &Incarnation) -> Result<()> {

@@ -134,7 +134,7 @@ macro_rules! event_statements {
         ) -> Outcome<Vec<StoredEvent>> {
             let kinds = if kinds.is_empty() { None } else { Some(json(kinds)?) };
             let sql = concat!(
-                "SELECT id, tenant, kind, at, path, order_keys, body, position FROM events \
+                "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet, position FROM events \
                  WHERE tenant = $1 AND position IS NOT NULL AND position > $2 AND ($3 IS NULL OR kind IN ",
                 $texts_open,
                 "$3",
@@ -150,13 +150,24 @@ macro_rules! event_statements {
             Ok(row.flatten())
         }
 
+        pub(super) async fn transfer_ends(
+            connection: &mut Connection,
+            tenant: &str,
+            before: Uuid,
+            limit: u32,
+        ) -> Outcome<Vec<EventRecord>> {
+            let sql = "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet FROM events \
+                       WHERE tenant = $1 AND transfer < $2 ORDER BY transfer DESC, ord DESC LIMIT $3";
+            connection.all(sql, &values![tenant, before, limit]).await
+        }
+
         pub(super) async fn pending_deliveries(
             connection: &mut Connection,
             webhook: &str,
             limit: u32,
         ) -> Outcome<Vec<(Delivery, EventRecord)>> {
             let sql = "SELECT d.webhook, d.attempts, d.next_at, d.last_result, d.position, \
-                       e.id, e.tenant, e.kind, e.at, e.path, e.order_keys, e.body \
+                       e.id, e.tenant, e.kind, e.at, e.path, e.order_keys, e.body, e.transfer, e.quiet \
                        FROM deliveries d JOIN events e ON e.id = d.event \
                        WHERE d.webhook = $1 AND d.state = 'pending' ORDER BY d.position LIMIT $2";
             connection.all(sql, &values![webhook, limit]).await
@@ -169,14 +180,25 @@ macro_rules! event_statements {
                 .iter()
                 .zip(&keys)
                 .flat_map(|(event, keys)| {
-                    values![event.id, &event.tenant, &event.kind, event.at, &event.path, keys, &event.body]
+                    values![
+                        event.id,
+                        &event.tenant,
+                        &event.kind,
+                        event.at,
+                        &event.path,
+                        keys,
+                        &event.body,
+                        event.transfer,
+                        event.quiet,
+                    ]
                 })
                 .collect();
-            connection.rows(("INSERT INTO events (id, tenant, kind, at, path, order_keys, body) ", ""), 7, &rows).await
+            let head = "INSERT INTO events (id, tenant, kind, at, path, order_keys, body, transfer, quiet) ";
+            connection.rows((head, ""), 9, &rows).await
         }
 
         pub(super) async fn unpositioned(connection: &mut Connection, limit: u32) -> Outcome<Vec<EventRecord>> {
-            let sql = "SELECT id, tenant, kind, at, path, order_keys, body FROM events \
+            let sql = "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet FROM events \
                        WHERE position IS NULL ORDER BY ord LIMIT $1";
             connection.all(sql, &values![limit]).await
         }

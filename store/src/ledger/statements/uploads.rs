@@ -61,6 +61,20 @@ macro_rules! upload_statements {
             connection.all(sql, &values![tenant, identity]).await
         }
 
+        /// The nil ids are those of uploads that are held by nobody, and of copies that are no session's.
+        pub(super) async fn uploads_under_way(
+            connection: &mut Connection,
+            tenant: &str,
+            before: Uuid,
+            limit: u32,
+        ) -> Outcome<Vec<UploadRow>> {
+            let sql = concat!(
+                "SELECT ", upload_columns!(), " FROM uploads WHERE tenant = $1 AND id < $2 AND incarnation <> $3 AND session <> $3 AND ",
+                live!(), " ORDER BY id DESC LIMIT $4"
+            );
+            connection.all(sql, &values![tenant, before, Uuid::nil(), limit]).await
+        }
+
         pub(super) async fn expired_uploads(connection: &mut Connection, before: Micros, limit: u32) -> Outcome<Vec<UploadRow>> {
             let sql = concat!(
                 "SELECT ", upload_columns!(), " FROM uploads WHERE state = 'detached' AND expires_at < $1 ORDER BY expires_at LIMIT $2"
