@@ -30,6 +30,7 @@ use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent, UploadPlan}
 use crate::transfer::{Completion, Download, Incomplete, Part, PartAt, Receipt, Source, Space, Upload, UploadOptions};
 
 pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
+pub(crate) use claim::allowed_from;
 pub(crate) use enduring::enduring;
 pub(crate) use inner::{Inner, held};
 pub use login::Admission;

@@ -98,6 +98,15 @@ pub trait Query: Send {
     async fn job_items(&mut self, job: Uuid, after: i64, state: Option<ItemState>, limit: u32) -> Result<Vec<JobItem>>;
     /// When the first job may be claimed; none where none waits or runs.
     async fn next_job_due(&mut self) -> Result<Option<Micros>>;
+    /// An identity's jobs that have not ended, `most` at the most.
+    async fn unfinished_jobs(&mut self, owner: (&str, &str), most: u32) -> Result<u64>;
+    /// What was remembered under a key since this moment: the request's digest and its job.
+    async fn known_request(
+        &mut self,
+        owner: (&str, &str),
+        key: &str,
+        since: Micros,
+    ) -> Result<Option<([u8; 32], Uuid)>>;
     /// A tenant's uploads under way with ids below this one, the newest first: live, held or between two requests, and a
     /// session's.
     async fn uploads_under_way(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<UploadRow>>;
@@ -203,7 +212,7 @@ pub trait Tx: Query {
     ) -> Result<Option<([u8; 32], Uuid)>>;
     /// Forgets requests that were made before this moment; how many.
     async fn purge_requests(&mut self, before: Micros) -> Result<u64>;
-    /// Removes jobs that ended before this moment, with their steps; how many jobs.
+    /// Removes some of the jobs that ended before this moment, with their steps; how many jobs.
     async fn purge_jobs(&mut self, before: Micros) -> Result<u64>;
     /// Writes a process's row, new or not.
     async fn put_incarnation(&mut self, incarnation: &Incarnation) -> Result<()>;

@@ -66,7 +66,7 @@ fn is_in_turn(found: &LoginMatch, factor: Factor, proven: FactorSet, peer: &Peer
 }
 
 /// No network at all: from everywhere.
-pub(super) fn allowed_from(networks: &[IpNet], ip: IpAddr) -> bool {
+pub(crate) fn allowed_from(networks: &[IpNet], ip: IpAddr) -> bool {
     networks.is_empty() || networks.iter().any(|network| lies_in(*network, ip))
 }
 

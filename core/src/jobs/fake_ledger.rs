@@ -88,6 +88,12 @@ impl Query for State {
     async fn next_job_due(&mut self) -> Result<Option<Micros>> {
         off()
     }
+    async fn unfinished_jobs(&mut self, _: (&str, &str), _: u32) -> Result<u64> {
+        off()
+    }
+    async fn known_request(&mut self, _: (&str, &str), _: &str, _: Micros) -> Result<Option<([u8; 32], Uuid)>> {
+        off()
+    }
     async fn uploads_under_way(&mut self, _: &str, _: Uuid, _: u32) -> Result<Vec<UploadRow>> {
         off()
     }

@@ -25,6 +25,7 @@ CREATE TABLE jobs (
     job_order     TEXT    NOT NULL                          -- JSON: records::JobOrder
 );
 CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX jobs_unfinished ON jobs (tenant, identity) WHERE due_at IS NOT NULL;
 CREATE INDEX jobs_of_tenant ON jobs (tenant, id);
 CREATE INDEX jobs_holder ON jobs (holder) WHERE state = 'running';
 CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;

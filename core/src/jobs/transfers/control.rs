@@ -9,7 +9,7 @@ use super::telling::event_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
 use crate::gateway::Inner;
-use crate::identity::{Scope, Session};
+use crate::identity::{AuthMethod, Scope, Session};
 use crate::policy;
 use crate::ports::{Durability, Tx};
 use crate::records::{Job, TransferState, now};
@@ -22,6 +22,9 @@ pub enum Control {
     /// It makes no sense in this state; nothing has changed.
     Wrong(TransferState),
 }
+
+const OTHER_KEY: &str = "permission denied: another key or login asked for this transfer, and it would run by that one's rights; \
+                         retry it with that one, or ask for a new transfer";
 
 #[derive(Clone, Copy)]
 enum Wish {
@@ -44,7 +47,7 @@ impl Inner {
         self.require_open()?;
         let mut facts = self.facts(session, Operation::Transfer);
         facts.transfer_id = Some(id);
-        let allowed = self.may_control(session, id).await;
+        let allowed = self.may_control(session, id, wish).await;
         let own = match allowed {
             Ok(own) => own,
             Err(error) => {
@@ -74,13 +77,19 @@ impl Inner {
     }
 
     /// Whether the job is the session's own; fails where it may do nothing with it.
-    async fn may_control(&self, session: &Session, id: Uuid) -> Result<bool> {
+    async fn may_control(&self, session: &Session, id: Uuid, wish: Wish) -> Result<bool> {
         let admin = session.scopes.has(Scope::Admin);
         if !admin {
             policy::require_scope(session, Scope::TransfersWrite)?;
         }
         let job = self.ledger.read().await?.job(id).await?.filter(|job| *job.tenant == *session.tenant.id);
         match job {
+            // It runs by the rights of the key or login that asked for it, which the caller's may not have.
+            Some(job) if *job.identity == *session.identity.id && matches!(wish, Wish::Retry) && !admin => {
+                let same =
+                    *job.login == *session.login && job.order.api_key == (session.auth_method == AuthMethod::ApiKey);
+                if same { Ok(true) } else { Err(Error::new(ErrorKind::PermissionDenied, OTHER_KEY)) }
+            }
             Some(job) if *job.identity == *session.identity.id => Ok(true),
             Some(_) if admin => Ok(false),
             // Who may see it is told that it is not his; for everybody else it is not there.

@@ -45,13 +45,16 @@ fn chance() -> f64 {
 async fn judge(tx: &mut dyn Tx, job: &mut Job) -> Result<()> {
     let failed = tx.job_items(job.id, -1, Some(ItemState::Failed), 1).await?;
     let Some(first) = failed.into_iter().next() else { return Ok(()) };
-    let at = if first.source.is_empty() { first.destination } else { first.source };
     let sentence = first.error_message.unwrap_or_default();
     job.error_code = first.error_code;
     job.error_message = Some(if job.files <= 1 && job.failed == 1 {
         sentence
     } else {
-        format!("{} of {} files were not transferred; the first is {at}: {sentence}", job.files - job.done, job.files)
+        format!(
+            "{} of {} files were not transferred; why the first was not: {sentence}",
+            job.files - job.done,
+            job.files
+        )
     });
     Ok(())
 }
@@ -89,6 +92,11 @@ impl Inner {
                 job.generation += 1;
                 job.holder = Uuid::nil();
                 job.partial = 0;
+                // Completed is said only of what is done, step by step.
+                let ending = match ending {
+                    Ending::Done if job.failed == 0 && !is_whole(&mut *tx, &job).await? => Ending::Later(not_whole()),
+                    other => other,
+                };
                 match ending {
                     Ending::Done if job.failed == 0 => end(tx, job, TransferState::Completed, None, &node).await,
                     Ending::Done => end(tx, job, TransferState::Failed, None, &node).await,
@@ -111,6 +119,15 @@ impl Inner {
         })
         .await
     }
+}
+
+/// Whether no step is left and each file was counted as done.
+async fn is_whole(tx: &mut dyn Tx, job: &Job) -> Result<bool> {
+    Ok(job.done >= job.files && tx.job_items(job.id, -1, Some(ItemState::Pending), 1).await?.is_empty())
+}
+
+fn not_whole() -> Error {
+    Error::new(ErrorKind::Unavailable, "not all steps of the transfer are done")
 }
 
 fn note(job: &mut Job, error: &Error) {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::micros;
 use super::pattern::Source;
+use super::session::place_of_source;
 use super::telling::event_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Operation;
@@ -19,6 +20,9 @@ use crate::records::{Job, JobOperation, JobOrder, TransferState, now};
 
 /// How long a request is known by its `Idempotency-Key`.
 pub(crate) const REMEMBERED: Duration = Duration::from_hours(24);
+
+/// Transfers of one identity that have not ended, at the most.
+const MAX_UNFINISHED: u32 = 10_000;
 
 /// A transfer that is asked for.
 #[derive(Clone, Debug)]
@@ -88,6 +92,9 @@ impl Inner {
         let allowed = policy::require_scope(session, Scope::TransfersWrite);
         let from = Target::Path(request.source.path().clone());
         self.recorded(session, Operation::Transfer, &from, allowed).await?;
+        if let Some(known) = self.known_request(session, request.key.as_ref()).await? {
+            return Ok(known);
+        }
         self.ledger.has_room()?;
         let source = self.check_source(session, &request).await;
         let (source_path, folder) = self
@@ -136,11 +143,15 @@ impl Inner {
         if !has_entries_below(session, &place.view_path) {
             policy::require(place.permissions, taking(request.operation))?;
         }
-        let whole = match source.path().below(source.base()) {
-            Some(below) => place.path.append(&below)?,
-            None => place.path,
-        };
-        Ok((Some(whole.as_str().to_owned()), true))
+        Ok((place_of_source(session, source)?, true))
+    }
+
+    /// What the same request made before, whatever has become of its source since; none where it is new.
+    async fn known_request(&self, session: &Session, key: Option<&(String, [u8; 32])>) -> Result<Option<Enqueued>> {
+        let Some((key, digest)) = key else { return Ok(None) };
+        let (owner, since) = ((&*session.tenant.id, &*session.identity.id), now().saturating_sub(micros(REMEMBERED)));
+        let known = self.ledger.read().await?.known_request(owner, key, since).await?;
+        Ok(known.map(|(known, made)| if known == *digest { Enqueued::Job(made) } else { Enqueued::KeyReused }))
     }
 
     async fn put_job(
@@ -189,6 +200,14 @@ impl Inner {
                         Some(_) => return Ok(Enqueued::KeyReused),
                     }
                 }
+                if tx.unfinished_jobs((&job.tenant, &job.identity), MAX_UNFINISHED).await? >= u64::from(MAX_UNFINISHED)
+                {
+                    return Err(Error::new(
+                        ErrorKind::Throttled,
+                        "too many transfers of this identity have not ended yet; ask again when some have",
+                    )
+                    .with_retry_after(Duration::from_mins(1)));
+                }
                 tx.insert_job(&job).await?;
                 tx.append_events(&[event]).await?;
                 Ok(Enqueued::Job(job.id))
@@ -203,7 +222,8 @@ fn check_destination(session: &Session, request: &TransferRequest, folder: bool)
     let place = locate_place(session, to)?;
     let may = |needed| policy::require(place.permissions, needed).is_ok();
     // Whether a folder is made, and whether it is one, shows when it is done.
-    if !may(Permission::Upload) && !may(Permission::Overwrite) && !(folder && may(Permission::Mkdir)) {
+    let makes = folder && may(Permission::Mkdir);
+    if !(may(Permission::Upload) || may(Permission::Overwrite) || makes) {
         policy::require(place.permissions, Permission::Upload)?;
     }
     if !request.source.is_pattern() {

@@ -38,8 +38,7 @@ impl Plan {
             self.files += 1;
         }
         if self.files > self.most || self.items.len() > self.most.saturating_mul(2) {
-            let sentence = format!("the transfer has more than {} files; ask for fewer at a time", self.most);
-            return Err(Error::new(ErrorKind::InvalidArgument, sentence));
+            return Err(self.too_many());
         }
         let text = |path: Option<&VirtualPath>| path.map_or_else(String::new, |path| path.as_str().to_owned());
         self.items.push(JobItem {
@@ -53,6 +52,11 @@ impl Plan {
             error_message: None,
         });
         Ok(())
+    }
+
+    fn too_many(&self) -> Error {
+        let sentence = format!("the transfer has more than {} files; ask for fewer at a time", self.most);
+        Error::new(ErrorKind::InvalidArgument, sentence)
     }
 
     /// Bytes of all its files.
@@ -155,13 +159,14 @@ impl Inner {
         Ok(())
     }
 
-    /// The entries of a folder; none where it may not be listed, which is then a step that has failed.
+    /// The entries of a folder that are wanted; none where it may not be listed, which is then a step that has failed.
     async fn entries_of(
         self: &Arc<Self>,
         session: &Arc<Session>,
         order: &JobOrder,
         folder: &VirtualPath,
         top: bool,
+        wanted: impl Fn(&Entry) -> bool + Send,
         plan: &mut Plan,
     ) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
@@ -186,10 +191,9 @@ impl Inner {
             if page.is_empty() {
                 return Ok(entries);
             }
-            entries.extend(page.into_iter().filter(|entry| !entry.partial));
+            entries.extend(page.into_iter().filter(|entry| !entry.partial && wanted(entry)));
             if entries.len() > plan.most.saturating_mul(2) {
-                // More than any plan takes.
-                return Ok(entries);
+                return Err(plan.too_many());
             }
         }
     }
@@ -212,7 +216,7 @@ impl Inner {
             if !pinned && !folder.is_root() {
                 emptied.push(folder.clone());
             }
-            for entry in self.entries_of(session, order, &folder, folder == *from, plan).await? {
+            for entry in self.entries_of(session, order, &folder, folder == *from, |_| true, plan).await? {
                 let below = goal.join(&Name::parse(&entry.name)?)?;
                 if !entry.folder {
                     plan.push(ItemKind::File, Some(&entry.path), Some(&below), entry.size)?;
@@ -241,7 +245,11 @@ impl Inner {
         let mut left = vec![(source.base().clone(), vec![0])];
         while let Some((folder, places)) = left.pop() {
             let top = folder == *source.base();
-            for entry in self.entries_of(session, order, &folder, top, plan).await? {
+            let wanted = |entry: &Entry| {
+                let (below, whole) = step(source.parts(), &places, &entry.name);
+                if entry.folder { !below.is_empty() } else { whole }
+            };
+            for entry in self.entries_of(session, order, &folder, top, wanted, plan).await? {
                 let (below, whole) = step(source.parts(), &places, &entry.name);
                 if entry.folder {
                     if !below.is_empty() && entry.path != *to {

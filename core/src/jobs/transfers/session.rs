@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
+use super::pattern::Source;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gateway::Inner;
+use crate::gateway::{Inner, Located, allowed_from, locate, locate_place};
 use crate::identity::{AuthMethod, Factor, Protocol, Scope, Session};
 use crate::path::VirtualPath;
 use crate::policy;
-use crate::records::Job;
+use crate::records::{Job, JobOrder};
 
 fn gone() -> Error {
     Error::new(
@@ -26,10 +27,17 @@ impl Inner {
             let found = self.directory.api_key(&job.tenant, &job.login).ok_or_else(gone)?;
             let (narrowed, all) = (found.key.scopes, found.identity.scopes);
             let scopes = if narrowed.is_empty() { all } else { all.and(narrowed) };
+            if !job.order.client_ip.is_none_or(|ip| allowed_from(&found.key.allow_from, ip)) {
+                return Err(gone());
+            }
             let (id, expires) = (found.key.id.clone(), found.key.expires);
             (found.tenant, found.identity, id, scopes, VirtualPath::root(), expires, AuthMethod::ApiKey)
         } else {
             let found = self.directory.login_of(&job.tenant, &job.login).ok_or_else(gone)?;
+            let from_there = job.order.client_ip.is_none_or(|ip| allowed_from(&found.login.allow_from, ip));
+            if !found.login.protocols.contains(&Protocol::Api) || !from_there {
+                return Err(gone());
+            }
             let (username, home, scopes) =
                 (found.login.username.clone(), found.login.home.clone(), found.identity.scopes);
             let method = AuthMethod::one(Factor::Certificate);
@@ -59,6 +67,29 @@ impl Inner {
         self.ensure_view(&session).await?;
         Ok(session)
     }
+
+    /// Fails where the names that were asked for are others' by now, as the identity's view or the login's home has changed.
+    pub(super) fn same_places(&self, session: &Session, order: &JobOrder) -> Result<()> {
+        let from = place_of_source(session, &Source::parse(&order.source)?)?;
+        let to = locate_place(session, &VirtualPath::parse(&order.destination)?)?;
+        if from == order.source_path && order.destination_path.as_deref() == Some(to.path.as_str()) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "the names of this transfer stand for other places since the configuration was changed; ask for it again",
+        ))
+    }
+}
+
+/// The place of the tenant's tree that a source names, its pattern with it; none where it is a folder of the view alone.
+pub(super) fn place_of_source(session: &Session, source: &Source) -> Result<Option<String>> {
+    let Located::Place(place) = locate(session, source.base())? else { return Ok(None) };
+    let whole = match source.path().below(source.base()) {
+        Some(below) => place.path.append(&below)?,
+        None => place.path,
+    };
+    Ok(Some(whole.as_str().to_owned()))
 }
 
 /// A session with a step to do, or with steps to look for.

@@ -17,6 +17,14 @@ impl Inner {
     pub(super) async fn do_step(self: &Arc<Self>, session: &Arc<Session>, job: &Job, item: &JobItem) -> Result<()> {
         let path = |text: &str| VirtualPath::parse(text);
         match (item.kind, job.order.operation) {
+            (ItemKind::Folder, _) if item.destination.is_empty() => {
+                // What is in it was never planned: whether it can be listed by now or not, it is not transferred.
+                self.list(session, &path(&item.source)?, None).await?;
+                Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    "this folder could not be listed when the transfer began; ask for a new transfer of it",
+                ))
+            }
             (ItemKind::Folder, _) => self.make_where_missing(session, &path(&item.destination)?).await,
             (ItemKind::File, JobOperation::Copy) => {
                 let (from, to) = (Target::Path(path(&item.source)?), path(&item.destination)?);

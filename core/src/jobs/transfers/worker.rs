@@ -15,7 +15,7 @@ use super::session::on;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
 use crate::ports::Durability;
-use crate::records::{ItemState, Job, TransferState, now};
+use crate::records::{ItemKind, ItemState, Job, TransferState, now};
 
 /// How often a worker looks whether its job is still its own.
 const LOOK: Duration = Duration::from_millis(300);
@@ -25,6 +25,8 @@ const TELL: Duration = Duration::from_millis(500);
 const BATCH: u32 = 100;
 /// Steps that are stored at a time.
 const STORED: usize = 500;
+/// Files that meet an error that may pass, one after another, after which the job waits.
+const IN_A_ROW: u32 = 3;
 /// Failed steps after which a job goes no further: whatever it is, it does not get better, and each is put on record.
 const MAX_FAILED: u64 = 100;
 
@@ -141,6 +143,8 @@ impl Inner {
     async fn work_on(self: &Arc<Self>, mut job: Job) {
         let run = Run::new(self.shutdown.child_token());
         let ended = CancellationToken::new();
+        // Whatever happens to the worker, nobody keeps a lease for it then.
+        let _end = ended.clone().drop_guard();
         let watch = {
             let (inner, run, ended, id, generation) =
                 (self.clone(), run.clone(), ended.clone(), job.id, job.generation);
@@ -217,6 +221,7 @@ impl Inner {
             return Err(Stop::Ending(Ending::Failed(Error::new(ErrorKind::Unavailable, sentence))));
         }
         let session = self.session_of(job).await.map_err(of_whole)?;
+        self.same_places(&session, &job.order).map_err(of_whole)?;
         let (id, generation) = (job.id, job.generation);
         let errand = |item| Errand { job: id, generation, item, run: run.clone() };
         if !job.planned {
@@ -225,24 +230,41 @@ impl Inner {
             self.store_plan(job, &plan).await?;
         }
         let (mut after, mut failed) = (-1, job.failed);
+        // What met an error that may pass, and how many did so one after another.
+        let (mut later, mut in_a_row) = (None, 0);
         loop {
             let items = self.ledger.read().await?.job_items(job.id, after, Some(ItemState::Pending), BATCH).await?;
-            let Some(end) = items.last() else { return Ok(()) };
+            let Some(end) = items.last() else {
+                return later.map_or(Ok(()), |error| Err(Stop::Ending(Ending::Later(error))));
+            };
             after = end.number;
             for item in items {
                 if failed >= MAX_FAILED {
                     return Ok(());
                 }
                 self.require_going(run)?;
+                if later.is_some() && item.kind == ItemKind::Prune {
+                    // A folder is not empty before all is out of it.
+                    continue;
+                }
                 run.next_file();
                 let session = on(&session, errand(Some(item.clone())));
-                let Err(error) = self.do_step(&session, job, &item).await else { continue };
+                let Err(error) = self.do_step(&session, job, &item).await else {
+                    in_a_row = 0;
+                    continue;
+                };
                 self.require_going(run)?;
                 if passes(error.kind()) && !self.is_held(job.id, job.generation).await? {
                     return Err(Stop::Lost);
                 }
                 if passes(error.kind()) && !last {
-                    return Err(Stop::Ending(Ending::Later(error)));
+                    in_a_row += 1;
+                    // The others need not wait for one file's trouble, but where a folder was not made its files have none.
+                    if item.kind != ItemKind::File || in_a_row >= IN_A_ROW {
+                        return Err(Stop::Ending(Ending::Later(error)));
+                    }
+                    later = Some(error);
+                    continue;
                 }
                 // Where it is done, whatever the error said, or the job is not ours: the next look at the job tells.
                 if self.put_step_failed(&session, job, &item, &error).await? {

@@ -224,6 +224,13 @@ pub async fn requests_are_remembered(ledger: Subject) {
     assert_eq!(ask("i", [1; 32], one, T0).await, None);
     assert_eq!(ask("i", [2; 32], two, T0 + 1).await, Some(([1; 32], one)));
     assert_eq!(ask("j", [2; 32], two, T0 + 1).await, None, "another identity's key");
+    let known = async |identity: &'static str, key: &'static str, since: i64| {
+        ledger.read().await.unwrap().known_request(("acme", identity), key, since).await.unwrap()
+    };
+    assert_eq!(known("i", "key", T0).await, Some(([1; 32], one)));
+    assert_eq!(known("i", "key", T0 + 1).await, None, "too old");
+    assert_eq!(known("i", "other", T0).await, None);
+    assert_eq!(known("k", "key", T0).await, None);
     assert_eq!(write!(ledger, [], |tx| tx.purge_requests(T0 + 1).await).unwrap(), 1);
     assert_eq!(ask("i", [2; 32], two, T0 + 2).await, None);
 }
@@ -237,6 +244,10 @@ pub async fn ended_jobs_are_purged(ledger: Subject) {
         let id = one.id;
         write!(ledger, [], |tx| tx.insert_job_items(id, &[item(0, ItemKind::File)]).await).unwrap();
     }
+    let unfinished = async |identity: &'static str, most: u32| {
+        ledger.read().await.unwrap().unfinished_jobs(("acme", identity), most).await.unwrap()
+    };
+    assert_eq!((unfinished("i", 9).await, unfinished("i", 0).await, unfinished("j", 9).await), (1, 0, 0));
     assert_eq!(write!(ledger, [], |tx| tx.purge_jobs(T0 + 10).await).unwrap(), 1);
     let mut query = ledger.read().await.unwrap();
     let mut left = Vec::new();

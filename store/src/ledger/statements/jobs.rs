@@ -54,6 +54,27 @@ macro_rules! job_statements {
             Ok(row.flatten())
         }
 
+        pub(super) async fn unfinished_jobs(
+            connection: &mut Connection,
+            (tenant, identity): (&str, &str),
+            most: u32,
+        ) -> Outcome<u64> {
+            let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE tenant = $1 AND identity = $2 AND due_at IS NOT NULL \
+                       LIMIT $3) AS unfinished";
+            let counted: Option<i64> = connection.first(sql, &values![tenant, identity, most]).await?;
+            Ok(counted.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+        }
+
+        pub(super) async fn known_request(
+            connection: &mut Connection,
+            (tenant, identity): (&str, &str),
+            key: &str,
+            since: Micros,
+        ) -> Outcome<Option<([u8; 32], Uuid)>> {
+            let sql = "SELECT digest, job FROM keyed_requests WHERE tenant = $1 AND identity = $2 AND key = $3 AND at >= $4";
+            connection.first(sql, &values![tenant, identity, key, since]).await
+        }
+
         pub(super) async fn insert_job(connection: &mut Connection, job: &Job) -> Outcome<()> {
             let sql = "INSERT INTO jobs (id, tenant, identity, login, state, generation, holder, due_at, priority, attempts, \
                        planned, size, bytes, partial, files, done, failed, error_code, error_message, created_at, started_at, \
@@ -191,9 +212,16 @@ macro_rules! job_statements {
         }
 
         pub(super) async fn purge_jobs(connection: &mut Connection, before: Micros) -> Outcome<u64> {
-            let sql = "DELETE FROM job_items WHERE job IN (SELECT id FROM jobs WHERE finished_at < $1)";
-            connection.execute(sql, &values![before]).await?;
-            connection.execute("DELETE FROM jobs WHERE finished_at < $1", &values![before]).await
+            // Held first: one that is asked for again meanwhile keeps its steps.
+            let sql = concat!(
+                "SELECT ", job_columns!(), " FROM jobs j WHERE j.finished_at < $1 ORDER BY j.finished_at LIMIT 20", $update
+            );
+            let ended: Vec<Job> = connection.all(sql, &values![before]).await?;
+            for job in &ended {
+                connection.execute("DELETE FROM job_items WHERE job = $1", &values![job.id]).await?;
+                connection.execute("DELETE FROM jobs WHERE id = $1", &values![job.id]).await?;
+            }
+            Ok(ended.len() as u64)
         }
     };
 }

@@ -187,6 +187,19 @@ macro_rules! ports {
                 run!(self, jobs::next_job_due())
             }
 
+            async fn unfinished_jobs(&mut self, owner: (&str, &str), most: u32) -> Result<u64> {
+                run!(self, jobs::unfinished_jobs(owner, most))
+            }
+
+            async fn known_request(
+                &mut self,
+                owner: (&str, &str),
+                key: &str,
+                since: Micros,
+            ) -> Result<Option<([u8; 32], Uuid)>> {
+                run!(self, jobs::known_request(owner, key, since))
+            }
+
             async fn uploads_under_way(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<UploadRow>> {
                 run!(self, uploads::uploads_under_way(tenant, before, limit))
             }
