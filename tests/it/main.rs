@@ -46,6 +46,7 @@ mod model;
 mod mounts;
 mod openapi;
 mod problems;
+mod problems_audit;
 mod problems_transfers;
 mod problems_uploads;
 mod proxies;

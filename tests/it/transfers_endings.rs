@@ -15,6 +15,7 @@ on_both_ledgers!(
     a_stopped_process_hands_its_work_back,
     what_may_pass_is_tried_again,
     a_key_that_is_gone_ends_it,
+    no_body_is_as_good_as_an_empty_object,
 );
 
 const LARGE: u64 = 1536 << 20;
@@ -63,11 +64,30 @@ async fn a_running_one_is_cancelled_at_once(ledger: Ledger) {
     assert_eq!(events_come_with(&rest, &id, "transfer.cancelled", 1).await.len(), 1);
     assert!(events_with(&rest, &id, "upload.incomplete").await.is_empty(), "nobody sent anything");
     assert_eq!(wish(&rest, &id, "cancel").await.status, 202, "it is so already");
+    let empty = rest.post_json(&format!("/transfers/{id}/cancel"), &json!({})).await;
+    assert_eq!((empty.status, &empty.json()["state"]), (202, &json!("cancelled")), "{empty:?}");
     assert_eq!(wish(&rest, &id, "retry").await.status, 202);
     assert_eq!(end_of(&rest, &id).await["state"], "completed");
     assert_eq!(rest.entry("/far", "large").await.unwrap()["hash"], hash);
     assert_eq!(events_with(&rest, &id, "transfer.cancelled").await.len(), 1);
     assert_eq!(events_come_with(&rest, &id, "transfer.completed", 1).await.len(), 1);
+}
+
+async fn no_body_is_as_good_as_an_empty_object(ledger: Ledger) {
+    let gateway = Plan::new(ledger).start().await;
+    let rest = gateway.rest("orders");
+    fill(&rest, &["/s/1", "/d/1"]).await;
+    let id = ask(&rest, &json!({"source": "/s/1", "destination": "/d/"})).await;
+    assert_eq!(end_of(&rest, &id).await["state"], "failed");
+    let empty = async |what: &str| rest.post_json(&format!("/transfers/{id}/{what}"), &json!({})).await;
+    wish(&rest, &id, "cancel").await.problem(409, "wrong_transfer_state");
+    empty("cancel").await.problem(409, "wrong_transfer_state");
+    for attempt in [2, 3] {
+        let answer = if attempt == 2 { wish(&rest, &id, "retry").await } else { empty("retry").await };
+        assert_eq!((answer.status, &answer.json()["state"]), (202, &json!("queued")), "{answer:?}");
+        assert_eq!(end_of(&rest, &id).await["state"], "failed", "the name is still taken");
+        assert_eq!(events_come_with(&rest, &id, "transfer.failed", attempt).await.len(), attempt);
+    }
 }
 
 async fn many_files(rest: &Rest, count: usize) {

@@ -167,7 +167,11 @@ impl Parts {
                 body.examples.iter().map(|(name, value)| ((*name).to_owned(), json!({ "value": value }))).collect();
             content.insert("examples".into(), examples.into());
         }
-        json!({ "description": body.description, "required": body.required, "content": { body.media_type: content } })
+        let mut contents = Map::from_iter([(body.media_type.to_owned(), content)]);
+        for (media_type, shape) in &body.also {
+            contents.insert((*media_type).to_owned(), json!({ "schema": self.schema(shape) }));
+        }
+        json!({ "description": body.description, "required": body.required, "content": contents })
     }
 
     fn answer(&mut self, answer: &Answer) -> Value {

@@ -90,13 +90,15 @@ pub struct Body {
     pub(super) shape: Shape,
     pub(super) required: bool,
     pub(super) examples: Vec<(&'static str, Value)>,
+    /// Further media types.
+    pub(super) also: Vec<(&'static str, Shape)>,
 }
 
 impl Body {
     /// A JSON object, with an example.
     pub fn json(description: &'static str, shape: Shape, example: Value) -> Self {
         let examples = vec![("example", example)];
-        Self { media_type: "application/json", description, shape, required: true, examples }
+        Self { media_type: "application/json", description, shape, required: true, examples, also: Vec::new() }
     }
 
     /// A form (RFC 7578).
@@ -106,12 +108,19 @@ impl Body {
 
     /// Bytes of this media type.
     pub fn bytes(media_type: &'static str, description: &'static str) -> Self {
-        Self { media_type, description, shape: Shape::bytes(), required: true, examples: Vec::new() }
+        let shape = Shape::bytes();
+        Self { media_type, description, shape, required: true, examples: Vec::new(), also: Vec::new() }
     }
 
     /// One more example, under a name.
     pub fn example(mut self, name: &'static str, example: Value) -> Self {
         self.examples.push((name, example));
+        self
+    }
+
+    /// The same, or bytes of this media type.
+    pub fn or_bytes(mut self, media_type: &'static str) -> Self {
+        self.also.push((media_type, Shape::bytes()));
         self
     }
 

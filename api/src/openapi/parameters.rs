@@ -112,6 +112,49 @@ pub const CURSOR: Parameter = Parameter::query(
     "L2luYm91bmQvb3JkZXJzLmNzdg",
 );
 
+/// What of the draft's fields a request that creates an upload may have. `Upload-Offset` is none of them: the content begins at 0.
+pub const CREATION: [Parameter; 3] = [
+    Parameter::header(
+        "Upload-Complete",
+        "Creates an upload that can be resumed (draft-ietf-httpbis-resumable-upload): `?1` with all of the content, `?0` with its beginning, which may be empty. What is no boolean (RFC 9651) counts as not sent.",
+        schemas::text,
+        "?1",
+    ),
+    Parameter::header(
+        "Upload-Length",
+        "Bytes of the whole file, beside `Upload-Complete`; what is no number counts as not sent.",
+        schemas::text,
+        "1048576",
+    ),
+    Parameter::header(
+        "Upload-Draft-Interop-Version",
+        "`8` asks for interim answers `104 Upload Resumption Supported`: the first with the `Location` of the upload, more with its `Upload-Offset`. No description can list them. They are sent on HTTP/1.1 alone; any other value counts as not sent.",
+        schemas::text,
+        "8",
+    ),
+];
+/// What stands in the query where the body of `POST /files/upload` is the file itself.
+pub const RAW_UPLOAD: [Parameter; 3] = [
+    Parameter::query(
+        "destination",
+        "The folder for the file, where the body is the file itself; it is made if it is missing. With a form it is a field.",
+        schemas::path,
+        "/inbound",
+    ),
+    Parameter::query(
+        "filename",
+        "The name of the file, where the body is the file itself, unless `Content-Disposition: inline; filename=` has it.",
+        schemas::name,
+        "orders.csv",
+    ),
+    Parameter::query(
+        "overwrite",
+        "Whether a file that is there is replaced, where the body is the file itself. With a form it is a field.",
+        schemas::flag,
+        "true",
+    ),
+];
+
 const TAG: &str = "\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"";
 const DIGEST: &str = "sha-256=:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=:";
 const DATE: &str = "Tue, 24 Nov 2026 20:15:02 GMT";

@@ -254,6 +254,14 @@ pub const PART: [ErrorKind; 11] = [
     ErrorKind::DigestMismatch,
 ];
 
+/// What is wrong with an upload that a request creates with `Upload-Complete`, beside its place and its content.
+pub const CREATION: [Case; 4] = [
+    Case::Core(ErrorKind::Expired),
+    Case::Http(HttpFault::BodyTooLarge),
+    Case::Http(HttpFault::InconsistentLength),
+    Case::Http(HttpFault::UploadHeld),
+];
+
 /// What is wrong with a JSON body.
 pub const JSON: [Case; 5] = [
     Case::Core(ErrorKind::InvalidArgument),

@@ -27,6 +27,14 @@ impl Shape {
         Self::Typed(SchemaGenerator::subschema_for::<T>)
     }
 
+    /// That of one of two types.
+    pub fn either<One: JsonSchema, Other: JsonSchema>() -> Self {
+        Self::Typed(|generator| {
+            let (one, other) = (generator.subschema_for::<One>(), generator.subschema_for::<Other>());
+            Schema::try_from(json!({ "oneOf": [one, other] })).unwrap_or_default()
+        })
+    }
+
     /// Bytes, of which nothing else is known.
     pub fn bytes() -> Self {
         Self::Inline(json!({ "type": "string", "format": "binary" }))

@@ -12,24 +12,25 @@ use causeway_core::transfer::Disposition;
 use causeway_core::{Error, ErrorKind, Receipt, Session, Upload, UploadOptions, VirtualPath};
 use http::{HeaderMap, StatusCode, header};
 
+use super::uploads::UploadJson;
 use super::{header_value, location};
 use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::conditions::{Conditions, Tags, Verdict, etag};
 use crate::digest;
 use crate::json::{self, EntryJson};
-use crate::openapi::headers::{ETAG, LOCATION};
-use crate::openapi::{Answer, Body, Operation, Tag, examples, parameters, problems};
+use crate::openapi::headers::{ETAG, LOCATION, UPLOAD_COMPLETE, UPLOAD_LENGTH, UPLOAD_LIMIT, UPLOAD_OFFSET};
+use crate::openapi::{Answer, Body, Operation, Shape, Tag, examples, parameters, problems};
 use crate::problem::{HttpFault, Problem};
 use crate::query::Query;
 use crate::resumable;
 use crate::router::Shared;
 
 pub fn put_operation() -> Operation {
-    let file = |status, description| {
-        Answer::json::<EntryJson<'_>>(status, description, examples::file())
+    let linked = |answer: Answer| {
+        answer
             .header(&LOCATION)
-            .header(&ETAG)
+            .maybe(&UPLOAD_COMPLETE)
             .link("getFile", "file_id", "$response.body#/file_id")
             .link("downloadFile", "file_id", "$response.body#/file_id")
             .link("changeFile", "file_id", "$response.body#/file_id")
@@ -37,18 +38,37 @@ pub fn put_operation() -> Operation {
             .link("removeFile", "file_id", "$response.body#/file_id")
     };
     Operation::new(Tag::Files, "putContent", "The body becomes the file at a path")
-        .text("A file that is there is replaced, unless a condition says otherwise. The media type of the body becomes that of the file; content is sent without an encoding, and whole. With `Upload-Complete` (draft-ietf-httpbis-resumable-upload) it becomes an upload that can be resumed: `?1` with all of it, `?0` with its beginning, answered with the upload and its `Location`.")
+        .text("A file that is there is replaced, unless a condition says otherwise. The media type of the body, whichever it is, becomes that of the file; content is sent without an encoding, and whole. With `Upload-Complete` (draft-ietf-httpbis-resumable-upload) it becomes an upload that can be resumed: `?1` with all of it, `?0` with its beginning, answered with the upload and its `Location`.")
         .scope(Scope::FilesWrite)
         .parameters(&[parameters::FILE_PATH, parameters::IF_MATCH, parameters::IF_NONE_MATCH])
         .parameters(&[parameters::IF_UNMODIFIED_SINCE, parameters::CONTENT_DIGEST, parameters::REPR_DIGEST])
+        .parameters(&parameters::CREATION)
         .body(Body::bytes("application/octet-stream", "The content; without one the file is empty.").optional())
-        .answer(file(StatusCode::CREATED, "The file is new."))
-        .answer(file(StatusCode::OK, "The file was there, and has this content now."))
+        .answer(linked(created()))
+        .answer(linked(overwritten()))
         .fails(problems::PLACE)
         .fails(problems::TAKEN)
         .fails(problems::CONTENT)
+        .fails(problems::CREATION)
         .fails([ErrorKind::InvalidArgument, ErrorKind::PreconditionFailed])
         .fails([HttpFault::MediaType])
+}
+
+/// A new file, or an upload that waits for the rest of it.
+pub fn created() -> Answer {
+    let (file, example) = (Shape::either::<EntryJson<'_>, UploadJson<'_>>(), Some(examples::file()));
+    Answer::bare(StatusCode::CREATED, "The file is new; or the upload, with `Upload-Complete: ?0`, waits for more.")
+        .content("application/json", file, example)
+        .maybe(&ETAG)
+        .maybe(&UPLOAD_OFFSET)
+        .maybe(&UPLOAD_LENGTH)
+        .maybe(&UPLOAD_LIMIT)
+}
+
+/// A file that has other content now.
+pub fn overwritten() -> Answer {
+    let description = "The file was there, and has this content now.";
+    Answer::json::<EntryJson<'_>>(StatusCode::OK, description, examples::file()).header(&ETAG)
 }
 
 pub async fn put(

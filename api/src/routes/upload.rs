@@ -14,18 +14,17 @@ use causeway_core::transfer::Disposition;
 use causeway_core::{Error, ErrorKind, Name, Receipt, Session, Upload, UploadOptions, VirtualPath};
 use http::{StatusCode, header};
 
-use super::content::{content_type, plain, stored};
+use super::content::{content_type, created, overwritten, plain, stored};
 use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::body::multipart::{Event, Head, Malformed, Parser, boundary};
 use crate::body::spool::Spool;
 use crate::digest;
 use crate::disposition::{FormPart, form_part};
-use crate::json::EntryJson;
-use crate::openapi::headers::{ETAG, LOCATION};
-use crate::openapi::{self, Answer, Operation, Tag, examples, problems, schemas};
+use crate::openapi::headers::{LOCATION, UPLOAD_COMPLETE};
+use crate::openapi::{self, Answer, Operation, Tag, parameters, problems, schemas};
 use crate::problem::{HttpFault, Problem};
-use crate::query;
+use crate::query::{self, Query};
 use crate::resumable;
 use crate::router::Shared;
 
@@ -38,23 +37,31 @@ const MAX_EPILOGUE: usize = 64 * 1024;
 
 pub fn operation() -> Operation {
     let example = serde_json::json!({ "file": "orders.csv", "destination": "/inbound", "overwrite": true });
-    let file = Answer::json::<EntryJson<'_>>(StatusCode::CREATED, "The file.", examples::file());
-    Operation::new(Tag::Files, "uploadFile", "A form with a file in it")
-        .text("The fields may come in any order; fields that are not known mean nothing. Where `destination` comes before `file`, the content goes straight to its place. With `Upload-Complete` (draft-ietf-httpbis-resumable-upload) the body may be the file itself: `destination`, `filename` and `overwrite` stand in the query then.")
+    let linked = |answer: Answer| {
+        answer
+            .header(&LOCATION)
+            .maybe(&UPLOAD_COMPLETE)
+            .link("getFile", "file_id", "$response.body#/file_id")
+            .link("downloadFile", "file_id", "$response.body#/file_id")
+            .link("changeFile", "file_id", "$response.body#/file_id")
+            .link("copyFile", "file_id", "$response.body#/file_id")
+            .link("removeFile", "file_id", "$response.body#/file_id")
+    };
+    Operation::new(Tag::Files, "uploadFile", "A form with a file in it, or the file itself")
+        .text("The fields may come in any order; fields that are not known mean nothing. Where `destination` comes before `file`, the content goes straight to its place. With `Upload-Complete` (draft-ietf-httpbis-resumable-upload) the body may be the file itself, of any other media type: `destination`, `filename` and `overwrite` stand in the query then, and only then, and `Content-Digest` and `Repr-Digest` are compared. A form comes whole: with `Upload-Complete: ?0` it is refused.")
         .scope(Scope::FilesWrite)
-        .body(openapi::Body::form("The form (RFC 7578).", schemas::form(), example))
-        .answer(
-            file.header(&LOCATION)
-                .header(&ETAG)
-                .link("getFile", "file_id", "$response.body#/file_id")
-                .link("downloadFile", "file_id", "$response.body#/file_id")
-                .link("changeFile", "file_id", "$response.body#/file_id")
-                .link("copyFile", "file_id", "$response.body#/file_id")
-                .link("removeFile", "file_id", "$response.body#/file_id"),
+        .parameters(&parameters::RAW_UPLOAD)
+        .parameters(&parameters::CREATION)
+        .body(
+            openapi::Body::form("The form (RFC 7578), or the content itself.", schemas::form(), example)
+                .or_bytes("application/octet-stream"),
         )
+        .answer(linked(created()))
+        .answer(linked(overwritten()))
         .fails(problems::PLACE)
         .fails(problems::TAKEN)
         .fails(problems::CONTENT)
+        .fails(problems::CREATION)
         .fails([ErrorKind::InvalidArgument])
         .fails([HttpFault::MediaType])
 }
@@ -76,6 +83,12 @@ pub async fn upload(State(shared): State<Arc<Shared>>, caller: Caller, request: 
     let Some(boundary) = form else {
         return Err(Problem::http(HttpFault::MediaType).saying("send `multipart/form-data` with its boundary"));
     };
+    let query = Query::parse(parts.uri.query(), &parameters::RAW_UPLOAD)?;
+    for parameter in parameters::RAW_UPLOAD {
+        if query.bytes(parameter.name)?.is_some() {
+            return Err(Problem::field(parameter.name, "with a form this stands in the form; leave the query out"));
+        }
+    }
     plain(&parts.headers)?;
     let body = shared.body(&parts, body);
     if !session.scopes.allows(Scope::FilesWrite) {

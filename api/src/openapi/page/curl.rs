@@ -27,7 +27,10 @@ pub fn command(document: &Value, operation: &Value, (method, path): (&str, &str)
             _ => {}
         }
     }
-    if let Some((media_type, content)) = super::object(operation, "/requestBody/content").next() {
+    // Where there are several media types, the one with an example.
+    let contents = || super::object(operation, "/requestBody/content");
+    let shown = contents().find(|(_, content)| content.get("examples").is_some()).or_else(|| contents().next());
+    if let Some((media_type, content)) = shown {
         let example = super::object(content, "/examples").next().and_then(|(_, example)| example.get("value"));
         if media_type == "multipart/form-data" {
             for (name, value) in example.and_then(Value::as_object).into_iter().flatten() {

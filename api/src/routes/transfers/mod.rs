@@ -215,12 +215,12 @@ fn controlled(id: &'static str, summary: &'static str, text: &'static str) -> Op
 }
 
 pub fn cancel_operation() -> Operation {
-    let text = "It has ended when this answers, whichever node works on it; what it has done already stays. The caller's own, or for `admin` any of the tenant's.";
+    let text = "It has ended when this answers, whichever node works on it; what it has done already stays. The caller's own, or for `admin` any of the tenant's. It needs no body, and reads none: `{}` is as good.";
     controlled("cancelTransfer", "Ends a transfer before its time", text)
 }
 
 pub fn retry_operation() -> Operation {
-    let text = "One that failed or was cancelled: only what it has not done is done.";
+    let text = "One that failed or was cancelled: only what it has not done is done. It needs no body, and reads none: `{}` is as good.";
     controlled("retryTransfer", "Asks for a transfer again", text)
 }
 
