@@ -50,7 +50,8 @@ pub(crate) async fn give_up_row(tx: &mut dyn Tx, row: UploadRow, node: &str, rea
     Ok(true)
 }
 
-/// The path in the tenant's tree of the name that an upload is bound to; none where its folder is gone.
+/// The path in the tenant's tree of the name that an upload is bound to; none where its folder is gone, or was moved so deep that
+/// no path reaches it: an upload must end there, too.
 async fn path_of_row(tx: &mut dyn Tx, row: &UploadRow) -> Result<Option<VirtualPath>> {
     let folder = tx.ancestry(row.parent).await?;
     if folder.is_empty() {
@@ -58,7 +59,10 @@ async fn path_of_row(tx: &mut dyn Tx, row: &UploadRow) -> Result<Option<VirtualP
     }
     let mut names: Vec<&str> = folder.iter().skip(1).map(|(_, name)| name.as_str()).collect();
     names.push(&row.name);
-    VirtualPath::parse(&names.join("/")).map(Some)
+    match VirtualPath::parse(&names.join("/")) {
+        Err(error) if error.kind() == ErrorKind::InvalidName => Ok(None),
+        path => path.map(Some),
+    }
 }
 
 fn last_event(status: Status) -> &'static str {
@@ -397,7 +401,10 @@ impl Inner {
                 Ok(()) => drop(held(&self.unsettled).remove(&id)),
                 Err(error) => {
                     tracing::warn!(%error, upload = %id, "an upload that ended could still not be put away");
-                    return;
+                    // Where the ledger is away no other one can be put away either.
+                    if error.kind() == ErrorKind::Unavailable {
+                        return;
+                    }
                 }
             }
         }
