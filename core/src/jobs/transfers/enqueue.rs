@@ -203,7 +203,7 @@ fn check_destination(session: &Session, request: &TransferRequest, folder: bool)
     let place = locate_place(session, to)?;
     let may = |needed| policy::require(place.permissions, needed).is_ok();
     // Whether a folder is made, and whether it is one, shows when it is done.
-    if !may(Permission::Upload) && !may(Permission::Overwrite) && !(folder && may(Permission::Mkdir)) {
+    if !(may(Permission::Upload) || may(Permission::Overwrite) || folder && may(Permission::Mkdir)) {
         policy::require(place.permissions, Permission::Upload)?;
     }
     if !request.source.is_pattern() {
