@@ -72,6 +72,7 @@ mod transfers_endings;
 mod transport;
 mod tus;
 mod uploads;
+mod uploads_endings;
 mod uploads_faults;
 mod uploads_large;
 mod uploads_resumed;

@@ -9,7 +9,14 @@ use uuid::Uuid;
 
 /// The requests of this process that send to an upload resource.
 #[derive(Debug, Default)]
-pub struct Takeovers(Mutex<HashMap<Uuid, (u64, CancellationToken)>>);
+pub struct Takeovers(Mutex<Requests>);
+
+#[derive(Debug, Default)]
+struct Requests {
+    /// How many there have been. No number is used again: the end of an old request must not be taken for that of a new one.
+    count: u64,
+    sending: HashMap<Uuid, (u64, CancellationToken)>,
+}
 
 /// A request that sends to an upload, until it is dropped.
 #[derive(Debug)]
@@ -22,7 +29,7 @@ pub struct Sending<'t> {
 }
 
 impl Takeovers {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, (u64, CancellationToken)>> {
+    fn lock(&self) -> MutexGuard<'_, Requests> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -30,21 +37,18 @@ impl Takeovers {
     pub fn begin(&self, upload: Uuid) -> Sending<'_> {
         let taken = CancellationToken::new();
         let mut all = self.lock();
-        let number = match all.get(&upload) {
-            Some((number, before)) => {
-                before.cancel();
-                number + 1
-            }
-            None => 0,
-        };
-        all.insert(upload, (number, taken.clone()));
+        all.count += 1;
+        let number = all.count;
+        if let Some((_, before)) = all.sending.insert(upload, (number, taken.clone())) {
+            before.cancel();
+        }
         drop(all);
         Sending { all: self, upload, number, taken }
     }
 
     /// Ends the request that sends to an upload, where one does.
     pub fn interrupt(&self, upload: Uuid) {
-        if let Some((_, sending)) = self.lock().get(&upload) {
+        if let Some((_, sending)) = self.lock().sending.get(&upload) {
             sending.cancel();
         }
     }
@@ -53,8 +57,8 @@ impl Takeovers {
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
         let mut all = self.all.lock();
-        if all.get(&self.upload).is_some_and(|(number, _)| *number == self.number) {
-            all.remove(&self.upload);
+        if all.sending.get(&self.upload).is_some_and(|(number, _)| *number == self.number) {
+            all.sending.remove(&self.upload);
         }
     }
 }
@@ -76,6 +80,17 @@ mod tests {
         drop(second);
         all.interrupt(upload);
         drop(other);
-        assert!(all.lock().is_empty());
+        assert!(all.lock().sending.is_empty());
+    }
+
+    #[test]
+    fn the_end_of_an_old_request_is_not_that_of_a_new_one() {
+        let (all, upload) = (Takeovers::default(), Uuid::now_v7());
+        let first = all.begin(upload);
+        drop(all.begin(upload));
+        let third = all.begin(upload);
+        drop(first);
+        all.interrupt(upload);
+        assert!(third.taken.is_cancelled(), "it is still on the list");
     }
 }

@@ -67,7 +67,7 @@ pub(crate) struct Inner {
     /// What the parts of uploads are appended to.
     pub(crate) lanes: Lanes,
     /// Uploads that ended and could not be put away, by their ids.
-    pub(crate) unsettled: Mutex<HashMap<Uuid, Unsettled>>,
+    pub(crate) unsettled: Mutex<HashMap<Uuid, Arc<Unsettled>>>,
     /// When the downloads under way began.
     pub(crate) reads: Mutex<BTreeSet<(Micros, Uuid)>>,
     /// Views whose folders are known to be there: tenant, identity, home.

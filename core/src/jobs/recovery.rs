@@ -2,6 +2,8 @@
 //! processes that are certainly dead: this data folder's earlier ones (which the lock proves), and those of other nodes
 //! that have given no sign of life for a minute.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
 use super::liveness::DEAD_AFTER;
@@ -22,32 +24,41 @@ impl Inner {
                 || now() - other.heartbeat > DEAD_AFTER)
     }
 
-    /// Recovers what dead processes left.
+    /// Recovers what dead processes left. An upload that cannot be recovered is left as it is, and keeps neither the others nor
+    /// this process waiting: its holder's row stays, so that it is tried again. Fails where the ledger does not answer.
     pub(crate) async fn recover(&self) -> Result<()> {
         let all = self.ledger.read().await?.incarnations().await?;
         for dead in all.into_iter().filter(|other| self.is_dead(other)) {
-            let mut count = 0;
+            let (mut count, mut failed) = (0, HashSet::new());
             loop {
-                let left = self.ledger.read().await?.uploads_held_by(dead.id, BATCH).await?;
+                let limit = BATCH.saturating_add(u32::try_from(failed.len()).unwrap_or(u32::MAX));
+                let mut left = self.ledger.read().await?.uploads_held_by(dead.id, limit).await?;
+                left.retain(|row| !failed.contains(&row.id));
                 if left.is_empty() {
                     break;
                 }
                 for row in left {
-                    count += 1;
-                    let (node, expires_at) = (self.settings.node.clone(), self.expiry());
-                    self.write(Durability::Disk, move |tx| {
+                    let (id, node, expires_at) = (row.id, self.settings.node.clone(), self.expiry());
+                    let done = self.write(Durability::Disk, move |tx| {
                         let (row, node) = (row.clone(), node.clone());
                         Box::pin(async move { detach_left(tx, row, expires_at, &node).await })
-                    })
-                    .await?;
+                    });
+                    match done.await {
+                        Ok(()) => count += 1,
+                        Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                        Err(error) => {
+                            tracing::error!(%error, upload = %id, "an upload of an ended process could not be recovered");
+                            failed.insert(id);
+                        }
+                    }
                 }
             }
-            let id = dead.id;
+            let (id, all) = (dead.id, failed.is_empty());
             self.write(Durability::Process, move |tx| {
                 Box::pin(async move {
                     // Its transfers need not wait for the end of their leases.
                     tx.release_jobs(id, now()).await?;
-                    tx.delete_incarnation(id).await
+                    if all { tx.delete_incarnation(id).await } else { Ok(()) }
                 })
             })
             .await?;

@@ -1,5 +1,6 @@
 //! The sweeper: blobs without reference, uploads that nobody came back for, rows that have done their duty.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -35,13 +36,18 @@ impl Inner {
 
     async fn sweep_round(&self) -> Result<()> {
         let now = now();
+        // Those that could not be given up keep no other one waiting.
+        let mut failed = HashSet::new();
         loop {
-            let overdue = self.ledger.read().await?.expired_uploads(now, BATCH).await?;
-            let more = overdue.len() == BATCH as usize;
+            let limit = BATCH.saturating_add(u32::try_from(failed.len()).unwrap_or(u32::MAX));
+            let mut overdue = self.ledger.read().await?.expired_uploads(now, limit).await?;
+            let more = overdue.len() == limit as usize;
+            overdue.retain(|row| !failed.contains(&row.id));
             for row in overdue {
+                let id = row.id;
                 tracing::info!(upload = %row.id, identity = row.identity, "an incomplete upload has expired");
                 let node = self.settings.node.clone();
-                self.write(Durability::Disk, move |tx| {
+                let done = self.write(Durability::Disk, move |tx| {
                     let (row, node) = (row.clone(), node.clone());
                     Box::pin(async move {
                         // A request may have put its end off since, or is about to: parts come under this lock.
@@ -56,8 +62,15 @@ impl Inner {
                             None => Ok(false),
                         }
                     })
-                })
-                .await?;
+                });
+                match done.await {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                    Err(error) => {
+                        tracing::error!(%error, upload = %id, "an expired upload could not be given up; it is tried again");
+                        failed.insert(id);
+                    }
+                }
             }
             if !more {
                 break;
@@ -115,7 +128,11 @@ impl Inner {
             .await?;
         let mut gone = Vec::new();
         for blob in doomed.into_iter().filter(|blob| marked.contains(&blob.id.key)) {
-            match self.storage(&blob.id.storage)?.remove(&blob.id).await {
+            let removed = match self.storage(&blob.id.storage) {
+                Ok(store) => store.remove(&blob.id).await,
+                Err(error) => Err(error),
+            };
+            match removed {
                 Ok(()) => gone.push(blob.id.key),
                 Err(error) => {
                     tracing::warn!(%error, blob = %blob.id.key, "a blob could not be removed; trying again later");

@@ -27,7 +27,7 @@ pub(crate) use folders::{ensure_folder, refuse_reserved, require_unreserved};
 pub use labels::{Classify, Labels, MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, check_classification, check_tags};
 pub use listing::Listing;
 pub(crate) use remove::release_version;
-pub(crate) use stat::{existing, path_of, session_path};
+pub(crate) use stat::{existing, path_of, path_within, session_path};
 
 /// How a front end names a file or folder.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use uuid::Uuid;
 
 use super::entries::{Viewer, find};
 use super::{Entry, Target};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::{Inner, Located, Place, locate, place_of};
 use crate::identity::{Permission, Scope, Session};
-use crate::path::VirtualPath;
+use crate::path::{Name, VirtualPath};
 use crate::policy;
 use crate::ports::Query;
 use crate::records::Node;
@@ -21,6 +21,25 @@ pub(crate) async fn path_of(query: &mut dyn Query, session: &Session, id: Uuid) 
     }
     let rest: Vec<&str> = names.collect();
     VirtualPath::parse(&rest.join("/")).map(Some)
+}
+
+/// The same with a name in it, for what need not be reached: none, too, where the folder was moved so deep that no path is long
+/// enough for it.
+pub(crate) async fn path_within(
+    query: &mut dyn Query,
+    session: &Session,
+    folder: Uuid,
+    name: &str,
+) -> Result<Option<VirtualPath>> {
+    let path = match path_of(query, session, folder).await {
+        Ok(Some(folder)) => folder.join(&Name::parse(name)?),
+        Ok(None) => return Ok(None),
+        Err(error) => Err(error),
+    };
+    match path {
+        Err(error) if error.kind() == ErrorKind::InvalidName => Ok(None),
+        path => path.map(Some),
+    }
 }
 
 /// The path, below the session's root, of what a target names; `NotFound` for an id that does not exist for this session.

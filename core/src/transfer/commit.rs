@@ -301,8 +301,8 @@ pub(super) async fn published_entry(
     {
         match session_path(&mut *query, session, &Target::Id(id)).await {
             Ok(path) => return Ok(Entry::of_node(&node, path, false)),
-            // Moved out of what the session sees.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // Moved out of what the session sees, or too deep for any path.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidName) => {}
             Err(error) => return Err(error),
         }
     }

@@ -50,7 +50,8 @@ pub(crate) async fn give_up_row(tx: &mut dyn Tx, row: UploadRow, node: &str, rea
     Ok(true)
 }
 
-/// The path in the tenant's tree of the name that an upload is bound to; none where its folder is gone.
+/// The path in the tenant's tree of the name that an upload is bound to; none where its folder is gone, or was moved so deep that
+/// no path reaches it: an upload must end there, too.
 async fn path_of_row(tx: &mut dyn Tx, row: &UploadRow) -> Result<Option<VirtualPath>> {
     let folder = tx.ancestry(row.parent).await?;
     if folder.is_empty() {
@@ -58,7 +59,10 @@ async fn path_of_row(tx: &mut dyn Tx, row: &UploadRow) -> Result<Option<VirtualP
     }
     let mut names: Vec<&str> = folder.iter().skip(1).map(|(_, name)| name.as_str()).collect();
     names.push(&row.name);
-    VirtualPath::parse(&names.join("/")).map(Some)
+    match VirtualPath::parse(&names.join("/")) {
+        Err(error) if error.kind() == ErrorKind::InvalidName => Ok(None),
+        path => path.map(Some),
+    }
 }
 
 fn last_event(status: Status) -> &'static str {
@@ -225,12 +229,22 @@ pub(crate) async fn detach(core: &UploadCore, reason: &Error) {
 /// Forgets an upload that changed nothing; false where it is not this holder's any more.
 pub(crate) async fn forget(core: &UploadCore, work: &Work) -> Result<bool> {
     let row = work.row.clone();
-    core.inner
+    let done = core
+        .inner
         .write(Durability::Process, move |tx| {
             let row = row.clone();
             Box::pin(async move { discard_held(tx, row.id, row.generation).await })
         })
-        .await
+        .await;
+    if done.is_err() {
+        core.inner.leave_unsettled(Unsettled {
+            row: work.row.clone(),
+            held_until: work.row.expires_at,
+            ending: None,
+            give_up: true,
+        });
+    }
+    done
 }
 
 /// Discards an upload that still has this generation, whatever its holder believes of its state.
@@ -242,37 +256,91 @@ async fn discard_held(tx: &mut dyn Tx, id: Uuid, generation: i64) -> Result<bool
 }
 
 /// An upload that could not be put away, as the ledger did not answer: it is tried again ([`Inner::put_away_again`]).
-#[derive(Clone)]
 pub(crate) struct Unsettled {
+    /// As its holder left it.
     row: UploadRow,
-    ending: Ending,
+    /// When it would have been given up, as its row says while this holder has it: set anew by each that takes an upload, and by
+    /// nothing else while it is held.
+    held_until: Micros,
+    /// What is told of it; none: it changed nothing, and is forgotten.
+    ending: Option<Ending>,
     /// Whether to give it up; otherwise it is left to be resumed.
     give_up: bool,
 }
 
 impl Unsettled {
-    /// What a row of a holder that is gone becomes. Once somebody has changed its state it is nobody's to put away: it may have been
-    /// by the first try, whose outcome was not heard of, and parts may have come to it since.
-    async fn run(mut self, tx: &mut dyn Tx, node: &str) -> Result<()> {
-        tx.lock(&[Lock::Name(self.row.parent, self.row.name.clone())]).await?;
-        let Some(now) = tx.upload(self.row.id).await? else { return Ok(()) };
-        let open = [UploadState::Open, UploadState::Sealed];
-        if now.generation != self.row.generation || !open.contains(&now.state) {
-            return Ok(());
+    /// Whether the row is still the holder's that is gone. Its name and attributes, and with them its generation, may be other ones by
+    /// now. Once somebody has changed its state it is nobody's to put away: it may have been by the first try, whose outcome was not
+    /// heard of, and parts may have come to it since.
+    fn has(&self, now: &UploadRow, incarnation: Uuid) -> bool {
+        matches!(now.state, UploadState::Open | UploadState::Sealed)
+            && now.incarnation == incarnation
+            && now.session == self.row.session
+            && now.expires_at == self.held_until
+    }
+
+    /// What a row of a holder that is gone becomes.
+    async fn run(&self, tx: &mut dyn Tx, incarnation: Uuid, node: &str) -> Result<()> {
+        let Some(seen) = tx.upload(self.row.id).await? else { return Ok(()) };
+        tx.lock(&[Lock::Name(seen.parent, seen.name.clone())]).await?;
+        let Some(now) = tx.upload(self.row.id).await?.filter(|now| self.has(now, incarnation)) else { return Ok(()) };
+        if (now.parent, &now.name) != (seen.parent, &seen.name) {
+            return Err(Error::new(ErrorKind::Conflict, "the upload was renamed meanwhile"));
         }
-        self.ending.locate(&mut *tx, &self.row).await?;
-        if self.give_up {
+        let ending = match self.ending.clone() {
+            Some(mut ending) => {
+                ending.locate(&mut *tx, &now).await?;
+                Some(ending)
+            }
+            None => None,
+        };
+        if self.give_up || has_newer_detached(&mut *tx, &now).await? {
             discard_row(&mut *tx, now).await?;
         } else {
-            let row = UploadRow { state: UploadState::Detached, incarnation: Uuid::nil(), ..self.row };
-            let generation = row.generation;
-            if !tx.update_upload(&row, &open, generation).await? {
+            let (states, generation) = ([now.state], now.generation);
+            let row = self.put_away(now);
+            if !tx.update_upload(&row, &states, generation).await? {
                 return Ok(());
             }
             replace_other_detached(&mut *tx, &row, node).await?;
         }
-        self.ending.put(&mut *tx).await
+        match ending {
+            Some(ending) => ending.put(&mut *tx).await,
+            None => Ok(()),
+        }
     }
+
+    /// The row with what its holder has received, and what others have set since.
+    fn put_away(&self, now: UploadRow) -> UploadRow {
+        let left = self.row.clone();
+        let attributes =
+            if now.generation == left.generation { left.attributes } else { left.attributes.merged(&now.attributes) };
+        UploadRow {
+            state: UploadState::Detached,
+            incarnation: Uuid::nil(),
+            size: left.size,
+            prefix: left.prefix,
+            segments: left.segments,
+            hash_state: left.hash_state,
+            hashed: left.hashed,
+            reserved: left.reserved,
+            attributes,
+            updated_at: left.updated_at,
+            expires_at: left.expires_at,
+            ..now
+        }
+    }
+}
+
+/// Whether the owner has left another upload of the same name that was begun later.
+async fn has_newer_detached(tx: &mut dyn Tx, row: &UploadRow) -> Result<bool> {
+    let named = tx.uploads_named(row.parent, &row.name).await?;
+    Ok(named.iter().any(|other| {
+        (&other.tenant, &other.identity) == (&row.tenant, &row.identity)
+            && other.id != row.id
+            && other.state == UploadState::Detached
+            && other.created_at > row.created_at
+    }))
 }
 
 /// Stores a row as detached, with its trail; false where another session has taken the upload over meanwhile. What the
@@ -287,7 +355,12 @@ pub(crate) async fn put_detached(core: &UploadCore, work: &Work, row: UploadRow,
     };
     let (ending, node, taken) =
         (Ending::new(core, work, None, reason), core.inner.settings.node.clone(), reason.kind() == ErrorKind::Conflict);
-    let again = Box::new(Unsettled { row: row.clone(), ending: ending.clone(), give_up: false });
+    let again = Box::new(Unsettled {
+        row: row.clone(),
+        held_until: work.row.expires_at,
+        ending: Some(ending.clone()),
+        give_up: false,
+    });
     let writing = core.inner.write(Durability::Disk, move |tx| {
         let (row, mut ending, node) = (row.clone(), ending.clone(), node.clone());
         Box::pin(async move {
@@ -351,7 +424,12 @@ pub(crate) async fn discard(core: &UploadCore, status: Status, reason: &Error) -
 pub(crate) async fn put_discarded(core: &UploadCore, work: &Work, status: Status, reason: &Error) -> Result<bool> {
     let ending = Ending::new(core, work, Some(status).filter(|_| !reason.kind().is_refusal()), reason);
     let row = work.row.clone();
-    let again = Box::new(Unsettled { row: row.clone(), ending: ending.clone(), give_up: true });
+    let again = Box::new(Unsettled {
+        row: row.clone(),
+        held_until: row.expires_at,
+        ending: Some(ending.clone()),
+        give_up: true,
+    });
     let writing = core.inner.write(Durability::Disk, move |tx| {
         let (row, mut ending) = (row.clone(), ending.clone());
         Box::pin(async move {
@@ -375,29 +453,40 @@ pub(crate) async fn put_discarded(core: &UploadCore, work: &Work, status: Status
 /// Leaves an upload whose commit's outcome is not known to be looked at again: where it was not committed it can be resumed then.
 pub(super) fn leave_unknown(core: &UploadCore, work: &Work, reason: &Error) {
     let row = UploadRow { updated_at: now(), expires_at: core.inner.expiry(), ..work.row.clone() };
-    core.inner.leave_unsettled(Unsettled { row, ending: Ending::new(core, work, None, reason), give_up: false });
+    let ending = Some(Ending::new(core, work, None, reason));
+    core.inner.leave_unsettled(Unsettled { row, held_until: work.row.expires_at, ending, give_up: false });
 }
 
 impl Inner {
     /// The last word on an upload counts.
     fn leave_unsettled(&self, upload: Unsettled) {
-        held(&self.unsettled).insert(upload.row.id, upload);
+        held(&self.unsettled).insert(upload.row.id, Arc::new(upload));
     }
 
     /// Puts away what could not be put away when it ended: without that, nobody could resume it before the process ends.
     pub(crate) async fn put_away_again(&self) {
-        let left: Vec<Unsettled> = held(&self.unsettled).values().cloned().collect();
+        let left: Vec<Arc<Unsettled>> = held(&self.unsettled).values().cloned().collect();
         for upload in left {
-            let (id, node) = (upload.row.id, self.settings.node.clone());
+            let (id, node, incarnation) = (upload.row.id, self.settings.node.clone(), self.incarnation);
+            let again = upload.clone();
             let done = self.write(Durability::Disk, move |tx| {
-                let (upload, node) = (upload.clone(), node.clone());
-                Box::pin(async move { upload.run(tx, &node).await })
+                let (upload, node) = (again.clone(), node.clone());
+                Box::pin(async move { upload.run(tx, incarnation, &node).await })
             });
             match done.await {
-                Ok(()) => drop(held(&self.unsettled).remove(&id)),
+                Ok(()) => {
+                    // Another ending of it may have been left meanwhile.
+                    let mut left = held(&self.unsettled);
+                    if left.get(&id).is_some_and(|now| Arc::ptr_eq(now, &upload)) {
+                        left.remove(&id);
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, upload = %id, "an upload that ended could still not be put away");
-                    return;
+                    // Where the ledger is away no other one can be put away either.
+                    if error.kind() == ErrorKind::Unavailable {
+                        return;
+                    }
                 }
             }
         }

@@ -10,8 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Operation, Status};
 use crate::gateway::{Inner, Place, place_of};
 use crate::identity::{Permission, Scope, Session};
-use crate::namespace::path_of;
-use crate::path::{Name, VirtualPath};
+use crate::namespace::path_within;
+use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Query};
 use crate::records::{Micros, UploadPlan, UploadRow, UploadState, now};
@@ -24,7 +24,7 @@ const LANES_IDLE: i64 = 5 * 60 * 1_000_000;
 pub struct Incomplete {
     /// Its id, which is its transfer's id too.
     pub id: Uuid,
-    /// The path that it is bound to, below the session's root; none where its folder is gone.
+    /// The path that it is bound to, below the session's root; none where its folder is gone, or too deep.
     pub path: Option<VirtualPath>,
     /// Where it stands: `Detached` can be continued, `Open` and `Sealed` are with a session, `Committed` is done.
     pub state: UploadState,
@@ -127,9 +127,9 @@ impl Own {
     /// `NotFound` for what is not there, not this identity's, or not in the session's view.
     pub(super) async fn find(query: &mut dyn Query, session: &Session, id: Uuid) -> Result<Self> {
         let row = query.upload(id).await?.filter(|row| is_own(row, session)).ok_or_else(no_such_upload)?;
-        let at = match path_of(&mut *query, session, row.parent).await? {
-            Some(folder) => {
-                let place = place_of(session, &folder.join(&Name::parse(&row.name)?)?).ok_or_else(no_such_upload)?;
+        let at = match path_within(&mut *query, session, row.parent, &row.name).await? {
+            Some(path) => {
+                let place = place_of(session, &path).ok_or_else(no_such_upload)?;
                 let path = place.view_path.below(&session.home).ok_or_else(no_such_upload)?;
                 Some((place, path))
             }

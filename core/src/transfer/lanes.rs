@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -40,18 +40,29 @@ pub(super) struct Lane {
 /// The right to receive a part.
 pub(super) struct Turn {
     pub lane: Option<Lane>,
-    _permit: OwnedSemaphorePermit,
+    /// None once it is given back.
+    permit: Option<OwnedSemaphorePermit>,
+    ended: Arc<Notify>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        self.ended.notify_waiters();
+    }
 }
 
 struct Pool {
     idle: Vec<Lane>,
     wasted: u64,
     turns: Arc<Semaphore>,
+    /// Told whenever a part has ended.
+    ended: Arc<Notify>,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { idle: Vec::new(), wasted: 0, turns: Arc::new(Semaphore::new(LANES)) }
+        Self { idle: Vec::new(), wasted: 0, turns: Arc::new(Semaphore::new(LANES)), ended: Arc::default() }
     }
 }
 
@@ -63,7 +74,11 @@ impl Lanes {
     /// Waits a moment for a turn to receive a part, with a lane where one is free. `Unavailable` where there is none,
     /// `NoSpace` where the upload has wasted too much.
     pub(super) async fn turn(&self, upload: Uuid) -> Result<Turn> {
-        let turns = held(&self.0).entry(upload).or_default().turns.clone();
+        let (turns, ended) = {
+            let mut pools = held(&self.0);
+            let pool = pools.entry(upload).or_default();
+            (pool.turns.clone(), pool.ended.clone())
+        };
         let Ok(permit) = tokio::time::timeout(WAIT, turns.acquire_owned()).await else {
             return Err(Error::new(
                 ErrorKind::Unavailable,
@@ -80,15 +95,25 @@ impl Lanes {
                 "too many parts of this upload were cut or sent again; begin it anew",
             ));
         }
-        Ok(Turn { lane: pool.idle.pop(), _permit: permit })
+        Ok(Turn { lane: pool.idle.pop(), permit: Some(permit), ended })
     }
 
     /// Waits until no part of an upload is on its way here. `Unavailable` where one still is after a while.
     pub(super) async fn settle(&self, upload: Uuid) -> Result<()> {
-        let Some(turns) = held(&self.0).get(&upload).map(|pool| pool.turns.clone()) else { return Ok(()) };
-        let all = u32::try_from(LANES).unwrap_or(u32::MAX);
-        match tokio::time::timeout(SETTLE, turns.acquire_many(all)).await {
-            Ok(_) => Ok(()),
+        let pool = held(&self.0).get(&upload).map(|pool| (pool.turns.clone(), pool.ended.clone()));
+        let Some((turns, ended)) = pool else { return Ok(()) };
+        // Not in the queue for all turns: parts that come meanwhile would have to wait behind it.
+        let settled = async {
+            loop {
+                let one = ended.notified();
+                if turns.available_permits() == LANES {
+                    return;
+                }
+                one.await;
+            }
+        };
+        match tokio::time::timeout(SETTLE, settled).await {
+            Ok(()) => Ok(()),
             Err(_) => Err(Error::new(
                 ErrorKind::Unavailable,
                 "a part of this upload is still on its way; ask again in a moment",
@@ -164,5 +189,21 @@ mod tests {
         lanes.settle(upload).await.unwrap();
         // And it can go on.
         lanes.turn(upload).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_the_end_of_parts_keeps_no_other_part_waiting() {
+        let (lanes, upload) = (Lanes::default(), Uuid::now_v7());
+        let first = lanes.turn(upload).await.unwrap();
+        let settled = lanes.settle(upload);
+        let others = async {
+            tokio::task::yield_now().await;
+            let second = lanes.turn(upload).await.unwrap();
+            drop(first);
+            tokio::task::yield_now().await;
+            drop(second);
+        };
+        let (settled, ()) = tokio::join!(settled, others);
+        settled.unwrap();
     }
 }

@@ -16,7 +16,7 @@ use super::incomplete::{Incomplete, Own, no_such_upload, offset_of, require_free
 use super::lanes::{Lane, Turn};
 use super::pace::Pacer;
 use super::segments::Segments;
-use super::taking::{Reserving, Taking, gap, is_endless, range_of};
+use super::taking::{Reserving, Taking, gap, is_endless, range_of, reserve_received};
 use super::work::{MAX_PIECES, taken_over};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::{Inner, enduring};
@@ -61,6 +61,8 @@ struct Plan {
     whole: bool,
     /// Whether nothing of it may be there already when it ends: its bytes are the ones that count, or none of them.
     strict: bool,
+    /// Whether the size of the whole was not announced when it began, so that not all of it is reserved.
+    unsized_yet: bool,
     /// The state of the hash over all that comes before it, as the row had it.
     hash_before: Option<Vec<u8>>,
 }
@@ -380,6 +382,7 @@ impl PartCore {
             hash_state: self.hasher.as_ref().map(Hasher::state),
             last,
             expires_at: self.inner.expiry(),
+            session: self.session.clone(),
         };
         self.inner
             .write(Durability::Process, move |tx| {
@@ -401,18 +404,31 @@ struct Landing {
     /// Whether nothing more comes of the part.
     last: bool,
     expires_at: i64,
+    session: Arc<Session>,
 }
 
 impl Landing {
     /// The row as it is then, and how many bytes of the part were there already.
     async fn run(self, tx: &mut dyn Tx) -> Result<(UploadRow, u64)> {
-        tx.lock(&[Lock::Name(self.plan.parent, self.plan.name.clone())]).await?;
+        let quotas = (self.session.tenant.quota, self.session.identity.quota);
+        let counts = self.plan.unsized_yet && quotas != (None, None);
+        let mut locks = vec![Lock::Name(self.plan.parent, self.plan.name.clone())];
+        if counts {
+            locks.push(Lock::Quota(self.session.tenant.id.to_string()));
+        }
+        tx.lock(&locks).await?;
         let mut row = tx.upload(self.plan.id).await?.ok_or_else(no_such_upload)?;
         if row.state != UploadState::Detached || row.generation != self.plan.generation {
             require_free(&row)?;
             return Err(taken_over());
         }
         let end = self.plan.start + self.len;
+        if row.announced_size().is_some_and(|size| end > size) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "the size of the whole was announced meanwhile, and this part lies beyond it; ask where to go on",
+            ));
+        }
         let mut segments = Segments::new(row.segments.clone());
         let before = segments.held();
         let skip = if self.plan.whole {
@@ -445,6 +461,10 @@ impl Landing {
         row.size = row.size.max(end);
         row.prefix = segments.prefix();
         row.segments = segments.runs().to_vec();
+        if counts && row.announced_size().is_none() {
+            // What this part has reserved may have been given back with another one that ended.
+            reserve_received(&mut *tx, &mut row, quotas).await?;
+        }
         if self.last && row.announced_size().is_none() {
             // What nobody sends to keeps no more of the quota than it takes.
             row.reserved = row.reserved.min(row.size);
@@ -534,7 +554,7 @@ impl Inner {
             Some(state) => Hasher::resume(state),
             None => (start == 0).then(Hasher::default),
         };
-        let endless = is_endless(&row, at);
+        let (endless, unsized_yet) = (is_endless(&row, at), row.announced_size().is_none());
         let whole = matches!(at, PartAt::Chunk(_));
         let strict = matches!(at, PartAt::Following { exact: true, .. });
         let plan = Plan {
@@ -546,6 +566,7 @@ impl Inner {
             end,
             whole,
             strict,
+            unsized_yet,
             hash_before: row.hash_state,
         };
         // Elsewhere the whole was reserved before.

@@ -181,6 +181,25 @@ pub(super) fn is_endless(row: &UploadRow, at: PartAt) -> bool {
     row.announced_size().is_none() && matches!(at, PartAt::Following { end: None, total: None, .. })
 }
 
+/// Takes room in the quota for what an upload has received, where more of it is there than was reserved. The tenant's quota is
+/// locked. `QuotaExceeded`.
+pub(super) async fn reserve_received(
+    tx: &mut dyn Tx,
+    row: &mut UploadRow,
+    (tenant, identity): (Option<u64>, Option<u64>),
+) -> Result<()> {
+    let visible = if row.compare_base { tx.child(row.parent, &row.name).await? } else { None };
+    let short = row.size.saturating_sub(credit(row, visible.as_ref())).saturating_sub(row.reserved);
+    if short == 0 {
+        return Ok(());
+    }
+    if short > quota_room(&mut *tx, (&row.tenant, tenant), (&row.identity, identity)).await? {
+        return Err(quota_exceeded());
+    }
+    row.reserved = row.reserved.saturating_add(short);
+    Ok(())
+}
+
 /// Takes room in the quota for what comes of a part of which nobody knew how much it would be.
 #[derive(Clone)]
 pub(super) struct Reserving {

@@ -76,7 +76,7 @@ fn key_blob() -> Vec<u8> {
 }
 
 /// The identity `app`, with all rights, and the identity `peer`, which sees `/in` as its root.
-fn tenant() -> TenantRecord {
+fn tenant(quota: Option<u64>) -> TenantRecord {
     let identity = |id: &str, seen: &str| Identity {
         id: id.into(),
         scopes: ScopeSet::all(),
@@ -107,7 +107,7 @@ fn tenant() -> TenantRecord {
     TenantRecord {
         tenant: Tenant {
             id: "acme".into(),
-            quota: None,
+            quota,
             mounts: vec![
                 Mount { at: path("/"), storage: "local".into(), path: "acme".into() },
                 Mount { at: path("/vault"), storage: "vault".into(), path: "acme".into() },
@@ -138,6 +138,17 @@ pub async fn start_with_vault(
     vault: Arc<dyn BlobStore>,
     installation: uuid::Uuid,
 ) -> Result<Arc<Gateway>> {
+    start_with_quota(ledger, blobs, vault, installation, None).await
+}
+
+/// The same, with a quota of the tenant's.
+pub async fn start_with_quota(
+    ledger: Arc<dyn LedgerPort>,
+    blobs: Arc<dyn BlobStore>,
+    vault: Arc<dyn BlobStore>,
+    installation: uuid::Uuid,
+    quota: Option<u64>,
+) -> Result<Arc<Gateway>> {
     let settings = Settings {
         node: "inside".into(),
         installation,
@@ -159,7 +170,7 @@ pub async fn start_with_vault(
         sole_owner: true,
     };
     let storages = HashMap::from([("local".to_owned(), blobs), ("vault".to_owned(), vault)]);
-    let directory = Directory::new(vec![tenant()]).unwrap();
+    let directory = Directory::new(vec![tenant(quota)]).unwrap();
     Gateway::start(Parts {
         ledger,
         storages,

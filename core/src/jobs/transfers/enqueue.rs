@@ -126,7 +126,7 @@ impl Inner {
     /// The source in the tenant's tree, and whether it is a folder or a pattern.
     async fn check_source(&self, session: &Session, request: &TransferRequest) -> Result<(Option<String>, bool)> {
         let source = &request.source;
-        let entry = self.stat(session, &Target::Path(source.base().clone())).await?;
+        let entry = self.existing_source(session, source.base()).await?;
         if source.is_pattern() && !entry.folder {
             return Err(Error::new(ErrorKind::NotFolder, "the pattern looks for names below a file; check the path"));
         }

@@ -89,7 +89,7 @@ impl Inner {
             return Ok(plan);
         }
         let from = source.path();
-        let entry = self.stat(session, &Target::Path(from.clone())).await?;
+        let entry = self.existing_source(session, from).await?;
         let into = order.destination.ends_with('/') || self.is_folder(session, &to).await?;
         let to = match from.name() {
             Some(name) if into => to.join(&name)?,
@@ -111,6 +111,14 @@ impl Inner {
             self.plan_folder(session, order, (from, &to), entry.mount_point, &mut plan).await?;
         }
         Ok(plan)
+    }
+
+    /// What stands where something is to be taken from: nobody is told to make the folder of that first.
+    pub(super) async fn existing_source(&self, session: &Session, path: &VirtualPath) -> Result<Entry> {
+        match self.stat(session, &Target::Path(path.clone())).await {
+            Err(error) if error.kind() == ErrorKind::NoSuchFolder => Err(Error::not_found()),
+            entry => entry,
+        }
     }
 
     async fn is_folder(&self, session: &Session, path: &VirtualPath) -> Result<bool> {

@@ -11,8 +11,8 @@ use super::control::no_such_transfer;
 use crate::error::{Error, Result};
 use crate::gateway::{Inner, held, place_of};
 use crate::identity::{Protocol, Scope, Session};
-use crate::namespace::path_of;
-use crate::path::{Name, VirtualPath};
+use crate::namespace::path_within;
+use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::Query;
 use crate::records::{EventRecord, ItemState, Job, JobItem, Micros, TransferState, UploadRow};
@@ -308,7 +308,7 @@ impl Inner {
         let rows = query.uploads_under_way(tenant, before, PAGE).await?;
         let mut uploads = Vec::new();
         for row in rows {
-            let path = path_of_upload(&mut *query, session, &row).await?;
+            let path = path_within(&mut *query, session, row.parent, &row.name).await?;
             uploads.push((row.id, Transfer::of_upload(session, &row, path.as_ref())));
         }
         merged.add(uploads);
@@ -384,7 +384,7 @@ impl Inner {
                 && *row.tenant == *session.tenant.id
         };
         if let Some(row) = query.upload(id).await?.filter(live) {
-            let path = path_of_upload(&mut *query, session, &row).await?;
+            let path = path_within(&mut *query, session, row.parent, &row.name).await?;
             return Transfer::of_upload(session, &row, path.as_ref()).ok_or_else(no_such_transfer);
         }
         if let Some((_, seen)) = self.downloads_under_way(session).into_iter().find(|(one, _)| *one == id) {
@@ -400,13 +400,6 @@ impl Inner {
 
 fn require_reader(session: &Session) -> Result<()> {
     if session.scopes.has(Scope::Admin) { Ok(()) } else { policy::require_scope(session, Scope::TransfersRead) }
-}
-
-async fn path_of_upload(query: &mut dyn Query, session: &Session, row: &UploadRow) -> Result<Option<VirtualPath>> {
-    match path_of(query, session, row.parent).await? {
-        Some(folder) => Ok(Some(folder.join(&Name::parse(&row.name)?)?)),
-        None => Ok(None),
-    }
 }
 
 /// The files of a job: those that failed, then the others, in their order.
