@@ -67,19 +67,19 @@ impl Inner {
         self.ensure_view(&session).await?;
         Ok(session)
     }
+}
 
-    /// Fails where the names that were asked for are others' by now, as the identity's view or the login's home has changed.
-    pub(super) fn same_places(&self, session: &Session, order: &JobOrder) -> Result<()> {
-        let from = place_of_source(session, &Source::parse(&order.source)?)?;
-        let to = locate_place(session, &VirtualPath::parse(&order.destination)?)?;
-        if from == order.source_path && order.destination_path.as_deref() == Some(to.path.as_str()) {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::InvalidArgument,
-            "the names of this transfer stand for other places since the configuration was changed; ask for it again",
-        ))
+/// Fails where the names that were asked for are others' by now, as the identity's view or the login's home has changed.
+pub(super) fn same_places(session: &Session, order: &JobOrder) -> Result<()> {
+    let from = place_of_source(session, &Source::parse(&order.source)?)?;
+    let to = locate_place(session, &VirtualPath::parse(&order.destination)?)?;
+    if from == order.source_path && order.destination_path.as_deref() == Some(to.path.as_str()) {
+        return Ok(());
     }
+    Err(Error::new(
+        ErrorKind::InvalidArgument,
+        "the names of this transfer stand for other places since the configuration was changed; ask for it again",
+    ))
 }
 
 /// The place of the tenant's tree that a source names, its pattern with it; none where it is a folder of the view alone.

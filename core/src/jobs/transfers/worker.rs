@@ -11,7 +11,7 @@ use super::Errand;
 use super::ending::Ending;
 use super::errand::{Run, overtaken};
 use super::micros;
-use super::session::on;
+use super::session::{on, same_places};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
 use crate::ports::Durability;
@@ -221,7 +221,7 @@ impl Inner {
             return Err(Stop::Ending(Ending::Failed(Error::new(ErrorKind::Unavailable, sentence))));
         }
         let session = self.session_of(job).await.map_err(of_whole)?;
-        self.same_places(&session, &job.order).map_err(of_whole)?;
+        same_places(&session, &job.order).map_err(of_whole)?;
         let (id, generation) = (job.id, job.generation);
         let errand = |item| Errand { job: id, generation, item, run: run.clone() };
         if !job.planned {
