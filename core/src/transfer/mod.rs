@@ -9,6 +9,7 @@ mod detach;
 mod digest;
 mod download;
 mod incomplete;
+mod landing;
 mod lanes;
 mod media_type;
 mod pace;

@@ -12,20 +12,20 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::digest::Hasher;
-use super::incomplete::{Incomplete, Own, no_such_upload, offset_of, require_free};
+use super::incomplete::{Incomplete, Own};
+use super::landing::Landing;
 use super::lanes::{Lane, Turn};
 use super::pace::Pacer;
-use super::segments::Segments;
-use super::taking::{Reserving, Taking, gap, is_endless, range_of, reserve_received};
-use super::work::{MAX_PIECES, taken_over};
+use super::taking::{Reserving, Taking, is_endless, range_of};
+use super::work::MAX_PIECES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::{Inner, enduring};
 use crate::identity::{Scope, Session};
 use crate::jobs::Reap;
 use crate::path::VirtualPath;
 use crate::policy;
-use crate::ports::{BlobStore, Durability, Lock, Tx};
-use crate::records::{BlobId, UploadRow, UploadState, now};
+use crate::ports::{BlobStore, Durability};
+use crate::records::{BlobId, UploadRow};
 
 /// Bytes that are gathered before they are written: with what is on its way, about what a part takes of memory.
 const PIECE: usize = 512 * 1024;
@@ -51,20 +51,20 @@ pub enum PartAt {
 
 /// What of a part stands fast when it begins.
 #[derive(Clone)]
-struct Plan {
-    id: Uuid,
-    parent: Uuid,
-    name: String,
-    generation: i64,
-    start: u64,
-    end: u64,
-    whole: bool,
+pub(super) struct Plan {
+    pub(super) id: Uuid,
+    pub(super) parent: Uuid,
+    pub(super) name: String,
+    pub(super) generation: i64,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) whole: bool,
     /// Whether nothing of it may be there already when it ends: its bytes are the ones that count, or none of them.
-    strict: bool,
+    pub(super) strict: bool,
     /// Whether the size of the whole was not announced when it began, so that not all of it is reserved.
-    unsized_yet: bool,
+    pub(super) unsized_yet: bool,
     /// The state of the hash over all that comes before it, as the row had it.
-    hash_before: Option<Vec<u8>>,
+    pub(super) hash_before: Option<Vec<u8>>,
 }
 
 /// A lane that is appended to, in a task of its own: a caller that goes away must not leave it half appended.
@@ -390,91 +390,6 @@ impl PartCore {
                 Box::pin(async move { landing.run(tx).await })
             })
             .await
-    }
-}
-
-/// The transaction in which a part becomes one of its upload.
-#[derive(Clone)]
-struct Landing {
-    plan: Plan,
-    blob: BlobId,
-    lane_start: u64,
-    len: u64,
-    hash_state: Option<Vec<u8>>,
-    /// Whether nothing more comes of the part.
-    last: bool,
-    expires_at: i64,
-    session: Arc<Session>,
-}
-
-impl Landing {
-    /// The row as it is then, and how many bytes of the part were there already.
-    async fn run(self, tx: &mut dyn Tx) -> Result<(UploadRow, u64)> {
-        let quotas = (self.session.tenant.quota, self.session.identity.quota);
-        let counts = self.plan.unsized_yet && quotas != (None, None);
-        let mut locks = vec![Lock::Name(self.plan.parent, self.plan.name.clone())];
-        if counts {
-            locks.push(Lock::Quota(self.session.tenant.id.to_string()));
-        }
-        tx.lock(&locks).await?;
-        let mut row = tx.upload(self.plan.id).await?.ok_or_else(no_such_upload)?;
-        if row.state != UploadState::Detached || row.generation != self.plan.generation {
-            require_free(&row)?;
-            return Err(taken_over());
-        }
-        let end = self.plan.start + self.len;
-        if row.announced_size().is_some_and(|size| end > size) {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                "the size of the whole was announced meanwhile, and this part lies beyond it; ask where to go on",
-            ));
-        }
-        let mut segments = Segments::new(row.segments.clone());
-        let before = segments.held();
-        let skip = if self.plan.whole {
-            0
-        } else {
-            let there = offset_of(&row).checked_sub(self.plan.start).ok_or_else(|| gap(offset_of(&row)))?;
-            if there > 0 && self.plan.strict {
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("other bytes came to this place meanwhile; go on at byte {}", offset_of(&row)),
-                ));
-            }
-            there.min(self.len)
-        };
-        let (start, len) = (self.plan.start + skip, self.len - skip);
-        if len > 0 {
-            tx.reference_blob(self.blob.key, row.id).await?;
-            segments.put(start, len, Some(&self.blob), self.lane_start + skip);
-            // What the hash has followed must still be what the map names: not sent again meanwhile, nor there already.
-            let follows = skip == 0 && row.hashed == self.plan.start && row.hash_state == self.plan.hash_before;
-            if let (Some(state), true) = (self.hash_state, follows) {
-                row.hash_state = Some(state);
-                row.hashed = end;
-            } else if start < row.hashed {
-                row.hash_state = None;
-                row.hashed = 0;
-            }
-        }
-        let over = self.len - (segments.held() - before).min(self.len);
-        row.size = row.size.max(end);
-        row.prefix = segments.prefix();
-        row.segments = segments.runs().to_vec();
-        if counts && row.announced_size().is_none() {
-            // What this part has reserved may have been given back with another one that ended.
-            reserve_received(&mut *tx, &mut row, quotas).await?;
-        }
-        if self.last && row.announced_size().is_none() {
-            // What nobody sends to keeps no more of the quota than it takes.
-            row.reserved = row.reserved.min(row.size);
-        }
-        row.updated_at = now();
-        row.expires_at = self.expires_at;
-        if !tx.update_upload(&row, &[UploadState::Detached], self.plan.generation).await? {
-            return Err(taken_over());
-        }
-        Ok((row, over))
     }
 }
 

@@ -206,7 +206,7 @@ pub async fn steps_are_settled_once(ledger: Subject) {
     };
     assert!(settle(failed.clone()).await);
     let job = found(&ledger, id).await;
-    assert_eq!((job.bytes, job.done, job.failed), (50, 1, 1), "a folder is no file, and the failed one moved nothing");
+    assert_eq!((job.bytes, job.done, job.failed), (25, 1, 1), "a folder is no file, and the failed one moved nothing");
     let mut query = ledger.read().await.unwrap();
     assert_eq!(query.job_items(id, -1, Some(ItemState::Failed), 9).await.unwrap(), [failed]);
     assert_eq!(query.job_items(id, -1, Some(ItemState::Done), 9).await.unwrap().len(), 2);

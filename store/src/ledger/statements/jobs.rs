@@ -174,20 +174,26 @@ macro_rules! job_statements {
             generation: i64,
             item: &JobItem,
         ) -> Outcome<bool> {
+            // Held until the end of the transaction, whether the step is there or not.
+            let sql = concat!(
+                "SELECT ", job_columns!(), " FROM jobs j WHERE j.id = $1 AND j.generation = $2 AND j.state = 'running'", $update
+            );
+            if connection.first::<Job>(sql, &values![job, generation]).await?.is_none() {
+                return Ok(false);
+            }
             let failed = i64::from(item.state == ItemState::Failed);
             let done = if failed == 0 { i64::from(item.kind.counts()) } else { 0 };
             let size = signed(item.size)?;
-            let sql = "UPDATE jobs SET bytes = bytes + $3, partial = 0, done = done + $4, failed = failed + $5 \
-                       WHERE id = $1 AND generation = $2 AND state = 'running'";
-            let counted = values![job, generation, size * done, done, failed];
-            if connection.execute(sql, &counted).await? == 0 {
-                return Ok(false);
-            }
             let sql = "UPDATE job_items SET size = $3, state = $4, error_code = $5, error_message = $6 \
                        WHERE job = $1 AND number = $2 AND state = 'pending'";
             let values =
                 values![job, item.number, size, item.state.as_str(), &item.error_code, &item.error_message];
-            Ok(connection.execute(sql, &values).await? > 0)
+            if connection.execute(sql, &values).await? == 0 {
+                return Ok(false);
+            }
+            let sql = "UPDATE jobs SET bytes = bytes + $2, partial = 0, done = done + $3, failed = failed + $4 WHERE id = $1";
+            connection.execute(sql, &values![job, size * done, done, failed]).await?;
+            Ok(true)
         }
 
         /// Two at once that bring the same key meet at it: the second waits for the first, and finds what that one stored.
