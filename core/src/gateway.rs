@@ -122,7 +122,7 @@ impl Gateway {
 
     /// Whether there is a tenant of this name (FTP's HOST may name it).
     pub fn has_tenant(&self, name: &str) -> bool {
-        self.inner.directory.tenant(name).is_some()
+        self.inner.directory().tenant(name).is_some()
     }
 
     /// Whether a login would be brought on by this key if it signed with it (SSH's query, RFC 4252 section 7). No failure
@@ -133,7 +133,7 @@ impl Gateway {
 
     /// Whether any tenant believes OpenSSH user certificates.
     pub fn believes_certificates(&self) -> bool {
-        self.inner.directory.believes_certificates()
+        self.inner.directory().believes_certificates()
     }
 
     /// Whether a connection from this address is to be looked at at all. To be asked when it is accepted, before any

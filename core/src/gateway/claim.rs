@@ -89,7 +89,7 @@ impl Inner {
 
     /// That he is this login, which he wants to prove by this.
     pub(super) fn claim_login(&self, login: &str, factor: Factor, peer: &Peer) -> Claim {
-        let found = self.directory.find_login(login);
+        let found = self.directory().find_login(login);
         let counted = match &found {
             Some(found) => format!("{}@{}", found.login.username, found.tenant.id),
             None => login.to_owned(),
@@ -100,7 +100,7 @@ impl Inner {
 
     /// See [`super::Gateway::offence_of`].
     pub(crate) fn offence_of(&self, login: &str, peer: &Peer) -> Offence {
-        match self.directory.find_login(login) {
+        match self.directory().find_login(login) {
             None => Offence::InvalidUser,
             Some(found) if !allowed_from(&found.login.allow_from, peer.ip) => Offence::RefuseConnection,
             Some(_) => Offence::AuthFail,
@@ -113,7 +113,8 @@ impl Inner {
         if claim.found.is_some() || claim.method == AuthMethod::ApiKey || error.kind() != ErrorKind::Unauthenticated {
             return error.clone();
         }
-        let tenants = self.directory.claimants(&claim.name);
+        let directory = self.directory();
+        let tenants = directory.claimants(&claim.name);
         if tenants.len() < 2 {
             return error.clone();
         }

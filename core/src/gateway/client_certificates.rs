@@ -61,7 +61,8 @@ impl Inner {
         // Tenants without a CA share what reads their certificates; it is asked once.
         let mut asked: HashMap<usize, Said> = HashMap::new();
         let mut by_tenant = HashMap::new();
-        for tenant in self.directory.tenants() {
+        let directory = self.directory();
+        for tenant in directory.tenants() {
             let authority = &tenant.certificates.clients;
             let key = Arc::as_ptr(authority).cast::<()>() as usize;
             let said = match asked.get(&key) {
@@ -101,7 +102,7 @@ impl Inner {
         match standings.of(tenant) {
             Some(Standing::Signed { .. }) => true,
             Some(Standing::Unsigned(_)) => {
-                self.directory.clients.by_fingerprint(certificate).iter().any(|found| found.tenant.id == tenant.id)
+                self.directory().clients.by_fingerprint(certificate).iter().any(|found| found.tenant.id == tenant.id)
             }
             Some(Standing::Refused(_)) | None => false,
         }
@@ -120,7 +121,7 @@ impl Inner {
         if !matches!(session.auth_method, AuthMethod::Login(by) if by.has(Factor::Certificate)) {
             return true;
         }
-        let found = self.directory.find_login(&format!("{}@{}", session.login, tenant.id));
+        let found = self.directory().find_login(&format!("{}@{}", session.login, tenant.id));
         Self::knows_client(found.as_ref(), &standings, peer)
     }
 
@@ -180,9 +181,10 @@ impl Inner {
     /// The one login that takes the certificate of these standings and may come this way. Where several do nobody can say who
     /// it is.
     fn login_of(&self, standings: &Standings, peer: &Peer) -> Option<LoginMatch> {
-        let (certificate, clients) = (&standings.certificate, &self.directory.clients);
+        let directory = self.directory();
+        let (certificate, clients) = (&standings.certificate, &directory.clients);
         let mut logins: Vec<&LoginMatch> = clients.by_fingerprint(certificate).iter().collect();
-        for tenant in self.directory.tenants() {
+        for tenant in directory.tenants() {
             if let Some(Standing::Signed { names }) = standings.of(tenant) {
                 logins.extend(names.iter().flat_map(|name| clients.by_name(&tenant.id, name)));
             }
@@ -204,7 +206,7 @@ impl Inner {
     /// The name that a login is found by: its own, as the configuration writes it, where that is enough.
     fn name_of(&self, found: &LoginMatch) -> String {
         let name = &found.login.username;
-        match self.directory.find_login(name) {
+        match self.directory().find_login(name) {
             Some(same) if Arc::ptr_eq(&same.login, &found.login) => name.to_string(),
             _ => format!("{name}@{}", found.tenant.id),
         }

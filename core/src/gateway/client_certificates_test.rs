@@ -257,7 +257,7 @@ async fn who_knows_a_required_certificate() {
             tenant("other", &Ca::new(Some(Standing::Unsigned("why".into()))), Vec::new()),
         ]);
         let standings = inner.standings(&certificate(), None).await;
-        let knows = |id: &str| inner.knows_required(inner.directory.tenant(id).unwrap(), &standings);
+        let knows = |id: &str| inner.knows_required(inner.directory().tenant(id).unwrap(), &standings);
         assert_eq!(knows("acme"), wanted, "{says:?} {taken}");
         assert!(!knows("other"), "what one tenant's login takes the other does not know");
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -36,7 +36,8 @@ const MAX_ENSURED: usize = 10_000;
 pub(crate) struct Inner {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) storages: HashMap<String, Arc<dyn BlobStore>>,
-    pub(crate) directory: Directory,
+    /// Who is known; see [`Inner::directory`].
+    pub(crate) known: watch::Sender<Arc<Directory>>,
     pub(crate) sender: Arc<dyn WebhookSender>,
     pub(crate) settings: Settings,
     pub(crate) verifier: PasswordVerifier,
@@ -109,7 +110,7 @@ impl Inner {
             places: Places::new(settings.sessions),
             ledger,
             storages,
-            directory,
+            known: watch::Sender::new(Arc::new(directory)),
             sender,
             settings,
             incarnation: Uuid::now_v7(),
@@ -132,6 +133,11 @@ impl Inner {
             jobs_end: CancellationToken::new(),
             jobs: TaskTracker::new(),
         }
+    }
+
+    /// Who is known now. A caller that asks it several things asks one and the same: it may be another one a moment later.
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        self.known.borrow().clone()
     }
 
     /// Runs a transaction, and wakes the sequencer for what it left.

@@ -223,7 +223,7 @@ impl Inner {
 
     fn prove_api_key(&self, credential: &Credential, peer: &Peer) -> Option<Proof> {
         let Credential::ApiKey(key) = credential else { return None };
-        let found = self.directory.find_api_key(&hash_key(key.expose_secret()))?;
+        let found = self.directory().find_api_key(&hash_key(key.expose_secret()))?;
         let live = found.key.expires.is_none_or(|end| end > OffsetDateTime::now_utc());
         if !live || peer.protocol != Protocol::Api || !allowed_from(&found.key.allow_from, peer.ip) {
             return None;

@@ -1,5 +1,4 @@
-//! Who is known: the lookup of logins and keys. It is built once from the configuration and never changes; a reload
-//! builds another one.
+//! Who is known: the lookup of logins and keys. One never changes; what changes who is known puts another one in its place.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -24,7 +24,7 @@ impl Inner {
     /// The session of a job. `Unauthenticated` where its login or key is gone, has expired, or is another identity's by now.
     pub(super) async fn session_of(&self, job: &Job) -> Result<Session> {
         let (tenant, identity, login, scopes, home, expires, auth_method) = if job.order.api_key {
-            let found = self.directory.api_key(&job.tenant, &job.login).ok_or_else(gone)?;
+            let found = self.directory().api_key(&job.tenant, &job.login).ok_or_else(gone)?;
             let (narrowed, all) = (found.key.scopes, found.identity.scopes);
             let scopes = if narrowed.is_empty() { all } else { all.and(narrowed) };
             if !job.order.client_ip.is_none_or(|ip| allowed_from(&found.key.allow_from, ip)) {
@@ -33,7 +33,7 @@ impl Inner {
             let (id, expires) = (found.key.id.clone(), found.key.expires);
             (found.tenant, found.identity, id, scopes, VirtualPath::root(), expires, AuthMethod::ApiKey)
         } else {
-            let found = self.directory.login_of(&job.tenant, &job.login).ok_or_else(gone)?;
+            let found = self.directory().login_of(&job.tenant, &job.login).ok_or_else(gone)?;
             let from_there = job.order.client_ip.is_none_or(|ip| allowed_from(&found.login.allow_from, ip));
             if !found.login.protocols.contains(&Protocol::Api) || !from_there {
                 return Err(gone());
