@@ -26,6 +26,7 @@ use crate::jobs::transfers::{
 };
 use crate::namespace::{Changes, Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
+use crate::ports::Reach;
 use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent, UploadPlan};
 use crate::transfer::{Completion, Download, Incomplete, Part, PartAt, Receipt, Source, Space, Upload, UploadOptions};
 
@@ -68,7 +69,7 @@ impl Gateway {
     pub async fn ready(&self) -> Result<()> {
         self.inner.require_open()?;
         self.inner.ledger.has_room()?;
-        self.inner.ledger.read().await?.incarnations().await.map(drop)
+        self.inner.ledger.read(Reach::Gateway).await?.incarnations().await.map(drop)
     }
 
     /// The settings.

@@ -24,6 +24,31 @@ pub enum Durability {
     Disk,
 }
 
+/// Whose rows a piece of work reads and changes. The ledger shows it no others, whatever it asks for by id, and refuses to write them:
+/// so a slip in a condition tells nobody of another tenant. PostgreSQL holds it a second time, by row-level security.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// One tenant's.
+    Tenant(Arc<str>),
+    /// All: the gateway's own work.
+    Gateway,
+}
+
+impl Reach {
+    /// Of what belongs to this tenant; an empty name is that of what belongs to none, as the gateway's own trail.
+    pub fn of(tenant: &str) -> Self {
+        if tenant.is_empty() { Self::Gateway } else { Self::Tenant(tenant.into()) }
+    }
+
+    /// The tenant that it ends at; none: it has no end.
+    pub fn tenant(&self) -> Option<&str> {
+        match self {
+            Self::Tenant(tenant) => Some(tenant),
+            Self::Gateway => None,
+        }
+    }
+}
+
 /// What a transaction locks before it looks. SQLite has one writer and needs none of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lock {
@@ -232,9 +257,9 @@ pub trait TxOp: Send + Sync {
 pub trait Ledger: Send + Sync {
     /// Runs the work in a transaction and commits it with this durability. An error of the work rolls all of it back.
     /// An error of the commit itself is `Unavailable`: its outcome is not known.
-    async fn write(&self, durability: Durability, op: Arc<dyn TxOp>) -> Result<()>;
+    async fn write(&self, reach: Reach, durability: Durability, op: Arc<dyn TxOp>) -> Result<()>;
     /// A connection to read by.
-    async fn read(&self) -> Result<Box<dyn Query>>;
+    async fn read(&self, reach: Reach) -> Result<Box<dyn Query>>;
     /// Whether writers may go on: `NoSpace` when the ledger's disk is nearly full.
     fn has_room(&self) -> Result<()>;
     /// Waits for what is under way and closes.
@@ -261,13 +286,13 @@ where
 }
 
 /// Runs a closure as one transaction of the ledger and hands back what it returned.
-pub async fn transact<T, F>(ledger: &dyn Ledger, durability: Durability, work: F) -> Result<T>
+pub async fn transact<T, F>(ledger: &dyn Ledger, reach: Reach, durability: Durability, work: F) -> Result<T>
 where
     T: Send + 'static,
     F: for<'t> Fn(&'t mut dyn Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
 {
     let op = Arc::new(FnOp { work, out: std::sync::Mutex::new(None) });
-    ledger.write(durability, op.clone()).await?;
+    ledger.write(reach, durability, op.clone()).await?;
     let value = op.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     value.ok_or_else(|| Error::internal("a transaction ended without its result"))
 }

@@ -1,5 +1,6 @@
 //! `causeway audit verify`: walks every hash chain of the ledger.
 
+use causeway_core::ports::Reach;
 use std::path::Path;
 
 use causeway_core::audit::{Verification, verify_chain};
@@ -15,7 +16,7 @@ pub fn verify(path: &Path) -> Outcome {
     let Some(config) = config else { return Err(Failure::configuration(problems.render(false).trim_end())) };
     let broken = super::runtime()?.block_on(async {
         let ledger = app::open_existing_ledger(&config).await?;
-        let chains = ledger.read().await?.chains().await?;
+        let chains = ledger.read(Reach::Gateway).await?.chains().await?;
         let mut broken = 0;
         for chain in chains {
             let found = verify_chain(&*ledger, &chain).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use causeway_core::namespace::Target;
-use causeway_core::ports::Ledger as _;
+use causeway_core::ports::{Ledger as _, Reach};
 use causeway_core::records::Attributes;
 use causeway_core::transfer::Disposition;
 use causeway_core::{ErrorKind, Gateway, Session, UploadOptions};
@@ -35,14 +35,14 @@ async fn a_copy_that_fails_leaves_nothing(ledger: Ledger) {
     put(&gateway, &app, "/from", &content).await;
     let from = Target::Path(path("/from"));
     for to in ["/copy", "/vault/copy"] {
-        let used = faulty.read().await.unwrap().usage("acme", None).await.unwrap();
+        let used = faulty.read(Reach::Gateway).await.unwrap().usage("acme", None).await.unwrap();
         let mut refused = 0;
         for step in 0..STEPS {
             faulty.fail_after(step);
             let copied = gateway.copy(&app, &from, &path(to), false).await;
             let failed = faulty.failed();
             faulty.fail_after(usize::MAX >> 1);
-            let mut query = faulty.read().await.unwrap();
+            let mut query = faulty.read(Reach::Gateway).await.unwrap();
             let left = query.uploads_of("acme", "app").await.unwrap();
             assert!(left.is_empty(), "{to}, step {step}: {left:?}");
             if copied.is_ok() {

@@ -1,6 +1,7 @@
 //! Removing a folder with everything in it, in the process: the database goes away after each step of the purge, and the
 //! next process goes on where it was.
 
+use causeway_core::ports::Reach;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,8 @@ async fn a_purge_goes_on_after_a_crash(ledger: Ledger) {
             if faulty.failed() {
                 return Some(false);
             }
-            let left = place.open().await.read().await.unwrap().children(DETACHED, None, 1).await.unwrap();
+            let left =
+                place.open().await.read(Reach::Gateway).await.unwrap().children(DETACHED, None, 1).await.unwrap();
             left.is_empty().then_some(true)
         })
         .await;
@@ -57,7 +59,7 @@ async fn a_purge_goes_on_after_a_crash(ledger: Ledger) {
         again.spawn_jobs();
         let reader = place.open().await;
         eventually("all is purged", Duration::from_secs(20), || async {
-            let mut query = reader.read().await.unwrap();
+            let mut query = reader.read(Reach::Gateway).await.unwrap();
             let used = query.usage("acme", None).await.unwrap();
             let left = query.children(DETACHED, None, 1).await.unwrap();
             (left.is_empty() && used == 10).then_some(())
@@ -89,7 +91,7 @@ async fn an_upload_into_a_removed_folder_fails(ledger: Ledger) {
     gateway.spawn_jobs();
     let reader = place.open().await;
     eventually("all is purged", Duration::from_secs(20), || async {
-        reader.read().await.unwrap().children(DETACHED, None, 1).await.unwrap().is_empty().then_some(())
+        reader.read(Reach::Gateway).await.unwrap().children(DETACHED, None, 1).await.unwrap().is_empty().then_some(())
     })
     .await;
     assert_eq!(late.commit().await.unwrap_err().kind(), ErrorKind::NoSuchFolder);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_core::namespace::Target;
-use causeway_core::ports::{Durability, Ledger as LedgerPort, transact};
+use causeway_core::ports::{Durability, Ledger as LedgerPort, Reach, transact};
 use causeway_core::records::{Attributes, UploadConditions, UploadPlan, UploadRow, UploadState, now};
 use causeway_core::transfer::{Disposition, PartAt};
 use causeway_core::{Error, ErrorKind, Gateway, Session, Upload, UploadOptions};
@@ -43,7 +43,16 @@ impl Case {
     }
 
     async fn row(&self, id: Uuid) -> UploadRow {
-        self.place.open().await.read().await.unwrap().upload(id).await.unwrap().expect("the upload is there")
+        self.place
+            .open()
+            .await
+            .read(Reach::Gateway)
+            .await
+            .unwrap()
+            .upload(id)
+            .await
+            .unwrap()
+            .expect("the upload is there")
     }
 
     async fn becomes(&self, id: Uuid, state: UploadState) {
@@ -102,7 +111,7 @@ async fn uploads_that_no_path_reaches_end(ledger: Ledger) {
         gateway.incomplete_uploads(&session).await.unwrap().into_iter().map(|upload| upload.id).collect();
     assert_eq!(own, [other_id], "what cannot be gone on with is not offered");
     assert_eq!(gateway.incomplete_upload(&session, lost_id).await.unwrap().path, None);
-    transact(&*case.place.open().await, Durability::Process, move |tx| {
+    transact(&*case.place.open().await, Reach::Gateway, Durability::Process, move |tx| {
         Box::pin(async move {
             for id in [lost_id, other_id] {
                 let row = tx.upload(id).await?.expect("the upload is there");
@@ -119,7 +128,7 @@ async fn uploads_that_no_path_reaches_end(ledger: Ledger) {
     case.becomes(other_id, UploadState::Discarded).await;
     gateway.remove_tree(&session, &path("/high")).await.unwrap();
     eventually("all of it is purged", Duration::from_secs(20), || async {
-        let used = case.place.open().await.read().await.unwrap().usage("acme", None).await.unwrap();
+        let used = case.place.open().await.read(Reach::Gateway).await.unwrap().usage("acme", None).await.unwrap();
         (used == 0).then_some(())
     })
     .await;

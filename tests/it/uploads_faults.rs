@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::namespace::Target;
-use causeway_core::ports::{BlobReader, BlobStore, BlobWriter, Durability, Ledger as LedgerPort, Lock, transact};
+use causeway_core::ports::{
+    BlobReader, BlobStore, BlobWriter, Durability, Ledger as LedgerPort, Lock, Reach, transact,
+};
 use causeway_core::records::{BlobId, UploadConditions, UploadPlan, UploadRow, UploadState, now};
 use causeway_core::transfer::{Completion, Disposition, PartAt};
 use causeway_core::{Error, ErrorKind, Gateway, Result, Session, UploadOptions};
@@ -369,9 +371,11 @@ async fn a_lane_whose_row_is_gone_is_not_used_again(ledger: Ledger) {
     let (gateway, session) = case.start_on(ledger.clone()).await;
     let id = begin(&gateway, &session, &case.content).await.unwrap();
     send(&gateway, &session, id, 0, &case.content).await.unwrap();
-    transact(&*ledger, Durability::Process, move |tx| Box::pin(async move { tx.release_blobs(id, &[], now()).await }))
-        .await
-        .unwrap();
+    transact(&*ledger, Reach::Gateway, Durability::Process, move |tx| {
+        Box::pin(async move { tx.release_blobs(id, &[], now()).await })
+    })
+    .await
+    .unwrap();
     assert_eq!(send(&gateway, &session, id, 1, &case.content).await.unwrap_err().kind(), ErrorKind::Conflict);
     send(&gateway, &session, id, 1, &case.content).await.unwrap();
 }
@@ -379,7 +383,7 @@ async fn a_lane_whose_row_is_gone_is_not_used_again(ledger: Ledger) {
 /// Changes an upload's row behind the gateway's back.
 async fn change(ledger: &dyn LedgerPort, id: Uuid, change: impl Fn(&mut UploadRow) + Send + Sync + 'static) {
     let change = Arc::new(change);
-    let changed = transact(ledger, Durability::Process, move |tx| {
+    let changed = transact(ledger, Reach::Gateway, Durability::Process, move |tx| {
         let change = change.clone();
         Box::pin(async move {
             let mut row = tx.upload(id).await?.expect("the upload is there");
@@ -426,7 +430,7 @@ async fn the_sweeper_waits_for_a_part_that_ends() {
     let landing = tokio::spawn({
         let (ledger, put_off, seen) = (case.place.open().await, put_off.clone(), seen.clone());
         async move {
-            let landing = transact(&*ledger, Durability::Process, move |tx| {
+            let landing = transact(&*ledger, Reach::Gateway, Durability::Process, move |tx| {
                 let (put_off, seen) = (put_off.clone(), seen.clone());
                 Box::pin(async move {
                     let row = tx.upload(id).await?.expect("the upload is there");

@@ -19,7 +19,7 @@ use crate::events::{Facts, Operation};
 use crate::identity::{Codes, Directory, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::Reap;
 use crate::namespace::Target;
-use crate::ports::{BlobStore, Durability, KeySource, Ledger, Tx, WebhookSender, transact};
+use crate::ports::{BlobStore, Durability, KeySource, Ledger, Reach, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
 use crate::transfer::{DownloadCore, Lanes, Pacer, Unsettled, UploadCore};
 
@@ -141,12 +141,12 @@ impl Inner {
     }
 
     /// Runs a transaction, and wakes the sequencer for what it left.
-    pub(crate) async fn write<T, F>(&self, durability: Durability, work: F) -> Result<T>
+    pub(crate) async fn write<T, F>(&self, reach: Reach, durability: Durability, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: for<'t> Fn(&'t mut dyn Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
-        let out = transact(&*self.ledger, durability, work).await?;
+        let out = transact(&*self.ledger, reach, durability, work).await?;
         self.wake.notify_one();
         Ok(out)
     }
@@ -213,7 +213,7 @@ impl Inner {
 
     /// Puts an entry and events on record that go with no other change.
     pub(crate) async fn put(&self, durability: Durability, audit: AuditRecord, events: Vec<EventRecord>) -> Result<()> {
-        self.write(durability, move |tx| {
+        self.write(Reach::of(&audit.chain), durability, move |tx| {
             let (audit, events) = (audit.clone(), events.clone());
             Box::pin(async move {
                 tx.append_audit(&audit).await?;

@@ -295,7 +295,7 @@ impl Inner {
             folders.push(path);
         }
         let (tenant, actor) = (session.tenant.id.clone(), Self::actor(session));
-        self.write(Durability::Process, move |tx| {
+        self.write(session.reach(), Durability::Process, move |tx| {
             let (tenant, folders, actor) = (tenant.clone(), folders.clone(), actor.clone());
             Box::pin(async move {
                 tx.ensure_root(&tenant, now()).await?;

@@ -14,7 +14,7 @@ use crate::identity::{
     PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, hash_key, parse_key_file,
 };
 use crate::path::VirtualPath;
-use crate::ports::Durability;
+use crate::ports::{Durability, Reach};
 use crate::records::now;
 
 /// How far a client has come with a key.
@@ -160,8 +160,9 @@ impl Inner {
         let Some(step) = self.codes.step(counted, secret, code, at)? else { return Ok(false) };
         let step = i64::try_from(step).map_err(Error::internal)?;
         let (tenant, login) = (found.tenant.id.clone(), found.login.username.clone());
+        let reach = Reach::Tenant(tenant.clone());
         let fresh = self
-            .write(Durability::Disk, move |tx| {
+            .write(reach, Durability::Disk, move |tx| {
                 let (tenant, login) = (tenant.clone(), login.clone());
                 Box::pin(async move { tx.use_code(&tenant, &login, step, now()).await })
             })

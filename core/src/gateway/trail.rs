@@ -25,7 +25,7 @@ impl Inner {
         limit: u32,
     ) -> Result<Vec<StoredEvent>> {
         policy::require_scope(session, Scope::EventsRead)?;
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         let mut position = match after {
             None => 0,
             Some(id) => query.event_position(id).await?.ok_or_else(|| {
@@ -55,7 +55,7 @@ impl Inner {
     /// See [`super::Gateway::audit`].
     pub(crate) async fn audit(&self, session: &Session, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>> {
         policy::require_scope(session, Scope::AuditRead)?;
-        self.ledger.read().await?.audit(&session.tenant.id, filter, limit).await
+        self.ledger.read(session.reach()).await?.audit(&session.tenant.id, filter, limit).await
     }
 
     /// See [`super::Gateway::verify_audit`].

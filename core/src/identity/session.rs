@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::error::Result;
 use crate::jobs::{Errand, settle};
-use crate::ports::Tx;
+use crate::ports::{Reach, Tx};
 
 use super::{Factor, FactorSet, Identity, Place, Protocol, ScopeSet, Tenant};
 use crate::path::VirtualPath;
@@ -94,6 +94,11 @@ impl Session {
             place: Mutex::new(None),
             errand: self.errand.clone(),
         }
+    }
+
+    /// Whose rows of the ledger it reaches: its tenant's.
+    pub(crate) fn reach(&self) -> Reach {
+        Reach::Tenant(self.tenant.id.clone())
     }
 
     /// The same session with a job to work on.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::events::schedule::{Item, Plan, backoff, plan};
 use crate::events::{Webhook, sign};
-use crate::ports::{Answer, Durability, Ledger, WebhookSender, transact};
+use crate::ports::{Answer, Durability, Ledger, Reach, WebhookSender, transact};
 use crate::records::{Delivery, DeliveryState, EventRecord, Micros, now};
 
 /// Attempts under way at one endpoint.
@@ -91,7 +91,7 @@ impl Dispatcher {
     /// Takes or renews the lease; zero gives it back.
     async fn lease(&self, length: Duration) -> Result<bool> {
         let (name, holder) = (self.lease_name(), self.holder);
-        transact(self.ledger.as_ref(), Durability::Process, move |tx| {
+        transact(self.ledger.as_ref(), Reach::Gateway, Durability::Process, move |tx| {
             let name = name.clone();
             async move {
                 let now = now();
@@ -106,7 +106,7 @@ impl Dispatcher {
     /// and its word counts. Renews the lease on the way. Losing this in a power cut only means to send once more.
     async fn record(&self, deliveries: Vec<Delivery>) -> Result<bool> {
         let (name, holder, deliveries) = (self.lease_name(), self.holder, Arc::new(deliveries));
-        transact(self.ledger.as_ref(), Durability::Process, move |tx| {
+        transact(self.ledger.as_ref(), Reach::Gateway, Durability::Process, move |tx| {
             let (name, deliveries) = (name.clone(), deliveries.clone());
             async move {
                 let now = now();
@@ -229,7 +229,7 @@ impl<'d> Service<'d> {
         let key = self.dispatcher.webhook.key();
         // Cleared first: what is positioned while this reads will be read again.
         self.stale = false;
-        let pending = self.dispatcher.ledger.read().await?.pending_deliveries(&key, self.limit).await?;
+        let pending = self.dispatcher.ledger.read(Reach::Gateway).await?.pending_deliveries(&key, self.limit).await?;
         self.cut = pending.len() >= self.limit as usize;
         if pending.len() < WINDOW as usize {
             self.limit = WINDOW;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Durability, Ledger, Lock, Query, Tx, TxOp};
+use crate::ports::{Durability, Ledger, Lock, Query, Reach, Tx, TxOp};
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Incarnation, ItemState,
     Job, JobItem, Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
@@ -44,7 +44,7 @@ impl FakeLedger {
 
 #[async_trait]
 impl Ledger for FakeLedger {
-    async fn write(&self, _: Durability, op: Arc<dyn TxOp>) -> Result<()> {
+    async fn write(&self, _: Reach, _: Durability, op: Arc<dyn TxOp>) -> Result<()> {
         let _writer = self.writer.lock().await;
         {
             let mut failures = self.failures.lock().unwrap();
@@ -59,7 +59,7 @@ impl Ledger for FakeLedger {
         Ok(())
     }
 
-    async fn read(&self) -> Result<Box<dyn Query>> {
+    async fn read(&self, _: Reach) -> Result<Box<dyn Query>> {
         Ok(Box::new(self.look(|state| state.clone())))
     }
 

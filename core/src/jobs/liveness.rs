@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::gateway::{Inner, held};
-use crate::ports::Durability;
+use crate::ports::{Durability, Reach};
 use crate::records::{Incarnation, now};
 
 /// How often a process gives a sign of life.
@@ -22,7 +22,7 @@ impl Inner {
             heartbeat: now(),
             oldest_read: self.oldest_read(),
         };
-        self.write(Durability::Process, move |tx| {
+        self.write(Reach::Gateway, Durability::Process, move |tx| {
             let row = row.clone();
             Box::pin(async move { tx.put_incarnation(&row).await })
         })
@@ -51,7 +51,7 @@ impl Inner {
     pub(crate) async fn leave(&self) {
         let id = self.incarnation;
         // What could not be put away is found by the next start, by this row.
-        let left = match self.ledger.read().await {
+        let left = match self.ledger.read(Reach::Gateway).await {
             Ok(mut query) => query.uploads_held_by(id, 1).await,
             Err(error) => Err(error),
         };
@@ -59,8 +59,11 @@ impl Inner {
             tracing::warn!("an upload could not be put away; the next start will see to it");
             return;
         }
-        let gone =
-            self.write(Durability::Process, move |tx| Box::pin(async move { tx.delete_incarnation(id).await })).await;
+        let gone = self
+            .write(Reach::Gateway, Durability::Process, move |tx| {
+                Box::pin(async move { tx.delete_incarnation(id).await })
+            })
+            .await;
         if let Err(error) = gone {
             tracing::warn!(%error, "this process's row could not be removed");
         }

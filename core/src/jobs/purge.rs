@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::gateway::Inner;
 use crate::namespace::release_version;
-use crate::ports::{Durability, Lock, Tx};
+use crate::ports::{Durability, Lock, Reach, Tx};
 use crate::records::DETACHED;
 
 /// Entries of one step.
@@ -35,7 +35,7 @@ impl Inner {
     /// Purges all that is there. A folder that cannot be purged keeps no other one waiting.
     async fn purge(&self) -> Result<()> {
         loop {
-            let removed = self.ledger.read().await?.children(DETACHED, None, BATCH).await?;
+            let removed = self.ledger.read(Reach::Gateway).await?.children(DETACHED, None, BATCH).await?;
             if removed.is_empty() {
                 return Ok(());
             }
@@ -63,7 +63,7 @@ impl Inner {
 
     /// One step; true where nothing is left of this node.
     async fn purge_some(&self, id: Uuid) -> Result<bool> {
-        self.write(Durability::Process, move |tx| Box::pin(async move { step(tx, id).await })).await
+        self.write(Reach::Gateway, Durability::Process, move |tx| Box::pin(async move { step(tx, id).await })).await
     }
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::liveness::DEAD_AFTER;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
-use crate::ports::{Durability, Tx};
+use crate::ports::{Durability, Reach, Tx};
 use crate::records::{Incarnation, Micros, UploadRow, UploadState, now};
 use crate::transfer::{discard_row, replace_other_detached, tell_incomplete};
 
@@ -27,19 +27,19 @@ impl Inner {
     /// Recovers what dead processes left. An upload that cannot be recovered is left as it is, and keeps neither the others nor
     /// this process waiting: its holder's row stays, so that it is tried again. Fails where the ledger does not answer.
     pub(crate) async fn recover(&self) -> Result<()> {
-        let all = self.ledger.read().await?.incarnations().await?;
+        let all = self.ledger.read(Reach::Gateway).await?.incarnations().await?;
         for dead in all.into_iter().filter(|other| self.is_dead(other)) {
             let (mut count, mut failed) = (0, HashSet::new());
             loop {
                 let limit = BATCH.saturating_add(u32::try_from(failed.len()).unwrap_or(u32::MAX));
-                let mut left = self.ledger.read().await?.uploads_held_by(dead.id, limit).await?;
+                let mut left = self.ledger.read(Reach::Gateway).await?.uploads_held_by(dead.id, limit).await?;
                 left.retain(|row| !failed.contains(&row.id));
                 if left.is_empty() {
                     break;
                 }
                 for row in left {
                     let (id, node, expires_at) = (row.id, self.settings.node.clone(), self.expiry());
-                    let done = self.write(Durability::Disk, move |tx| {
+                    let done = self.write(Reach::Gateway, Durability::Disk, move |tx| {
                         let (row, node) = (row.clone(), node.clone());
                         Box::pin(async move { detach_left(tx, row, expires_at, &node).await })
                     });
@@ -54,7 +54,7 @@ impl Inner {
                 }
             }
             let (id, all) = (dead.id, failed.is_empty());
-            self.write(Durability::Process, move |tx| {
+            self.write(Reach::Gateway, Durability::Process, move |tx| {
                 Box::pin(async move {
                     // Its transfers need not wait for the end of their leases.
                     tx.release_jobs(id, now()).await?;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::audit::{GENESIS, link};
 use crate::error::Result;
 use crate::events::Webhook;
-use crate::ports::{Durability, Ledger, Lock, Tx, transact};
+use crate::ports::{Durability, Ledger, Lock, Reach, Tx, transact};
 use crate::records::{Delivery, DeliveryState, EventRecord, Micros, Seal, now};
 
 /// Entries and events that one transaction takes at most.
@@ -96,7 +96,7 @@ pub async fn run(
 /// One round, in one transaction: seals what waits to be sealed, gives positions, and queues the deliveries.
 pub(crate) async fn run_once(ledger: &dyn Ledger, webhooks: &Arc<[Webhook]>) -> Result<Round> {
     let webhooks = webhooks.clone();
-    transact(ledger, Durability::Disk, move |tx| round(tx, webhooks.clone()).boxed()).await
+    transact(ledger, Reach::Gateway, Durability::Disk, move |tx| round(tx, webhooks.clone()).boxed()).await
 }
 
 async fn round(tx: &mut dyn Tx, webhooks: Arc<[Webhook]>) -> Result<Round> {

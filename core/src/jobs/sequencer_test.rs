@@ -39,7 +39,7 @@ fn facts(tenant: Option<&str>, path: Option<&str>) -> Facts {
 }
 
 async fn append(ledger: &FakeLedger, facts: Vec<(Facts, &'static str)>) {
-    transact(ledger, Durability::Disk, move |tx| {
+    transact(ledger, Reach::Gateway, Durability::Disk, move |tx| {
         let facts = facts.clone();
         async move {
             for (facts, kind) in &facts {

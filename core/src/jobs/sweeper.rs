@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
 use crate::jobs::transfers::REMEMBERED;
-use crate::ports::{Durability, Lock};
+use crate::ports::{Durability, Lock, Reach};
 use crate::records::{BlobRow, Micros, UploadRow, UploadState, now};
 use crate::transfer::give_up_row;
 
@@ -40,14 +40,14 @@ impl Inner {
         let mut failed = HashSet::new();
         loop {
             let limit = BATCH.saturating_add(u32::try_from(failed.len()).unwrap_or(u32::MAX));
-            let mut overdue = self.ledger.read().await?.expired_uploads(now, limit).await?;
+            let mut overdue = self.ledger.read(Reach::Gateway).await?.expired_uploads(now, limit).await?;
             let more = overdue.len() == limit as usize;
             overdue.retain(|row| !failed.contains(&row.id));
             for row in overdue {
                 let id = row.id;
                 tracing::info!(upload = %row.id, identity = row.identity, "an incomplete upload has expired");
                 let node = self.settings.node.clone();
-                let done = self.write(Durability::Disk, move |tx| {
+                let done = self.write(Reach::Gateway, Durability::Disk, move |tx| {
                     let (row, node) = (row.clone(), node.clone());
                     Box::pin(async move {
                         // A request may have put its end off since, or is about to: parts come under this lock.
@@ -78,7 +78,7 @@ impl Inner {
         }
         let before = self.sweep_before(now).await?;
         loop {
-            let doomed = self.ledger.read().await?.doomed_blobs(before, BATCH).await?;
+            let doomed = self.ledger.read(Reach::Gateway).await?.doomed_blobs(before, BATCH).await?;
             let more = doomed.len() == BATCH as usize;
             // Where nothing of a full batch could be removed, the next one would be the same.
             if self.remove_blobs(doomed).await? == 0 || !more {
@@ -87,7 +87,7 @@ impl Inner {
         }
         let (ended, lapsed) = (now - micros(KEEP_ENDED), now - micros(KEEP_CODES));
         let (jobs, keyed) = (now - micros(self.settings.transfers.retention), now - micros(REMEMBERED));
-        self.write(Durability::Process, move |tx| {
+        self.write(Reach::Gateway, Durability::Process, move |tx| {
             Box::pin(async move {
                 tx.purge_uploads(ended).await?;
                 tx.purge_jobs(jobs).await?;
@@ -102,7 +102,7 @@ impl Inner {
     /// Blobs doomed before this moment are out of every reader's reach: it lies before the oldest read of any node, and
     /// the grace before that.
     async fn sweep_before(&self, now: Micros) -> Result<Micros> {
-        let others = self.ledger.read().await?.incarnations().await?;
+        let others = self.ledger.read(Reach::Gateway).await?.incarnations().await?;
         let oldest = others.into_iter().filter(|other| other.id != self.incarnation).map(|other| other.oldest_read);
         let oldest = oldest.chain([self.oldest_read(), now]).min().unwrap_or(now);
         Ok(oldest - micros(self.settings.blob_grace))
@@ -113,7 +113,7 @@ impl Inner {
     async fn remove_blobs(&self, doomed: Vec<BlobRow>) -> Result<usize> {
         let keys: Vec<Uuid> = doomed.iter().map(|blob| blob.id.key).collect();
         let marked = self
-            .write(Durability::Disk, move |tx| {
+            .write(Reach::Gateway, Durability::Disk, move |tx| {
                 let keys = keys.clone();
                 Box::pin(async move {
                     let mut marked = Vec::new();
@@ -140,7 +140,7 @@ impl Inner {
             }
         }
         let count = gone.len();
-        self.write(Durability::Process, move |tx| {
+        self.write(Reach::Gateway, Durability::Process, move |tx| {
             let gone = gone.clone();
             Box::pin(async move {
                 for key in gone {
@@ -169,7 +169,7 @@ impl Inner {
                 };
                 after = keys.last().map(|id| id.key);
                 for id in keys {
-                    let row = match self.ledger.read().await {
+                    let row = match self.ledger.read(Reach::Gateway).await {
                         Ok(mut query) => query.blob(id.key).await,
                         Err(error) => Err(error),
                     };

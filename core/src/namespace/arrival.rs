@@ -35,7 +35,7 @@ impl Inner {
             return Ok(None);
         }
         let node = {
-            let mut query = self.ledger.read().await?;
+            let mut query = self.ledger.read(session.reach()).await?;
             match existing(&mut *query, session, from).await {
                 Ok(node) => node,
                 Err(error)

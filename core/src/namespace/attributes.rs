@@ -99,7 +99,7 @@ impl Inner {
     pub(super) async fn change_attributes(&self, session: &Session, target: &Target, marks: Marks) -> Result<Entry> {
         self.require_open()?;
         let path = {
-            let mut query = self.ledger.read().await?;
+            let mut query = self.ledger.read(session.reach()).await?;
             session_path(&mut *query, session, target).await?
         };
         let place = locate_place(session, &path)?;
@@ -113,7 +113,7 @@ impl Inner {
         let attributes = marks.attributes.clone();
         let change = Change { place, path, viewer, marks, facts };
         let (entry, changed) = self
-            .write(Durability::Disk, move |tx| {
+            .write(session.reach(), Durability::Disk, move |tx| {
                 let change = change.clone();
                 Box::pin(async move { change.run(tx).await })
             })

@@ -101,7 +101,7 @@ impl Inner {
         facts.file_id = Some(node.id);
         let (audit, event) = (facts.audit(), facts.event("folder.created"));
         let (made, errand) = (node.clone(), session.errand.clone());
-        self.write(Durability::Disk, move |tx| {
+        self.write(session.reach(), Durability::Disk, move |tx| {
             let (node, audit, event, errand) = (node.clone(), audit.clone(), event.clone(), errand.clone());
             Box::pin(async move {
                 tx.lock(&[Lock::Name(node.parent, node.name.clone())]).await?;
@@ -127,7 +127,7 @@ impl Inner {
     /// The node of a folder in the tenant's tree, found by its path.
     pub(crate) async fn folder_id(&self, session: &Session, path: &VirtualPath) -> Result<Uuid> {
         let names: Vec<&str> = path.parts().collect();
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         let nodes = query.walk(&session.tenant.id, &names).await?;
         match nodes.last() {
             Some(node) if !node.is_folder() => {
@@ -152,14 +152,14 @@ impl Inner {
         policy::require(place.permissions, Permission::Delete)?;
         place.require_unpinned()?;
         require_below_root(path)?;
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         let seen = find(&mut *query, &session.tenant.id, place).await?.node.ok_or_else(Error::not_found)?;
         drop(query);
         let mut facts = self.facts_at(session, Operation::Rmdir, place);
         facts.file_id = Some(seen.id);
         let (audit, event) = (facts.audit(), facts.event("folder.deleted"));
         let errand = session.errand.clone();
-        self.write(Durability::Disk, move |tx| {
+        self.write(session.reach(), Durability::Disk, move |tx| {
             let (seen, audit, event, errand) = (seen.clone(), audit.clone(), event.clone(), errand.clone());
             Box::pin(async move {
                 tx.lock(&[Lock::Name(seen.parent, seen.name.clone())]).await?;

@@ -14,12 +14,13 @@ use crate::gateway::{Inner, Located, locate, view_path};
 use crate::identity::{Permission, Scope, Session};
 use crate::path::{Name, VirtualPath};
 use crate::policy;
-use crate::ports::{Durability, Query};
+use crate::ports::{Durability, Query, Reach};
 use crate::records::UploadRow;
 
 /// A folder being listed, page by page.
 pub struct Listing {
     inner: Arc<Inner>,
+    reach: Reach,
     folder: Entry,
     path: VirtualPath,
     /// The folder's node; none where it exists only in the view.
@@ -54,7 +55,7 @@ impl Inner {
     ) -> Result<Listing> {
         self.require_open()?;
         let mut facts = self.facts(session, Operation::List);
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         let (folder, node) = match locate(session, path)? {
             Located::Above(view_path) => {
                 policy::require_scope(session, Scope::FilesRead)?;
@@ -100,6 +101,7 @@ impl Inner {
         self.put(Durability::Process, facts.audit(), Vec::new()).await?;
         let mut listing = Listing {
             inner: self.clone(),
+            reach: session.reach(),
             folder,
             path: path.clone(),
             tree_done: node.is_none(),
@@ -146,7 +148,7 @@ impl Listing {
         loop {
             let nodes = match (self.node, self.tree_done) {
                 (Some(id), false) => {
-                    let mut query = self.inner.ledger.read().await?;
+                    let mut query = self.inner.ledger.read(self.reach.clone()).await?;
                     query.children(id, self.after.as_deref(), limit).await?
                 }
                 _ => Vec::new(),

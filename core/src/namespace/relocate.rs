@@ -9,7 +9,7 @@ use crate::gateway::{Inner, Place};
 use crate::identity::{Permission, Protocol, Session};
 use crate::path::VirtualPath;
 use crate::policy;
-use crate::ports::{Durability, Tx};
+use crate::ports::{Durability, Reach, Tx};
 use crate::records::{Attributes, BlobId, Content, Node, Segment, UploadRow, UploadState, now};
 use crate::transfer::{copy_content, discard_row};
 
@@ -54,7 +54,7 @@ impl Inner {
         policy::require(from.permissions, Permission::Rename)?;
         policy::require(to.permissions, Permission::Upload)?;
         let node = {
-            let mut query = self.ledger.read().await?;
+            let mut query = self.ledger.read(session.reach()).await?;
             match existing(&mut *query, session, from).await {
                 Ok(node) => node,
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -66,7 +66,7 @@ impl Inner {
         let parent = self.folder_id(session, &folder).await?;
         let (row, blob) = self.copy_row(session, &to.path, parent, name)?;
         let (begun, named) = (row.clone(), blob.clone());
-        self.write(Durability::Disk, move |tx| {
+        self.write(session.reach(), Durability::Disk, move |tx| {
             let (row, blob) = (begun.clone(), named.clone());
             Box::pin(async move {
                 tx.insert_blob(&blob, row.id).await?;
@@ -124,7 +124,7 @@ impl Inner {
     pub(crate) async fn drop_copy(&self, row: &UploadRow) {
         let row = row.clone();
         let dropped = self
-            .write(Durability::Process, move |tx| {
+            .write(Reach::of(&row.tenant), Durability::Process, move |tx| {
                 let row = row.clone();
                 Box::pin(async move { discard_row(tx, row).await })
             })

@@ -82,7 +82,7 @@ impl Inner {
     async fn remove_target(&self, session: &Session, target: &Target, if_match: Option<Vec<[u8; 32]>>) -> Result<()> {
         self.require_open()?;
         let path: VirtualPath = {
-            let mut query = self.ledger.read().await?;
+            let mut query = self.ledger.read(session.reach()).await?;
             session_path(&mut *query, session, target).await?
         };
         let place = locate_place(session, &path)?;
@@ -93,7 +93,7 @@ impl Inner {
         }
         let facts = self.facts_at(session, Operation::Delete, &place);
         let removal = Removal { place, viewer: Viewer::of(session), facts, if_match };
-        self.write(Durability::Disk, move |tx| {
+        self.write(session.reach(), Durability::Disk, move |tx| {
             let removal = removal.clone();
             Box::pin(async move { removal.run(tx).await })
         })

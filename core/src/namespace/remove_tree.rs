@@ -45,7 +45,7 @@ impl Inner {
         place.require_unpinned()?;
         require_below_root(path)?;
         require_delete_below(&session.identity.view, session.scopes, &place.path)?;
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         let seen = find(&mut *query, &session.tenant.id, place).await?.node.ok_or_else(Error::not_found)?;
         drop(query);
         if !seen.is_folder() {
@@ -54,7 +54,7 @@ impl Inner {
         let mut facts = self.facts_at(session, Operation::Rmdir, place);
         facts.file_id = Some(seen.id);
         let (audit, event) = (facts.audit(), facts.event("folder.deleted"));
-        self.write(Durability::Disk, move |tx| {
+        self.write(session.reach(), Durability::Disk, move |tx| {
             let (seen, audit, event) = (seen.clone(), audit.clone(), event.clone());
             Box::pin(async move {
                 tx.lock(&[Lock::Tree(seen.tenant.clone()), Lock::Name(seen.parent, seen.name.clone())]).await?;

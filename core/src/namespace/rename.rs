@@ -355,7 +355,7 @@ impl Inner {
         self.require_open()?;
         self.ledger.has_room()?;
         let from_path = {
-            let mut query = self.ledger.read().await?;
+            let mut query = self.ledger.read(session.reach()).await?;
             session_path(&mut *query, session, from).await?
         };
         let from = locate_place(session, &from_path)?;
@@ -404,7 +404,7 @@ impl Inner {
         };
         let errand = session.errand.clone();
         let renamed = self
-            .write(Durability::Disk, move |tx| {
+            .write(session.reach(), Durability::Disk, move |tx| {
                 let (renaming, marking, errand) = (renaming.clone(), marking.clone(), errand.clone());
                 Box::pin(async move {
                     let mut renamed = renaming.run(&mut *tx).await?;

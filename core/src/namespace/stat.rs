@@ -62,7 +62,7 @@ pub(crate) async fn existing(query: &mut dyn Query, session: &Session, place: &P
 impl Inner {
     /// See [`crate::Gateway::stat`].
     pub(crate) async fn stat(&self, session: &Session, target: &Target) -> Result<Entry> {
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         let path = session_path(&mut *query, session, target).await?;
         let place = match locate(session, &path)? {
             Located::Above(_) => {

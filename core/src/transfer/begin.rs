@@ -18,7 +18,7 @@ use crate::identity::{Permission, Session};
 use crate::namespace::{Entry, Target, Viewer, ensure_folder, find, refuse_reserved};
 use crate::path::VirtualPath;
 use crate::policy;
-use crate::ports::{Durability, Lock, Tx};
+use crate::ports::{Durability, Lock, Reach, Tx};
 use crate::records::{BlobId, Node, UploadConditions, UploadPlan, UploadRow, UploadState, now};
 
 /// Quota that is reserved before the first byte, where it fits: small files then need no step of their own.
@@ -311,7 +311,7 @@ impl Inner {
 
     /// The transaction that begins an upload.
     pub(super) async fn run_beginning(&self, beginning: Beginning) -> Result<Begun> {
-        self.write(Durability::Process, move |tx| {
+        self.write(beginning.session.reach(), Durability::Process, move |tx| {
             let beginning = beginning.clone();
             Box::pin(async move { beginning.run(tx).await })
         })
@@ -384,7 +384,7 @@ impl Inner {
         if cores.is_empty() {
             return Ok(Vec::new());
         }
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(Reach::Tenant(viewer.tenant.clone())).await?;
         let (parent, name) = match (find(&mut *query, &viewer.tenant, place).await, place.split()) {
             (Ok(found), Ok((_, name))) => match found.parent {
                 Some(parent) => (parent.id, name),

@@ -141,7 +141,7 @@ async fn compact(core: &UploadCore, work: &mut Work) -> Result<()> {
     let (key, holder, row) = (blob.clone(), core.id, work.row.clone());
     let held = core
         .inner
-        .write(Durability::Disk, move |tx| {
+        .write(core.session.reach(), Durability::Disk, move |tx| {
             let (key, row) = (key.clone(), row.clone());
             Box::pin(async move {
                 // A blob of an upload that is gone would be nobody's to give back.
@@ -162,7 +162,7 @@ async fn compact(core: &UploadCore, work: &mut Work) -> Result<()> {
 async fn seal(core: &UploadCore, row: UploadRow) -> Result<()> {
     let held = core
         .inner
-        .write(Durability::Process, move |tx| {
+        .write(core.session.reach(), Durability::Process, move |tx| {
             let row = row.clone();
             Box::pin(async move {
                 let generation = row.generation;
@@ -243,7 +243,7 @@ async fn publish(core: &UploadCore, work: &Work, sha256: [u8; 32], judged: Judge
     };
     let done = core
         .inner
-        .write(Durability::Disk, move |tx| {
+        .write(core.session.reach(), Durability::Disk, move |tx| {
             let publication = publication.clone();
             Box::pin(async move { publication.run(tx).await })
         })
@@ -278,7 +278,7 @@ async fn look_up(core: &UploadCore, work: &Work, error: Error) -> Result<Receipt
 
 /// What the ledger says of a commit: its receipt, or that it did not happen.
 async fn outcome(inner: &Inner, core: &UploadCore) -> Result<Option<Receipt>> {
-    let mut query = inner.ledger.read().await?;
+    let mut query = inner.ledger.read(core.session.reach()).await?;
     let Some(row) = query.upload(core.id).await?.filter(|row| row.state == UploadState::Committed) else {
         return Ok(None);
     };

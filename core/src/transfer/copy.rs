@@ -67,7 +67,7 @@ impl Upload {
         let (holder, row) = (core.id, work.row.clone());
         let referenced = core
             .inner
-            .write(Durability::Process, move |tx| {
+            .write(core.session.reach(), Durability::Process, move |tx| {
                 let (blobs, row) = (blobs.clone(), row.clone());
                 Box::pin(async move {
                     // References of an upload that is gone would be nobody's to give back.

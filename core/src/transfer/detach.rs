@@ -11,7 +11,7 @@ use crate::events::{Facts, Operation, Status};
 use crate::gateway::{Inner, held, place_of};
 use crate::identity::{Protocol, Session};
 use crate::path::VirtualPath;
-use crate::ports::{Durability, Lock, Tx};
+use crate::ports::{Durability, Lock, Reach, Tx};
 use crate::records::{Micros, UploadRow, UploadState, now};
 
 /// The holder of an upload that comes by one request after the other: nobody, and yet nothing was told of it, as it goes on.
@@ -231,7 +231,7 @@ pub(crate) async fn forget(core: &UploadCore, work: &Work) -> Result<bool> {
     let row = work.row.clone();
     let done = core
         .inner
-        .write(Durability::Process, move |tx| {
+        .write(core.session.reach(), Durability::Process, move |tx| {
             let row = row.clone();
             Box::pin(async move { discard_held(tx, row.id, row.generation).await })
         })
@@ -361,7 +361,7 @@ pub(crate) async fn put_detached(core: &UploadCore, work: &Work, row: UploadRow,
         ending: Some(ending.clone()),
         give_up: false,
     });
-    let writing = core.inner.write(Durability::Disk, move |tx| {
+    let writing = core.inner.write(core.session.reach(), Durability::Disk, move |tx| {
         let (row, mut ending, node) = (row.clone(), ending.clone(), node.clone());
         Box::pin(async move {
             let now = tx.upload(row.id).await?.filter(|now| now.state.is_live() && now.generation == row.generation);
@@ -430,7 +430,7 @@ pub(crate) async fn put_discarded(core: &UploadCore, work: &Work, status: Status
         ending: Some(ending.clone()),
         give_up: true,
     });
-    let writing = core.inner.write(Durability::Disk, move |tx| {
+    let writing = core.inner.write(core.session.reach(), Durability::Disk, move |tx| {
         let (row, mut ending) = (row.clone(), ending.clone());
         Box::pin(async move {
             ending.locate(&mut *tx, &row).await?;
@@ -469,7 +469,7 @@ impl Inner {
         for upload in left {
             let (id, node, incarnation) = (upload.row.id, self.settings.node.clone(), self.incarnation);
             let again = upload.clone();
-            let done = self.write(Durability::Disk, move |tx| {
+            let done = self.write(Reach::of(&again.row.tenant), Durability::Disk, move |tx| {
                 let (upload, node) = (again.clone(), node.clone());
                 Box::pin(async move { upload.run(tx, incarnation, &node).await })
             });
@@ -516,7 +516,7 @@ impl Inner {
             let row = UploadRow { expires_at: self.expiry(), ..work.checkpointed(UploadState::Detached) };
             let (stored, node) = (row.clone(), self.settings.node.clone());
             let done = self
-                .write(Durability::Process, move |tx| {
+                .write(Reach::of(&stored.tenant), Durability::Process, move |tx| {
                     let (row, node) = (row.clone(), node.clone());
                     Box::pin(async move {
                         if !tx.update_upload(&row, &[UploadState::Open], row.generation).await? {

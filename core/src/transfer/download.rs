@@ -135,7 +135,7 @@ impl Inner {
     }
 
     async fn open_version(&self, session: &Session, target: &Target) -> Result<(Place, Entry, Reader)> {
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         let path = session_path(&mut *query, session, target).await?;
         let place = locate_place(session, &path)?;
         policy::require(place.permissions, Permission::Download)?;
@@ -190,7 +190,7 @@ impl DownloadCore {
         };
         let events = vec![facts.event("file.downloaded"), facts.event(last)];
         self.inner
-            .write(Durability::Process, move |tx| {
+            .write(self.session.reach(), Durability::Process, move |tx| {
                 let events = events.clone();
                 Box::pin(async move { tx.append_events(&events).await })
             })

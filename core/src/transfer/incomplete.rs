@@ -13,7 +13,7 @@ use crate::identity::{Permission, Scope, Session};
 use crate::namespace::path_within;
 use crate::path::VirtualPath;
 use crate::policy;
-use crate::ports::{Durability, Lock, Query};
+use crate::ports::{Durability, Lock, Query, Reach};
 use crate::records::{Micros, UploadPlan, UploadRow, UploadState, now};
 
 /// How long the lanes of an upload stay open after its last part, in microseconds.
@@ -186,7 +186,7 @@ impl Inner {
     pub(crate) async fn incomplete_uploads(&self, session: &Session) -> Result<Vec<Incomplete>> {
         let result = policy::require_scope(session, Scope::FilesWrite);
         self.upload_recorded(session, None, result).await?;
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         let rows = query.uploads_of(&session.tenant.id, &session.identity.id).await?;
         let mut all = Vec::new();
         for row in rows.into_iter().filter(|row| is_own(row, session)) {
@@ -224,7 +224,7 @@ impl Inner {
 
     async fn find_incomplete(&self, session: &Session, id: Uuid) -> Result<Own> {
         policy::require_scope(session, Scope::FilesWrite)?;
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         let own = Own::find(&mut *query, session, id).await?;
         match require_free(&own.row) {
             Err(error) if matches!(error.kind(), ErrorKind::Expired | ErrorKind::NotFound) => Err(error),
@@ -247,7 +247,7 @@ impl Inner {
 
     async fn abandon(&self, session: &Arc<Session>, id: Uuid) -> Result<()> {
         policy::require_scope(session, Scope::FilesWrite)?;
-        let own = Own::find(&mut *self.ledger.read().await?, session, id).await?;
+        let own = Own::find(&mut *self.ledger.read(session.reach()).await?, session, id).await?;
         own.require_free()?;
         let mut facts = self.facts(session, Operation::Upload);
         if let Some((place, _)) = &own.at {
@@ -259,7 +259,7 @@ impl Inner {
         let mut facts = facts.failed(&reason);
         facts.status = Status::Cancelled;
         let lock = Lock::Name(own.row.parent, own.row.name.clone());
-        self.write(Durability::Disk, move |tx| {
+        self.write(session.reach(), Durability::Disk, move |tx| {
             let (lock, mut facts) = (lock.clone(), facts.clone());
             Box::pin(async move {
                 tx.lock(&[lock]).await?;
@@ -296,7 +296,7 @@ impl Inner {
     /// Closes the lanes of uploads that have ended, here or on another node, and those that nothing is sent to.
     pub(crate) async fn close_lanes(&self) {
         for id in self.lanes.uploads() {
-            let found = match self.ledger.read().await {
+            let found = match self.ledger.read(Reach::Gateway).await {
                 Ok(mut query) => query.upload(id).await,
                 Err(error) => Err(error),
             };

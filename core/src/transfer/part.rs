@@ -252,7 +252,7 @@ impl PartCore {
             session: self.session.clone(),
             end,
         };
-        let reserved = self.inner.write(Durability::Process, move |tx| {
+        let reserved = self.inner.write(self.session.reach(), Durability::Process, move |tx| {
             let reserving = reserving.clone();
             Box::pin(async move { reserving.run(tx).await })
         });
@@ -385,7 +385,7 @@ impl PartCore {
             session: self.session.clone(),
         };
         self.inner
-            .write(Durability::Process, move |tx| {
+            .write(self.session.reach(), Durability::Process, move |tx| {
                 let landing = landing.clone();
                 Box::pin(async move { landing.run(tx).await })
             })
@@ -415,7 +415,7 @@ impl Inner {
         policy::require_scope(session, Scope::FilesWrite)?;
         self.ledger.has_room()?;
         // Before anything is kept for it here, it must be there.
-        Own::find(&mut *self.ledger.read().await?, session, id).await?.require_free()?;
+        Own::find(&mut *self.ledger.read(session.reach()).await?, session, id).await?.require_free()?;
         let turn = self.lanes.turn(id).await?;
         self.take_with(session, id, at, turn).await
     }
@@ -434,7 +434,7 @@ impl Inner {
 
     /// Finds out where a part goes, and makes the row ready for it; with a new lane, where that is wanted.
     async fn prepare_part(&self, session: &Arc<Session>, id: Uuid, at: PartAt, new_lane: bool) -> Result<Prepared> {
-        let own = Own::find(&mut *self.ledger.read().await?, session, id).await?;
+        let own = Own::find(&mut *self.ledger.read(session.reach()).await?, session, id).await?;
         own.require_free()?;
         let (_, path) = own.writable()?;
         let max_file_size = self.settings.max_file_size;
@@ -457,7 +457,7 @@ impl Inner {
         };
         if taking.is_needed(&row, end) {
             row = self
-                .write(Durability::Process, move |tx| {
+                .write(session.reach(), Durability::Process, move |tx| {
                     let taking = taking.clone();
                     Box::pin(async move { taking.run(tx).await })
                 })

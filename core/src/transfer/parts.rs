@@ -177,7 +177,7 @@ impl Inner {
         self.require_open()?;
         policy::require_scope(session, Scope::FilesWrite)?;
         self.ledger.has_room()?;
-        let own = Own::find(&mut *self.ledger.read().await?, session, id).await?;
+        let own = Own::find(&mut *self.ledger.read(session.reach()).await?, session, id).await?;
         let at = own.writable()?;
         let completing = Completing {
             id,
@@ -192,7 +192,7 @@ impl Inner {
         };
         let again = completing.clone();
         let found = self
-            .write(Durability::Process, move |tx| {
+            .write(session.reach(), Durability::Process, move |tx| {
                 let completing = completing.clone();
                 Box::pin(async move { completing.run(tx).await })
             })
@@ -221,7 +221,7 @@ impl Inner {
     }
 
     async fn find_taken(&self, completing: &Completing) -> Result<Option<Found>> {
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(completing.session.reach()).await?;
         let Some(row) = query.upload(completing.id).await?.filter(|row| completing.has(row)) else { return Ok(None) };
         let visible = query.child(row.parent, &row.name).await?;
         Ok(Some(Found::Taken(Box::new(row), visible.map(Box::new))))

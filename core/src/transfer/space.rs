@@ -31,7 +31,7 @@ impl Inner {
             Located::Above(_) => true,
         };
         let (tenant, identity) = (&session.tenant, &session.identity);
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         let mut tightest: Option<(u64, u64)> = None;
         for (quota, of) in [(tenant.quota, None), (identity.quota, Some(&*identity.id))] {
             let Some(total) = quota else { continue };

@@ -14,7 +14,7 @@ use super::media_type::HEAD;
 use super::segments::Segments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
-use crate::ports::{BlobStore, BlobWriter, Durability, Lock, Query};
+use crate::ports::{BlobStore, BlobWriter, Durability, Lock, Query, Reach};
 use crate::records::{BlobId, UploadRow, UploadState, now};
 
 /// Bytes that are gathered before they are hashed and written.
@@ -321,7 +321,7 @@ impl Work {
     ) -> Result<()> {
         let (stored, generation) = (row.clone(), self.row.generation);
         let held = inner
-            .write(durability, move |tx| {
+            .write(Reach::of(&stored.tenant), durability, move |tx| {
                 let row = row.clone();
                 Box::pin(async move { tx.update_upload(&row, &[from], generation).await })
             })
@@ -360,7 +360,7 @@ impl Work {
         let (mut row, generation) = (self.row.clone(), self.row.generation);
         row.updated_at = now();
         let stored = inner
-            .write(Durability::Process, move |tx| {
+            .write(Reach::of(&self.row.tenant), Durability::Process, move |tx| {
                 let mut row = row.clone();
                 Box::pin(async move {
                     tx.lock(&[Lock::Quota(row.tenant.clone())]).await?;

@@ -11,7 +11,7 @@ use causeway_core::identity::{
     CertificateRules, Directory, Identity, Login, Mount, PenaltyLimits, PermissionSet, PublicKey, Require, ScopeSet,
     SessionLimits, Tenant, TenantRecord, ThrottleLimits, View, ViewEntry,
 };
-use causeway_core::ports::{Answer, BlobStore, Ledger, NoKeyFiles, WebhookSender};
+use causeway_core::ports::{Answer, BlobStore, Ledger, NoKeyFiles, Reach, WebhookSender};
 use causeway_core::records::AuditFilter;
 use causeway_core::{Credential, Parts, Peer, Protocol, Settings, VirtualPath};
 use causeway_store::blobs::MemoryBlobs;
@@ -200,7 +200,7 @@ impl Place {
     /// How many operations of this name are on record.
     async fn recorded(&self, operation: &str) -> usize {
         let filter = AuditFilter { operation: Some(operation.to_owned()), ..AuditFilter::default() };
-        let mut query = self.ledger.read().await.unwrap();
+        let mut query = self.ledger.read(Reach::Gateway).await.unwrap();
         let mut count = 0;
         for chain in query.chains().await.unwrap() {
             count += query.audit(&chain, &filter, 100).await.unwrap().len();

@@ -13,7 +13,7 @@ use causeway_core::identity::{
     ScopeSet, SessionLimits, Tenant, TenantRecord, ThrottleLimits, View, ViewEntry,
 };
 use causeway_core::ports::{
-    Answer, BlobStore, Durability, Ledger as LedgerPort, NoKeyFiles, Query, TxOp, WebhookSender,
+    Answer, BlobStore, Durability, Ledger as LedgerPort, NoKeyFiles, Query, Reach, TxOp, WebhookSender,
 };
 use causeway_core::{
     Credential, Error, ErrorKind, Gateway, Parts, Peer, Protocol, Result, Session, Settings, VirtualPath,
@@ -248,24 +248,24 @@ impl Faulty {
 
 #[async_trait]
 impl LedgerPort for Faulty {
-    async fn write(&self, durability: Durability, op: Arc<dyn TxOp>) -> Result<()> {
+    async fn write(&self, reach: Reach, durability: Durability, op: Arc<dyn TxOp>) -> Result<()> {
         if self.gone() {
             return Err(Self::away());
         }
         if self.left.fetch_sub(1, Ordering::SeqCst) != 0 {
-            return self.inner.write(durability, op).await;
+            return self.inner.write(reach, durability, op).await;
         }
         match self.fault {
             Fault::Refused | Fault::Gone { done: false } => Err(Self::away()),
             Fault::AnswerLost | Fault::Gone { done: true } => {
-                self.inner.write(durability, op).await?;
+                self.inner.write(reach, durability, op).await?;
                 Err(Self::away())
             }
         }
     }
 
-    async fn read(&self) -> Result<Box<dyn Query>> {
-        if self.gone() { Err(Self::away()) } else { self.inner.read().await }
+    async fn read(&self, reach: Reach) -> Result<Box<dyn Query>> {
+        if self.gone() { Err(Self::away()) } else { self.inner.read(reach).await }
     }
 
     fn has_room(&self) -> Result<()> {

@@ -29,15 +29,24 @@ pub fn postgres_url() -> Option<String> {
     url
 }
 
-/// Makes a new, empty database and says where it is.
+/// The role that gateways under test log in to PostgreSQL by: one that row-level security binds, as an operator's is to be.
+const ROLE: &str = "causeway_tests";
+const MAKE_ROLE: &str = "do $$ begin create role causeway_tests login password 'causeway_tests'; \
+    exception when duplicate_object or unique_violation then null; end $$";
+
+/// Makes a new, empty database of that role and says where it is.
 pub async fn new_database() -> String {
     let server = postgres_url().expect("a PostgreSQL");
     let name = format!("causeway_{}", uuid::Uuid::new_v4().simple());
     let mut connection = sqlx::PgConnection::connect(&server).await.expect("the tests' PostgreSQL answers");
-    connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    connection.execute(MAKE_ROLE).await.unwrap();
+    connection.execute(sqlx::AssertSqlSafe(format!("create database {name} owner {ROLE}"))).await.unwrap();
     connection.close().await.unwrap();
-    let (base, _) = server.rsplit_once('/').expect("postgres://…/database");
-    format!("{base}/{name}")
+    let mut url = reqwest::Url::parse(&server).expect("postgres://…/database");
+    url.set_username(ROLE).unwrap();
+    url.set_password(Some(ROLE)).unwrap();
+    url.set_path(&name);
+    url.to_string()
 }
 
 /// Keys and hashes that all gateways of this run share, so that they are made once.

@@ -61,7 +61,7 @@ impl Inner {
         let facts = Some(facts).filter(|_| !own);
         let node = self.settings.node.clone();
         let done = self
-            .write(Durability::Disk, move |tx| {
+            .write(session.reach(), Durability::Disk, move |tx| {
                 let (facts, node) = (facts.clone(), node.clone());
                 Box::pin(async move {
                     let job = tx.hold_job(id).await?.ok_or_else(no_such_transfer)?;
@@ -82,7 +82,8 @@ impl Inner {
         if !admin {
             policy::require_scope(session, Scope::TransfersWrite)?;
         }
-        let job = self.ledger.read().await?.job(id).await?.filter(|job| *job.tenant == *session.tenant.id);
+        let job =
+            self.ledger.read(session.reach()).await?.job(id).await?.filter(|job| *job.tenant == *session.tenant.id);
         match job {
             // It runs by the rights of the key or login that asked for it, which the caller's may not have.
             Some(job) if *job.identity == *session.identity.id && matches!(wish, Wish::Retry) && !admin => {

@@ -9,7 +9,7 @@ use super::micros;
 use super::telling::{event_of, facts_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
-use crate::ports::{Durability, Tx};
+use crate::ports::{Durability, Reach, Tx};
 use crate::records::{ItemState, Job, TransferState, now};
 
 /// Why a worker lets go of a job.
@@ -84,7 +84,7 @@ impl Inner {
         let (id, generation, node) = (job.id, job.generation, self.settings.node.clone());
         let wait = backoff(self.settings.transfers.retry_delay, job.attempts, chance());
         let durability = if matches!(ending, Ending::HandedBack) { Durability::Process } else { Durability::Disk };
-        self.write(durability, move |tx| {
+        self.write(Reach::of(&job.tenant), durability, move |tx| {
             let (ending, node) = (ending.clone(), node.clone());
             Box::pin(async move {
                 let held = |job: &Job| job.state == TransferState::Running && job.generation == generation;

@@ -150,7 +150,7 @@ impl Inner {
     async fn known_request(&self, session: &Session, key: Option<&(String, [u8; 32])>) -> Result<Option<Enqueued>> {
         let Some((key, digest)) = key else { return Ok(None) };
         let (owner, since) = ((&*session.tenant.id, &*session.identity.id), now().saturating_sub(micros(REMEMBERED)));
-        let known = self.ledger.read().await?.known_request(owner, key, since).await?;
+        let known = self.ledger.read(session.reach()).await?.known_request(owner, key, since).await?;
         Ok(known.map(|(known, made)| if known == *digest { Enqueued::Job(made) } else { Enqueued::KeyReused }))
     }
 
@@ -188,7 +188,7 @@ impl Inner {
             order,
         };
         let event = event_of(&job, &self.settings.node, "transfer.queued");
-        self.write(Durability::Disk, move |tx| {
+        self.write(session.reach(), Durability::Disk, move |tx| {
             let (job, event, key) = (job.clone(), event.clone(), key.clone());
             Box::pin(async move {
                 if let Some((key, digest)) = key {

@@ -297,7 +297,7 @@ impl Inner {
     async fn round(&self, session: &Session, filter: &TransferFilter, before: Uuid) -> Result<Merged> {
         let tenant = &session.tenant.id;
         let mut merged = Merged { found: BTreeMap::new(), frontier: Uuid::nil() };
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         if filter.takes_protocol(Protocol::Transfer.as_str()) {
             let jobs = query.jobs(tenant, before, PAGE).await?;
             merged.add(jobs.into_iter().map(|job| (job.id, Transfer::of_job(session, job))).collect());
@@ -367,7 +367,7 @@ impl Inner {
 
     /// A transfer that the session may see.
     pub(super) async fn look_transfer_up(&self, session: &Session, id: Uuid) -> Result<Transfer> {
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(session.reach()).await?;
         if let Some(job) = query.job(id).await?.filter(|job| *job.tenant == *session.tenant.id) {
             let own = *job.identity == *session.identity.id;
             let mut seen = Transfer::of_job(session, job).ok_or_else(no_such_transfer)?;

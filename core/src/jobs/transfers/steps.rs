@@ -67,7 +67,7 @@ impl Inner {
     /// Puts a step on record as done that needed nothing.
     async fn settle_alone(&self, session: &Session) -> Result<()> {
         let errand = session.errand.clone();
-        self.write(Durability::Process, move |tx| {
+        self.write(session.reach(), Durability::Process, move |tx| {
             let errand = errand.clone();
             Box::pin(async move { settle(tx, errand.as_deref(), 0).await })
         })
@@ -88,7 +88,7 @@ impl Inner {
         let events = if error.kind().is_refusal() { vec![facts.event("policy.violated")] } else { Vec::new() };
         let (id, generation, item) = (job.id, job.generation, telling::failed(item, error));
         let put = self
-            .write(Durability::Disk, move |tx| {
+            .write(session.reach(), Durability::Disk, move |tx| {
                 let (audit, events, item) = (audit.clone(), events.clone(), item.clone());
                 Box::pin(async move {
                     if !tx.settle_item(id, generation, &item).await? {

@@ -14,7 +14,7 @@ use super::micros;
 use super::session::{on, same_places};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
-use crate::ports::Durability;
+use crate::ports::{Durability, Reach};
 use crate::records::{ItemKind, ItemState, Job, TransferState, now};
 
 /// How often a worker looks whether its job is still its own.
@@ -122,14 +122,14 @@ impl Inner {
     /// The job whose turn it is; else how long to wait for one.
     async fn claim_next(&self, poll: Duration) -> Result<Result<Job, Duration>> {
         // Looking costs nothing; a transaction that claims nothing would.
-        let due = self.ledger.read().await?.next_job_due().await?;
+        let due = self.ledger.read(Reach::Gateway).await?.next_job_due().await?;
         let wait = due.map_or(poll, |due| Duration::from_micros(u64::try_from(due - now()).unwrap_or(0)).min(poll));
         if due.is_none() || !wait.is_zero() {
             return Ok(Err(wait));
         }
         let (holder, lease) = (self.incarnation, micros(self.settings.transfers.lease));
         let claimed = self
-            .write(Durability::Process, move |tx| {
+            .write(Reach::Gateway, Durability::Process, move |tx| {
                 Box::pin(async move {
                     let now = now();
                     tx.claim_job(holder, now.saturating_add(lease), now).await
@@ -184,7 +184,7 @@ impl Inner {
             let held = if renewed.elapsed() >= lease / 3 || (partial != told && renewed.elapsed() >= TELL) {
                 let began = Instant::now();
                 let renewal = self
-                    .write(Durability::Process, move |tx| {
+                    .write(Reach::Gateway, Durability::Process, move |tx| {
                         let until = now().saturating_add(micros(lease));
                         Box::pin(async move { tx.renew_job(id, generation, until, partial).await })
                     })
@@ -209,7 +209,7 @@ impl Inner {
     }
 
     async fn is_held(&self, id: uuid::Uuid, generation: i64) -> Result<bool> {
-        let job = self.ledger.read().await?.job(id).await?;
+        let job = self.ledger.read(Reach::Gateway).await?.job(id).await?;
         Ok(job.is_some_and(|job| job.state == TransferState::Running && job.generation == generation))
     }
 
@@ -233,7 +233,12 @@ impl Inner {
         // What met an error that may pass, and how many did so one after another.
         let (mut later, mut in_a_row) = (None, 0);
         loop {
-            let items = self.ledger.read().await?.job_items(job.id, after, Some(ItemState::Pending), BATCH).await?;
+            let items = self
+                .ledger
+                .read(Reach::Gateway)
+                .await?
+                .job_items(job.id, after, Some(ItemState::Pending), BATCH)
+                .await?;
             let Some(end) = items.last() else {
                 return later.map_or(Ok(()), |error| Err(Stop::Ending(Ending::Later(error))));
             };
@@ -289,7 +294,7 @@ impl Inner {
     async fn store_plan(&self, job: &mut Job, plan: &super::plan::Plan) -> Result<()> {
         let (id, generation) = (job.id, job.generation);
         let held = move |found: &Job| found.state == TransferState::Running && found.generation == generation;
-        self.write(Durability::Process, move |tx| {
+        self.write(Reach::Gateway, Durability::Process, move |tx| {
             Box::pin(async move {
                 tx.hold_job(id).await?.filter(held).ok_or_else(overtaken)?;
                 tx.delete_job_items(id).await
@@ -298,7 +303,7 @@ impl Inner {
         .await?;
         for some in plan.items.chunks(STORED) {
             let some: Arc<[_]> = some.into();
-            self.write(Durability::Process, move |tx| {
+            self.write(Reach::Gateway, Durability::Process, move |tx| {
                 let some = some.clone();
                 Box::pin(async move {
                     tx.hold_job(id).await?.filter(held).ok_or_else(overtaken)?;
@@ -310,7 +315,7 @@ impl Inner {
         let failed = plan.items.iter().filter(|item| item.state == ItemState::Failed).count() as u64;
         let (size, files) = (plan.size(), plan.files());
         *job = self
-            .write(Durability::Disk, move |tx| {
+            .write(Reach::Gateway, Durability::Disk, move |tx| {
                 Box::pin(async move {
                     let mut job = tx.hold_job(id).await?.filter(held).ok_or_else(overtaken)?;
                     (job.planned, job.size, job.files, job.failed) = (true, size, files, failed);

@@ -1,19 +1,20 @@
 //! Blobs and their references.
 
 use causeway_core::ErrorKind;
+use causeway_core::ports::Reach;
 use causeway_core::records::BlobState;
 use uuid::Uuid;
 
 use super::{Subject, T0, blob, write};
 
 async fn state(ledger: &Subject, key: Uuid) -> Option<(BlobState, Option<i64>)> {
-    ledger.read().await.unwrap().blob(key).await.unwrap().map(|row| (row.state, row.doomed_at))
+    ledger.read(Reach::Gateway).await.unwrap().blob(key).await.unwrap().map(|row| (row.state, row.doomed_at))
 }
 
 pub async fn blobs_are_doomed_with_their_last_reference(ledger: Subject) {
     let (id, upload, version) = (blob(), Uuid::now_v7(), Uuid::now_v7());
     write!(ledger, [id], |tx| tx.insert_blob(&id, upload).await).unwrap();
-    let row = ledger.read().await.unwrap().blob(id.key).await.unwrap().unwrap();
+    let row = ledger.read(Reach::Gateway).await.unwrap().blob(id.key).await.unwrap().unwrap();
     assert_eq!((row.id, row.state, row.doomed_at), (id.clone(), BlobState::Live, None));
     // Twice by one holder is once.
     for _ in 0..2 {
@@ -36,7 +37,8 @@ pub async fn doomed_blobs_take_no_reference(ledger: Subject) {
     let unknown = Uuid::new_v4();
     let error = write!(ledger, [], |tx| tx.reference_blob(unknown, late).await).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    let doomed = async |before| ledger.read().await.unwrap().doomed_blobs(before, 10).await.unwrap().len();
+    let doomed =
+        async |before| ledger.read(Reach::Gateway).await.unwrap().doomed_blobs(before, 10).await.unwrap().len();
     assert_eq!((doomed(T0).await, doomed(T0 + 1).await), (0, 1));
     assert!(write!(ledger, [], |tx| tx.mark_deleting(id.key).await).unwrap());
     // Begun deletions come back whatever their time, and can be gone on with.
@@ -65,6 +67,6 @@ pub async fn keeps_some_blobs(ledger: Subject) {
         states.push(state(&ledger, id.key).await.unwrap().0);
     }
     assert_eq!(states, [BlobState::Doomed, BlobState::Live, BlobState::Doomed]);
-    let doomed = ledger.read().await.unwrap().doomed_blobs(T0 + 1, 1).await.unwrap();
+    let doomed = ledger.read(Reach::Gateway).await.unwrap().doomed_blobs(T0 + 1, 1).await.unwrap();
     assert_eq!(doomed.len(), 1, "no more than asked for");
 }

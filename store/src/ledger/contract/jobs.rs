@@ -1,5 +1,6 @@
 //! Jobs, their steps, and what tells of other transfers.
 
+use causeway_core::ports::Reach;
 use causeway_core::records::{
     EventRecord, ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState, UploadRow, UploadState,
 };
@@ -7,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Subject, T0, upload, write};
 
-fn job(tenant: &str, identity: &str, priority: i64) -> Job {
+pub(in crate::ledger) fn job(tenant: &str, identity: &str, priority: i64) -> Job {
     Job {
         id: Uuid::now_v7(),
         tenant: tenant.into(),
@@ -45,7 +46,7 @@ fn job(tenant: &str, identity: &str, priority: i64) -> Job {
     }
 }
 
-fn item(number: i64, kind: ItemKind) -> JobItem {
+pub(in crate::ledger) fn item(number: i64, kind: ItemKind) -> JobItem {
     JobItem {
         number,
         kind,
@@ -63,7 +64,7 @@ async fn insert(ledger: &Subject, job: &Job) {
 }
 
 async fn found(ledger: &Subject, id: Uuid) -> Job {
-    ledger.read().await.unwrap().job(id).await.unwrap().unwrap()
+    ledger.read(Reach::Gateway).await.unwrap().job(id).await.unwrap().unwrap()
 }
 
 async fn claim(ledger: &Subject, holder: Uuid, now: i64) -> Option<Job> {
@@ -92,7 +93,7 @@ pub async fn jobs_keep_every_field(ledger: Subject) {
     };
     insert(&ledger, &row).await;
     assert_eq!(found(&ledger, row.id).await, row);
-    assert_eq!(ledger.read().await.unwrap().job(Uuid::now_v7()).await.unwrap(), None);
+    assert_eq!(ledger.read(Reach::Gateway).await.unwrap().job(Uuid::now_v7()).await.unwrap(), None);
     let order = JobOrder {
         operation: JobOperation::Move,
         overwrite: true,
@@ -102,8 +103,10 @@ pub async fn jobs_keep_every_field(ledger: Subject) {
         source_path: Some("/s".into()),
         ..row.order.clone()
     };
-    let other = Job { generation: 4, order, ..Job { id: row.id, ..job("other", "j", 0) } };
+    let other = Job { generation: 4, order, ..Job { id: row.id, ..job("acme", "j", 0) } };
     assert!(!write!(ledger, [other], |tx| tx.update_job(&other, 3).await).unwrap(), "another generation");
+    let foreign = Job { tenant: "globex".into(), ..other.clone() };
+    assert!(!write!(ledger, [foreign], |tx| tx.update_job(&foreign, i64::MAX).await).unwrap(), "another tenant");
     assert_eq!(found(&ledger, row.id).await, row);
     assert!(write!(ledger, [other], |tx| tx.update_job(&other, i64::MAX).await).unwrap());
     assert_eq!(found(&ledger, row.id).await, other);
@@ -112,13 +115,13 @@ pub async fn jobs_keep_every_field(ledger: Subject) {
     let steps = [item(0, ItemKind::Folder), item(1, ItemKind::File), item(2, ItemKind::Tree), item(3, ItemKind::Prune)];
     let id = other.id;
     write!(ledger, [steps], |tx| tx.insert_job_items(id, &steps).await).unwrap();
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(query.job_items(id, -1, None, 9).await.unwrap(), steps);
     assert_eq!(query.job_items(id, 0, Some(ItemState::Pending), 2).await.unwrap(), steps[1..3]);
     assert!(query.job_items(id, -1, Some(ItemState::Done), 9).await.unwrap().is_empty());
     drop(query);
     write!(ledger, [], |tx| tx.delete_job_items(id).await).unwrap();
-    assert!(ledger.read().await.unwrap().job_items(id, -1, None, 9).await.unwrap().is_empty());
+    assert!(ledger.read(Reach::Gateway).await.unwrap().job_items(id, -1, None, 9).await.unwrap().is_empty());
 }
 
 pub async fn jobs_are_listed_newest_first(ledger: Subject) {
@@ -126,14 +129,14 @@ pub async fn jobs_are_listed_newest_first(ledger: Subject) {
     for one in &all {
         insert(&ledger, one).await;
     }
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     let ids = |jobs: Vec<Job>| jobs.into_iter().map(|job| job.id).collect::<Vec<_>>();
     assert_eq!(ids(query.jobs("acme", Uuid::max(), 9).await.unwrap()), [all[3].id, all[1].id, all[0].id]);
     assert_eq!(ids(query.jobs("acme", all[3].id, 1).await.unwrap()), [all[1].id]);
 }
 
 pub async fn jobs_are_claimed_in_turn(ledger: Subject) {
-    assert_eq!(ledger.read().await.unwrap().next_job_due().await.unwrap(), None);
+    assert_eq!(ledger.read(Reach::Gateway).await.unwrap().next_job_due().await.unwrap(), None);
     let holder = Uuid::now_v7();
     assert_eq!(claim(&ledger, holder, T0).await, None);
     let many: Vec<Job> = (0..4).map(|n| job("acme", "busy", if n == 2 { 9 } else { 5 })).collect();
@@ -143,7 +146,7 @@ pub async fn jobs_are_claimed_in_turn(ledger: Subject) {
     for one in many.iter().chain([&few, &foreign, &early]) {
         insert(&ledger, one).await;
     }
-    assert_eq!(ledger.read().await.unwrap().next_job_due().await.unwrap(), Some(T0));
+    assert_eq!(ledger.read(Reach::Gateway).await.unwrap().next_job_due().await.unwrap(), Some(T0));
     let mut order = Vec::new();
     for step in 0..6 {
         let got = claim(&ledger, holder, T0 + step).await.unwrap();
@@ -207,12 +210,13 @@ pub async fn steps_are_settled_once(ledger: Subject) {
     assert!(settle(failed.clone()).await);
     let job = found(&ledger, id).await;
     assert_eq!((job.bytes, job.done, job.failed), (25, 1, 1), "a folder is no file, and the failed one moved nothing");
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(query.job_items(id, -1, Some(ItemState::Failed), 9).await.unwrap(), [failed]);
     assert_eq!(query.job_items(id, -1, Some(ItemState::Done), 9).await.unwrap().len(), 2);
     drop(query);
     write!(ledger, [], |tx| tx.reset_job_items(id).await).unwrap();
-    let again = ledger.read().await.unwrap().job_items(id, -1, Some(ItemState::Pending), 9).await.unwrap();
+    let again =
+        ledger.read(Reach::Gateway).await.unwrap().job_items(id, -1, Some(ItemState::Pending), 9).await.unwrap();
     assert_eq!(again, [steps[2].clone()]);
 }
 
@@ -225,7 +229,7 @@ pub async fn requests_are_remembered(ledger: Subject) {
     assert_eq!(ask("i", [2; 32], two, T0 + 1).await, Some(([1; 32], one)));
     assert_eq!(ask("j", [2; 32], two, T0 + 1).await, None, "another identity's key");
     let known = async |identity: &'static str, key: &'static str, since: i64| {
-        ledger.read().await.unwrap().known_request(("acme", identity), key, since).await.unwrap()
+        ledger.read(Reach::Gateway).await.unwrap().known_request(("acme", identity), key, since).await.unwrap()
     };
     assert_eq!(known("i", "key", T0).await, Some(([1; 32], one)));
     assert_eq!(known("i", "key", T0 + 1).await, None, "too old");
@@ -245,11 +249,11 @@ pub async fn ended_jobs_are_purged(ledger: Subject) {
         write!(ledger, [], |tx| tx.insert_job_items(id, &[item(0, ItemKind::File)]).await).unwrap();
     }
     let unfinished = async |identity: &'static str, most: u32| {
-        ledger.read().await.unwrap().unfinished_jobs(("acme", identity), most).await.unwrap()
+        ledger.read(Reach::Gateway).await.unwrap().unfinished_jobs(("acme", identity), most).await.unwrap()
     };
     assert_eq!((unfinished("i", 9).await, unfinished("i", 0).await, unfinished("j", 9).await), (1, 0, 0));
     assert_eq!(write!(ledger, [], |tx| tx.purge_jobs(T0 + 10).await).unwrap(), 1);
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     let mut left = Vec::new();
     for one in &all {
         left.push((
@@ -270,7 +274,7 @@ pub async fn other_transfers_are_found(ledger: Subject) {
     for one in [&open, &told, &parts, &copy, &gone] {
         write!(ledger, [one], |tx| tx.insert_upload(&one).await).unwrap();
     }
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     let ids = |rows: Vec<UploadRow>| rows.into_iter().map(|row| row.id).collect::<Vec<_>>();
     assert_eq!(ids(query.uploads_under_way("acme", Uuid::max(), 9).await.unwrap()), [parts.id, open.id]);
     assert_eq!(ids(query.uploads_under_way("acme", parts.id, 9).await.unwrap()), [open.id]);
@@ -297,7 +301,7 @@ pub async fn other_transfers_are_found(ledger: Subject) {
         event("other", "transfer.completed", Some(Uuid::now_v7())),
     ];
     write!(ledger, [all], |tx| tx.append_events(&all).await).unwrap();
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     let ends = query.transfer_ends("acme", Uuid::max(), 9).await.unwrap();
     assert_eq!(ends, [all[3].clone(), all[0].clone(), all[2].clone()], "the last event of a transfer first");
     assert_eq!(query.transfer_ends("acme", two, 9).await.unwrap(), [all[2].clone()]);
@@ -318,7 +322,7 @@ pub async fn two_workers_claim_two_jobs(ledger: Subject) {
         assert!(ids.len() < 2 || ids[0] != ids[1], "{ids:?}");
         // Whoever came too soon comes again.
         while claim(&ledger, Uuid::now_v7(), now).await.is_some() {}
-        assert!(ledger.read().await.unwrap().next_job_due().await.unwrap().is_some_and(|due| due > now));
+        assert!(ledger.read(Reach::Gateway).await.unwrap().next_job_due().await.unwrap().is_some_and(|due| due > now));
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use causeway_core::ports::{Durability, Tx, TxOp};
+use causeway_core::ports::{Durability, Reach, Tx, TxOp};
 use causeway_core::records::Incarnation;
 use causeway_core::{Error, ErrorKind, Result};
 use futures::future::BoxFuture;
@@ -40,7 +40,7 @@ pub async fn incarnations_come_and_go(ledger: Subject) {
     }
     let later = Incarnation { heartbeat: T0 + 9, oldest_read: T0 + 8, ..one.clone() };
     write!(ledger, [later], |tx| tx.put_incarnation(&later).await).unwrap();
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(query.incarnations().await.unwrap(), [later, two.clone()]);
     write!(ledger, [one], |tx| tx.delete_incarnation(one.id).await).unwrap();
     assert_eq!(query.incarnations().await.unwrap(), [two]);
@@ -73,7 +73,7 @@ pub async fn failing_work_leaves_nothing(ledger: Subject) {
                 [number % 4];
         assert_eq!(kind, expected, "{number}");
     }
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     let names: Vec<_> = query.children(root.id, None, 200).await.unwrap().into_iter().map(|node| node.name).collect();
     assert_eq!(names, (0..25).map(|n| format!("n{:03}", n * 4)).collect::<Vec<_>>());
     assert_eq!(query.usage("acme", None).await.unwrap(), 25);
@@ -111,10 +111,10 @@ impl TxOp for Panics {
 }
 
 pub async fn a_panic_ends_nothing_else(ledger: Subject) {
-    let error = ledger.write(Durability::Disk, Arc::new(Panics)).await.unwrap_err();
+    let error = ledger.write(Reach::Gateway, Durability::Disk, Arc::new(Panics)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Internal);
     write!(ledger, [], |tx| tx.add_usage("acme", "i", 10).await).unwrap();
-    assert_eq!(ledger.read().await.unwrap().usage("acme", None).await.unwrap(), 10);
+    assert_eq!(ledger.read(Reach::Gateway).await.unwrap().usage("acme", None).await.unwrap(), 10);
 }
 
 /// Counts, slowly.
@@ -134,14 +134,14 @@ pub async fn work_goes_on_without_its_caller(ledger: Subject) {
     let slow = Arc::new(Slow(AtomicU32::new(0)));
     let caller = tokio::spawn({
         let (ledger, slow) = (ledger.clone(), slow.clone());
-        async move { ledger.write(Durability::Disk, slow).await }
+        async move { ledger.write(Reach::Gateway, Durability::Disk, slow).await }
     });
     while slow.0.load(Ordering::SeqCst) == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     caller.abort();
     for _ in 0..200 {
-        if ledger.read().await.unwrap().usage("acme", None).await.unwrap() == 1 {
+        if ledger.read(Reach::Gateway).await.unwrap().usage("acme", None).await.unwrap() == 1 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -153,7 +153,7 @@ pub async fn closes_after_what_is_under_way(ledger: Subject) {
     let slow = Arc::new(Slow(AtomicU32::new(0)));
     let caller = tokio::spawn({
         let (ledger, slow) = (ledger.clone(), slow.clone());
-        async move { ledger.write(Durability::Process, slow).await }
+        async move { ledger.write(Reach::Gateway, Durability::Process, slow).await }
     });
     while slow.0.load(Ordering::SeqCst) == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -162,6 +162,6 @@ pub async fn closes_after_what_is_under_way(ledger: Subject) {
     caller.await.unwrap().unwrap();
     let error = write!(ledger, [], |tx| tx.add_usage("acme", "i", 1).await).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert_eq!(ledger.read().await.err().unwrap().kind(), ErrorKind::Unavailable);
+    assert_eq!(ledger.read(Reach::Gateway).await.err().unwrap().kind(), ErrorKind::Unavailable);
     ledger.close().await;
 }

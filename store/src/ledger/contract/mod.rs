@@ -32,7 +32,7 @@ pub use uploads::*;
 pub type Subject = Arc<dyn Ledger>;
 
 /// A moment to count from.
-pub(super) const T0: i64 = 1_764_000_000_000_000;
+pub(in crate::ledger) const T0: i64 = 1_764_000_000_000_000;
 
 /// Calls a macro with the names of all cases of the suite: `$with! { ($($extra)*) case, case, … }`.
 #[macro_export]
@@ -40,7 +40,7 @@ macro_rules! ledger_cases {
     ($with:path, $($extra:tt)*) => {
         $with! { ($($extra)*)
             walks_along_names, finds_nodes_and_children, names_are_unique, lists_by_bytes, tells_ancestors,
-            updates_every_field, changing_what_is_not_there, makes_a_root_once,
+            updates_every_field, changing_what_is_not_there, makes_a_root_once, another_tenants_rows_do_not_exist,
             uploads_keep_every_field, upload_updates_are_conditional, exclusive_uploads_reserve, lists_live_uploads,
             uploads_expire_and_are_purged, usage_counts_reservations,
             blobs_are_doomed_with_their_last_reference, doomed_blobs_take_no_reference, keeps_some_blobs,
@@ -62,7 +62,7 @@ macro_rules! ledger_cases {
 macro_rules! write {
     ($ledger:expr, [$($captured:ident),*], |$tx:ident| $body:expr) => {{
         $(let $captured = $captured.clone();)*
-        causeway_core::ports::transact($ledger.as_ref(), causeway_core::ports::Durability::Disk, move |$tx| {
+        causeway_core::ports::transact($ledger.as_ref(), causeway_core::ports::Reach::Gateway, causeway_core::ports::Durability::Disk, move |$tx| {
             $(let $captured = $captured.clone();)*
             Box::pin(async move { $body })
         })
@@ -72,7 +72,7 @@ macro_rules! write {
 use write;
 
 /// A folder.
-pub(super) fn folder(parent: Uuid, name: &str) -> Node {
+pub(in crate::ledger) fn folder(parent: Uuid, name: &str) -> Node {
     Node {
         id: Uuid::now_v7(),
         tenant: "acme".into(),
@@ -89,7 +89,7 @@ pub(super) fn folder(parent: Uuid, name: &str) -> Node {
 }
 
 /// A file with one segment.
-pub(super) fn file(parent: Uuid, name: &str) -> Node {
+pub(in crate::ledger) fn file(parent: Uuid, name: &str) -> Node {
     let content = Content {
         version: Uuid::now_v7(),
         size: 5,
@@ -101,12 +101,12 @@ pub(super) fn file(parent: Uuid, name: &str) -> Node {
 }
 
 /// A new blob's id.
-pub(super) fn blob() -> BlobId {
+pub(in crate::ledger) fn blob() -> BlobId {
     BlobId { key: Uuid::new_v4(), storage: "local".into(), prefix: "acme".into() }
 }
 
 /// An open upload.
-pub(super) fn upload(parent: Uuid, name: &str) -> UploadRow {
+pub(in crate::ledger) fn upload(parent: Uuid, name: &str) -> UploadRow {
     UploadRow {
         id: Uuid::now_v7(),
         tenant: "acme".into(),
@@ -139,11 +139,11 @@ pub(super) fn upload(parent: Uuid, name: &str) -> UploadRow {
 }
 
 /// Makes the root of `acme`.
-pub(super) async fn root(ledger: &Subject) -> Node {
+pub(in crate::ledger) async fn root(ledger: &Subject) -> Node {
     write!(ledger, [], |tx| tx.ensure_root("acme", T0).await).unwrap()
 }
 
 /// Adds a node.
-pub(super) async fn insert(ledger: &Subject, node: &Node) {
+pub(in crate::ledger) async fn insert(ledger: &Subject, node: &Node) {
     write!(ledger, [node], |tx| tx.insert_node(&node).await).unwrap();
 }

@@ -1,6 +1,6 @@
 //! Transactions against each other, over and over: always one of the serial outcomes.
 
-use causeway_core::ports::Lock;
+use causeway_core::ports::{Lock, Reach};
 use causeway_core::records::{BlobState, Node, UploadRow};
 use causeway_core::{Error, ErrorKind};
 use uuid::Uuid;
@@ -64,7 +64,7 @@ pub async fn no_orphan_in_a_removed_folder(ledger: Subject) {
             })
         };
         let (one, removed, two) = tokio::join!(make("a"), remove(), make("b"));
-        let mut query = ledger.read().await.unwrap();
+        let mut query = ledger.read(Reach::Gateway).await.unwrap();
         let there = query.node(dir.id).await.unwrap().is_some();
         assert_eq!(there, removed.is_err());
         assert_eq!(query.has_children(dir.id).await.unwrap(), there, "{one:?} {removed:?} {two:?}");
@@ -86,7 +86,7 @@ pub async fn references_race_with_release(ledger: Subject) {
                 write!(ledger, [], |tx| tx.release_blobs(old, &[], T0).await)
             },);
         released.unwrap();
-        let state = ledger.read().await.unwrap().blob(id.key).await.unwrap().unwrap().state;
+        let state = ledger.read(Reach::Gateway).await.unwrap().blob(id.key).await.unwrap().unwrap().state;
         match referenced {
             Ok(()) => assert_eq!(state, BlobState::Live),
             Err(error) => assert_eq!((error.kind(), state), (ErrorKind::Conflict, BlobState::Doomed)),
@@ -110,7 +110,7 @@ pub async fn last_references_race(ledger: Subject) {
         let release = async |holder| write!(ledger, [], |tx| tx.release_blobs(holder, &[], T0).await).unwrap();
         tokio::join!(release(holders[0]), release(holders[1]), release(holders[2]));
         for id in &ids {
-            let row = ledger.read().await.unwrap().blob(id.key).await.unwrap().unwrap();
+            let row = ledger.read(Reach::Gateway).await.unwrap().blob(id.key).await.unwrap().unwrap();
             assert_eq!(row.state, BlobState::Doomed);
         }
     }
@@ -128,7 +128,7 @@ pub async fn counters_lose_nothing(ledger: Subject) {
         });
     }
     assert!(tasks.join_all().await.into_iter().all(|outcome| outcome.is_ok()));
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(query.usage("acme", Some("i")).await.unwrap(), 300);
     assert_eq!(query.usage("acme", None).await.unwrap(), 200);
 }
@@ -152,7 +152,7 @@ pub async fn moves_make_no_cycle(ledger: Subject) {
         };
         let (one, two) = tokio::join!(shift(a.id, b.id), shift(b.id, a.id));
         assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
-        let mut query = ledger.read().await.unwrap();
+        let mut query = ledger.read(Reach::Gateway).await.unwrap();
         assert!(!query.ancestry(a.id).await.unwrap().is_empty());
         assert!(!query.ancestry(b.id).await.unwrap().is_empty());
     }

@@ -1,11 +1,12 @@
 //! The audit trail, events, deliveries.
 
+use causeway_core::ports::Reach;
 use causeway_core::records::{AuditFilter, AuditRecord, Delivery, DeliveryState, EventRecord, Seal};
 use uuid::Uuid;
 
 use super::{Subject, T0, write};
 
-fn entry(chain: &str, number: i64) -> AuditRecord {
+pub(in crate::ledger) fn entry(chain: &str, number: i64) -> AuditRecord {
     AuditRecord {
         id: Uuid::now_v7(),
         chain: chain.into(),
@@ -31,7 +32,7 @@ pub async fn audit_entries_are_sealed_in_order(ledger: Subject) {
     for record in [&second, &own, &first] {
         append(&ledger, record).await;
     }
-    assert_eq!(ledger.read().await.unwrap().unsealed_counts("acme").await.unwrap(), (2, 0));
+    assert_eq!(ledger.read(Reach::Gateway).await.unwrap().unsealed_counts("acme").await.unwrap(), (2, 0));
     let waiting = write!(ledger, [], |tx| tx.unsealed(10).await).unwrap();
     let expected: Vec<_> = [&second, &own, &first].iter().map(|r| (r.id, r.chain.clone(), r.body.clone())).collect();
     assert_eq!(waiting, expected);
@@ -45,7 +46,7 @@ pub async fn audit_entries_are_sealed_in_order(ledger: Subject) {
     write!(ledger, [seals], |tx| tx.insert_seals(&seals).await).unwrap();
     assert!(write!(ledger, [], |tx| tx.unsealed(10).await).unwrap().is_empty());
     assert_eq!(write!(ledger, [], |tx| tx.last_seal("acme").await).unwrap(), Some(seals[2].clone()));
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(query.unsealed_counts("acme").await.unwrap(), (0, 0));
     assert_eq!(query.chains().await.unwrap(), ["", "acme"]);
     let sealed = query.seals("acme", 0, 10).await.unwrap();
@@ -81,7 +82,7 @@ pub async fn audit_filters(ledger: Subject) {
         append(&ledger, record).await;
     }
     let found = async |filter: AuditFilter| -> String {
-        let rows = ledger.read().await.unwrap().audit("acme", &filter, 10).await.unwrap();
+        let rows = ledger.read(Reach::Gateway).await.unwrap().audit("acme", &filter, 10).await.unwrap();
         let letter = |id| [(a.id, 'a'), (b.id, 'b'), (c.id, 'c'), (d.id, 'd')].iter().find(|x| x.0 == id).unwrap().1;
         rows.iter().map(|row| letter(row.record.id)).collect()
     };
@@ -99,7 +100,10 @@ pub async fn audit_filters(ledger: Subject) {
     assert_eq!(found(AuditFilter { path: text("/%"), ..AuditFilter::default() }).await, "");
     assert_eq!(found(AuditFilter { path: text("/"), ..AuditFilter::default() }).await, "abc");
     assert_eq!(found(AuditFilter { path: text("/in"), outcome: text("ok"), ..AuditFilter::default() }).await, "a");
-    assert_eq!(ledger.read().await.unwrap().audit("acme", &AuditFilter::default(), 2).await.unwrap().len(), 2);
+    assert_eq!(
+        ledger.read(Reach::Gateway).await.unwrap().audit("acme", &AuditFilter::default(), 2).await.unwrap().len(),
+        2
+    );
 }
 
 pub async fn foreign_entries_are_counted(ledger: Subject) {
@@ -111,7 +115,7 @@ pub async fn foreign_entries_are_counted(ledger: Subject) {
         Seal { chain: "gone".into(), seq: 1, entry: seal, hash: [2; 32] },
     ];
     write!(ledger, [seals], |tx| tx.insert_seals(&seals).await).unwrap();
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(query.seals("gone", 0, 10).await.unwrap(), [(seals[1].clone(), None)]);
     assert_eq!(query.chains().await.unwrap(), ["acme", "gone"]);
     assert_eq!(query.unsealed_counts("gone").await.unwrap(), (0, 0));
@@ -142,7 +146,7 @@ pub async fn events_get_positions(ledger: Subject) {
     assert_eq!(write!(ledger, [], |tx| tx.unpositioned(1000).await).unwrap(), events);
     assert_eq!(write!(ledger, [], |tx| tx.unpositioned(3).await).unwrap(), events[..3]);
     assert_eq!(write!(ledger, [], |tx| tx.last_position().await).unwrap(), 0);
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert!(query.events("acme", 0, &[], 1000).await.unwrap().is_empty());
     assert_eq!(query.event_position(events[0].id).await.unwrap(), None);
     let positions: Vec<_> = events[..100].iter().zip(1..).map(|(event, position)| (event.id, position)).collect();
@@ -182,7 +186,7 @@ pub async fn deliveries_wait_in_order(ledger: Subject) {
     let mut deliveries: Vec<_> = positions.iter().map(|one| delivery("acme/w", *one)).collect();
     deliveries.push(delivery("acme/v", positions[0]));
     write!(ledger, [positions, deliveries], |tx| tx.position_events(&positions, &deliveries).await).unwrap();
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     let pending = query.pending_deliveries("acme/w", 10).await.unwrap();
     assert_eq!(pending.iter().map(|one| one.0.position).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(pending[0], (deliveries[1].clone(), events[1].clone()));

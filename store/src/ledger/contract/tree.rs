@@ -1,24 +1,24 @@
 //! Nodes.
 
 use causeway_core::ErrorKind;
-use causeway_core::ports::{Durability, transact};
-use causeway_core::records::{Actor, Attributes, Node};
+use causeway_core::ports::{Durability, Reach, transact};
+use causeway_core::records::{Actor, Attributes, ItemKind, Node};
 use uuid::Uuid;
 
-use super::{Subject, T0, file, folder, insert, root, write};
+use super::{Subject, T0, file, folder, insert, item, job, root, upload, write};
 
 fn names(nodes: &[Node]) -> Vec<&str> {
     nodes.iter().map(|node| node.name.as_str()).collect()
 }
 
 pub async fn walks_along_names(ledger: Subject) {
-    assert!(ledger.read().await.unwrap().walk("acme", &["a"]).await.unwrap().is_empty());
+    assert!(ledger.read(Reach::Gateway).await.unwrap().walk("acme", &["a"]).await.unwrap().is_empty());
     let root = root(&ledger).await;
     let odd = folder(root.id, "x\"y\\z ]é名$'");
     let deep = file(odd.id, "f");
     insert(&ledger, &odd).await;
     insert(&ledger, &deep).await;
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(query.walk("acme", &[]).await.unwrap(), std::slice::from_ref(&root));
     assert_eq!(query.walk("acme", &["x\"y\\z ]é名$'", "f"]).await.unwrap(), [root.clone(), odd.clone(), deep.clone()]);
     assert_eq!(query.walk("acme", &["x\"y\\z ]é名$'", "g", "f"]).await.unwrap(), [root.clone(), odd.clone()]);
@@ -32,7 +32,7 @@ pub async fn finds_nodes_and_children(ledger: Subject) {
     let root = root(&ledger).await;
     let node = file(root.id, "f");
     insert(&ledger, &node).await;
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(query.node(node.id).await.unwrap(), Some(node.clone()));
     assert_eq!(query.node(Uuid::now_v7()).await.unwrap(), None);
     assert_eq!(query.child(root.id, "f").await.unwrap(), Some(node.clone()));
@@ -66,7 +66,7 @@ pub async fn lists_by_bytes(ledger: Subject) {
     for name in all.iter().rev() {
         insert(&ledger, &folder(root.id, name)).await;
     }
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(names(&query.children(root.id, None, 100).await.unwrap()), all);
     let mut seen: Vec<String> = Vec::new();
     loop {
@@ -88,7 +88,7 @@ pub async fn tells_ancestors(ledger: Subject) {
     for node in [&a, &b, &adrift] {
         insert(&ledger, node).await;
     }
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     let way = [(root.id, "acme".to_owned()), (a.id, "a".to_owned()), (b.id, "b".to_owned())];
     assert_eq!(query.ancestry(b.id).await.unwrap(), way);
     assert_eq!(query.ancestry(root.id).await.unwrap(), way[..1]);
@@ -120,7 +120,7 @@ pub async fn updates_every_field(ledger: Subject) {
         ..file(a.id, "g")
     };
     write!(ledger, [changed], |tx| tx.update_node(&changed).await).unwrap();
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(query.node(node.id).await.unwrap(), Some(changed));
     assert_eq!(query.child(root.id, "f").await.unwrap(), None);
 }
@@ -150,12 +150,56 @@ pub async fn makes_a_root_once(ledger: Subject) {
     for _ in 0..8 {
         let ledger = ledger.clone();
         tasks.spawn(async move {
-            transact(&*ledger, Durability::Process, |tx| Box::pin(async move { tx.ensure_root("acme", T0).await }))
-                .await
+            transact(&*ledger, Reach::Gateway, Durability::Process, |tx| {
+                Box::pin(async move { tx.ensure_root("acme", T0).await })
+            })
+            .await
         });
     }
     let roots = tasks.join_all().await;
     let first = roots[0].clone().unwrap();
     assert!(first.parent.is_nil() && first.is_folder() && first.name == "acme" && first.tenant == "acme");
     assert!(roots.into_iter().all(|root| root.unwrap() == first));
+}
+
+pub async fn another_tenants_rows_do_not_exist(ledger: Subject) {
+    let root = root(&ledger).await;
+    let (one, row, work) = (file(root.id, "file"), upload(root.id, "upload"), job("acme", "i", 0));
+    insert(&ledger, &one).await;
+    let stored = (row.clone(), work.clone());
+    write!(ledger, [stored], |tx| {
+        tx.insert_upload(&stored.0).await?;
+        tx.insert_job(&stored.1).await?;
+        tx.insert_job_items(stored.1.id, &[item(1, ItemKind::File)]).await
+    })
+    .unwrap();
+    let own = Reach::Tenant("acme".into());
+    let mut query = ledger.read(own.clone()).await.unwrap();
+    assert_eq!(query.node(one.id).await.unwrap().as_ref(), Some(&one));
+    assert_eq!(query.children(root.id, None, 9).await.unwrap().len(), 1);
+    assert_eq!(query.uploads_named(root.id, "upload").await.unwrap(), [row.clone()]);
+    assert_eq!(query.job_items(work.id, -1, None, 9).await.unwrap().len(), 1);
+    let other = Reach::Tenant("globex".into());
+    let mut query = ledger.read(other.clone()).await.unwrap();
+    assert_eq!(query.node(one.id).await.unwrap(), None);
+    assert_eq!(query.ancestry(one.id).await.unwrap(), []);
+    assert_eq!(query.child(root.id, "file").await.unwrap(), None);
+    assert_eq!(query.children(root.id, None, 9).await.unwrap(), []);
+    assert!(!query.has_children(root.id).await.unwrap());
+    assert_eq!(query.upload(row.id).await.unwrap(), None);
+    assert_eq!(query.uploads_named(root.id, "upload").await.unwrap(), []);
+    assert_eq!(query.job(work.id).await.unwrap(), None);
+    assert_eq!(query.job_items(work.id, -1, None, 9).await.unwrap(), []);
+    let (file, folder, job) = (one.id, root.id, work.id);
+    let seen = transact(&*ledger, other, Durability::Disk, move |tx| {
+        Box::pin(async move {
+            let held = (tx.hold_node(file).await?, tx.hold_folder(folder).await?, tx.hold_job(job).await?);
+            let refused = tx.delete_node(file).await.map_err(|error| error.kind());
+            Ok((held, refused, tx.settle_item(job, 1, &item(1, ItemKind::File)).await?))
+        })
+    })
+    .await
+    .unwrap();
+    assert_eq!(seen, ((None, None, None), Err(ErrorKind::NotFound), false));
+    assert_eq!(ledger.read(own).await.unwrap().node(file).await.unwrap(), Some(one));
 }

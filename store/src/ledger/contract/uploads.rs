@@ -1,6 +1,7 @@
 //! Uploads and usage.
 
 use causeway_core::ErrorKind;
+use causeway_core::ports::Reach;
 use causeway_core::records::{Attributes, Segment, UploadConditions, UploadPlan, UploadRow, UploadState};
 use uuid::Uuid;
 
@@ -37,7 +38,7 @@ pub async fn uploads_keep_every_field(ledger: Subject) {
         ..upload(Uuid::now_v7(), "é")
     };
     begin(&ledger, &row).await;
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(query.upload(row.id).await.unwrap(), Some(row.clone()));
     assert_eq!(query.upload(Uuid::now_v7()).await.unwrap(), None);
     let planned = UploadPlan {
@@ -81,7 +82,7 @@ pub async fn upload_updates_are_conditional(ledger: Subject) {
     assert!(!change(&ledger, &sealed, &[Open], 2).await, "another generation");
     assert!(!change(&ledger, &sealed, &[Detached, Sealed, Committed, Discarded], 1).await, "another state");
     assert!(!change(&ledger, &sealed, &[], 1).await, "no state");
-    assert_eq!(ledger.read().await.unwrap().upload(row.id).await.unwrap(), Some(row.clone()));
+    assert_eq!(ledger.read(Reach::Gateway).await.unwrap().upload(row.id).await.unwrap(), Some(row.clone()));
     assert!(change(&ledger, &sealed, &[Detached, Open], 1).await);
     assert!(!change(&ledger, &sealed, &[Detached, Open], 1).await);
     let absent = upload(row.parent, "b");
@@ -130,7 +131,7 @@ pub async fn lists_live_uploads(ledger: Subject) {
     {
         begin(&ledger, one).await;
     }
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(ids(query.uploads_named(parent, "a").await.unwrap()), [sealed.id, detached.id, open.id]);
     let within = query.uploads_within(parent, "acme", "i").await.unwrap();
     assert_eq!(ids(within), [detached.id, open.id, other.id]);
@@ -156,9 +157,9 @@ pub async fn uploads_expire_and_are_purged(ledger: Subject) {
     for one in &all {
         begin(&ledger, one).await;
     }
-    assert_eq!(ids(ledger.read().await.unwrap().expired_uploads(T0 + 10, 9).await.unwrap()), [old.id]);
+    assert_eq!(ids(ledger.read(Reach::Gateway).await.unwrap().expired_uploads(T0 + 10, 9).await.unwrap()), [old.id]);
     assert_eq!(write!(ledger, [], |tx| tx.purge_uploads(T0 + 10).await).unwrap(), 2);
-    let mut query = ledger.read().await.unwrap();
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
     let mut left = Vec::new();
     for one in &all {
         left.push(query.upload(one.id).await.unwrap().is_some());
@@ -167,7 +168,7 @@ pub async fn uploads_expire_and_are_purged(ledger: Subject) {
 }
 
 pub async fn usage_counts_reservations(ledger: Subject) {
-    let usage = async |identity| ledger.read().await.unwrap().usage("acme", identity).await.unwrap();
+    let usage = async |identity| ledger.read(Reach::Gateway).await.unwrap().usage("acme", identity).await.unwrap();
     assert_eq!(usage(None).await, 0);
     for delta in [100, -30, 5] {
         write!(ledger, [], |tx| tx.add_usage("acme", "i", delta).await).unwrap();
@@ -187,5 +188,5 @@ pub async fn usage_counts_reservations(ledger: Subject) {
     assert_eq!(seen.unwrap(), 140);
     // More taken back than was ever there is none.
     write!(ledger, [], |tx| tx.add_usage("third", "i", -5).await).unwrap();
-    assert_eq!(ledger.read().await.unwrap().usage("third", None).await.unwrap(), 0);
+    assert_eq!(ledger.read(Reach::Gateway).await.unwrap().usage("third", None).await.unwrap(), 0);
 }

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use causeway_core::ports::{Durability, Ledger, Query, TxOp};
+use causeway_core::ports::{Durability, Ledger, Query, Reach, TxOp};
 use causeway_core::{Error, ErrorKind, Result};
 use futures::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use self::session::Session;
@@ -92,6 +92,26 @@ const GREETING: &str = "SELECT set_config('synchronous_commit', 'on', false) \
     WHERE current_setting('synchronous_commit') = 'off'; \
     SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'";
 
+/// The setting that the policies of row-level security ask for whose rows may be seen. A connection begins without one, and so sees
+/// no row.
+const SETTING: &str = "causeway.tenant";
+/// What it says for all tenants: no tenant is called that.
+const ALL: &str = "*";
+
+fn setting(reach: &Reach) -> &str {
+    reach.tenant().unwrap_or(ALL)
+}
+
+/// Says whose rows the statements on this connection may see from here on.
+async fn enter(connection: &mut PgConnection, reach: &Reach) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query("SELECT set_config($1, $2, false)")
+        .bind(SETTING)
+        .bind(setting(reach))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
 /// The ledger in a PostgreSQL database, for one node or a cluster of them.
 pub struct PostgresLedger {
     // Two pools: whoever holds a reader can always write, however many readers are held.
@@ -133,7 +153,20 @@ impl PostgresLedger {
                 "the database server runs with fsync = off: what is acknowledged does not survive a power cut"
             );
         }
+        enter(&mut connection, &Reach::Gateway).await.map_err(|error| cannot_connect(&error))?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| cannot_connect(&error))?;
+        let (bypasses,): (bool,) =
+            sqlx::query_as("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+                .fetch_one(&mut connection)
+                .await
+                .map_err(|error| cannot_connect(&error))?;
+        if bypasses {
+            tracing::warn!(
+                "the database role may see rows whatever row-level security says (SUPERUSER or BYPASSRLS), so tenants are kept \
+                 apart by the gateway's own conditions alone; give the gateway a role of its own: \
+                 CREATE ROLE causeway LOGIN; ALTER DATABASE … OWNER TO causeway"
+            );
+        }
         let _ = connection.close().await;
         Ok(Self { readers: pool(8).connect_lazy_with(options.clone()), writers: pool(16).connect_lazy_with(options) })
     }
@@ -167,13 +200,18 @@ enum Try {
     Again(Error),
 }
 
-async fn attempt(pool: &PgPool, durability: Durability, op: &dyn TxOp) -> Try {
+async fn attempt(pool: &PgPool, reach: &Reach, durability: Durability, op: &dyn TxOp) -> Try {
     // One message, one round trip.
-    let begin = match durability {
-        Durability::Process => "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off",
-        Durability::Disk => "BEGIN ISOLATION LEVEL READ COMMITTED",
+    let synchronous = match durability {
+        Durability::Process => "; SET LOCAL synchronous_commit = off",
+        Durability::Disk => "",
     };
-    let mut transaction = match pool.begin_with(begin).await {
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL {SETTING} = '{}'{synchronous}",
+        setting(reach).replace('\'', "''")
+    );
+    // The one text in it that is not ours is a tenant's id, and its quotes are doubled.
+    let mut transaction = match pool.begin_with(AssertSqlSafe(begin)).await {
         Ok(transaction) => transaction,
         // A connection that the server has closed meanwhile; the next one may be new.
         Err(error @ (sqlx::Error::Io(_) | sqlx::Error::Database(_) | sqlx::Error::Protocol(_))) => {
@@ -181,7 +219,7 @@ async fn attempt(pool: &PgPool, durability: Durability, op: &dyn TxOp) -> Try {
         }
         Err(error) => return Try::Done(Err(judge(&error.into()).error)),
     };
-    let mut session = Session::new(&mut *transaction);
+    let mut session = Session::new(&mut *transaction, reach.clone());
     let ended = AssertUnwindSafe(op.run(&mut session)).catch_unwind().await;
     let failure = session.failure.take();
     drop(session);
@@ -207,10 +245,10 @@ async fn attempt(pool: &PgPool, durability: Durability, op: &dyn TxOp) -> Try {
     }
 }
 
-async fn perform(pool: PgPool, durability: Durability, op: Arc<dyn TxOp>) -> Result<()> {
+async fn perform(pool: PgPool, reach: Reach, durability: Durability, op: Arc<dyn TxOp>) -> Result<()> {
     let mut wait = 1;
     for _ in 1..TRIES {
-        match attempt(&pool, durability, &*op).await {
+        match attempt(&pool, &reach, durability, &*op).await {
             Try::Done(outcome) => return outcome,
             Try::Again(_) => {
                 // Somewhere between none and all of a growing wait, so that those who collided do not do so again.
@@ -220,7 +258,7 @@ async fn perform(pool: PgPool, durability: Durability, op: Arc<dyn TxOp>) -> Res
             }
         }
     }
-    match attempt(&pool, durability, &*op).await {
+    match attempt(&pool, &reach, durability, &*op).await {
         Try::Done(outcome) => outcome,
         Try::Again(error) => Err(error),
     }
@@ -228,14 +266,18 @@ async fn perform(pool: PgPool, durability: Durability, op: Arc<dyn TxOp>) -> Res
 
 #[async_trait]
 impl Ledger for PostgresLedger {
-    async fn write(&self, durability: Durability, op: Arc<dyn TxOp>) -> Result<()> {
+    async fn write(&self, reach: Reach, durability: Durability, op: Arc<dyn TxOp>) -> Result<()> {
         // In a task of its own: whoever goes away does not leave it half done.
-        tokio::spawn(perform(self.writers.clone(), durability, op)).await.unwrap_or_else(|_| Err(fault::closing()))
+        tokio::spawn(perform(self.writers.clone(), reach, durability, op))
+            .await
+            .unwrap_or_else(|_| Err(fault::closing()))
     }
 
-    async fn read(&self) -> Result<Box<dyn Query>> {
-        let connection = self.readers.acquire().await.map_err(|error| judge(&error.into()).error)?;
-        Ok(Box::new(Session::new(connection)))
+    async fn read(&self, reach: Reach) -> Result<Box<dyn Query>> {
+        let failed = |error: sqlx::Error| judge(&error.into()).error;
+        let mut connection = self.readers.acquire().await.map_err(failed)?;
+        enter(&mut connection, &reach).await.map_err(failed)?;
+        Ok(Box::new(Session::new(connection, reach)))
     }
 
     /// The server looks after its own disk, and says so when it is full.
@@ -251,3 +293,8 @@ impl Ledger for PostgresLedger {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[path = "apart_test.rs"]
+mod apart;

@@ -1,6 +1,6 @@
 use std::future::Future;
 
-use causeway_core::ports::transact;
+use causeway_core::ports::{Reach, transact};
 use causeway_core::records::Node;
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -9,8 +9,13 @@ use crate::ledger::contract;
 
 const VARIABLE: &str = "CAUSEWAY_TEST_POSTGRES";
 
+/// A role that row-level security binds.
+const ROLE: &str = "causeway_tests";
+const MAKE_ROLE: &str = "DO $$ BEGIN CREATE ROLE causeway_tests LOGIN PASSWORD 'causeway_tests'; \
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+
 /// Runs a test on a database of its own, or tells that it is skipped where no server is given.
-async fn on_a_new_database<F: Future<Output = ()>>(test: impl FnOnce(SecretString) -> F) {
+pub(super) async fn on_a_new_database<F: Future<Output = ()>>(test: impl FnOnce(SecretString) -> F) {
     let Ok(server) = std::env::var(VARIABLE) else {
         println!("skipped: {VARIABLE} is not set to the URL of a PostgreSQL server");
         return;
@@ -20,11 +25,13 @@ async fn on_a_new_database<F: Future<Output = ()>>(test: impl FnOnce(SecretStrin
     let mut admin = PgConnection::connect_with(&options).await.unwrap();
     // In a locale whose order is not that of bytes: the tables must not care.
     let locale = "ENCODING 'UTF8' LOCALE 'C.UTF-8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'";
-    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0 {locale}")))
+    sqlx::raw_sql(MAKE_ROLE).execute(&mut admin).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0 {locale}")))
         .execute(&mut admin)
         .await
         .unwrap();
-    test(SecretString::from(options.database(&name).to_url_lossy().to_string())).await;
+    let options = options.username(ROLE).password(ROLE).database(&name);
+    test(SecretString::from(options.to_url_lossy().to_string())).await;
     sqlx::raw_sql(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).execute(&mut admin).await.unwrap();
 }
 
@@ -47,11 +54,11 @@ macro_rules! run {
 crate::ledger_cases!(run,);
 
 async fn use_some(ledger: &PostgresLedger, durability: Durability) -> Result<()> {
-    transact(ledger, durability, |tx| Box::pin(async move { tx.add_usage("acme", "i", 1).await })).await
+    transact(ledger, Reach::Gateway, durability, |tx| Box::pin(async move { tx.add_usage("acme", "i", 1).await })).await
 }
 
 async fn used(ledger: &PostgresLedger) -> u64 {
-    ledger.read().await.unwrap().usage("acme", None).await.unwrap()
+    ledger.read(Reach::Gateway).await.unwrap().usage("acme", None).await.unwrap()
 }
 
 #[tokio::test]
@@ -88,7 +95,7 @@ async fn the_trail_refuses_change() {
         PostgresLedger::connect(&url).await.unwrap().close().await;
         let mut raw = PgConnection::connect(url.expose_secret()).await.unwrap();
         sqlx::raw_sql(
-            "INSERT INTO audit_entries (id, chain, at, operation, outcome, protocol, body) \
+            "SET causeway.tenant = '*'; INSERT INTO audit_entries (id, chain, at, operation, outcome, protocol, body) \
              VALUES (gen_random_uuid(), 'c', 1, 'o', 'ok', 'p', '\\x02'); \
              INSERT INTO audit_seals (chain, seq, entry, hash) SELECT 'c', 1, id, sha256('') FROM audit_entries;",
         )
@@ -116,11 +123,15 @@ async fn deadlocks_are_tried_again() {
     on_a_new_database(|url| async move {
         let ledger = PostgresLedger::connect(&url).await.unwrap();
         use_some(&ledger, Durability::Disk).await.unwrap();
-        let root = transact(&ledger, Durability::Disk, |tx| Box::pin(async move { tx.ensure_root("a", 1).await }));
-        let other = transact(&ledger, Durability::Disk, |tx| Box::pin(async move { tx.ensure_root("b", 1).await }));
+        let root = transact(&ledger, Reach::Gateway, Durability::Disk, |tx| {
+            Box::pin(async move { tx.ensure_root("a", 1).await })
+        });
+        let other = transact(&ledger, Reach::Gateway, Durability::Disk, |tx| {
+            Box::pin(async move { tx.ensure_root("b", 1).await })
+        });
         let (a, b) = (root.await.unwrap().id, other.await.unwrap().id);
         let both = async |first: Uuid, second: Uuid| {
-            transact(&ledger, Durability::Disk, move |tx| {
+            transact(&ledger, Reach::Gateway, Durability::Disk, move |tx| {
                 Box::pin(async move {
                     tx.hold_node(first).await?;
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -144,13 +155,15 @@ async fn deadlocks_are_tried_again() {
 async fn folders_are_held_together() {
     on_a_new_database(|url| async move {
         let ledger = Arc::new(PostgresLedger::connect(&url).await.unwrap());
-        let root = transact(&*ledger, Durability::Disk, |tx| Box::pin(async move { tx.ensure_root("a", 1).await }));
+        let root = transact(&*ledger, Reach::Gateway, Durability::Disk, |tx| {
+            Box::pin(async move { tx.ensure_root("a", 1).await })
+        });
         let root = root.await.unwrap();
         let meet = Arc::new(tokio::sync::Barrier::new(2));
         let hold = || {
             let (ledger, meet, root) = (ledger.clone(), meet.clone(), root.clone());
             tokio::spawn(async move {
-                transact(&*ledger, Durability::Disk, move |tx| {
+                transact(&*ledger, Reach::Gateway, Durability::Disk, move |tx| {
                     let meet = meet.clone();
                     let changed = Node { modified_at: root.modified_at + 1, ..root.clone() };
                     Box::pin(async move {

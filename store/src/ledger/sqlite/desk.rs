@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 
 use causeway_core::Result;
-use causeway_core::ports::{Durability, TxOp};
+use causeway_core::ports::{Durability, Reach, TxOp};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::crowd::Crowd;
@@ -29,6 +29,7 @@ const ROUNDS: usize = 2;
 
 /// An operation and who waits for it. If nobody does any more, it is run all the same.
 pub(super) struct Request {
+    pub(super) reach: Reach,
     pub(super) durability: Durability,
     pub(super) op: Arc<dyn TxOp>,
     pub(super) reply: oneshot::Sender<Result<()>>,
@@ -172,7 +173,7 @@ impl Desk {
     }
 
     /// Hands an operation in and waits for its end.
-    pub(super) async fn write(&self, durability: Durability, op: Arc<dyn TxOp>) -> Result<()> {
+    pub(super) async fn write(&self, reach: Reach, durability: Durability, op: Arc<dyn TxOp>) -> Result<()> {
         let place = Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| fault::closing())?;
         let (reply, answer) = oneshot::channel();
         {
@@ -180,7 +181,7 @@ impl Desk {
             if queue.closed {
                 return Err(fault::closing());
             }
-            queue.waiting.push_back(Request { durability, op, reply, _place: place });
+            queue.waiting.push_back(Request { reach, durability, op, reply, _place: place });
         }
         if !self.0.swiftness.is_swift() || self.0.crowd.leaves() {
             self.0.call.notify_one();

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use causeway_core::ports::{Durability, Ledger, Query, TxOp};
+use causeway_core::ports::{Durability, Ledger, Query, Reach, TxOp};
 use causeway_core::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 
@@ -158,12 +158,12 @@ fn cannot_open(path: &Path, why: &dyn std::fmt::Display) -> Error {
 
 #[async_trait]
 impl Ledger for SqliteLedger {
-    async fn write(&self, durability: Durability, op: Arc<dyn TxOp>) -> Result<()> {
-        self.desk.write(durability, op).await
+    async fn write(&self, reach: Reach, durability: Durability, op: Arc<dyn TxOp>) -> Result<()> {
+        self.desk.write(reach, durability, op).await
     }
 
-    async fn read(&self) -> Result<Box<dyn Query>> {
-        Ok(Box::new(Session::new(self.readers.seat().await?)))
+    async fn read(&self, reach: Reach) -> Result<Box<dyn Query>> {
+        Ok(Box::new(Session::new(self.readers.seat().await?, reach)))
     }
 
     fn has_room(&self) -> Result<()> {

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use causeway_core::ports::transact;
+use causeway_core::ports::{Reach, transact};
 use causeway_core::records::UploadRow;
 use uuid::Uuid;
 
@@ -39,11 +39,11 @@ fn raw(path: &Path) -> Connection {
 }
 
 async fn use_some(ledger: &SqliteLedger, durability: Durability) -> Result<()> {
-    transact(ledger, durability, |tx| Box::pin(async move { tx.add_usage("acme", "i", 1).await })).await
+    transact(ledger, Reach::Gateway, durability, |tx| Box::pin(async move { tx.add_usage("acme", "i", 1).await })).await
 }
 
 async fn used(ledger: &SqliteLedger) -> u64 {
-    ledger.read().await.unwrap().usage("acme", None).await.unwrap()
+    ledger.read(Reach::Gateway).await.unwrap().usage("acme", None).await.unwrap()
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn fill_the_disk(ledger: SqliteLedger) {
     for number in 0..64_u32 {
         let ledger = ledger.clone();
         tasks.spawn(async move {
-            transact(&*ledger, Durability::Disk, move |tx| {
+            transact(&*ledger, Reach::Gateway, Durability::Disk, move |tx| {
                 Box::pin(async move {
                     tx.add_usage("acme", "i", 1).await?;
                     let segments = vec![contract_segment(); if number % 2 == 0 { 0 } else { 2000 }];
@@ -154,7 +154,7 @@ async fn fill_the_disk(ledger: SqliteLedger) {
     assert!(outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).all(|e| e.kind() == ErrorKind::NoSpace));
     assert!(done < 64, "the disk was not full");
     assert_eq!(used(&ledger).await, done as u64);
-    assert_eq!(ledger.read().await.unwrap().uploads_of("acme", "i").await.unwrap().len(), done);
+    assert_eq!(ledger.read(Reach::Gateway).await.unwrap().uploads_of("acme", "i").await.unwrap().len(), done);
     // What needs no room goes on.
     use_some(&ledger, Durability::Disk).await.unwrap();
 }
@@ -179,7 +179,7 @@ async fn works_on_a_new_connection_after_a_failed_one() {
 
 /// Who runs an operation: the thread's name.
 async fn server(ledger: &SqliteLedger, durability: Durability) -> String {
-    transact(ledger, durability, |tx| {
+    transact(ledger, Reach::Gateway, durability, |tx| {
         Box::pin(async move {
             tx.add_usage("acme", "i", 1).await?;
             Ok(std::thread::current().name().unwrap_or_default().to_owned())
@@ -270,7 +270,7 @@ async fn work_that_waits_goes_on_without_its_caller() {
         let (go, begun) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
         let (wait, tell, held) = (go.clone(), begun.clone(), ledger.clone());
         let caller = tokio::spawn(async move {
-            transact(&*held, Durability::Process, move |tx| {
+            transact(&*held, Reach::Gateway, Durability::Process, move |tx| {
                 let (wait, tell) = (wait.clone(), tell.clone());
                 Box::pin(async move {
                     tell.notify_one();
@@ -347,7 +347,7 @@ async fn pace() {
             tasks.spawn(async move {
                 for number in 0..2000 / clients {
                     let row = contract::upload(Uuid::now_v7(), &format!("{client}-{number}"));
-                    transact(&*ledger, durability, move |tx| {
+                    transact(&*ledger, Reach::Gateway, durability, move |tx| {
                         let row = row.clone();
                         Box::pin(async move {
                             tx.hold_folder(row.parent).await?;
@@ -365,7 +365,7 @@ async fn pace() {
     }
     let begun = Instant::now();
     for _ in 0..5000 {
-        ledger.read().await.unwrap().walk("acme", &["a", "b"]).await.unwrap();
+        ledger.read(Reach::Gateway).await.unwrap().walk("acme", &["a", "b"]).await.unwrap();
     }
     println!("walk: {:.0} a second", 5000.0 / begun.elapsed().as_secs_f64());
 }

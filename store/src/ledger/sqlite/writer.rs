@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use causeway_core::Error;
-use causeway_core::ports::{Durability, TxOp};
+use causeway_core::ports::{Durability, Reach, TxOp};
 use futures::FutureExt;
 use rusqlite::Connection;
 
@@ -47,8 +47,8 @@ pub(super) struct Writer {
     since_checkpoint: usize,
 }
 
-async fn work(connection: &mut Connection, op: &dyn TxOp) -> Result<(), Failure> {
-    let mut session = Session::new(connection);
+async fn work(connection: &mut Connection, reach: &Reach, op: &dyn TxOp) -> Result<(), Failure> {
+    let mut session = Session::new(connection, reach.clone());
     let ended = AssertUnwindSafe(op.run(&mut session)).catch_unwind().await;
     settle(ended, session.failure)
 }
@@ -140,15 +140,15 @@ impl Writer {
     }
 
     async fn alone(&mut self, request: Request) {
-        let _ = request.reply.send(match self.transact(&*request.op).await {
+        let _ = request.reply.send(match self.transact(&request.reach, &*request.op).await {
             Ok(()) => Ok(()),
             Err(failure) => Err(self.told(failure)),
         });
     }
 
-    async fn transact(&mut self, op: &dyn TxOp) -> Result<(), Failure> {
+    async fn transact(&mut self, reach: &Reach, op: &dyn TxOp) -> Result<(), Failure> {
         let connection = self.begin()?;
-        if let Err(failure) = work(connection, op).await {
+        if let Err(failure) = work(connection, reach, op).await {
             self.rollback();
             return Err(failure);
         }
@@ -205,7 +205,7 @@ impl Writer {
             if say(connection, "SAVEPOINT operation").is_err() {
                 return Ok(false);
             }
-            let outcome = work(connection, &*request.op).await;
+            let outcome = work(connection, &request.reach, &*request.op).await;
             let undone = outcome.is_ok() || say(connection, "ROLLBACK TO operation").is_ok();
             let failed = outcome.is_err();
             if !undone {

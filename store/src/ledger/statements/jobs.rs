@@ -16,17 +16,18 @@ macro_rules! job_statements {
 
         use crate::ledger::driver::{Driver, Outcome, Value, values};
         use crate::ledger::rows::{JobTexts, signed};
-        use crate::ledger::statements::job_columns;
+        use crate::ledger::statements::{job_columns, within};
 
         type Connection = $connection;
 
-        pub(super) async fn job(connection: &mut Connection, id: Uuid) -> Outcome<Option<Job>> {
-            connection.first(concat!("SELECT ", job_columns!(), " FROM jobs j WHERE j.id = $1"), &values![id]).await
+        pub(super) async fn job(connection: &mut Connection, reach: Option<&str>, id: Uuid) -> Outcome<Option<Job>> {
+            let sql = concat!("SELECT ", job_columns!(), " FROM jobs j WHERE j.id = $1", within!("j.", "$2"));
+            connection.first(sql, &values![id, reach]).await
         }
 
-        pub(super) async fn hold_job(connection: &mut Connection, id: Uuid) -> Outcome<Option<Job>> {
-            let sql = concat!("SELECT ", job_columns!(), " FROM jobs j WHERE j.id = $1", $update);
-            connection.first(sql, &values![id]).await
+        pub(super) async fn hold_job(connection: &mut Connection, reach: Option<&str>, id: Uuid) -> Outcome<Option<Job>> {
+            let sql = concat!("SELECT ", job_columns!(), " FROM jobs j WHERE j.id = $1", within!("j.", "$2"), $update);
+            connection.first(sql, &values![id, reach]).await
         }
 
         pub(super) async fn jobs(connection: &mut Connection, tenant: &str, before: Uuid, limit: u32) -> Outcome<Vec<Job>> {
@@ -38,14 +39,18 @@ macro_rules! job_statements {
 
         pub(super) async fn job_items(
             connection: &mut Connection,
+            reach: Option<&str>,
             job: Uuid,
             after: i64,
             state: Option<ItemState>,
             limit: u32,
         ) -> Outcome<Vec<JobItem>> {
-            let sql = "SELECT number, kind, source, destination, size, state, error_code, error_message FROM job_items \
-                       WHERE job = $1 AND number > $2 AND ($3 IS NULL OR state = $3) ORDER BY number LIMIT $4";
-            connection.search(sql, &values![job, after, state.map(ItemState::as_str), limit]).await
+            let sql = concat!(
+                "SELECT number, kind, source, destination, size, state, error_code, error_message FROM job_items \
+                 WHERE job = $1 AND number > $2 AND ($3 IS NULL OR state = $3) AND EXISTS \
+                 (SELECT 1 FROM jobs j WHERE j.id = $1", within!("j.", "$5"), ") ORDER BY number LIMIT $4"
+            );
+            connection.search(sql, &values![job, after, state.map(ItemState::as_str), limit, reach]).await
         }
 
         pub(super) async fn next_job_due(connection: &mut Connection) -> Outcome<Option<Micros>> {
@@ -84,10 +89,10 @@ macro_rules! job_statements {
         }
 
         pub(super) async fn update_job(connection: &mut Connection, job: &Job, generation: i64) -> Outcome<bool> {
-            let sql = "UPDATE jobs SET tenant = $2, identity = $3, login = $4, state = $5, generation = $6, holder = $7, \
+            let sql = "UPDATE jobs SET identity = $3, login = $4, state = $5, generation = $6, holder = $7, \
                        due_at = $8, priority = $9, attempts = $10, planned = $11, size = $12, bytes = $13, partial = $14, \
                        files = $15, done = $16, failed = $17, error_code = $18, error_message = $19, created_at = $20, \
-                       started_at = $21, finished_at = $22, job_order = $23 WHERE id = $1 AND generation = $24";
+                       started_at = $21, finished_at = $22, job_order = $23 WHERE id = $1 AND tenant = $2 AND generation = $24";
             let texts = JobTexts::of(job)?;
             let all: Vec<Value<'_>> = texts.values(job).into_iter().chain(values![generation]).collect();
             Ok(connection.execute(sql, &all).await? > 0)
@@ -115,7 +120,7 @@ macro_rules! job_statements {
                        ON CONFLICT (tenant, identity) DO UPDATE SET served_at = excluded.served_at";
             connection.execute(sql, &values![&found.tenant, "", now]).await?;
             connection.execute(sql, &values![&found.tenant, &found.identity, now]).await?;
-            job(connection, found.id).await
+            job(connection, None, found.id).await
         }
 
         pub(super) async fn renew_job(
@@ -170,15 +175,17 @@ macro_rules! job_statements {
 
         pub(super) async fn settle_item(
             connection: &mut Connection,
+            reach: Option<&str>,
             job: Uuid,
             generation: i64,
             item: &JobItem,
         ) -> Outcome<bool> {
             // Held until the end of the transaction, whether the step is there or not.
             let sql = concat!(
-                "SELECT ", job_columns!(), " FROM jobs j WHERE j.id = $1 AND j.generation = $2 AND j.state = 'running'", $update
+                "SELECT ", job_columns!(), " FROM jobs j WHERE j.id = $1 AND j.generation = $2 AND j.state = 'running'",
+                within!("j.", "$3"), $update
             );
-            if connection.first::<Job>(sql, &values![job, generation]).await?.is_none() {
+            if connection.first::<Job>(sql, &values![job, generation, reach]).await?.is_none() {
                 return Ok(false);
             }
             let failed = i64::from(item.state == ItemState::Failed);

@@ -13,6 +13,14 @@
 //!
 //! `ports` makes the traits of core out of these functions. Statements are prepared once per connection.
 
+/// The condition of a statement that finds rows by their ids: that they are of the tenant at this parameter, or of any where it is
+/// NULL (see `Reach`). `$table` is the table's name with its dot, or nothing.
+macro_rules! within {
+    ($table:literal, $tenant:literal) => {
+        concat!(" AND (", $tenant, " IS NULL OR ", $table, "tenant = ", $tenant, ")")
+    };
+}
+
 mod blobs;
 mod codes;
 mod jobs;
@@ -29,4 +37,6 @@ pub(super) use leases::lease_statements;
 pub(super) use nodes::{node_columns, node_statements};
 pub(super) use ports::{ports, run};
 pub(super) use trail::{audit_statements, event_statements};
+pub(super) use within;
+
 pub(super) use uploads::{live, upload_columns, upload_statements};

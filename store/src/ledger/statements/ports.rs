@@ -15,7 +15,7 @@ macro_rules! ports {
         use std::ops::DerefMut;
 
         use async_trait::async_trait;
-        use causeway_core::ports::{Lock, Query, Tx};
+        use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
             AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job,
             JobItem, Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
@@ -31,14 +31,16 @@ macro_rules! ports {
         /// A connection that statements run on, and the first of them that failed.
         pub(in crate::ledger) struct Session<C> {
             pub(in crate::ledger) connection: C,
+            /// Whose rows the statements may see.
+            reach: Reach,
             /// The first statement that failed. A transaction with one must not be committed, whatever its work
             /// returned: PostgreSQL could not, and both databases are to do the same.
             pub(in crate::ledger) failure: Option<Failure>,
         }
 
         impl<C> Session<C> {
-            pub(in crate::ledger) const fn new(connection: C) -> Self {
-                Self { connection, failure: None }
+            pub(in crate::ledger) const fn new(connection: C, reach: Reach) -> Self {
+                Self { connection, reach, failure: None }
             }
 
             fn judged<T>(&mut self, outcome: Outcome<T>) -> Result<T> {
@@ -72,31 +74,31 @@ macro_rules! ports {
             }
 
             async fn node(&mut self, id: Uuid) -> Result<Option<Node>> {
-                run!(self, nodes::node(id))
+                run!(self, nodes::node(self.reach.tenant(), id))
             }
 
             async fn ancestry(&mut self, id: Uuid) -> Result<Vec<(Uuid, String)>> {
-                run!(self, nodes::ancestry(id))
+                run!(self, nodes::ancestry(self.reach.tenant(), id))
             }
 
             async fn child(&mut self, parent: Uuid, name: &str) -> Result<Option<Node>> {
-                run!(self, nodes::child(parent, name))
+                run!(self, nodes::child(self.reach.tenant(), parent, name))
             }
 
             async fn children(&mut self, parent: Uuid, after: Option<&str>, limit: u32) -> Result<Vec<Node>> {
-                run!(self, nodes::children(parent, after, limit))
+                run!(self, nodes::children(self.reach.tenant(), parent, after, limit))
             }
 
             async fn has_children(&mut self, parent: Uuid) -> Result<bool> {
-                run!(self, nodes::has_children(parent))
+                run!(self, nodes::has_children(self.reach.tenant(), parent))
             }
 
             async fn upload(&mut self, id: Uuid) -> Result<Option<UploadRow>> {
-                run!(self, uploads::upload(id))
+                run!(self, uploads::upload(self.reach.tenant(), id))
             }
 
             async fn uploads_named(&mut self, parent: Uuid, name: &str) -> Result<Vec<UploadRow>> {
-                run!(self, uploads::uploads_named(parent, name))
+                run!(self, uploads::uploads_named(self.reach.tenant(), parent, name))
             }
 
             async fn uploads_within(&mut self, parent: Uuid, tenant: &str, identity: &str) -> Result<Vec<UploadRow>> {
@@ -122,7 +124,7 @@ macro_rules! ports {
             }
 
             async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>> {
-                run!(self, events::event_position(id))
+                run!(self, events::event_position(self.reach.tenant(), id))
             }
 
             async fn audit(&mut self, chain: &str, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>> {
@@ -166,7 +168,7 @@ macro_rules! ports {
             }
 
             async fn job(&mut self, id: Uuid) -> Result<Option<Job>> {
-                run!(self, jobs::job(id))
+                run!(self, jobs::job(self.reach.tenant(), id))
             }
 
             async fn jobs(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<Job>> {
@@ -180,7 +182,7 @@ macro_rules! ports {
                 state: Option<ItemState>,
                 limit: u32,
             ) -> Result<Vec<JobItem>> {
-                run!(self, jobs::job_items(job, after, state, limit))
+                run!(self, jobs::job_items(self.reach.tenant(), job, after, state, limit))
             }
 
             async fn next_job_due(&mut self) -> Result<Option<Micros>> {
@@ -216,11 +218,11 @@ macro_rules! ports {
             }
 
             async fn hold_folder(&mut self, id: Uuid) -> Result<Option<Node>> {
-                run!(self, nodes::hold_folder(id))
+                run!(self, nodes::hold_folder(self.reach.tenant(), id))
             }
 
             async fn hold_node(&mut self, id: Uuid) -> Result<Option<Node>> {
-                run!(self, nodes::hold_node(id))
+                run!(self, nodes::hold_node(self.reach.tenant(), id))
             }
 
             async fn ensure_root(&mut self, tenant: &str, now: Micros) -> Result<Node> {
@@ -237,7 +239,7 @@ macro_rules! ports {
             }
 
             async fn delete_node(&mut self, id: Uuid) -> Result<()> {
-                if run!(self, nodes::delete_node(id))? { Ok(()) } else { Err(Error::not_found()) }
+                if run!(self, nodes::delete_node(self.reach.tenant(), id))? { Ok(()) } else { Err(Error::not_found()) }
             }
 
             async fn insert_upload(&mut self, row: &UploadRow) -> Result<()> {
@@ -334,7 +336,7 @@ macro_rules! ports {
             }
 
             async fn hold_job(&mut self, id: Uuid) -> Result<Option<Job>> {
-                run!(self, jobs::hold_job(id))
+                run!(self, jobs::hold_job(self.reach.tenant(), id))
             }
 
             async fn update_job(&mut self, job: &Job, generation: i64) -> Result<bool> {
@@ -366,7 +368,7 @@ macro_rules! ports {
             }
 
             async fn settle_item(&mut self, job: Uuid, generation: i64, item: &JobItem) -> Result<bool> {
-                run!(self, jobs::settle_item(job, generation, item))
+                run!(self, jobs::settle_item(self.reach.tenant(), job, generation, item))
             }
 
             async fn remember_request(

@@ -122,6 +122,7 @@ macro_rules! event_statements {
 
         use crate::ledger::driver::{Driver, Outcome, Value, values};
         use crate::ledger::rows::{delivery_word, json};
+        use crate::ledger::statements::within;
 
         type Connection = $connection;
 
@@ -144,9 +145,13 @@ macro_rules! event_statements {
             connection.search(sql, &values![tenant, after, &kinds, limit]).await
         }
 
-        pub(super) async fn event_position(connection: &mut Connection, id: Uuid) -> Outcome<Option<i64>> {
-            let row: Option<Option<i64>> =
-                connection.first("SELECT position FROM events WHERE id = $1", &values![id]).await?;
+        pub(super) async fn event_position(
+            connection: &mut Connection,
+            reach: Option<&str>,
+            id: Uuid,
+        ) -> Outcome<Option<i64>> {
+            let sql = concat!("SELECT position FROM events WHERE id = $1", within!("", "$2"));
+            let row: Option<Option<i64>> = connection.first(sql, &values![id, reach]).await?;
             Ok(row.flatten())
         }
 

@@ -24,20 +24,30 @@ macro_rules! upload_statements {
 
         use crate::ledger::driver::{Driver, Outcome, Value, values};
         use crate::ledger::rows::UploadTexts;
-        use crate::ledger::statements::{live, upload_columns};
+        use crate::ledger::statements::{live, upload_columns, within};
 
         type Connection = $connection;
 
-        pub(super) async fn upload(connection: &mut Connection, id: Uuid) -> Outcome<Option<UploadRow>> {
-            connection.first(concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = $1"), &values![id]).await
+        pub(super) async fn upload(
+            connection: &mut Connection,
+            reach: Option<&str>,
+            id: Uuid,
+        ) -> Outcome<Option<UploadRow>> {
+            let sql = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = $1", within!("", "$2"));
+            connection.first(sql, &values![id, reach]).await
         }
 
-        pub(super) async fn uploads_named(connection: &mut Connection, parent: Uuid, name: &str) -> Outcome<Vec<UploadRow>> {
+        pub(super) async fn uploads_named(
+            connection: &mut Connection,
+            reach: Option<&str>,
+            parent: Uuid,
+            name: &str,
+        ) -> Outcome<Vec<UploadRow>> {
             let sql = concat!(
-                "SELECT ", upload_columns!(), " FROM uploads WHERE parent = $1 AND name = $2 AND ", live!(),
+                "SELECT ", upload_columns!(), " FROM uploads WHERE parent = $1 AND name = $2 AND ", live!(), within!("", "$3"),
                 " ORDER BY updated_at DESC, id DESC"
             );
-            connection.all(sql, &values![parent, name]).await
+            connection.all(sql, &values![parent, name, reach]).await
         }
 
         pub(super) async fn uploads_within(
@@ -134,11 +144,11 @@ macro_rules! upload_statements {
             states: &[UploadState],
             generation: i64,
         ) -> Outcome<bool> {
-            let sql = "UPDATE uploads SET tenant = $2, identity = $3, login = $4, protocol = $5, session = $6, parent = $7, name = $8, \
+            let sql = "UPDATE uploads SET identity = $3, login = $4, protocol = $5, session = $6, parent = $7, name = $8, \
                  state = $9, generation = $10, incarnation = $11, exclusive = $12, base_version = $13, compare_base = $14, \
                  size = $15, prefix = $16, reserved = $17, segments = $18, hash_state = $19, hashed = $20, attributes = $21, \
                  storage = $22, prefix_path = $23, created_at = $24, updated_at = $25, expires_at = $26, plan = $27 \
-                 WHERE id = $1 AND generation = $28 \
+                 WHERE id = $1 AND tenant = $2 AND generation = $28 \
                  AND (state = $29 OR state = $30 OR state = $31 OR state = $32 OR state = $33)";
             let texts = UploadTexts::of(row)?;
             let mut all = [Value::Text(None); 33];

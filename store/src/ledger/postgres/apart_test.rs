@@ -1,0 +1,327 @@
+//! The second wall: what row-level security shows and takes, whatever the statements' own conditions say. Every method of the ports
+//! runs here as a transaction of another tenant would run it whose conditions had all been forgotten.
+
+use std::collections::BTreeSet;
+
+use causeway_core::ports::{Lock, Query as _, Tx as _, transact};
+use causeway_core::records::{
+    AuditFilter, Delivery, DeliveryState, EventRecord, Incarnation, ItemKind, ItemState, Job, Node, Seal,
+    TransferState, UploadRow, UploadState,
+};
+use sqlx::Executor as _;
+
+use super::tests::on_a_new_database;
+use super::*;
+use crate::ledger::contract::{self, T0};
+
+/// The names of a trait's methods, as core's text has them.
+fn methods(of: &str) -> BTreeSet<&'static str> {
+    let text = include_str!("../../../../core/src/ports.rs");
+    let (_, text) = text.split_once(of).unwrap();
+    let (text, _) = text.split_once("\n}\n").unwrap();
+    let names = text.lines().filter_map(|line| line.trim().strip_prefix("async fn "));
+    names.map(|line| line.split_once('(').unwrap().0).collect()
+}
+
+/// What is in the ledger, of `acme`.
+struct Rows {
+    root: Node,
+    file: Node,
+    upload: UploadRow,
+    job: Job,
+    entry: Uuid,
+    sealed: Uuid,
+    events: [Uuid; 2],
+    incarnation: Uuid,
+    blob: Uuid,
+    doomed: Uuid,
+}
+
+fn event(n: i64) -> EventRecord {
+    EventRecord {
+        id: Uuid::now_v7(),
+        tenant: "acme".into(),
+        kind: "transfer.completed".into(),
+        at: T0 + n,
+        path: None,
+        order_keys: Vec::new(),
+        body: "{}".into(),
+        transfer: Some(Uuid::now_v7()),
+        quiet: false,
+    }
+}
+
+fn delivery(event: Uuid) -> Delivery {
+    let webhook = "acme/w".to_owned();
+    Delivery { webhook, event, position: 1, state: DeliveryState::Pending, attempts: 0, next_at: T0, last_result: None }
+}
+
+async fn fill(ledger: &contract::Subject) -> Rows {
+    let root = contract::root(ledger).await;
+    let file = contract::file(root.id, "file");
+    contract::insert(ledger, &file).await;
+    let mut upload = contract::upload(root.id, "upload");
+    (upload.state, upload.reserved) = (UploadState::Detached, 7);
+    let job = contract::job("acme", "i", 0);
+    let (pending, sealed) = (contract::entry("acme", 1), contract::entry("acme", 2));
+    let events = [event(1), event(2)];
+    let incarnation = Incarnation {
+        id: upload.incarnation,
+        node: "gw-1".into(),
+        installation: Uuid::new_v4(),
+        heartbeat: T0,
+        oldest_read: T0,
+    };
+    let (blob, doomed) = (contract::blob(), contract::blob());
+    let rows = Rows {
+        root,
+        upload: upload.clone(),
+        job: job.clone(),
+        entry: pending.id,
+        sealed: sealed.id,
+        events: [events[0].id, events[1].id],
+        incarnation: incarnation.id,
+        blob: blob.key,
+        doomed: doomed.key,
+        file,
+    };
+    let content = rows.file.content.clone().unwrap();
+    transact(&**ledger, Reach::Tenant("acme".into()), Durability::Disk, move |tx| {
+        let (upload, job, entries) = (upload.clone(), job.clone(), [sealed.clone(), pending.clone()]);
+        let (events, blob, doomed, content) = (events.clone(), blob.clone(), doomed.clone(), content.clone());
+        Box::pin(async move {
+            tx.insert_upload(&upload).await?;
+            tx.add_usage("acme", "i", 5).await?;
+            tx.use_code("acme", "l", 1, T0).await?;
+            tx.insert_job(&job).await?;
+            tx.insert_job_items(job.id, &[contract::item(1, ItemKind::File)]).await?;
+            tx.remember_request(("acme", "i"), "key", (&[1; 32], job.id), T0).await?;
+            for entry in &entries {
+                tx.append_audit(entry).await?;
+            }
+            tx.append_events(&events).await?;
+            tx.insert_blob(&blob, content.version).await?;
+            tx.insert_blob(&doomed, job.id).await?;
+            tx.release_blobs(job.id, &[], T0).await
+        })
+    })
+    .await
+    .unwrap();
+    let (entry, position) = (rows.sealed, rows.events[0]);
+    transact(&**ledger, Reach::Gateway, Durability::Disk, move |tx| {
+        let incarnation = incarnation.clone();
+        Box::pin(async move {
+            tx.insert_seals(&[Seal { chain: "acme".into(), seq: 1, entry, hash: [1; 32] }]).await?;
+            tx.position_events(&[(position, 1)], &[delivery(position)]).await?;
+            tx.put_incarnation(&incarnation).await?;
+            tx.take_lease("a", incarnation.id, T0 + 1, T0).await.map(drop)
+        })
+    })
+    .await
+    .unwrap();
+    rows
+}
+
+/// Everything that is in the tables.
+async fn dump(url: &SecretString) -> Vec<(String, String)> {
+    let mut connection = PgConnection::connect(url.expose_secret()).await.unwrap();
+    connection.execute("SET causeway.tenant = '*'").await.unwrap();
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    let mut all = Vec::new();
+    for table in tables {
+        let rows = format!("SELECT COALESCE(json_agg(t ORDER BY t::text), '[]')::text FROM \"{table}\" t");
+        let rows: String = sqlx::query_scalar(AssertSqlSafe(rows)).fetch_one(&mut connection).await.unwrap();
+        all.push((table, rows));
+    }
+    all
+}
+
+macro_rules! asks {
+    ($query:ident, $($name:ident($($argument:expr),*) => $nothing:expr;)*) => {{
+        let mut asked = BTreeSet::new();
+        $(
+            let answer = $query.$name($($argument),*).await.unwrap();
+            assert_eq!(format!("{answer:?}"), $nothing, "{} shows another tenant's rows", stringify!($name));
+            asked.insert(stringify!($name));
+        )*
+        asked
+    }};
+}
+
+/// What is no tenant's, and so is bound by no policy.
+const NOBODYS: [&str; 1] = ["_sqlx_migrations"];
+
+#[tokio::test]
+async fn every_table_has_its_wall() {
+    on_a_new_database(|url| async move {
+        PostgresLedger::connect(&url).await.unwrap().close().await;
+        let mut connection = PgConnection::connect(url.expose_secret()).await.unwrap();
+        let open: Vec<String> = sqlx::query_scalar(
+            "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT (c.relrowsecurity AND c.relforcerowsecurity \
+             AND EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polcmd = '*'))",
+        )
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+        assert_eq!(open, NOBODYS, "a table without a policy of row-level security");
+        let (bypasses,): (bool,) =
+            sqlx::query_as("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        assert!(!bypasses, "the role of these tests is not bound by the policies, so that they would show nothing");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_query_of_another_tenant_finds_nothing() {
+    on_a_new_database(|url| async move {
+        let ledger = Arc::new(PostgresLedger::connect(&url).await.unwrap());
+        let rows = fill(&(ledger.clone() as contract::Subject)).await;
+        for tenant in ["globex", ""] {
+            let mut transaction = ledger.writers.begin().await.unwrap();
+            let set = format!("SET LOCAL causeway.tenant = '{tenant}'");
+            transaction.execute(AssertSqlSafe(set)).await.unwrap();
+            // The statements' own conditions let everything through.
+            let mut query = Session::new(&mut *transaction, Reach::Gateway);
+            let all = AuditFilter::default();
+            let (latest, seen) = (Uuid::max(), T0 + 1_000_000);
+            let asked = asks! { query,
+                walk("acme", &["file"]) => "[]";
+                node(rows.file.id) => "None";
+                ancestry(rows.file.id) => "[]";
+                child(rows.root.id, "file") => "None";
+                children(rows.root.id, None, 9) => "[]";
+                has_children(rows.root.id) => "false";
+                upload(rows.upload.id) => "None";
+                uploads_named(rows.root.id, "upload") => "[]";
+                uploads_within(rows.root.id, "acme", "i") => "[]";
+                uploads_of("acme", "i") => "[]";
+                usage("acme", None) => "0";
+                events("acme", 0, &[], 9) => "[]";
+                event_position(rows.events[0]) => "None";
+                audit("acme", &all, 9) => "[]";
+                chains() => "[]";
+                seals("acme", 0, 9) => "[]";
+                unsealed_counts("acme") => "(0, 0)";
+                pending_deliveries("acme/w", 9) => "[]";
+                doomed_blobs(seen, 9) => "[]";
+                blob(rows.blob) => "None";
+                expired_uploads(seen, 9) => "[]";
+                uploads_held_by(rows.incarnation, 9) => "[]";
+                incarnations() => "[]";
+                job(rows.job.id) => "None";
+                jobs("acme", latest, 9) => "[]";
+                job_items(rows.job.id, -1, None, 9) => "[]";
+                next_job_due() => "None";
+                unfinished_jobs(("acme", "i"), 9) => "0";
+                known_request(("acme", "i"), "key", 0) => "None";
+                uploads_under_way("acme", latest, 9) => "[]";
+                transfer_ends("acme", latest, 9) => "[]";
+            };
+            assert_eq!(asked, methods("pub trait Query"), "each query of the port has its line here");
+            drop(query);
+            transaction.rollback().await.unwrap();
+        }
+        ledger.close().await;
+    })
+    .await;
+}
+
+macro_rules! changes {
+    ($ledger:ident, $before:ident, $url:ident, $($name:ident($($argument:expr),*);)*) => {{
+        let mut done = BTreeSet::new();
+        $(
+            let mut transaction = $ledger.writers.begin().await.unwrap();
+            transaction.execute("SET LOCAL causeway.tenant = 'globex'").await.unwrap();
+            let mut tx = Session::new(&mut *transaction, Reach::Gateway);
+            let outcome = tx.$name($($argument),*).await.map(drop);
+            drop(tx);
+            if outcome.is_ok() {
+                transaction.commit().await.unwrap();
+            } else {
+                transaction.rollback().await.unwrap();
+            }
+            for (was, is) in $before.iter().zip(dump(&$url).await) {
+                assert_eq!(*was, is, "{} reaches another tenant's rows", stringify!($name));
+            }
+            done.insert(stringify!($name));
+        )*
+        done
+    }};
+}
+
+#[tokio::test]
+async fn no_change_reaches_another_tenant() {
+    on_a_new_database(|url| async move {
+        let ledger = Arc::new(PostgresLedger::connect(&url).await.unwrap());
+        let rows = fill(&(ledger.clone() as contract::Subject)).await;
+        let before = dump(&url).await;
+        assert!(
+            before.iter().all(|(table, rows)| rows != "[]" || table == "job_turns"),
+            "an empty table shows nothing: {before:?}"
+        );
+        let (id, seen, seal) =
+            (Uuid::now_v7(), T0 + 1_000_000_000, |entry| Seal { chain: "acme".into(), seq: 2, entry, hash: [2; 32] });
+        let node = Node { name: "renamed".into(), ..rows.file.clone() };
+        let upload = UploadRow { state: UploadState::Discarded, ..rows.upload.clone() };
+        let job = Job { state: TransferState::Failed, ..rows.job.clone() };
+        let item = causeway_core::records::JobItem { state: ItemState::Done, ..contract::item(1, ItemKind::File) };
+        let incarnation = Incarnation { id, node: "x".into(), installation: id, heartbeat: seen, oldest_read: seen };
+        let holder = rows.file.content.as_ref().unwrap().version;
+        let done = changes! { ledger, before, url,
+            lock(&[Lock::Tree("acme".into())]);
+            hold_folder(rows.root.id);
+            hold_node(rows.file.id);
+            ensure_root("acme", T0);
+            insert_node(&contract::folder(rows.root.id, "new"));
+            update_node(&node);
+            delete_node(rows.file.id);
+            insert_upload(&contract::upload(rows.root.id, "new"));
+            update_upload(&upload, &[UploadState::Detached], 1);
+            purge_uploads(seen);
+            add_usage("acme", "i", 1);
+            use_code("acme", "l", 9, T0);
+            purge_codes(seen);
+            insert_blob(&causeway_core::records::BlobId { key: rows.blob, ..contract::blob() }, id);
+            reference_blob(rows.blob, id);
+            release_blobs(holder, &[], seen);
+            mark_deleting(rows.doomed);
+            delete_blob(rows.doomed);
+            append_audit(&contract::entry("acme", 9));
+            append_events(&[event(9)]);
+            unsealed(9);
+            last_seal("acme");
+            insert_seals(&[seal(rows.entry)]);
+            unpositioned(9);
+            last_position();
+            position_events(&[(rows.events[1], 9)], &[delivery(rows.events[1])]);
+            update_delivery(&Delivery { attempts: 3, ..delivery(rows.events[0]) });
+            take_lease("b", id, seen, T0);
+            insert_job(&contract::job("acme", "i", 0));
+            hold_job(rows.job.id);
+            update_job(&job, 1);
+            claim_job(id, seen, seen);
+            renew_job(rows.job.id, 1, seen, 1);
+            release_jobs(rows.job.holder, seen);
+            insert_job_items(rows.job.id, &[contract::item(2, ItemKind::File)]);
+            delete_job_items(rows.job.id);
+            reset_job_items(rows.job.id);
+            settle_item(rows.job.id, 1, &item);
+            remember_request(("acme", "i"), "other", (&[2; 32], id), T0);
+            purge_requests(seen);
+            purge_jobs(seen);
+            put_incarnation(&incarnation);
+            delete_incarnation(rows.incarnation);
+        };
+        assert_eq!(done, methods("pub trait Tx"), "each change of the port has its line here");
+        ledger.close().await;
+    })
+    .await;
+}
