@@ -177,7 +177,7 @@ pub async fn another_tenants_rows_do_not_exist(ledger: Subject) {
     let mut query = ledger.read(own.clone()).await.unwrap();
     assert_eq!(query.node(one.id).await.unwrap().as_ref(), Some(&one));
     assert_eq!(query.children(root.id, None, 9).await.unwrap().len(), 1);
-    assert_eq!(query.uploads_named(root.id, "upload").await.unwrap(), [row.clone()]);
+    assert_eq!(query.uploads_named(root.id, "upload").await.unwrap(), std::slice::from_ref(&row));
     assert_eq!(query.job_items(work.id, -1, None, 9).await.unwrap().len(), 1);
     let other = Reach::Tenant("globex".into());
     let mut query = ledger.read(other.clone()).await.unwrap();

@@ -259,69 +259,76 @@ macro_rules! changes {
 
 #[tokio::test]
 async fn no_change_reaches_another_tenant() {
-    on_a_new_database(|url| async move {
-        let ledger = Arc::new(PostgresLedger::connect(&url).await.unwrap());
-        let rows = fill(&(ledger.clone() as contract::Subject)).await;
-        let before = dump(&url).await;
-        assert!(
-            before.iter().all(|(table, rows)| rows != "[]" || table == "job_turns"),
-            "an empty table shows nothing: {before:?}"
-        );
-        let (id, seen, seal) =
-            (Uuid::now_v7(), T0 + 1_000_000_000, |entry| Seal { chain: "acme".into(), seq: 2, entry, hash: [2; 32] });
-        let node = Node { name: "renamed".into(), ..rows.file.clone() };
-        let upload = UploadRow { state: UploadState::Discarded, ..rows.upload.clone() };
-        let job = Job { state: TransferState::Failed, ..rows.job.clone() };
-        let item = causeway_core::records::JobItem { state: ItemState::Done, ..contract::item(1, ItemKind::File) };
-        let incarnation = Incarnation { id, node: "x".into(), installation: id, heartbeat: seen, oldest_read: seen };
-        let holder = rows.file.content.as_ref().unwrap().version;
-        let done = changes! { ledger, before, url,
-            lock(&[Lock::Tree("acme".into())]);
-            hold_folder(rows.root.id);
-            hold_node(rows.file.id);
-            ensure_root("acme", T0);
-            insert_node(&contract::folder(rows.root.id, "new"));
-            update_node(&node);
-            delete_node(rows.file.id);
-            insert_upload(&contract::upload(rows.root.id, "new"));
-            update_upload(&upload, &[UploadState::Detached], 1);
-            purge_uploads(seen);
-            add_usage("acme", "i", 1);
-            use_code("acme", "l", 9, T0);
-            purge_codes(seen);
-            insert_blob(&causeway_core::records::BlobId { key: rows.blob, ..contract::blob() }, id);
-            reference_blob(rows.blob, id);
-            release_blobs(holder, &[], seen);
-            mark_deleting(rows.doomed);
-            delete_blob(rows.doomed);
-            append_audit(&contract::entry("acme", 9));
-            append_events(&[event(9)]);
-            unsealed(9);
-            last_seal("acme");
-            insert_seals(&[seal(rows.entry)]);
-            unpositioned(9);
-            last_position();
-            position_events(&[(rows.events[1], 9)], &[delivery(rows.events[1])]);
-            update_delivery(&Delivery { attempts: 3, ..delivery(rows.events[0]) });
-            take_lease("b", id, seen, T0);
-            insert_job(&contract::job("acme", "i", 0));
-            hold_job(rows.job.id);
-            update_job(&job, 1);
-            claim_job(id, seen, seen);
-            renew_job(rows.job.id, 1, seen, 1);
-            release_jobs(rows.job.holder, seen);
-            insert_job_items(rows.job.id, &[contract::item(2, ItemKind::File)]);
-            delete_job_items(rows.job.id);
-            reset_job_items(rows.job.id);
-            settle_item(rows.job.id, 1, &item);
-            remember_request(("acme", "i"), "other", (&[2; 32], id), T0);
-            purge_requests(seen);
-            purge_jobs(seen);
-            put_incarnation(&incarnation);
-            delete_incarnation(rows.incarnation);
-        };
-        assert_eq!(done, methods("pub trait Tx"), "each change of the port has its line here");
-        ledger.close().await;
+    on_a_new_database(|url| {
+        Box::pin(async move {
+            let ledger = Arc::new(PostgresLedger::connect(&url).await.unwrap());
+            let rows = fill(&(ledger.clone() as contract::Subject)).await;
+            let before = dump(&url).await;
+            assert!(
+                before.iter().all(|(table, rows)| rows != "[]" || table == "job_turns"),
+                "an empty table shows nothing: {before:?}"
+            );
+            let (id, seen, seal) = (Uuid::now_v7(), T0 + 1_000_000_000, |entry| Seal {
+                chain: "acme".into(),
+                seq: 2,
+                entry,
+                hash: [2; 32],
+            });
+            let node = Node { name: "renamed".into(), ..rows.file.clone() };
+            let upload = UploadRow { state: UploadState::Discarded, ..rows.upload.clone() };
+            let job = Job { state: TransferState::Failed, ..rows.job.clone() };
+            let item = causeway_core::records::JobItem { state: ItemState::Done, ..contract::item(1, ItemKind::File) };
+            let incarnation =
+                Incarnation { id, node: "x".into(), installation: id, heartbeat: seen, oldest_read: seen };
+            let holder = rows.file.content.as_ref().unwrap().version;
+            let done = changes! { ledger, before, url,
+                lock(&[Lock::Tree("acme".into())]);
+                hold_folder(rows.root.id);
+                hold_node(rows.file.id);
+                ensure_root("acme", T0);
+                insert_node(&contract::folder(rows.root.id, "new"));
+                update_node(&node);
+                delete_node(rows.file.id);
+                insert_upload(&contract::upload(rows.root.id, "new"));
+                update_upload(&upload, &[UploadState::Detached], 1);
+                purge_uploads(seen);
+                add_usage("acme", "i", 1);
+                use_code("acme", "l", 9, T0);
+                purge_codes(seen);
+                insert_blob(&causeway_core::records::BlobId { key: rows.blob, ..contract::blob() }, id);
+                reference_blob(rows.blob, id);
+                release_blobs(holder, &[], seen);
+                mark_deleting(rows.doomed);
+                delete_blob(rows.doomed);
+                append_audit(&contract::entry("acme", 9));
+                append_events(&[event(9)]);
+                unsealed(9);
+                last_seal("acme");
+                insert_seals(&[seal(rows.entry)]);
+                unpositioned(9);
+                last_position();
+                position_events(&[(rows.events[1], 9)], &[delivery(rows.events[1])]);
+                update_delivery(&Delivery { attempts: 3, ..delivery(rows.events[0]) });
+                take_lease("b", id, seen, T0);
+                insert_job(&contract::job("acme", "i", 0));
+                hold_job(rows.job.id);
+                update_job(&job, 1);
+                claim_job(id, seen, seen);
+                renew_job(rows.job.id, 1, seen, 1);
+                release_jobs(rows.job.holder, seen);
+                insert_job_items(rows.job.id, &[contract::item(2, ItemKind::File)]);
+                delete_job_items(rows.job.id);
+                reset_job_items(rows.job.id);
+                settle_item(rows.job.id, 1, &item);
+                remember_request(("acme", "i"), "other", (&[2; 32], id), T0);
+                purge_requests(seen);
+                purge_jobs(seen);
+                put_incarnation(&incarnation);
+                delete_incarnation(rows.incarnation);
+            };
+            assert_eq!(done, methods("pub trait Tx"), "each change of the port has its line here");
+            ledger.close().await;
+        })
     })
     .await;
 }
