@@ -16,6 +16,7 @@
 
 mod harness;
 
+mod admin;
 mod bad_input;
 mod certificates;
 mod cli;
