@@ -6,6 +6,7 @@ mod claim;
 mod client_certificates;
 mod enduring;
 mod inner;
+mod limits;
 mod login;
 mod parts;
 mod proof;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use crate::admin::{Administered, Refusal, Spec, Wish};
+use crate::admin::{Administered, Refusal, Spec, Usage, Wish};
 use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::{Facts, Operation};
@@ -38,6 +39,8 @@ pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_pat
 pub(crate) use claim::allowed_from;
 pub(crate) use enduring::enduring;
 pub(crate) use inner::{Inner, held};
+pub use limits::Limits;
+pub use limits::{LIMITS, UPLOADS};
 pub use login::Admission;
 pub use parts::{Parts, Settings};
 
@@ -88,9 +91,19 @@ impl Gateway {
         self.inner.declare(records).await
     }
 
+    /// What [`Gateway::configuration`] answers from now on: the configuration with nothing in it that is a secret.
+    pub fn show_configuration(&self, shown: serde_json::Value) {
+        *held(&self.inner.configuration) = Arc::new(shown);
+    }
+
     /// What was declared through the API and does not count, and why.
     pub fn left_out(&self) -> Vec<LeftOut> {
         self.inner.directory().left_out().to_vec()
+    }
+
+    /// The limits of now: the settings', and over them what was set through the API.
+    pub fn limits(&self) -> Limits {
+        self.inner.limits()
     }
 
     // ---- who
@@ -409,6 +422,18 @@ impl Gateway {
         version: Option<i64>,
     ) -> Result<(), Refusal> {
         self.inner.change_object(session, tenant, id, Wish::<S>::Remove(version)).await.map(drop)
+    }
+
+    /// The configuration, as it was last shown: needs `admin:gateway`.
+    pub async fn configuration(&self, session: &Session) -> Result<Arc<serde_json::Value>> {
+        self.inner.may_operate(session).await?;
+        Ok(held(&self.inner.configuration).clone())
+    }
+
+    /// What a tenant and its identities have used of their quotas: of the caller's, or as [`Gateway::administered`] of another
+    /// one. Needs `admin`.
+    pub async fn usage(&self, session: &Session, tenant: Option<&str>) -> Result<Usage> {
+        self.inner.tenant_usage(session, tenant).await
     }
 
     /// The Argon2id hash of a password, made where and when that may be.

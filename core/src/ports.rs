@@ -60,6 +60,8 @@ pub trait Query: Send {
     async fn uploads_within(&mut self, parent: Uuid, tenant: &str, identity: &str) -> Result<Vec<UploadRow>>;
     /// All live uploads of one owner.
     async fn uploads_of(&mut self, tenant: &str, identity: &str) -> Result<Vec<UploadRow>>;
+    /// How many files of a tenant each identity has made the current version of. It looks at all of them.
+    async fn file_counts(&mut self, tenant: &str) -> Result<Vec<(String, u64)>>;
     /// Bytes used and reserved, by one identity or the whole tenant (none).
     async fn usage(&mut self, tenant: &str, identity: Option<&str>) -> Result<u64>;
 

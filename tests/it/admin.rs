@@ -420,7 +420,7 @@ async fn it_survives_a_kill_and_a_broken_object(ledger: Ledger) {
     made(&ops, "/logins", login).await;
     gateway.kill().await;
     gateway.start().await;
-    let ops = gateway.rest("ops");
+
     assert!(Sftp::by_password(gateway.sftp, "press01", Some("press01's password")).await.is_ok());
     // The configuration gets one of the same name: it wins, and what was declared here is shown as left out.
     gateway.stop().await;

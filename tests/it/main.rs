@@ -17,6 +17,7 @@
 mod harness;
 
 mod admin;
+mod admin_settings;
 mod bad_input;
 mod certificates;
 mod cli;

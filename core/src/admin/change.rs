@@ -269,3 +269,8 @@ fn with_step(directory: &Directory, step: &Step) -> Arc<[StoredObject]> {
     all.sort_by(|a, b| a.key.cmp(&b.key));
     all.into()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "change_test.rs"]
+mod tests;

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::identity::spec::{Fault, IdentitySpec, LoginSpec, MappingSpec, TenantSpec};
+use crate::identity::spec::{Fault, IdentitySpec, LimitsSpec, LoginSpec, MappingSpec, TenantSpec, UploadsSpec};
 use crate::identity::{Scope, ScopeSet, TenantRecord};
 use crate::records::{ObjectKey, ObjectKind};
 
@@ -102,6 +102,48 @@ impl Spec for MappingSpec {
 
     fn identity(&self) -> Option<&str> {
         Some(&self.identity)
+    }
+
+    fn scopes(&self) -> ScopeSet {
+        ScopeSet::NONE
+    }
+}
+
+impl Spec for LimitsSpec {
+    const KIND: ObjectKind = ObjectKind::Setting;
+
+    /// What the configuration says is no object: it is what counts where none is set.
+    fn declared(_: &TenantRecord) -> Vec<(String, Self)> {
+        Vec::new()
+    }
+
+    fn check(&self, _: &ObjectKey, _: &BTreeSet<String>) -> Result<(), Vec<Fault>> {
+        self.faults()
+    }
+
+    fn identity(&self) -> Option<&str> {
+        None
+    }
+
+    fn scopes(&self) -> ScopeSet {
+        ScopeSet::NONE
+    }
+}
+
+impl Spec for UploadsSpec {
+    const KIND: ObjectKind = ObjectKind::Setting;
+
+    /// What the configuration says is no object: it is what counts where none is set.
+    fn declared(_: &TenantRecord) -> Vec<(String, Self)> {
+        Vec::new()
+    }
+
+    fn check(&self, _: &ObjectKey, _: &BTreeSet<String>) -> Result<(), Vec<Fault>> {
+        self.faults()
+    }
+
+    fn identity(&self) -> Option<&str> {
+        None
     }
 
     fn scopes(&self) -> ScopeSet {

@@ -12,6 +12,7 @@
 mod change;
 mod declared;
 mod guard;
+mod usage;
 
 use std::fmt;
 
@@ -19,6 +20,9 @@ use sha2::{Digest as _, Sha256};
 
 pub(crate) use change::Wish;
 pub use declared::Spec;
+pub use usage::{IdentityUsage, Usage};
+
+pub use crate::gateway::{LIMITS, UPLOADS};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
@@ -141,11 +145,21 @@ impl Inner {
             }
         }
         match tenant {
+            None if kind == ObjectKind::Setting => Ok(String::new()),
             None => Ok(session.tenant.id.to_string()),
             Some(named) if *named == *session.tenant.id => Ok(named.to_owned()),
             Some(named) if operates && self.directory().tenant(named).is_some() => Ok(named.to_owned()),
             Some(_) => Err(Error::not_found()),
         }
+    }
+
+    /// Fails, and says so on the trail, unless the session may operate the gateway.
+    pub(crate) async fn may_operate(&self, session: &Session) -> Result<()> {
+        let result = self.administers(session, ObjectKind::Setting, None).map(drop);
+        if let Err(error) = &result {
+            self.put_refused_change(session, &ObjectKey::new("", ObjectKind::Setting, ""), "read", error).await;
+        }
+        result
     }
 
     /// See [`crate::Gateway::administered`].

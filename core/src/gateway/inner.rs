@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::access::Place;
+use super::limits::Limits;
 use super::login::Refusals;
 use super::remembered::Remembered;
 use super::{Parts, Settings};
@@ -42,6 +43,10 @@ pub(crate) struct Inner {
     pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) sender: Arc<dyn WebhookSender>,
     pub(crate) settings: Settings,
+    /// The configuration as an operator may see it.
+    pub(crate) configuration: Mutex<Arc<serde_json::Value>>,
+    /// What of the settings can be changed, as it is now.
+    pub(crate) limits: watch::Sender<Limits>,
     pub(crate) verifier: PasswordVerifier,
     pub(crate) throttle: Throttle,
     pub(crate) codes: Codes,
@@ -115,6 +120,8 @@ impl Inner {
             known: watch::Sender::new(Arc::new(directory)),
             changing: tokio::sync::Mutex::new(()),
             sender,
+            configuration: Mutex::default(),
+            limits: watch::Sender::new(Limits::declared(&settings)),
             settings,
             incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),

@@ -251,7 +251,7 @@ impl Inner {
     /// Whether a login that is turned away is the first one in a while: that one is on record, the flood behind it is
     /// not, as it must not be able to fill the ledger.
     pub(super) fn is_first_refusal(&self, claim: &Claim) -> bool {
-        let pause = self.settings.throttle.ban.max(REFUSALS_PAUSE);
+        let pause = self.limits().throttle.ban.max(REFUSALS_PAUSE);
         let login = claim.found.as_ref().map(|_| claim.counted.as_str());
         held(&self.refusals).is_first(login, claim.ip, pause, Instant::now())
     }

@@ -73,6 +73,7 @@ impl Inner {
             let (tenant, kind, id) = (&left.key.tenant, &left.key.kind, &left.key.id);
             tracing::error!(tenant, kind, id, why = left.why, "what was declared through the API is left out");
         }
+        self.follow_limits(next.objects());
         self.known.send_replace(Arc::new(next));
         // Views may show other folders now.
         self.forget_ensured();

@@ -329,6 +329,14 @@ impl Directory {
         self.households.get(tenant)?.identities.get(id)
     }
 
+    /// All identities of a tenant, by their ids.
+    pub fn identities(&self, tenant: &str) -> Vec<&Arc<Identity>> {
+        let household = self.households.get(tenant);
+        let mut all: Vec<_> = household.into_iter().flat_map(|household| household.identities.values()).collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
     /// A configured password hash with the parameters that most logins have (of equally common ones, the most
     /// expensive). [`super::PasswordVerifier::new`] takes it as its sample, so that an unknown login costs what most
     /// known ones cost.

@@ -495,7 +495,7 @@ impl Inner {
 
     /// When an upload that is detached now can be resumed no more.
     pub(crate) fn expiry(&self) -> Micros {
-        now().saturating_add(i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX))
+        now().saturating_add(i64::try_from(self.limits().incomplete_expiry.as_micros()).unwrap_or(i64::MAX))
     }
 
     /// Detaches the uploads of this process that have received nothing for a while, so that another session of their

@@ -48,6 +48,7 @@ plain! {
     Uuid: (take);
     String: (take);
     (u64, u64): (take, take);
+    (String, u64): (take, take);
     (Uuid, String, Uuid): (take, take, take);
     (Uuid, String, Vec<u8>): (take, take, take);
     ([u8; 32], Uuid): (take, take);

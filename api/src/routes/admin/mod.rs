@@ -2,11 +2,13 @@
 //! looks like in JSON is in its own file. `If-Match` is required of a change (RFC 6585 section 3), so that of two administrators
 //! who change the same object one is told.
 
+pub mod config;
 pub mod identities;
 pub mod logins;
 pub mod mappings;
 pub mod tenants;
 mod told;
+pub mod usage;
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use axum::response::{IntoResponse as _, Response};
 use causeway_core::Error;
 use causeway_core::admin::{Administered, ManagedBy, Refusal, Spec};
 use causeway_core::events::timestamp;
-use causeway_core::identity::spec::{IdentitySpec, LoginSpec, MappingSpec, TenantSpec};
+use causeway_core::identity::spec::{IdentitySpec, LimitsSpec, LoginSpec, MappingSpec, TenantSpec, UploadsSpec};
 use http::{HeaderMap, StatusCode, header};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
@@ -314,4 +316,18 @@ pub fn routes() -> Routes {
     let routes = kind!(routes, identities, IdentitySpec, "/api/v1/identities", "/api/v1/identities/{id}");
     let routes = kind!(routes, logins, LoginSpec, "/api/v1/logins", "/api/v1/logins/{username}");
     kind!(routes, mappings, MappingSpec, "/api/v1/mappings", "/api/v1/mappings/{id}")
+        .add(resource("/api/v1/usage").get(usage::usage, usage::operation()))
+        .add(resource("/api/v1/config").get(config::whole, config::whole_operation()))
+        .add(
+            resource("/api/v1/config/limits")
+                .get(config::get::<LimitsSpec>, config::get_limits_operation())
+                .put(config::put::<LimitsSpec>, config::put_limits_operation())
+                .delete(config::reset::<LimitsSpec>, config::reset_limits_operation()),
+        )
+        .add(
+            resource("/api/v1/config/uploads")
+                .get(config::get::<UploadsSpec>, config::get_uploads_operation())
+                .put(config::put::<UploadsSpec>, config::put_uploads_operation())
+                .delete(config::reset::<UploadsSpec>, config::reset_uploads_operation()),
+        )
 }

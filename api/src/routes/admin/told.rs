@@ -109,7 +109,7 @@ impl Told {
 }
 
 /// `If-Match` of a change.
-const IF_MATCH: Parameter = Parameter::header(
+pub const IF_MATCH: Parameter = Parameter::header(
     "If-Match",
     "The `etag` of the object that the change is meant for: a change without it is 428, one of another object than it is now 412.",
     schemas::word,

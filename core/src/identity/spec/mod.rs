@@ -8,6 +8,7 @@
 mod identity;
 mod login;
 mod mapping;
+mod settings;
 mod tenant;
 
 use secrecy::SecretString;
@@ -17,6 +18,7 @@ use serde_json::Value;
 pub use identity::{IdentitySpec, ViewSpec};
 pub use login::LoginSpec;
 pub use mapping::{MAX_PATTERN, MappingSpec};
+pub use settings::{LimitsSpec, UploadsSpec};
 pub use tenant::{MountSpec, TenantSpec};
 
 use super::texts::Parsed;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use causeway_core::records::{ObjectKey, ObjectKind, StoredObject};
 use tokio::sync::Barrier;
 
-use super::{Subject, T0, write};
+use super::{Subject, T0, file, folder, insert, root, write};
 
 fn object(tenant: &str, id: &str, version: i64) -> StoredObject {
     StoredObject {
@@ -82,4 +82,18 @@ pub async fn one_of_two_advances_the_objects(ledger: Subject) {
     });
     assert!(undone.is_err());
     assert_eq!(generation().await, 10, "what fails has moved nothing");
+}
+
+pub async fn files_are_counted_by_their_makers(ledger: Subject) {
+    let top = root(&ledger).await;
+    let counts = async || ledger.read().await.unwrap().file_counts("acme").await.unwrap();
+    assert_eq!(counts().await, []);
+    insert(&ledger, &folder(top.id, "folder")).await;
+    for (name, maker) in [("a", "one"), ("b", "other \"x\""), ("c", "one")] {
+        let mut made = file(top.id, name);
+        made.created_by.identity = maker.into();
+        insert(&ledger, &made).await;
+    }
+    assert_eq!(counts().await, [("one".to_owned(), 2), ("other \"x\"".to_owned(), 1)]);
+    assert_eq!(ledger.read().await.unwrap().file_counts("other").await.unwrap(), []);
 }

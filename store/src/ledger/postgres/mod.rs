@@ -70,7 +70,10 @@ mod codes {
 }
 
 mod objects {
-    crate::ledger::statements::object_statements! { connection: sqlx::PgConnection }
+    crate::ledger::statements::object_statements! {
+        connection: sqlx::PgConnection,
+        member: ["CAST(", " AS jsonb) ->> 'identity'"]
+    }
 }
 
 mod jobs {

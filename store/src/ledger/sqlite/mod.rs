@@ -75,7 +75,10 @@ mod codes {
 }
 
 mod objects {
-    crate::ledger::statements::object_statements! { connection: rusqlite::Connection }
+    crate::ledger::statements::object_statements! {
+        connection: rusqlite::Connection,
+        member: ["json_extract(", ", '$.identity')"]
+    }
 }
 
 mod jobs {

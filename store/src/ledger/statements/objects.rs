@@ -1,7 +1,7 @@
-//! Statements on `objects` and `object_generation`.
+//! Statements on `objects` and `object_generation`, and what administrators ask of files.
 
 macro_rules! object_statements {
-    (connection: $connection:ty) => {
+    (connection: $connection:ty, member: [$before:literal, $after:literal]) => {
         use causeway_core::records::{ObjectKey, StoredObject};
 
         use crate::ledger::driver::{Driver, Outcome, values};
@@ -12,6 +12,18 @@ macro_rules! object_statements {
             let sql =
                 "SELECT tenant, kind, id, version, body, created_at, changed_at FROM objects ORDER BY tenant, kind, id";
             connection.search(sql, &[]).await
+        }
+
+        pub(super) async fn file_counts(connection: &mut Connection, tenant: &str) -> Outcome<Vec<(String, u64)>> {
+            let sql = concat!(
+                "SELECT ",
+                $before,
+                "created_by",
+                $after,
+                " AS maker, COUNT(*) FROM nodes \
+                 WHERE tenant = $1 AND version IS NOT NULL GROUP BY maker ORDER BY maker"
+            );
+            connection.search(sql, &values![tenant]).await
         }
 
         pub(super) async fn object_generation(connection: &mut Connection) -> Outcome<i64> {

@@ -107,6 +107,10 @@ macro_rules! ports {
                 run!(self, uploads::uploads_of(tenant, identity))
             }
 
+            async fn file_counts(&mut self, tenant: &str) -> Result<Vec<(String, u64)>> {
+                run!(self, objects::file_counts(tenant))
+            }
+
             async fn usage(&mut self, tenant: &str, identity: Option<&str>) -> Result<u64> {
                 run!(self, uploads::usage(tenant, identity))
             }
