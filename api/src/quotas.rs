@@ -88,10 +88,13 @@ impl<K: Hash + Eq + Clone> Policy<K> {
     }
 }
 
+/// Identities, by tenant and id.
+type OfIdentities = Policy<(Arc<str>, Arc<str>)>;
+
 /// The limits of the API.
 pub struct Quotas {
     addresses: Policy<IpAddr>,
-    identities: RwLock<Arc<Policy<(Arc<str>, Arc<str>)>>>,
+    identities: RwLock<Arc<OfIdentities>>,
     /// As the configuration says.
     declared: u32,
 }
@@ -141,7 +144,7 @@ impl Quotas {
     }
 
     /// The policy for identities. Under another limit than before everybody begins anew.
-    fn of_identities(&self, most: u32) -> Arc<Policy<(Arc<str>, Arc<str>)>> {
+    fn of_identities(&self, most: u32) -> Arc<OfIdentities> {
         let now = self.identities.read().unwrap_or_else(PoisonError::into_inner).clone();
         if now.quota == most.max(1) {
             return now;

@@ -66,11 +66,13 @@ fn setting<S: crate::admin::Spec>(objects: &[StoredObject], id: &str) -> Option<
             .collect::<Vec<_>>()
             .join("; ")),
     });
-    right
-        .inspect_err(|why| {
-            tracing::error!(id, why, "what was set through the API is left out; the configuration counts")
-        })
-        .ok()
+    match right {
+        Ok(spec) => Some(spec),
+        Err(why) => {
+            tracing::error!(id, why, "what was set through the API is left out; the configuration counts");
+            None
+        }
+    }
 }
 
 impl Inner {

@@ -49,13 +49,11 @@ pub struct AuthorizedKey {
 impl fmt::Display for AuthorizedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use base64::Engine as _;
-        match &self.line {
-            Some(line) => f.write_str(line),
-            None => {
-                let blob = base64::engine::general_purpose::STANDARD.encode(&self.key.blob);
-                write!(f, "{} {blob}", self.key.algorithm().unwrap_or_default())
-            }
+        if let Some(line) = &self.line {
+            return f.write_str(line);
         }
+        let blob = base64::engine::general_purpose::STANDARD.encode(&self.key.blob);
+        write!(f, "{} {blob}", self.key.algorithm().unwrap_or_default())
     }
 }
 

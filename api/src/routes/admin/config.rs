@@ -211,7 +211,7 @@ fn limits(body: bool) -> Map<String, Value> {
         "bandwidth_up": size("Bytes a second that one session may send; null: unlimited. Transfers that run keep theirs.", true),
         "bandwidth_down": size("The same of what it receives.", true),
         "requests_per_minute": { "type": or_null("integer"), "minimum": 1, "maximum": u32::MAX, "description": "Requests of one identity in a minute." },
-        "failed_logins": { "type": or_null("integer"), "minimum": if body { 1 } else { 0 }, "maximum": 1_000_000, "description": "Failed logins of one login and address in the window." },
+        "failed_logins": { "type": or_null("integer"), "minimum": i32::from(body), "maximum": 1_000_000, "description": "Failed logins of one login and address in the window." },
         "failed_logins_window": time("The window: `10m`."),
         "ban": time("How long logins are then refused: `15m`."),
     }))

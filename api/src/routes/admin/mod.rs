@@ -195,8 +195,8 @@ pub async fn list<K: Kind>(
 ) -> Result<Response, Problem> {
     let query = Query::parse(query.as_deref(), &LIST)?;
     let limit = query.limit()? as usize;
-    let after = query.text("cursor")?.map(cursor_text).transpose()?;
     let all = shared.gateway.administered::<K>(&caller.session, query.text("tenant")?).await?;
+    let after = query.text("cursor")?.map(cursor_text).transpose()?;
     let place = |one: &Administered<K>| format!("{}\u{0}{}", one.key.id, one.managed_by.as_str());
     // Not what is smaller: of two with one id the configuration's comes first.
     let begin = match &after {
@@ -239,7 +239,9 @@ pub async fn make<K: Kind>(
     shared.gateway.administered::<K>(&caller.session, tenant).await?;
     let (_, mut members) = Members::of(&shared, request).await?;
     let draft = K::read(&mut members, None);
-    SHOWN.iter().for_each(|name| drop(members.take(name)));
+    for name in SHOWN {
+        members.take(name);
+    }
     members.finish()?;
     let id = draft.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
     let spec = finished(&shared, draft).await?;
@@ -266,7 +268,9 @@ pub async fn replace<K: Kind>(
     let (_, mut members) = Members::of(&shared, request).await?;
     let before = all.iter().find(|one| one.managed_by == ManagedBy::Api).and_then(|one| one.spec.as_ref());
     let draft = K::read(&mut members, before);
-    SHOWN.iter().for_each(|name| drop(members.take(name)));
+    for name in SHOWN {
+        members.take(name);
+    }
     if draft.id.as_ref().is_some_and(|named| *named != id) {
         members.miss(K::ID, "this is another one than that of the request's path; an object keeps its name");
     }

@@ -153,7 +153,7 @@ pub fn page_of(name: &'static str, items: &'static str, one: &'static str) -> Sh
             "description": "A page.",
             "required": [items, "next_cursor"],
             "properties": {
-                items: { "type": "array", "items": { "$ref": format!("#/components/schemas/{one}") } },
+                items: { "type": "array", "description": "By their names.", "items": { "$ref": format!("#/components/schemas/{one}") } },
                 "next_cursor": { "type": ["string", "null"], "description": "The `cursor` of the next page; null where this is the last." },
             },
         }),

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, Faults, is_absent, kept};
+use super::{Fault, Faults, kept};
 use crate::identity::texts::{self, LOGIN_PROTOCOLS};
 use crate::identity::{Login, Protocol, check_phc, check_totp_secret};
 
@@ -20,10 +20,10 @@ pub struct LoginSpec {
     #[serde(default = "over_sftp")]
     pub protocols: Vec<String>,
     /// Argon2id PHC string.
-    #[serde(default, with = "kept", skip_serializing_if = "is_absent")]
+    #[serde(default, with = "kept", skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<SecretString>,
     /// The secret of its time-based codes, in base32.
-    #[serde(default, with = "kept", skip_serializing_if = "is_absent")]
+    #[serde(default, with = "kept", skip_serializing_if = "Option::is_none")]
     pub totp_secret: Option<SecretString>,
     /// Lines of `authorized_keys`.
     #[serde(default)]

@@ -11,7 +11,6 @@ mod mapping;
 mod settings;
 mod tenant;
 
-use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -76,11 +75,10 @@ impl Faults {
 
     /// The object, where nothing was wrong and all of it is there.
     pub fn finish<T>(self, made: Option<T>) -> Result<T, Vec<Fault>> {
-        match made {
-            Some(made) if self.0.is_empty() => Ok(made),
-            Some(_) => Err(self.0),
-            None if self.0.is_empty() => Err(vec![Fault::new("body", "something is missing here")]),
-            None => Err(self.0),
+        match (made, self.0.is_empty()) {
+            (Some(made), true) => Ok(made),
+            (None, true) => Err(vec![Fault::new("body", "something is missing here")]),
+            (_, false) => Err(self.0),
         }
     }
 }
@@ -119,18 +117,16 @@ fn mask(value: &mut Value, before: Option<&Value>) {
     }
 }
 
-/// Whether a text is absent, for members that are left out then.
-const fn is_absent(text: &Option<SecretString>) -> bool {
-    text.is_none()
-}
-
 /// A secret on its way into the ledger and out of it. Nothing else may serialise one.
 mod kept {
+    // serde hands over the field as it is.
+    #![allow(clippy::ref_option)]
+
     use secrecy::{ExposeSecret as _, SecretString};
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
     pub(super) fn serialize<S: Serializer>(secret: &Option<SecretString>, to: S) -> Result<S::Ok, S::Error> {
-        secret.as_ref().map(|secret| secret.expose_secret()).serialize(to)
+        secret.as_ref().map(SecretString::expose_secret).serialize(to)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
