@@ -1,6 +1,7 @@
 //! The core of causeway: identities, one namespace, transfers, events and the audit trail. It speaks no wire protocol
 //! and knows no database: front ends call [`Gateway`], and what it needs of the outside stands in [`ports`].
 
+pub mod admin;
 pub mod audit;
 pub mod error;
 pub mod events;

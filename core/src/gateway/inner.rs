@@ -38,6 +38,8 @@ pub(crate) struct Inner {
     pub(crate) storages: HashMap<String, Arc<dyn BlobStore>>,
     /// Who is known; see [`Inner::directory`].
     pub(crate) known: watch::Sender<Arc<Directory>>,
+    /// Held by whoever is about to put another directory there.
+    pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) sender: Arc<dyn WebhookSender>,
     pub(crate) settings: Settings,
     pub(crate) verifier: PasswordVerifier,
@@ -111,6 +113,7 @@ impl Inner {
             ledger,
             storages,
             known: watch::Sender::new(Arc::new(directory)),
+            changing: tokio::sync::Mutex::new(()),
             sender,
             settings,
             incarnation: Uuid::now_v7(),

@@ -312,7 +312,12 @@ impl Inner {
             })
         })
         .await?;
-        held(&self.ensured).add_anyway(key);
+        // Where another view of this identity has taken its place meanwhile, nothing is known of that one.
+        let directory = self.directory();
+        let now = directory.identity(&session.tenant.id, &session.identity.id);
+        if now.is_some_and(|now| Arc::ptr_eq(now, &session.identity)) {
+            held(&self.ensured).add_anyway(key);
+        }
         Ok(())
     }
 

@@ -73,6 +73,7 @@ fn last_event(status: Status) -> &'static str {
 pub(crate) async fn tell_incomplete(tx: &mut dyn Tx, row: &UploadRow, node: &str, reason: &Error) -> Result<()> {
     let path = path_of_row(&mut *tx, row).await?;
     let facts = Facts {
+        change: None,
         tenant: Some(row.tenant.as_str().into()),
         identity: Some(row.identity.clone()),
         login: Some(row.login.clone()),

@@ -69,6 +69,10 @@ mod codes {
     crate::ledger::statements::code_statements! { connection: sqlx::PgConnection }
 }
 
+mod objects {
+    crate::ledger::statements::object_statements! { connection: sqlx::PgConnection }
+}
+
 mod jobs {
     crate::ledger::statements::job_statements! {
         connection: sqlx::PgConnection,
