@@ -16,9 +16,12 @@
 
 mod harness;
 
+mod api_keys;
+mod api_keys_rest;
 mod bad_input;
 mod certificates;
 mod cli;
+mod cli_keys;
 mod client_certificates;
 mod client_certificates_api;
 mod clients;
@@ -67,6 +70,7 @@ mod spine;
 mod ssh_audit;
 mod syscalls;
 mod tidy;
+mod totp_enrolment;
 mod transfers;
 mod transfers_endings;
 mod transport;
