@@ -19,6 +19,7 @@ pub mod storage;
 pub mod telemetry;
 pub mod tenant;
 pub mod tls;
+pub mod tokens;
 pub mod transfers;
 pub mod uploads;
 pub mod value;
@@ -80,6 +81,8 @@ pub struct Config {
     pub uploads: uploads::Uploads,
     /// `[transfers]`.
     pub transfers: TransferSettings,
+    /// What `[oauth]` says of tokens.
+    pub tokens: tokens::Tokens,
     /// `[limits]`.
     pub limits: limits::Limits,
     /// `[events]`.
@@ -169,6 +172,7 @@ fn read(root: &Section<'_>) -> Config {
         storages,
         uploads: uploads::Uploads::read(&root.table("uploads")),
         transfers: transfers::read(&root.table("transfers")),
+        tokens: tokens::read(&root.table("oauth")),
         limits,
         events,
         telemetry: telemetry::Telemetry::read(&root.table("telemetry")),

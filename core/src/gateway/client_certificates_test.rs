@@ -99,6 +99,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         webhooks: Vec::new(),
         webhook_max_attempts: 1,
         transfers: crate::jobs::transfers::TransferSettings::default(),
+        tokens: crate::tokens::TokenSettings::default(),
         sole_owner: true,
     };
     Arc::new(Inner::new(Parts {
@@ -106,6 +107,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         storages: HashMap::new(),
         directory: Directory::new(tenants).unwrap(),
         keys: Arc::new(NoKeyFiles),
+        documents: Arc::new(crate::ports::NoDocuments),
         sender: Arc::new(NoWebhooks),
         settings,
     }))

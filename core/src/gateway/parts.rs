@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::events::Webhook;
 use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::jobs::transfers::TransferSettings;
-use crate::ports::{BlobStore, KeySource, Ledger, WebhookSender};
+use crate::ports::{BlobStore, DocumentSource, KeySource, Ledger, WebhookSender};
+use crate::tokens::TokenSettings;
 use crate::transfer::TypeCheck;
 
 /// The rules that the configuration sets.
@@ -50,6 +51,8 @@ pub struct Settings {
     pub webhook_max_attempts: u32,
     /// Transfers in the background.
     pub transfers: TransferSettings,
+    /// Tokens: the gateway's own, and those of issuers.
+    pub tokens: TokenSettings,
     /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.
     pub sole_owner: bool,
 }
@@ -64,6 +67,8 @@ pub struct Parts {
     pub directory: Directory,
     /// The files of keys that mapping rules name.
     pub keys: Arc<dyn KeySource>,
+    /// How the keys of issuers are fetched.
+    pub documents: Arc<dyn DocumentSource>,
     /// How webhooks go out.
     pub sender: Arc<dyn WebhookSender>,
     /// The rules.

@@ -68,6 +68,7 @@ impl Scratch {
             webhooks: Vec::new(),
             webhook_max_attempts: 3,
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+            tokens: causeway_core::tokens::TokenSettings::default(),
             sole_owner: true,
         };
         let parts = Parts {
@@ -75,6 +76,7 @@ impl Scratch {
             storages: HashMap::from([("memory".to_owned(), blobs)]),
             directory: Directory::new(vec![tenant()]).expect("a directory"),
             keys: Arc::new(NoKeyFiles),
+            documents: Arc::new(causeway_core::ports::NoDocuments),
             sender: Arc::new(NoWebhooks),
             settings,
         };

@@ -127,6 +127,7 @@ impl Place {
             webhooks: Vec::new(),
             webhook_max_attempts: 3,
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+            tokens: causeway_core::tokens::TokenSettings::default(),
             sole_owner: true,
         };
         let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobs::new());
@@ -137,6 +138,7 @@ impl Place {
             storages,
             directory,
             keys: Arc::new(NoKeyFiles),
+            documents: Arc::new(causeway_core::ports::NoDocuments),
             sender: Arc::new(NoWebhooks),
             settings,
         };

@@ -167,6 +167,7 @@ pub async fn start_with_quota(
         webhooks: Vec::new(),
         webhook_max_attempts: 3,
         transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+        tokens: causeway_core::tokens::TokenSettings::default(),
         sole_owner: true,
     };
     let storages = HashMap::from([("local".to_owned(), blobs), ("vault".to_owned(), vault)]);
@@ -176,6 +177,7 @@ pub async fn start_with_quota(
         storages,
         directory,
         keys: Arc::new(NoKeyFiles),
+        documents: Arc::new(causeway_core::ports::NoDocuments),
         sender: Arc::new(NoWebhooks),
         settings,
     })

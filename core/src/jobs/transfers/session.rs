@@ -59,6 +59,7 @@ impl Inner {
             cipher: None,
             client_version: None,
             expires,
+            issuer: None,
             opened: AtomicBool::new(false),
             place: Mutex::new(None),
             errand: None,
