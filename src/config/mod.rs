@@ -149,7 +149,15 @@ fn read(root: &Section<'_>) -> Config {
         ftps: ftps.as_ref().map(|ftps| ftps.client_certificates),
         api: api.as_ref().map(|api| api.client_certificates),
     };
-    let declared = tenant::read(root, &names, events.allow_private_addresses, asked);
+    let tokens = tokens::read(&root.table("oauth"));
+    let around = tenant::Around {
+        storages: &names,
+        private_webhooks: events.allow_private_addresses,
+        private_issuers: tokens.private_issuers,
+        public_url: api.as_ref().and_then(|api| api.public_url.as_deref()),
+        asked,
+    };
+    let declared = tenant::read(root, around);
     let (mut tenants, mut webhooks, mut ftps_logins) = (Vec::new(), Vec::new(), Vec::new());
     for tenant in declared {
         let id = tenant.record.tenant.id.to_string();
@@ -172,7 +180,7 @@ fn read(root: &Section<'_>) -> Config {
         storages,
         uploads: uploads::Uploads::read(&root.table("uploads")),
         transfers: transfers::read(&root.table("transfers")),
-        tokens: tokens::read(&root.table("oauth")),
+        tokens,
         limits,
         events,
         telemetry: telemetry::Telemetry::read(&root.table("telemetry")),

@@ -76,6 +76,7 @@ fn tenant(id: &str, ca: &Arc<Ca>, logins: Vec<Login>) -> TenantRecord {
         identities: vec![Identity { id: "app".into(), scopes: ScopeSet::all(), quota: None, view: View::default() }],
         logins,
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: Vec::new(),
     }
 }

@@ -21,7 +21,7 @@ use crate::jobs::Reap;
 use crate::namespace::Target;
 use crate::ports::{BlobStore, DocumentSource, Durability, KeySource, Ledger, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
-use crate::tokens::Mint;
+use crate::tokens::{Mint, Providers};
 use crate::transfer::{DownloadCore, Lanes, Pacer, Unsettled, UploadCore};
 
 /// Tenant, identity and home: what the folders of a view depend on.
@@ -43,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) documents: Arc<dyn DocumentSource>,
     /// What is known of the gateway's own tokens.
     pub(crate) mint: Mint,
+    /// What is known of the issuers of others.
+    pub(crate) providers: Providers,
     pub(crate) settings: Settings,
     pub(crate) verifier: PasswordVerifier,
     pub(crate) throttle: Throttle,
@@ -112,6 +114,7 @@ impl Inner {
             complaints: Mutex::new(Remembered::new(MAX_COMPLAINTS)),
             penalties: Penalties::new(settings.penalties.clone()),
             mint: Mint::new(&settings.tokens),
+            providers: Providers::default(),
             documents,
             places: Places::new(settings.sessions),
             ledger,

@@ -77,7 +77,7 @@ pub(super) fn key_lets_in(found: &KeyMatch, ip: Option<IpAddr>) -> bool {
 }
 
 /// What who comes by an API key may do.
-pub(super) fn scopes_of_key(found: &KeyMatch) -> ScopeSet {
+pub(crate) fn scopes_of_key(found: &KeyMatch) -> ScopeSet {
     let (narrowed, all) = (found.key.scopes, found.identity.scopes);
     if narrowed.is_empty() { all } else { all.and(narrowed) }
 }
@@ -130,7 +130,7 @@ impl Inner {
     /// What the credential proves; none: nothing. `progress` says what the login has proven before, and takes what is waited. Every way to nothing takes the
     /// same time, as far as it can be measured from outside. `known` is what was said of the client's certificate just before.
     pub(super) async fn prove(
-        &self,
+        self: &Arc<Self>,
         credential: &Credential,
         claim: &Claim,
         progress: &Progress,

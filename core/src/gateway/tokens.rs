@@ -11,7 +11,7 @@ use super::proof::{Proof, key_lets_in, scopes_of_key};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{AuthMethod, Identity, Peer, Protocol, ScopeSet, Tenant, TokenOrigin};
 use crate::path::VirtualPath;
-use crate::tokens::{AccessClaims, Held, Judged, Via, cut};
+use crate::tokens::{AccessClaims, Held, Judged, Subject, Token, Via, cut};
 
 /// Whom a token of the gateway's own came from, as he is known now, and what of the token he still may.
 pub(crate) struct Owner {
@@ -59,9 +59,11 @@ impl Inner {
 
     /// What a token proves. None: somebody has tried. `Unauthenticated` with a sentence of its own where it is no forgery, and holds no
     /// more; `Unavailable` where that cannot be said.
-    pub(crate) async fn prove_token(&self, token: &SecretString, peer: &Peer) -> Result<Option<Proof>> {
-        match self.examine_own(token.expose_secret()).await? {
-            Judged::Holds(held) => self.prove_own(&held, peer).map(Some),
+    pub(crate) async fn prove_token(self: &Arc<Self>, token: &SecretString, peer: &Peer) -> Result<Option<Proof>> {
+        match self.examine_token(token.expose_secret()).await? {
+            Judged::Holds(Token::Own(held)) => self.prove_own(&held, peer).map(Some),
+            Judged::Holds(Token::Foreign(_)) if peer.protocol != Protocol::Api => Ok(None),
+            Judged::Holds(Token::Foreign(subject)) => Ok(Some(prove_foreign(subject))),
             Judged::Wrong => Ok(None),
             Judged::Lapsed(why) => Err(lapsed(why)),
         }
@@ -73,5 +75,20 @@ impl Inner {
         let Owner { tenant, identity, login, scopes, home } = owner;
         let (method, expires) = (AuthMethod::Token(TokenOrigin::Own(held.claims.by)), Some(held.ends));
         Ok(Proof::Whole { tenant, identity, login, scopes, home, method, expires, issuer: None })
+    }
+}
+
+/// Who comes by an issuer's token is the identity that it stands for, in all of its view.
+fn prove_foreign(subject: Subject) -> Proof {
+    let Subject { tenant, identity, name, scopes, issuer, ends } = subject;
+    Proof::Whole {
+        tenant,
+        identity,
+        login: name,
+        scopes,
+        home: VirtualPath::root(),
+        method: AuthMethod::Token(TokenOrigin::Issuer),
+        expires: Some(ends),
+        issuer: Some(issuer),
     }
 }

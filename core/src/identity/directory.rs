@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq as _;
 use super::directory_error::DirectoryError;
 use super::verify::cost_of;
 use super::{ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, Tenant, TenantRecord};
+use crate::tokens::IssuerMatch;
 
 /// A login that was found, and whom it becomes.
 #[derive(Clone, Debug)]
@@ -64,6 +65,8 @@ pub struct Directory {
     usernames: HashMap<Arc<str>, Option<LoginMatch>>,
     /// API keys by the first eight bytes of their hash; see [`Directory::find_api_key`].
     keys: HashMap<[u8; 8], Vec<KeyMatch>>,
+    /// The issuers of tokens by their URLs: tenants may share one.
+    issuers: HashMap<Arc<str>, Vec<IssuerMatch>>,
     /// Logins by the client certificates that they take.
     pub(crate) clients: CertificateIndex,
 }
@@ -156,6 +159,11 @@ impl Directory {
             self.keys.entry(index_of(&key.key_hash)).or_default().push(found);
         }
 
+        for issuer in record.issuers {
+            let found = IssuerMatch { tenant: tenant.clone(), issuer: Arc::new(issuer) };
+            self.issuers.entry(found.issuer.url.clone()).or_default().push(found);
+        }
+
         self.order.push(id.clone());
         self.households.insert(id, Household { tenant, identities, logins, mappings });
         Ok(())
@@ -204,6 +212,11 @@ impl Directory {
     pub fn find_api_key(&self, hash: &[u8; 32]) -> Option<KeyMatch> {
         let candidates = self.keys.get(&index_of(hash))?;
         candidates.iter().find(|found| bool::from(found.key.key_hash.ct_eq(hash))).cloned()
+    }
+
+    /// The issuers of this URL, each of a tenant.
+    pub fn issuers(&self, url: &str) -> &[IssuerMatch] {
+        self.issuers.get(url).map_or(&[], Vec::as_slice)
     }
 
     /// The API key of a tenant with this id. Its expiry is not looked at here.
@@ -287,6 +300,7 @@ mod tests {
             }],
             logins: logins.iter().map(|name| login(name, "app", None)).collect(),
             mappings: Vec::new(),
+            issuers: Vec::new(),
             api_keys: keys.iter().map(|(id, key)| api_key(id, "app", hash_key(key))).collect(),
         }
     }

@@ -56,6 +56,7 @@ pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, generate_key, hash_key
 pub use view::{Resolved, View, ViewEntry};
 
 use crate::path::VirtualPath;
+use crate::tokens::Issuer;
 
 /// The protocols of the front ends, by the names that events carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -205,6 +206,8 @@ pub struct TenantRecord {
     pub mappings: Vec<Mapping>,
     /// Its API keys.
     pub api_keys: Vec<ApiKey>,
+    /// The OpenID providers whose tokens it takes.
+    pub issuers: Vec<Issuer>,
 }
 
 /// What a caller shows to be let in.

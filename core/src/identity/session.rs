@@ -42,6 +42,11 @@ impl AuthMethod {
         Self::Login(FactorSet::NONE.with(factor))
     }
 
+    /// Whether it stands on an API key: shown, or one that a token was given by.
+    pub(crate) const fn is_key(self) -> bool {
+        matches!(self, Self::ApiKey | Self::Token(TokenOrigin::Own(Via::ApiKey)))
+    }
+
     /// The name in audit entries and in `GET /auth/validate`: `password`, `publickey+totp`, `api_key`, `jwt`, `oidc` …
     pub const fn as_str(self) -> &'static str {
         match self {

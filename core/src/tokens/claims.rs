@@ -7,6 +7,8 @@ use crate::identity::{Scope, ScopeSet};
 
 /// The longest text of a claim that is looked at, in characters.
 const MAX_TEXT: usize = 255;
+/// The last second of the year 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
 
 /// The members of a token's payload.
 #[derive(Clone, Copy)]
@@ -31,25 +33,20 @@ impl<'c> Claims<'c> {
         good.then_some(text)
     }
 
-    /// A moment in seconds since 1970 (RFC 7519 section 2, "NumericDate"), rounded down. The inner one is none where it is not there.
-    fn moment(self, name: &str) -> Option<Option<i64>> {
-        match self.0.get(name) {
-            None => Some(None),
-            Some(value) => {
-                let whole = value.as_i64().or_else(|| {
-                    let number = value.as_f64()?.floor();
-                    // Exact far beyond every date.
-                    (number.abs() < 1e15).then_some(number as i64)
-                });
-                whole.filter(|seconds| (0..=253_402_300_799).contains(seconds)).map(Some)
-            }
-        }
+    /// A moment in seconds since 1970 (RFC 7519 section 2, "NumericDate"), rounded down. None where it is not there.
+    fn moment(self, name: &str) -> Result<Option<i64>, Untimely> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        let whole = value.as_i64().or_else(|| {
+            let number = value.as_f64()?.floor();
+            // Exact far beyond every date.
+            (number.abs() < 1e15).then_some(number as i64)
+        });
+        whole.filter(|seconds| (0..=LAST_SECOND).contains(seconds)).map(Some).ok_or(Untimely::Malformed)
     }
 
     /// When it ends, where it holds at this moment (RFC 7519 sections 4.1.4 to 4.1.6).
     pub(crate) fn end(self, now: i64) -> Result<i64, Untimely> {
-        let moment = |name| self.moment(name).ok_or(Untimely::Malformed);
-        let (end, from, made) = (moment("exp")?, moment("nbf")?, moment("iat")?);
+        let (end, from, made) = (self.moment("exp")?, self.moment("nbf")?, self.moment("iat")?);
         let end = end.ok_or(Untimely::Malformed)?;
         if end.saturating_add(LEEWAY) <= now {
             return Err(Untimely::Over);
@@ -60,7 +57,7 @@ impl<'c> Claims<'c> {
 
     /// When it was made.
     pub(crate) fn made(self) -> Option<i64> {
-        self.moment("iat")?
+        self.moment("iat").ok()?
     }
 
     /// Whether it is meant for this audience: a text, or a list of texts (RFC 7519 section 4.1.3).

@@ -1,5 +1,6 @@
 //! Looking at the gateway's own access tokens (RFC 9068 section 4).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -8,7 +9,7 @@ use uuid::Uuid;
 use super::claims::Untimely;
 use super::jws::Compact;
 use super::minting::FOLLOW;
-use super::{AccessClaims, Claims, Via};
+use super::{AccessClaims, Claims, Subject, Via};
 use crate::error::Result;
 use crate::gateway::Inner;
 use crate::records::now;
@@ -27,6 +28,25 @@ pub(crate) enum Judged<T> {
     Wrong,
     /// It was right, or may have been, and holds no more, not yet, or not here. The sentence is for the client.
     Lapsed(&'static str),
+}
+
+impl<T> Judged<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Judged<U> {
+        match self {
+            Self::Holds(held) => Judged::Holds(change(held)),
+            Self::Wrong => Judged::Wrong,
+            Self::Lapsed(why) => Judged::Lapsed(why),
+        }
+    }
+}
+
+/// A token that holds.
+#[derive(Debug)]
+pub(crate) enum Token {
+    /// The gateway's own.
+    Own(Held),
+    /// An issuer's: whom it stands for.
+    Foreign(Subject),
 }
 
 /// An access token of the gateway's own that holds, as far as the token and its grant go. Whether whom it came from is still let in is
@@ -55,6 +75,16 @@ impl Inner {
     /// Whether a token says that it is this gateway's own.
     pub(super) fn says_own(&self, compact: &Compact<'_>) -> bool {
         Claims(&compact.claims).text("iss") == Some(&self.settings.tokens.issuer)
+    }
+
+    /// Looks at a token of anybody's: the gateway's own, or an issuer's. `Unavailable` where it cannot be said what it is worth.
+    pub(crate) async fn examine_token(self: &Arc<Self>, token: &str) -> Result<Judged<Token>> {
+        let Some(compact) = Compact::parse(token) else { return Ok(Judged::Wrong) };
+        Ok(if self.says_own(&compact) {
+            self.examine_compact(&compact).await?.map(Token::Own)
+        } else {
+            self.examine_foreign(&compact).await?.map(Token::Foreign)
+        })
     }
 
     /// Looks at a token of the gateway's own. `Unavailable` where it cannot be said what it is worth.

@@ -70,6 +70,7 @@ pub(super) fn tenant() -> TenantRecord {
             home: VirtualPath::parse("/home").unwrap(),
         }],
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: vec![ApiKey {
             id: "key".into(),
             identity: "app".into(),

@@ -8,10 +8,12 @@
 mod algorithm;
 mod claims;
 mod examine;
+mod issuer;
 mod json;
 mod jws;
 mod keys;
 mod minting;
+mod providers;
 mod revoked;
 mod vault;
 
@@ -31,9 +33,12 @@ use uuid::Uuid;
 use crate::identity::ScopeSet;
 
 pub(crate) use claims::{Claims, cut};
-pub(crate) use examine::{Held, Judged};
+pub(crate) use examine::{Held, Judged, Token};
+pub use issuer::{Issuer, IssuerMatch};
+pub(crate) use issuer::Subject;
 pub use jws::{MAX_TOKEN, looks_like_token};
 pub(crate) use minting::Mint;
+pub(crate) use providers::Providers;
 
 /// How long an access token of the gateway's own holds.
 pub const TOKEN_LIFE: Duration = Duration::from_mins(15);

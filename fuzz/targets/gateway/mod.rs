@@ -174,6 +174,7 @@ fn tenant() -> TenantRecord {
             home: root(),
         }],
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: Vec::new(),
     }
 }

@@ -85,6 +85,7 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
             home: root(),
         }],
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: Vec::new(),
     }
 }

@@ -118,6 +118,7 @@ fn tenant(quota: Option<u64>) -> TenantRecord {
         identities: vec![identity("app", "/"), identity("peer", "/in")],
         logins: vec![login("app"), login("peer")],
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: vec![key("app"), key("peer")],
     }
 }
