@@ -35,8 +35,8 @@ pub(crate) use claim::allowed_from;
 pub(crate) use enduring::enduring;
 pub(crate) use inner::{Inner, held};
 pub use login::Admission;
-pub(crate) use proof::scopes_of_key;
 pub use parts::{Parts, Settings};
+pub(crate) use proof::scopes_of_key;
 
 /// The gateway.
 pub struct Gateway {

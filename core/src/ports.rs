@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, IssuerKeys, ItemState, Job,
-    JobItem, Micros, Node, RevokedGrant, Seal, SigningKeyRow, StoredEvent, UploadRow, UploadState,
+    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, IssuerKeys, ItemState,
+    Job, JobItem, Micros, Node, RevokedGrant, Seal, SigningKeyRow, StoredEvent, UploadRow, UploadState,
 };
 
 /// How durable a transaction must be before it is acknowledged.

@@ -33,6 +33,8 @@ mod client_certificate_test;
 #[cfg(test)]
 mod good_test;
 #[cfg(test)]
+mod issuer_test;
+#[cfg(test)]
 mod overlap_test;
 #[cfg(test)]
 mod sftp_test;

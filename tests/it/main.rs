@@ -67,6 +67,8 @@ mod spine;
 mod ssh_audit;
 mod syscalls;
 mod tidy;
+mod tokens;
+mod tokens_issuers;
 mod transfers;
 mod transfers_endings;
 mod transport;

@@ -108,9 +108,9 @@ impl PublicKeyOf {
             (Self::Ed25519(key), Algorithm::EdDsa) => plain(&ED25519, key),
             (Self::P256(point), Algorithm::Es256) => plain(&ECDSA_P256_SHA256_FIXED, point),
             (Self::P384(point), Algorithm::Es384) => plain(&ECDSA_P384_SHA384_FIXED, point),
-            (Self::Rsa { n, e }, _) => algorithm
-                .rsa()
-                .is_some_and(|by| PublicKeyComponents { n, e }.verify(by, message, signature).is_ok()),
+            (Self::Rsa { n, e }, _) => {
+                algorithm.rsa().is_some_and(|by| PublicKeyComponents { n, e }.verify(by, message, signature).is_ok())
+            }
             (Self::Ed25519(_) | Self::P256(_) | Self::P384(_), _) => false,
         }
     }
@@ -134,7 +134,8 @@ impl PublicKeyOf {
 
     /// The key's thumbprint (RFC 7638 with SHA-256, base64url).
     pub(crate) fn thumbprint(&self) -> String {
-        let members: Vec<String> = self.members().iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
+        let members: Vec<String> =
+            self.members().iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
         URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{{{}}}", members.join(","))))
     }
 
@@ -288,15 +289,25 @@ mod tests {
         }
         let any = key(rsa(256)).unwrap();
         let one = with(rsa(256), "alg", json!("PS256")).unwrap();
-        for (name, by_any, by_one) in
-            [("RS256", true, false), ("RS512", true, false), ("PS256", true, true), ("PS384", true, false), ("ES256", false, false)]
-        {
+        for (name, by_any, by_one) in [
+            ("RS256", true, false),
+            ("RS512", true, false),
+            ("PS256", true, true),
+            ("PS384", true, false),
+            ("ES256", false, false),
+        ] {
             let algorithm = Algorithm::parse(name).unwrap();
             assert_eq!((any.is_for(algorithm), one.is_for(algorithm)), (by_any, by_one), "{name}");
         }
-        assert!(["none", "HS256", "HS512", "ES512", "ES256K", "rs256", "", "dir"].iter().all(|n| Algorithm::parse(n).is_none()));
+        assert!(
+            ["none", "HS256", "HS512", "ES512", "ES256K", "rs256", "", "dir"]
+                .iter()
+                .all(|n| Algorithm::parse(n).is_none())
+        );
         let zero = |len: usize| URL_SAFE_NO_PAD.encode(vec![1; len]);
-        for (curve, x, y) in [("P-256", 31, 32), ("P-256", 32, 33), ("P-384", 32, 32), ("P-521", 66, 66), ("secp256k1", 32, 32)] {
+        for (curve, x, y) in
+            [("P-256", 31, 32), ("P-256", 32, 33), ("P-384", 32, 32), ("P-521", 66, 66), ("secp256k1", 32, 32)]
+        {
             assert!(key(json!({ "kty": "EC", "crv": curve, "x": zero(x), "y": zero(y) })).is_none(), "{curve} {x} {y}");
         }
         assert!(key(json!({ "kty": "OKP", "crv": "X25519", "x": zero(32) })).is_none());

@@ -127,7 +127,16 @@ mod tests {
     fn audiences_and_scopes_come_in_two_forms() {
         let is_for = |aud: Value| with(json!({ "aud": aud }), |claims| claims.is_for("causeway"));
         assert!(is_for(json!("causeway")) && is_for(json!(["other", "causeway"])));
-        for wrong in [json!("causeway "), json!("Causeway"), json!([]), json!(["other"]), json!([["causeway"]]), json!(["causeway", 7]), json!(null), json!({ "causeway": true })] {
+        for wrong in [
+            json!("causeway "),
+            json!("Causeway"),
+            json!([]),
+            json!(["other"]),
+            json!([["causeway"]]),
+            json!(["causeway", 7]),
+            json!(null),
+            json!({ "causeway": true }),
+        ] {
             assert!(!is_for(wrong.clone()), "{wrong}");
         }
         let scopes = |scope: Value| with(json!({ "scope": scope }), |claims| claims.scopes("scope"));
@@ -153,7 +162,9 @@ mod tests {
     fn texts_are_printable_and_not_long() {
         let text = |value: Value| with(json!({ "sub": value }), |claims| claims.text("sub").map(str::to_owned));
         assert_eq!(text(json!("Jörg|auth0")), Some("Jörg|auth0".to_owned()));
-        for wrong in [json!(""), json!("a\nb"), json!("a\u{85}"), json!("x".repeat(256)), json!(7), json!(null), json!(["a"])] {
+        for wrong in
+            [json!(""), json!("a\nb"), json!("a\u{85}"), json!("x".repeat(256)), json!(7), json!(null), json!(["a"])]
+        {
             assert_eq!(text(wrong.clone()), None, "{wrong}");
         }
     }

@@ -108,7 +108,9 @@ impl Inner {
             key = self.mint.key(kid, now());
         }
         let Some(key) = key else {
-            return Ok(Judged::Lapsed("the token's key is not one that is believed here, or not any more; get a new token"));
+            return Ok(Judged::Lapsed(
+                "the token's key is not one that is believed here, or not any more; get a new token",
+            ));
         };
         if !key.verifies(header.algorithm, compact.signed, &compact.signature) {
             return Ok(Judged::Wrong);

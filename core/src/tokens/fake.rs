@@ -83,7 +83,12 @@ pub(super) fn tenant() -> TenantRecord {
 }
 
 pub(super) fn inner(ledger: &Arc<FakeLedger>) -> Arc<Inner> {
-    inner_of(ledger, tenant(), TokenSettings { issuer: ISSUER.into(), ..TokenSettings::default() }, Arc::new(NoDocuments))
+    inner_of(
+        ledger,
+        tenant(),
+        TokenSettings { issuer: ISSUER.into(), ..TokenSettings::default() },
+        Arc::new(NoDocuments),
+    )
 }
 
 pub(super) fn inner_of(

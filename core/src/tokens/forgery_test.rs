@@ -78,7 +78,8 @@ async fn forgeries_are_refused() {
     assert!(tried(&ours, &again(&header, &claims), &peer()).await.is_ok(), "the forger's tools work");
     let text = good.expose_secret();
     let [head, body, signature] = text.split('.').collect::<Vec<_>>().try_into().unwrap();
-    let public = URL_SAFE_NO_PAD.decode(ours.published_keys().await.unwrap()["keys"][0]["x"].as_str().unwrap()).unwrap();
+    let public =
+        URL_SAFE_NO_PAD.decode(ours.published_keys().await.unwrap()["keys"][0]["x"].as_str().unwrap()).unwrap();
     let hmac = |key: &[u8], header: Value| {
         let signed = format!("{}.{body}", part(header.to_string()));
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), signed.as_bytes());
@@ -89,7 +90,8 @@ async fn forgeries_are_refused() {
     let [their_head, their_body, their_signature] =
         theirs.expose_secret().split('.').collect::<Vec<_>>().try_into().unwrap();
     let jwk = stranger.published_keys().await.unwrap()["keys"][0].clone();
-    let headed = |name: &str, value: Value| again(&with(header.clone(), name, value), &claims).expose_secret().to_owned();
+    let headed =
+        |name: &str, value: Value| again(&with(header.clone(), name, value), &claims).expose_secret().to_owned();
     let kid = header["kid"].as_str().unwrap();
 
     let mut cases: Vec<(&str, String, &str)> = vec![
@@ -109,7 +111,11 @@ async fn forgeries_are_refused() {
         ("alg none with a signature", headed("alg", json!("none")), "wrong"),
         ("alg None", headed("alg", json!("nOnE")), "wrong"),
         ("HS256 by the public key", hmac(&public, with(header.clone(), "alg", json!("HS256"))), "wrong"),
-        ("HS256 by the published key", hmac(jwk.to_string().as_bytes(), with(header.clone(), "alg", json!("HS256"))), "wrong"),
+        (
+            "HS256 by the published key",
+            hmac(jwk.to_string().as_bytes(), with(header.clone(), "alg", json!("HS256"))),
+            "wrong",
+        ),
         ("HS256 called EdDSA", hmac(&public, header.clone()), "wrong"),
         ("HS256 by an empty key", hmac(b"", with(header.clone(), "alg", json!("HS256"))), "wrong"),
         ("ES256, which is not the key's", headed("alg", json!("ES256")), "wrong"),
@@ -139,16 +145,18 @@ async fn forgeries_are_refused() {
         ("a stranger's token", theirs.expose_secret().to_owned(), "lapsed"),
         (
             "a stranger's signature under our key's name",
-            {
-                signed(&stranger, &header.to_string(), &claims.to_string()).expose_secret().to_owned()
-            },
+            { signed(&stranger, &header.to_string(), &claims.to_string()).expose_secret().to_owned() },
             "wrong",
         ),
         (
             "a member twice in the header",
-            signed(&ours, &format!(r#"{{"alg":"none","alg":"EdDSA","kid":"{kid}","typ":"at+jwt"}}"#), &claims.to_string())
-                .expose_secret()
-                .to_owned(),
+            signed(
+                &ours,
+                &format!(r#"{{"alg":"none","alg":"EdDSA","kid":"{kid}","typ":"at+jwt"}}"#),
+                &claims.to_string(),
+            )
+            .expose_secret()
+            .to_owned(),
             "wrong",
         ),
         (
@@ -161,7 +169,8 @@ async fn forgeries_are_refused() {
         ("claims that are a list", signed(&ours, &header.to_string(), "[]").expose_secret().to_owned(), "wrong"),
         ("a token in a token", signed(&ours, &header.to_string(), text).expose_secret().to_owned(), "wrong"),
     ];
-    let claimed = |name: &str, value: Value| again(&header, &with(claims.clone(), name, value)).expose_secret().to_owned();
+    let claimed =
+        |name: &str, value: Value| again(&header, &with(claims.clone(), name, value)).expose_secret().to_owned();
     for (name, value, how) in [
         ("iss", json!("https://gw.example/"), "wrong"),
         ("iss", json!("https://evil.example"), "wrong"),
@@ -288,7 +297,8 @@ async fn where_revocations_cannot_be_known_no_token_holds() {
 async fn keys_rotate_and_retire() {
     let ledger = Arc::new(FakeLedger::default());
     let (here, there) = (inner(&ledger), inner(&ledger));
-    let ((old, _), (same, _)) = (here.mint(&granted(Via::ApiKey)).await.unwrap(), there.mint(&granted(Via::ApiKey)).await.unwrap());
+    let ((old, _), (same, _)) =
+        (here.mint(&granted(Via::ApiKey)).await.unwrap(), there.mint(&granted(Via::ApiKey)).await.unwrap());
     assert_eq!(apart(&old).0, apart(&same).0, "one key for all nodes");
     assert_eq!(ledger.look(|state| state.signing_keys.len()), 1);
     here.rotate_keys().await;
@@ -340,7 +350,10 @@ async fn wrong_tokens_count_as_failures_and_lapsed_ones_do_not() {
     let (good, _) = ours.mint(&granted(Via::ApiKey)).await.unwrap();
     let (header, claims) = apart(&good);
     let login = async |token: &SecretString| {
-        ours.login(crate::Credential::Token(token.expose_secret().into()), &peer()).await.err().map(|error| error.kind())
+        ours.login(crate::Credential::Token(token.expose_secret().into()), &peer())
+            .await
+            .err()
+            .map(|error| error.kind())
     };
     let old = signed(&ours, &header.to_string(), &with(claims.clone(), "exp", json!(seconds() - 100)).to_string());
     let entries = || ledger.look(|state| state.entries.len());
@@ -358,7 +371,8 @@ async fn wrong_tokens_count_as_failures_and_lapsed_ones_do_not() {
     assert_eq!(entries(), 6);
     // Of the address ten times as many: then nobody comes from it.
     for _ in 0..45 {
-        let another: SecretString = format!("{}.{}", good.expose_secret().rsplit_once('.').unwrap().0, part(Uuid::new_v4())).into();
+        let another: SecretString =
+            format!("{}.{}", good.expose_secret().rsplit_once('.').unwrap().0, part(Uuid::new_v4())).into();
         assert_eq!(login(&another).await, Some(ErrorKind::Unauthenticated));
     }
     assert_eq!(login(&good).await, Some(ErrorKind::Throttled));

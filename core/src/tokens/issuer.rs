@@ -90,7 +90,10 @@ impl Inner {
             Err(why) => return Ok(Judged::Lapsed(untimely(why))),
         };
         let subject = subject(found, claims, ends, |id| directory.identity(&found.tenant.id, id).cloned());
-        Ok(subject.map_or(Judged::Lapsed("the token is right, and stands for nobody here; ask who runs this gateway"), Judged::Holds))
+        Ok(subject.map_or(
+            Judged::Lapsed("the token is right, and stands for nobody here; ask who runs this gateway"),
+            Judged::Holds,
+        ))
     }
 
     /// Whether a tenant still takes this provider's tokens.

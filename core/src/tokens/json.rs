@@ -85,10 +85,28 @@ mod tests {
     #[test]
     fn what_can_be_read_in_two_ways_is_refused() {
         let read = |text: &str| object(text.as_bytes()).map(|members| Value::Object(members).to_string());
-        assert_eq!(read(r#"{"a":1,"b":[null,true,-2,1.5,"x",{}]}"#).unwrap(), r#"{"a":1,"b":[null,true,-2,1.5,"x",{}]}"#);
+        assert_eq!(
+            read(r#"{"a":1,"b":[null,true,-2,1.5,"x",{}]}"#).unwrap(),
+            r#"{"a":1,"b":[null,true,-2,1.5,"x",{}]}"#
+        );
         for wrong in [
-            "", "[]", "\"a\"", "1", "null", "{", "{}x", "{}{}", "{a:1}", "{'a':1}", "{\"a\":1,}", "{\"a\":NaN}", "\u{feff}{}",
-            r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"b":{"a":1,"a":2}}"#, r#"{"b":[{"a":1,"a":2}]}"#,
+            "",
+            "[]",
+            "\"a\"",
+            "1",
+            "null",
+            "{",
+            "{}x",
+            "{}{}",
+            "{a:1}",
+            "{'a':1}",
+            "{\"a\":1,}",
+            "{\"a\":NaN}",
+            "\u{feff}{}",
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"b":{"a":1,"a":2}}"#,
+            r#"{"b":[{"a":1,"a":2}]}"#,
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }

@@ -18,7 +18,7 @@ const MAX_KID: usize = 256;
 /// Members of a header that would have somebody else say which key to believe, change what is signed, or make it no plain token
 /// (RFC 7515 section 4.1, RFC 7516 section 4.1, RFC 7797): none of them is ever followed, and a token with one is refused. (`x5t`, which
 /// names a key as `kid` does, is what some providers add; it is not looked at.)
-const REFUSED: &[&str] =
+pub(super) const REFUSED: &[&str] =
     &["jku", "jwk", "x5u", "x5c", "crit", "b64", "cty", "zip", "enc", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c"];
 
 /// Whether this can be the id of a key: printable, and not long. It is only ever compared with ids that are known.
@@ -197,7 +197,15 @@ mod tests {
         ] {
             assert!(Compact::parse(&text).is_none(), "{text}");
         }
-        for (text, looks) in [(&*whole, true), ("a.b.c", true), ("a.b", false), ("a.b.c.d", false), ("a..c", false), ("cwk_abc", false), ("a.b.c=", false)] {
+        for (text, looks) in [
+            (&*whole, true),
+            ("a.b.c", true),
+            ("a.b", false),
+            ("a.b.c.d", false),
+            ("a..c", false),
+            ("cwk_abc", false),
+            ("a.b.c=", false),
+        ] {
             assert_eq!(looks_like_token(text), looks, "{text}");
         }
     }

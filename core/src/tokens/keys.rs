@@ -213,7 +213,10 @@ mod tests {
         assert!(!other.verifies(Algorithm::EdDsa, b"message", &signature));
         assert!(!key.verifies(Algorithm::EdDsa, b"massage", &signature));
         let jwk = key.to_jwk();
-        assert_eq!((&jwk["kty"], &jwk["crv"], &jwk["alg"], &jwk["use"]), (&"OKP".into(), &"Ed25519".into(), &"EdDSA".into(), &"sig".into()));
+        assert_eq!(
+            (&jwk["kty"], &jwk["crv"], &jwk["alg"], &jwk["use"]),
+            (&"OKP".into(), &"Ed25519".into(), &"EdDSA".into(), &"sig".into())
+        );
         let names: Vec<&String> = jwk.as_object().unwrap().keys().collect();
         assert_eq!(names, ["alg", "crv", "kid", "kty", "use", "x"], "public parts alone");
     }

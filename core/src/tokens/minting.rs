@@ -97,7 +97,10 @@ impl Inner {
         if self.mint.holds() {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Unavailable, "tokens cannot be looked at, as the database does not answer; try again"))
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "tokens cannot be looked at, as the database does not answer; try again",
+        ))
     }
 
     async fn ask_for_tokens(&self) {

@@ -8,6 +8,8 @@
 mod algorithm;
 mod claims;
 mod examine;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod issuer;
 mod json;
 mod jws;
@@ -23,6 +25,9 @@ mod fake;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod forgery_test;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+mod issuer_test;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +39,8 @@ use crate::identity::ScopeSet;
 
 pub(crate) use claims::{Claims, cut};
 pub(crate) use examine::{Held, Judged, Token};
-pub use issuer::{Issuer, IssuerMatch};
 pub(crate) use issuer::Subject;
+pub use issuer::{Issuer, IssuerMatch};
 pub use jws::{MAX_TOKEN, looks_like_token};
 pub(crate) use minting::Mint;
 pub(crate) use providers::Providers;

@@ -83,6 +83,18 @@ impl Known {
     }
 }
 
+#[cfg(test)]
+impl Providers {
+    /// Lets so many microseconds pass for all that is known.
+    pub(super) fn age(&self, by: Micros) {
+        for provider in held(&self.0).values() {
+            let mut known = held(&provider.known);
+            known.fetched_at = known.fetched_at.map(|at| at - by);
+            known.asked_at = known.asked_at.map(|at| at - by);
+        }
+    }
+}
+
 impl Inner {
     fn provider(&self, url: &Arc<str>) -> Arc<Provider> {
         // Only providers of the configuration come here, so that there are not more than that.
@@ -144,7 +156,10 @@ impl Inner {
                     known.keys = Arc::new(keys);
                     known.fetched_at = Some(fetched_at);
                 } else {
-                    tracing::warn!(issuer = &**url, "what the issuer publishes is no set of keys that can be used here");
+                    tracing::warn!(
+                        issuer = &**url,
+                        "what the issuer publishes is no set of keys that can be used here"
+                    );
                 }
             }
             Err(error) => tracing::warn!(issuer = &**url, error, "the keys of an issuer cannot be fetched"),
@@ -185,7 +200,9 @@ impl Inner {
                 let keys = kept.and_then(|kept| Some((read_set(&kept.keys)?, kept.fetched_at)));
                 let mut known = held(&provider.known);
                 known.looked_up = true;
-                if let Some((keys, fetched_at)) = keys.filter(|(_, at)| known.fetched_at.is_none_or(|newer| newer < *at)) {
+                if let Some((keys, fetched_at)) =
+                    keys.filter(|(_, at)| known.fetched_at.is_none_or(|newer| newer < *at))
+                {
                     known.keys = Arc::new(keys);
                     known.fetched_at = Some(fetched_at);
                 }
@@ -196,7 +213,7 @@ impl Inner {
 }
 
 /// The keys of a set that can be used here. None where it is no set, or none of its keys can be: then what was known before stays.
-fn read_set(text: &str) -> Option<Vec<ForeignKey>> {
+pub(super) fn read_set(text: &str) -> Option<Vec<ForeignKey>> {
     let set = json::object(text.as_bytes())?;
     let keys = set.get("keys")?.as_array()?;
     let keys: Vec<ForeignKey> =

@@ -68,7 +68,11 @@ mod tests {
         assert!(revoked.has(one) && !revoked.has(two));
         assert_eq!(revoked.since(start + 1), start - 5 - OVERLAP);
         revoked.add(two, start + ALL_EVERY * 2);
-        revoked.follow(revoked.since(start + 1), vec![row(three, start + ALL_EVERY * 2, start + OVERLAP * 9)], start + 1);
+        revoked.follow(
+            revoked.since(start + 1),
+            vec![row(three, start + ALL_EVERY * 2, start + OVERLAP * 9)],
+            start + 1,
+        );
         assert!([one, two, three].iter().all(|grant| revoked.has(*grant)), "what is read adds to what is known");
         assert_eq!(revoked.since(start + 2), start + 1 - OVERLAP, "a clock ahead hides nothing");
         assert_eq!(revoked.since(start + ALL_EVERY), 0, "all of it once a minute");

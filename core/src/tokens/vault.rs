@@ -78,7 +78,11 @@ mod tests {
         let sealed = row("a", one.close("a", b"private").unwrap());
         assert!(sealed.sealed);
         assert!(!sealed.private.expose_secret().windows(7).any(|part| part == b"private"));
-        assert_ne!(sealed.private.expose_secret(), one.close("a", b"private").unwrap().0.expose_secret(), "another nonce");
+        assert_ne!(
+            sealed.private.expose_secret(),
+            one.close("a", b"private").unwrap().0.expose_secret(),
+            "another nonce"
+        );
         assert_eq!(one.open(&sealed).unwrap().as_slice(), b"private");
         assert!(two.open(&sealed).is_none() && clear.open(&sealed).is_none());
         assert!(one.open(&SigningKeyRow { kid: "b".into(), ..sealed.clone() }).is_none(), "put into another's place");

@@ -109,6 +109,7 @@ pub struct Plan {
     pub trusted: Option<String>,
     ftps_listen: &'static str,
     transfers: String,
+    tokens: String,
     far: bool,
 }
 
@@ -137,6 +138,7 @@ impl Plan {
             trusted: None,
             ftps_listen: "127.0.0.1:0",
             transfers: String::new(),
+            tokens: String::new(),
             far: false,
         }
     }
@@ -191,6 +193,12 @@ impl Plan {
     pub fn tls(mut self, lines: &str, trusted: &str) -> Self {
         writeln!(self.tls, "{lines}").unwrap();
         self.trusted = Some(trusted.to_owned());
+        self
+    }
+
+    /// Adds a line about tokens to `[oauth]`.
+    pub fn tokens(mut self, line: &str) -> Self {
+        writeln!(self.tokens, "{line}").unwrap();
         self
     }
 
@@ -326,7 +334,8 @@ listen = ["{ftps_listen}"]
 listen_implicit = ["{ftps_listen}"]
 {ftps}[api]
 listen = ["127.0.0.1:0"]
-{api}[tls]
+{api}[oauth]
+{tokens}[tls]
 {tls}[ops]
 listen = ["127.0.0.1:0"]
 [database]
@@ -388,6 +397,7 @@ view = []
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
             far = far,
             transfers = self.transfers,
+            tokens = self.tokens,
             acme = self.acme,
             uploads = self.uploads,
             limits = self.limits,

@@ -27,7 +27,8 @@ impl Inner {
         let directory = self.directory();
         let (tenant, identity, login, scopes, home, expires, auth_method) = if let Some(url) = &job.order.issuer {
             // The token has ended long ago, as tokens do. What it stood for has to be there still.
-            let tenant = directory.tenant(&job.tenant).filter(|_| self.takes_issuer(&job.tenant, url)).ok_or_else(gone)?;
+            let tenant =
+                directory.tenant(&job.tenant).filter(|_| self.takes_issuer(&job.tenant, url)).ok_or_else(gone)?;
             let identity = directory.identity(&job.tenant, &job.identity).ok_or_else(gone)?;
             let (login, method) = (job.login.as_str().into(), AuthMethod::Token(TokenOrigin::Issuer));
             (tenant.clone(), identity.clone(), login, identity.scopes, VirtualPath::root(), None, method)

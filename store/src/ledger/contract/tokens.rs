@@ -34,7 +34,8 @@ async fn retired(ledger: &Subject) -> Vec<(String, Option<i64>)> {
 
 pub async fn signing_keys_follow_each_other(ledger: Subject) {
     assert!(ledger.read().await.unwrap().signing_keys().await.unwrap().is_empty());
-    let (one, two) = (key("one", T0), SigningKeyRow { sealed: false, retired_at: Some(T0 + 50), ..key("two", T0 + 10) });
+    let (one, two) =
+        (key("one", T0), SigningKeyRow { sealed: false, retired_at: Some(T0 + 50), ..key("two", T0 + 10) });
     // The older one second: they are told by age.
     insert(&ledger, &two).await.unwrap();
     insert(&ledger, &one).await.unwrap();
@@ -107,7 +108,8 @@ pub async fn revocations_are_read_since(ledger: Subject) {
 }
 
 pub async fn issuer_keys_are_kept(ledger: Subject) {
-    let keys = |issuer: &str, keys: &str, fetched_at| IssuerKeys { issuer: issuer.into(), keys: keys.into(), fetched_at };
+    let keys =
+        |issuer: &str, keys: &str, fetched_at| IssuerKeys { issuer: issuer.into(), keys: keys.into(), fetched_at };
     let put = async |row: &IssuerKeys| write!(ledger, [row], |tx| tx.put_issuer_keys(&row).await).unwrap();
     let read = async |issuer: &str| ledger.read().await.unwrap().issuer_keys(issuer).await.unwrap();
     let (first, later) = (keys("https://a.example", "{\"keys\":[]}", T0), keys("https://a.example", "{}", T0 + 1));
