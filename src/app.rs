@@ -360,6 +360,7 @@ fn parts(
         webhooks: config.webhooks,
         webhook_max_attempts: config.events.webhook_max_attempts,
         transfers: config.transfers,
+        oauth: config.oauth,
         sole_owner,
     };
     Ok(Parts { ledger, storages, directory, keys, sender: Arc::new(sender), settings })

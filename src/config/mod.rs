@@ -10,6 +10,7 @@ pub mod limits;
 pub mod listen;
 pub mod network;
 pub mod node;
+pub mod oauth;
 pub mod ops;
 pub mod reader;
 pub mod report;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use causeway_core::events::Webhook;
+use causeway_core::gateway::OAuthSettings;
 use causeway_core::identity::TenantRecord;
 use causeway_core::jobs::transfers::TransferSettings;
 use ipnet::IpNet;
@@ -80,6 +82,8 @@ pub struct Config {
     pub uploads: uploads::Uploads,
     /// `[transfers]`.
     pub transfers: TransferSettings,
+    /// `[oauth]`.
+    pub oauth: OAuthSettings,
     /// `[limits]`.
     pub limits: limits::Limits,
     /// `[events]`.
@@ -169,6 +173,7 @@ fn read(root: &Section<'_>) -> Config {
         storages,
         uploads: uploads::Uploads::read(&root.table("uploads")),
         transfers: transfers::read(&root.table("transfers")),
+        oauth: oauth::read(&root.table("oauth")),
         limits,
         events,
         telemetry: telemetry::Telemetry::read(&root.table("telemetry")),

@@ -77,6 +77,7 @@ fn tenant(id: &str, ca: &Arc<Ca>, logins: Vec<Login>) -> TenantRecord {
         logins,
         mappings: Vec::new(),
         api_keys: Vec::new(),
+        oauth_clients: Vec::new(),
     }
 }
 
@@ -99,6 +100,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         webhooks: Vec::new(),
         webhook_max_attempts: 1,
         transfers: crate::jobs::transfers::TransferSettings::default(),
+        oauth: crate::gateway::OAuthSettings::default(),
         sole_owner: true,
     };
     Arc::new(Inner::new(Parts {

@@ -13,6 +13,8 @@ use crate::jobs::transfers::TransferSettings;
 use crate::ports::{BlobStore, KeySource, Ledger, WebhookSender};
 use crate::transfer::TypeCheck;
 
+use super::oauth::OAuthSettings;
+
 /// The rules that the configuration sets.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -50,6 +52,8 @@ pub struct Settings {
     pub webhook_max_attempts: u32,
     /// Transfers in the background.
     pub transfers: TransferSettings,
+    /// How long what OAuth 2.0 gives out counts.
+    pub oauth: OAuthSettings,
     /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.
     pub sole_owner: bool,
 }

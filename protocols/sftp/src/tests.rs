@@ -86,6 +86,7 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
         }],
         mappings: Vec::new(),
         api_keys: Vec::new(),
+        oauth_clients: Vec::new(),
     }
 }
 
@@ -127,6 +128,7 @@ impl Place {
             webhooks: Vec::new(),
             webhook_max_attempts: 3,
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+            oauth: causeway_core::gateway::OAuthSettings::default(),
             sole_owner: true,
         };
         let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobs::new());

@@ -119,6 +119,7 @@ fn tenant(quota: Option<u64>) -> TenantRecord {
         logins: vec![login("app"), login("peer")],
         mappings: Vec::new(),
         api_keys: vec![key("app"), key("peer")],
+        oauth_clients: Vec::new(),
     }
 }
 
@@ -167,6 +168,7 @@ pub async fn start_with_quota(
         webhooks: Vec::new(),
         webhook_max_attempts: 3,
         transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+        oauth: causeway_core::gateway::OAuthSettings::default(),
         sole_owner: true,
     };
     let storages = HashMap::from([("local".to_owned(), blobs), ("vault".to_owned(), vault)]);
