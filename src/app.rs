@@ -9,6 +9,7 @@ use std::time::Duration;
 use causeway_api::{ApiConfig, ConnectionInfo, OpsFront};
 use causeway_core::identity::{ClientCertificate, Directory, Protocol, ThrottleLimits};
 use causeway_core::ports::{BlobStore, Ledger};
+use causeway_core::tokens::TokenSettings;
 use causeway_core::{Gateway, Parts, Settings};
 use causeway_sftp::{HostKey, SftpConfig};
 use causeway_store::blobs::{LocalBlobs, MemoryBlobs};
@@ -30,6 +31,7 @@ use crate::config::sftp::Sftp;
 use crate::config::storage::Kind;
 use crate::data_dir::{DataDir, make_folder};
 use crate::descriptors;
+use crate::documents::HttpDocuments;
 use crate::failure::{Failure, Outcome};
 use crate::ftps;
 use crate::host_keys;
@@ -111,7 +113,7 @@ where
     let ftps = ftps::settings(&config);
     let proxies = Proxies::new(&config.trusted_proxies);
     let api_settings = config.api.as_ref().map(|api| api_config(api, &config, public_url.clone()));
-    let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;
+    let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation(), public_url.clone())?).await?;
     gateway.spawn_jobs();
 
     let addresses = [&sftp, &explicit, &implicit, &api, &ops].map(|bound| bound.addresses.clone());
@@ -333,6 +335,7 @@ fn parts(
     ledger: Arc<dyn Ledger>,
     storages: HashMap<String, Arc<dyn BlobStore>>,
     installation: Uuid,
+    public_url: String,
 ) -> Outcome<Parts> {
     let sole_owner = matches!(config.database.place, Place::Sqlite(_));
     let keys = Arc::new(KeyFiles::new(&config.folder));
@@ -361,9 +364,15 @@ fn parts(
         webhook_max_attempts: config.events.webhook_max_attempts,
         transfers: config.transfers,
         oauth: config.oauth,
+        tokens: TokenSettings {
+            issuer: public_url,
+            key_rotation: config.tokens.key_rotation,
+            encryption_key: config.tokens.encryption_key,
+        },
         sole_owner,
     };
-    Ok(Parts { ledger, storages, directory, keys, sender: Arc::new(sender), settings })
+    let documents = Arc::new(HttpDocuments::new(config.tokens.private_issuers));
+    Ok(Parts { ledger, storages, directory, keys, documents, sender: Arc::new(sender), settings })
 }
 
 struct Signals {

@@ -143,9 +143,10 @@ impl Front {
 
 /// Every route, with its description.
 fn routes() -> Routes {
-    use routes::{audit, content, download, events, files, folders, list, transfers, upload, uploads, validate};
+    use routes::{audit, content, download, events, files, folders, jwks, list, transfers, upload, uploads, validate};
     Routes::new()
         .add(resource("/api/v1/auth/validate").get(validate::validate, validate::operation()))
+        .add(resource("/.well-known/jwks.json").get(jwks::jwks, jwks::operation()))
         .add(resource("/api/v1/files").get(list::list, list::operation()))
         .add(
             resource("/api/v1/files/upload")

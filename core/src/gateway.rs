@@ -11,6 +11,7 @@ mod oauth;
 mod parts;
 mod proof;
 mod remembered;
+mod tokens;
 mod trail;
 
 use std::net::IpAddr;
@@ -39,6 +40,7 @@ pub use oauth::{
     Asked, Authorization, AuthorizationRefusal, ClientClaim, Consent, Introspection, Issued, OAuthAnswer, OAuthFault,
     OAuthRefusal, OAuthSettings, SignInNext, SignInStage, SignInStep, TokenKind, TokenRequest,
 };
+pub(crate) use proof::scopes_of_key;
 pub use parts::{Parts, Settings};
 
 /// The gateway.
@@ -123,6 +125,11 @@ impl Gateway {
     /// come by the peer's protocol. `Unauthenticated` where there is none, or several, or the login must prove more.
     pub async fn login_by_certificate(&self, certificate: &ClientCertificate, peer: &Peer) -> Result<Arc<Session>> {
         self.inner.login_by_certificate(certificate, peer).await
+    }
+
+    /// The public keys that the gateway's own tokens are verified by: a JSON Web Key Set (RFC 7517 section 5).
+    pub async fn published_keys(&self) -> Result<serde_json::Value> {
+        self.inner.published_keys().await
     }
 
     /// Whether there is a tenant of this name (FTP's HOST may name it).

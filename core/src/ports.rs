@@ -11,8 +11,9 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, ItemState, Job,
-    JobItem, Micros, Node, RefreshToken, Seal, SignIn, StoredEvent, UploadRow, UploadState,
+    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
+    ItemState, Job, JobItem, Micros, Node, RefreshToken, RevokedGrant, Seal, SignIn, SigningKeyRow, StoredEvent,
+    UploadRow, UploadState,
 };
 
 /// How durable a transaction must be before it is acknowledged.
@@ -62,6 +63,13 @@ pub trait Query: Send {
     async fn uploads_of(&mut self, tenant: &str, identity: &str) -> Result<Vec<UploadRow>>;
     /// Bytes used and reserved, by one identity or the whole tenant (none).
     async fn usage(&mut self, tenant: &str, identity: Option<&str>) -> Result<u64>;
+
+    /// All keys that tokens are signed by, the oldest first.
+    async fn signing_keys(&mut self) -> Result<Vec<SigningKeyRow>>;
+    /// The grants that were revoked at that moment or later, and whose tokens may hold by themselves beyond `now`.
+    async fn revoked_grants(&mut self, since: Micros, now: Micros) -> Result<Vec<RevokedGrant>>;
+    /// What was last kept of an issuer's keys.
+    async fn issuer_keys(&mut self, issuer: &str) -> Result<Option<IssuerKeys>>;
 
     /// A tenant's events above a position, oldest first; `kinds` empty: all.
     async fn events(&mut self, tenant: &str, after: i64, kinds: &[String], limit: u32) -> Result<Vec<StoredEvent>>;
@@ -177,6 +185,18 @@ pub trait Tx: Query {
     /// Forgets sign-ins that lapsed before this moment, grants that ended or whose codes lapsed unused before it, and refresh
     /// tokens without a grant; how many rows.
     async fn purge_grants(&mut self, before: Micros) -> Result<u64>;
+    /// Adds a key that tokens are signed by. `AlreadyExists` where there is one of its id.
+    async fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<()>;
+    /// Says of all keys that sign from that moment or earlier, and of which it is not said yet, when nothing of theirs is believed any
+    /// more; how many.
+    async fn retire_signing_keys(&mut self, signs_from: Micros, at: Micros) -> Result<u64>;
+    /// Revokes all tokens of a grant, which end by themselves at `until`. Once that is committed, this process has to be told, too
+    /// (`Inner::grant_is_revoked`). Revoking one again changes nothing but a later end.
+    async fn revoke_grant(&mut self, grant: Uuid, until: Micros, now: Micros) -> Result<()>;
+    /// Keeps an issuer's keys, in place of older ones.
+    async fn put_issuer_keys(&mut self, keys: &IssuerKeys) -> Result<()>;
+    /// Forgets the revocations whose tokens have ended by `now`, and removes the keys that nothing is believed of any more; how many.
+    async fn purge_tokens(&mut self, now: Micros) -> Result<u64>;
 
     /// Adds a blob's row, live, with its first reference.
     async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()>;
@@ -355,6 +375,26 @@ pub enum Answer {
 pub trait WebhookSender: Send + Sync {
     /// One POST, no redirects, within the time-out.
     async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Answer;
+}
+
+/// Fetches what OpenID providers publish.
+#[async_trait]
+pub trait DocumentSource: Send + Sync {
+    /// The body of the answer to a GET of this URL, where that is a `200` of at most `most` bytes. No redirect is followed, time is
+    /// bounded, and only HTTPS is spoken, but for loopback addresses where the configuration allows it. Otherwise why there is none,
+    /// for the log.
+    async fn fetch(&self, url: &str, most: usize) -> Result<Bytes, String>;
+}
+
+/// Fetches nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoDocuments;
+
+#[async_trait]
+impl DocumentSource for NoDocuments {
+    async fn fetch(&self, _url: &str, _most: usize) -> Result<Bytes, String> {
+        Err("nothing is fetched here".to_owned())
+    }
 }
 
 /// The longest file of keys, in bytes.

@@ -20,6 +20,7 @@ pub mod storage;
 pub mod telemetry;
 pub mod tenant;
 pub mod tls;
+pub mod tokens;
 pub mod transfers;
 pub mod uploads;
 pub mod value;
@@ -82,8 +83,10 @@ pub struct Config {
     pub uploads: uploads::Uploads,
     /// `[transfers]`.
     pub transfers: TransferSettings,
-    /// `[oauth]`.
+    /// What `[oauth]` says of grants.
     pub oauth: OAuthSettings,
+    /// What `[oauth]` says of tokens.
+    pub tokens: tokens::Tokens,
     /// `[limits]`.
     pub limits: limits::Limits,
     /// `[events]`.
@@ -150,7 +153,18 @@ fn read(root: &Section<'_>) -> Config {
         ftps: ftps.as_ref().map(|ftps| ftps.client_certificates),
         api: api.as_ref().map(|api| api.client_certificates),
     };
-    let declared = tenant::read(root, &names, events.allow_private_addresses, asked);
+    // One table, read by two.
+    let table = root.table("oauth");
+    let (tokens, oauth) = (tokens::read(&table), oauth::read(&table));
+    drop(table);
+    let around = tenant::Around {
+        storages: &names,
+        private_webhooks: events.allow_private_addresses,
+        private_issuers: tokens.private_issuers,
+        public_url: api.as_ref().and_then(|api| api.public_url.as_deref()),
+        asked,
+    };
+    let declared = tenant::read(root, around);
     let (mut tenants, mut webhooks, mut ftps_logins) = (Vec::new(), Vec::new(), Vec::new());
     for tenant in declared {
         let id = tenant.record.tenant.id.to_string();
@@ -173,7 +187,8 @@ fn read(root: &Section<'_>) -> Config {
         storages,
         uploads: uploads::Uploads::read(&root.table("uploads")),
         transfers: transfers::read(&root.table("transfers")),
-        oauth: oauth::read(&root.table("oauth")),
+        oauth,
+        tokens,
         limits,
         events,
         telemetry: telemetry::Telemetry::read(&root.table("telemetry")),

@@ -1,11 +1,11 @@
-//! `[oauth]`: how long what people grant to applications counts.
+//! What `[oauth]` says of grants: how long what people allow applications counts.
 
 use causeway_core::gateway::OAuthSettings;
 
 use super::reader::Section;
 use super::value;
 
-/// Reads the table.
+/// Reads the keys of the table that are about grants.
 pub fn read(section: &Section<'_>) -> OAuthSettings {
     let default = OAuthSettings::default();
     let duration = |key, default| section.text(key, value::duration).map_or(default, |found| found.value);

@@ -1,16 +1,17 @@
-//! Who is asking: `Authorization: Bearer` (RFC 6750 section 2.1) with an API key. Keys in the query (section 2.3) or in
-//! a form (section 2.2) are never looked at. Without such a header the client certificate of the TLS handshake counts, where
+//! Who is asking: `Authorization: Bearer` (RFC 6750 section 2.1) with an API key or a token. Either in the query (section 2.3) or in
+//! a form (section 2.2) is never looked at. Without such a header the client certificate of the TLS handshake counts, where
 //! there was one: it says itself which login it stands for. One request is one session.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use causeway_core::events::{MAX_TEXT, Operation};
-use causeway_core::identity::ClientCertificate;
+use causeway_core::identity::{ClientCertificate, KEY_PREFIX};
+use causeway_core::tokens::{MAX_TOKEN, looks_like_token};
 use causeway_core::{Credential, Error, ErrorKind, Gateway, Peer, Protocol, Session};
 use http::header::{self, HeaderMap};
 use http::request::Parts;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::client::ClientAddress;
 use crate::problem::Problem;
@@ -19,7 +20,7 @@ use crate::router::Shared;
 use crate::serve::ConnectionInfo;
 
 /// The longest credential, in bytes.
-const MAX_CREDENTIAL: usize = 8 * 1024;
+const MAX_CREDENTIAL: usize = MAX_TOKEN;
 
 /// The authenticated caller of a request. A handler that takes it runs for nobody else.
 pub struct Caller {
@@ -75,7 +76,7 @@ async fn authenticate(
     peer: &Peer,
 ) -> Result<Arc<Session>, Problem> {
     match (bearer(headers), certificate) {
-        (Some(token), _) => Ok(gateway.login(Credential::ApiKey(token), peer).await?),
+        (Some(token), _) => Ok(gateway.login(credential(token), peer).await?),
         (None, Some(certificate)) if !headers.contains_key(header::AUTHORIZATION) => {
             gateway.login_by_certificate(certificate, peer).await.map_err(|error| match error.kind() {
                 // No token was sent that could be invalid.
@@ -86,6 +87,17 @@ async fn authenticate(
             })
         }
         (None, _) => Err(Problem::no_credential()),
+    }
+}
+
+/// What a bearer token is. An API key begins as none of the others can; what has not the form of a token is looked up as a key, and
+/// found to be none.
+fn credential(token: SecretString) -> Credential {
+    let text = token.expose_secret();
+    if !text.starts_with(KEY_PREFIX) && looks_like_token(text) {
+        Credential::Token(token)
+    } else {
+        Credential::ApiKey(token)
     }
 }
 
@@ -114,7 +126,6 @@ fn client_version(headers: &HeaderMap) -> Option<String> {
 mod tests {
     use super::*;
     use http::HeaderValue;
-    use secrecy::ExposeSecret as _;
 
     fn token(values: &[&str]) -> Option<String> {
         let mut headers = HeaderMap::new();
@@ -134,6 +145,15 @@ mod tests {
         assert_eq!(token(&["Bearer "]), None);
         assert_eq!(token(&["Bearer a", "Bearer b"]), None);
         assert_eq!(token(&[&format!("Bearer {}", "x".repeat(MAX_CREDENTIAL + 1))]), None);
+    }
+
+    #[test]
+    fn what_has_the_form_of_a_token_is_one() {
+        let is_token = |text: &str| matches!(credential(text.into()), Credential::Token(_));
+        assert!(is_token("eyJh.eyJz.c2ln"));
+        for key in ["cwk_abc", "cwk_a.b.c", "abc", "a.b", "a.b.c.d", "a..c", ".b.c", "a.b.", "a.b=.c", "a.b+.c"] {
+            assert!(!is_token(key), "{key}");
+        }
     }
 
     #[test]

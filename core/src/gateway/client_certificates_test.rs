@@ -76,6 +76,7 @@ fn tenant(id: &str, ca: &Arc<Ca>, logins: Vec<Login>) -> TenantRecord {
         identities: vec![Identity { id: "app".into(), scopes: ScopeSet::all(), quota: None, view: View::default() }],
         logins,
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: Vec::new(),
         oauth_clients: Vec::new(),
     }
@@ -101,6 +102,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         webhook_max_attempts: 1,
         transfers: crate::jobs::transfers::TransferSettings::default(),
         oauth: crate::gateway::OAuthSettings::default(),
+        tokens: crate::tokens::TokenSettings::default(),
         sole_owner: true,
     };
     Arc::new(Inner::new(Parts {
@@ -108,6 +110,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         storages: HashMap::new(),
         directory: Directory::new(tenants).unwrap(),
         keys: Arc::new(NoKeyFiles),
+        documents: Arc::new(crate::ports::NoDocuments),
         sender: Arc::new(NoWebhooks),
         settings,
     }))

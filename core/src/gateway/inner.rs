@@ -19,8 +19,9 @@ use crate::events::{Facts, Operation};
 use crate::identity::{Codes, Directory, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::Reap;
 use crate::namespace::Target;
-use crate::ports::{BlobStore, Durability, KeySource, Ledger, Tx, WebhookSender, transact};
+use crate::ports::{BlobStore, DocumentSource, Durability, KeySource, Ledger, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
+use crate::tokens::{Mint, Providers};
 use crate::transfer::{DownloadCore, Lanes, Pacer, Unsettled, UploadCore};
 
 /// Tenant, identity and home: what the folders of a view depend on.
@@ -39,6 +40,11 @@ pub(crate) struct Inner {
     /// Who is known; see [`Inner::directory`].
     pub(crate) known: watch::Sender<Arc<Directory>>,
     pub(crate) sender: Arc<dyn WebhookSender>,
+    pub(crate) documents: Arc<dyn DocumentSource>,
+    /// What is known of the gateway's own tokens.
+    pub(crate) mint: Mint,
+    /// What is known of the issuers of others.
+    pub(crate) providers: Providers,
     pub(crate) settings: Settings,
     pub(crate) verifier: PasswordVerifier,
     pub(crate) throttle: Throttle,
@@ -96,7 +102,7 @@ pub(crate) fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Inner {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { ledger, storages, directory, keys, sender, settings } = parts;
+        let Parts { ledger, storages, directory, keys, documents, sender, settings } = parts;
         let (reaper, reaped) = mpsc::unbounded_channel();
         // Argon2 takes memory and a core for some ten milliseconds: as many at once as there are cores.
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -107,6 +113,9 @@ impl Inner {
             keys,
             complaints: Mutex::new(Remembered::new(MAX_COMPLAINTS)),
             penalties: Penalties::new(settings.penalties.clone()),
+            mint: Mint::new(&settings.tokens),
+            providers: Providers::default(),
+            documents,
             places: Places::new(settings.sessions),
             ledger,
             storages,

@@ -146,7 +146,9 @@ impl Inner {
                 return Err(error);
             }
             Err(error) => {
-                if error.kind() != ErrorKind::Throttled || self.is_first_refusal(claim) {
+                // Whoever has a token that has expired, or none can say what it is worth, may come again and again.
+                let often = error.kind() == ErrorKind::Throttled || matches!(claim.method, AuthMethod::Token(_));
+                if !often || self.is_first_refusal(claim) {
                     self.put_refused_login(claim, peer, &error).await;
                 }
                 return Err(error);
@@ -189,7 +191,7 @@ impl Inner {
     }
 
     async fn enter(&self, proof: Proof, place: Option<Place>, peer: &Peer) -> Result<Arc<Session>> {
-        let Proof::Whole { tenant, identity, login, scopes, home, method, expires } = proof else {
+        let Proof::Whole { tenant, identity, login, scopes, home, method, expires, issuer } = proof else {
             return Err(refused());
         };
         let session = Arc::new(Session {
@@ -206,6 +208,7 @@ impl Inner {
             cipher: peer.cipher.clone(),
             client_version: peer.client_version.clone(),
             expires,
+            issuer,
             opened: AtomicBool::new(false),
             place: Mutex::new(place),
         });
@@ -273,7 +276,7 @@ impl Inner {
     pub(super) async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {
         let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login).failed(&self.reason(claim, error));
         facts.status = Status::Denied;
-        facts.login = (claim.method != AuthMethod::ApiKey).then(|| claim.name.clone());
+        facts.login = claim.names_login().then(|| claim.name.clone());
         facts.auth_method = Some(claim.method);
         if let Some(found) = &claim.found {
             facts.tenant = Some(found.tenant.id.clone());

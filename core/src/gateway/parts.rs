@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::events::Webhook;
 use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::jobs::transfers::TransferSettings;
-use crate::ports::{BlobStore, KeySource, Ledger, WebhookSender};
+use crate::ports::{BlobStore, DocumentSource, KeySource, Ledger, WebhookSender};
+use crate::tokens::TokenSettings;
 use crate::transfer::TypeCheck;
 
 use super::oauth::OAuthSettings;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub transfers: TransferSettings,
     /// How long what OAuth 2.0 gives out counts.
     pub oauth: OAuthSettings,
+    /// Tokens: the gateway's own, and those of issuers.
+    pub tokens: TokenSettings,
     /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.
     pub sole_owner: bool,
 }
@@ -68,6 +71,8 @@ pub struct Parts {
     pub directory: Directory,
     /// The files of keys that mapping rules name.
     pub keys: Arc<dyn KeySource>,
+    /// How the keys of issuers are fetched.
+    pub documents: Arc<dyn DocumentSource>,
     /// How webhooks go out.
     pub sender: Arc<dyn WebhookSender>,
     /// The rules.

@@ -1,5 +1,6 @@
 //! What a credential proves.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -10,8 +11,8 @@ use super::client_certificates::Standings;
 use super::inner::{Inner, held};
 use crate::error::{Error, Result};
 use crate::identity::{
-    AuthMethod, AuthorizedKey, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Presence, Progress, Protocol,
-    PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, hash_key, parse_key_file,
+    AuthMethod, AuthorizedKey, Credential, Factor, FactorSet, Identity, KeyMatch, LoginMatch, Peer, Presence, Progress,
+    Protocol, PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, hash_key, parse_key_file,
 };
 use crate::path::VirtualPath;
 use crate::ports::Durability;
@@ -39,10 +40,20 @@ pub(crate) enum Proof {
         home: VirtualPath,
         method: AuthMethod,
         expires: Option<OffsetDateTime>,
+        /// Whose token it is, where it is an issuer's.
+        issuer: Option<Arc<str>>,
     },
 }
 
 impl Proof {
+    /// Whom it proves, in a line.
+    #[cfg(test)]
+    pub(crate) fn summary(&self) -> String {
+        let Self::Whole { tenant, identity, login, scopes, home, .. } = self else { return String::new() };
+        let scopes: Vec<&str> = scopes.words().map(crate::identity::Scope::as_str).collect();
+        format!("{} {} {login} {} {}", tenant.id, identity.id, scopes.join(" "), home.as_str())
+    }
+
     /// A login that has proven all that it must.
     pub(crate) fn whole(found: LoginMatch, proven: FactorSet) -> Self {
         let LoginMatch { tenant, identity, login } = found;
@@ -54,8 +65,21 @@ impl Proof {
             identity,
             method: AuthMethod::Login(proven),
             expires: None,
+            issuer: None,
         }
     }
+}
+
+/// Whether an API key holds now, from this address (none: wherever).
+pub(super) fn key_lets_in(found: &KeyMatch, ip: Option<IpAddr>) -> bool {
+    let live = found.key.expires.is_none_or(|end| end > OffsetDateTime::now_utc());
+    live && ip.is_none_or(|ip| allowed_from(&found.key.allow_from, ip))
+}
+
+/// What who comes by an API key may do.
+pub(crate) fn scopes_of_key(found: &KeyMatch) -> ScopeSet {
+    let (narrowed, all) = (found.key.scopes, found.identity.scopes);
+    if narrowed.is_empty() { all } else { all.and(narrowed) }
 }
 
 /// What the tenant has revoked; none where that cannot be said.
@@ -106,7 +130,7 @@ impl Inner {
     /// What the credential proves; none: nothing. `progress` says what the login has proven before, and takes what is waited. Every way to nothing takes the
     /// same time, as far as it can be measured from outside. `known` is what was said of the client's certificate just before.
     pub(super) async fn prove(
-        &self,
+        self: &Arc<Self>,
         credential: &Credential,
         claim: &Claim,
         progress: &Progress,
@@ -119,7 +143,10 @@ impl Inner {
         };
         let knows = |tenant: &Arc<Tenant>| required.as_ref().is_none_or(|said| self.knows_required(tenant, said));
         let Some(factor) = credential.factor() else {
-            let proof = self.prove_api_key(credential, peer);
+            let proof = match credential {
+                Credential::Token(token) => self.prove_token(token, peer).await?,
+                _ => self.prove_api_key(credential, peer),
+            };
             return Ok(proof.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if knows(tenant))));
         };
         let proven = progress.proven();
@@ -147,7 +174,7 @@ impl Inner {
                 Some(found) => self.takes_code(found, &claim.counted, code).await?,
                 None => false,
             },
-            Credential::ApiKey(_) => false,
+            Credential::ApiKey(_) | Credential::Token(_) => false,
         };
         Ok(wanted.filter(|_| right).map(|found| Proof::Factor { found: found.clone(), factor }))
     }
@@ -224,18 +251,16 @@ impl Inner {
     fn prove_api_key(&self, credential: &Credential, peer: &Peer) -> Option<Proof> {
         let Credential::ApiKey(key) = credential else { return None };
         let found = self.directory().find_api_key(&hash_key(key.expose_secret()))?;
-        let live = found.key.expires.is_none_or(|end| end > OffsetDateTime::now_utc());
-        if !live || peer.protocol != Protocol::Api || !allowed_from(&found.key.allow_from, peer.ip) {
+        if peer.protocol != Protocol::Api || !key_lets_in(&found, Some(peer.ip)) {
             return None;
         }
-        let narrowed = found.key.scopes;
-        let all = found.identity.scopes;
         Some(Proof::Whole {
-            scopes: if narrowed.is_empty() { all } else { all.and(narrowed) },
+            scopes: scopes_of_key(&found),
             home: VirtualPath::root(),
             login: found.key.id.clone(),
             method: AuthMethod::ApiKey,
             expires: found.key.expires,
+            issuer: None,
             tenant: found.tenant,
             identity: found.identity,
         })

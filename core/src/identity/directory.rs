@@ -11,6 +11,7 @@ use super::verify::cost_of;
 use super::{
     ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, OAuthClientMatch, Tenant, TenantRecord,
 };
+use crate::tokens::IssuerMatch;
 
 /// A login that was found, and whom it becomes.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub struct Directory {
     keys: HashMap<[u8; 8], Vec<KeyMatch>>,
     /// Applications that act for people, by id.
     applications: HashMap<Arc<str>, OAuthClientMatch>,
+    /// The issuers of tokens by their URLs: tenants may share one.
+    issuers: HashMap<Arc<str>, Vec<IssuerMatch>>,
     /// Logins by the client certificates that they take.
     pub(crate) clients: CertificateIndex,
 }
@@ -168,6 +171,10 @@ impl Directory {
             let found = OAuthClientMatch { tenant: tenant.clone(), client: Arc::new(client) };
             self.applications.insert(found.client.id.clone(), found);
         }
+        for issuer in record.issuers {
+            let found = IssuerMatch { tenant: tenant.clone(), issuer: Arc::new(issuer) };
+            self.issuers.entry(found.issuer.url.clone()).or_default().push(found);
+        }
 
         self.order.push(id.clone());
         self.households.insert(id, Household { tenant, identities, logins, mappings });
@@ -222,6 +229,11 @@ impl Directory {
     /// The application that acts for people, of this id.
     pub fn find_oauth_client(&self, id: &str) -> Option<OAuthClientMatch> {
         self.applications.get(id).cloned()
+    }
+
+    /// The issuers of this URL, each of a tenant.
+    pub fn issuers(&self, url: &str) -> &[IssuerMatch] {
+        self.issuers.get(url).map_or(&[], Vec::as_slice)
     }
 
     /// The API key of a tenant with this id. Its expiry is not looked at here.
@@ -305,6 +317,7 @@ mod tests {
             }],
             logins: logins.iter().map(|name| login(name, "app", None)).collect(),
             mappings: Vec::new(),
+            issuers: Vec::new(),
             api_keys: keys.iter().map(|(id, key)| api_key(id, "app", hash_key(key))).collect(),
             oauth_clients: Vec::new(),
         }

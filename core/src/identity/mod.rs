@@ -49,7 +49,7 @@ pub use presence::{Presence, PresenceDemand};
 pub use public_key::PublicKey;
 pub use queue_time::QueueTime;
 pub use require::{Factor, FactorSet, Progress, Require};
-pub use session::{AuthMethod, Session};
+pub use session::{AuthMethod, Session, TokenOrigin};
 pub use source::{lies_in, source_of, unmapped};
 pub use throttle::{Throttle, ThrottleLimits};
 pub(crate) use totp::Codes;
@@ -58,6 +58,7 @@ pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, generate_key, hash_key
 pub use view::{Resolved, View, ViewEntry};
 
 use crate::path::VirtualPath;
+use crate::tokens::Issuer;
 
 /// The protocols of the front ends, by the names that events carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -209,6 +210,8 @@ pub struct TenantRecord {
     pub api_keys: Vec<ApiKey>,
     /// Applications that act for its people.
     pub oauth_clients: Vec<OAuthClient>,
+    /// The OpenID providers whose tokens it takes.
+    pub issuers: Vec<Issuer>,
 }
 
 /// What a caller shows to be let in.
@@ -256,21 +259,23 @@ pub enum Credential {
     },
     /// An API key (`cwk_…`).
     ApiKey(SecretString),
+    /// A JSON Web Token: the gateway's own, or an issuer's.
+    Token(SecretString),
 }
 
 impl Credential {
-    /// What it would prove of a login; none for an API key, which is no login's.
+    /// What it would prove of a login; none for API keys and tokens, which are no login's.
     pub const fn factor(&self) -> Option<Factor> {
         match self {
             Self::Password { .. } => Some(Factor::Password),
             Self::PublicKey { .. } => Some(Factor::PublicKey),
             Self::Certificate { .. } | Self::ClientCertificate { .. } => Some(Factor::Certificate),
             Self::Code { .. } => Some(Factor::Totp),
-            Self::ApiKey(_) => None,
+            Self::ApiKey(_) | Self::Token(_) => None,
         }
     }
 
-    /// The login's name as it was sent; none for an API key.
+    /// The login's name as it was sent; none for API keys and tokens.
     pub fn login(&self) -> Option<&str> {
         match self {
             Self::Password { login, .. }
@@ -278,7 +283,7 @@ impl Credential {
             | Self::Certificate { login, .. }
             | Self::ClientCertificate { login, .. }
             | Self::Code { login, .. } => Some(login),
-            Self::ApiKey(_) => None,
+            Self::ApiKey(_) | Self::Token(_) => None,
         }
     }
 }

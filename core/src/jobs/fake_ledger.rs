@@ -2,6 +2,7 @@
 //! transaction leaves nothing behind.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -11,7 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Durability, Ledger, Lock, Query, Tx, TxOp};
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant, Incarnation,
-    ItemState, Job, JobItem, Micros, Node, RefreshToken, Seal, SignIn, StoredEvent, UploadRow, UploadState,
+    IssuerKeys, ItemState, Job, JobItem, Micros, Node, RefreshToken, RevokedGrant, Seal, SignIn, SigningKeyRow,
+    StoredEvent, UploadRow, UploadState,
 };
 
 /// What is in the ledger.
@@ -24,6 +26,9 @@ pub(crate) struct State {
     pub positions: Vec<(Uuid, i64)>,
     pub deliveries: Vec<Delivery>,
     pub leases: HashMap<String, (Uuid, Micros)>,
+    pub signing_keys: Vec<SigningKeyRow>,
+    pub revoked: Vec<RevokedGrant>,
+    pub issuer_keys: HashMap<String, IssuerKeys>,
 }
 
 /// The ledger.
@@ -32,6 +37,8 @@ pub(crate) struct FakeLedger {
     state: Mutex<State>,
     /// One transaction at a time.
     writer: tokio::sync::Mutex<()>,
+    /// Whether it does not answer at all.
+    away: AtomicBool,
     /// How many of the next transactions fail.
     pub failures: Mutex<u32>,
 }
@@ -40,11 +47,24 @@ impl FakeLedger {
     pub(crate) fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.state.lock().unwrap())
     }
+
+    /// Takes it away, or brings it back.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    fn is_there(&self) -> Result<()> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Unavailable, "the ledger is away"));
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Ledger for FakeLedger {
     async fn write(&self, _: Durability, op: Arc<dyn TxOp>) -> Result<()> {
+        self.is_there()?;
         let _writer = self.writer.lock().await;
         {
             let mut failures = self.failures.lock().unwrap();
@@ -60,6 +80,7 @@ impl Ledger for FakeLedger {
     }
 
     async fn read(&self) -> Result<Box<dyn Query>> {
+        self.is_there()?;
         Ok(Box::new(self.look(|state| state.clone())))
     }
 
@@ -90,6 +111,15 @@ impl Query for State {
     }
     async fn live_grants(&mut self, _: Uuid, _: Micros, _: u32) -> Result<Vec<Grant>> {
         off()
+    }
+    async fn signing_keys(&mut self) -> Result<Vec<SigningKeyRow>> {
+        Ok(self.signing_keys.clone())
+    }
+    async fn revoked_grants(&mut self, since: Micros, now: Micros) -> Result<Vec<RevokedGrant>> {
+        Ok(self.revoked.iter().filter(|row| row.revoked_at >= since && row.until > now).copied().collect())
+    }
+    async fn issuer_keys(&mut self, issuer: &str) -> Result<Option<IssuerKeys>> {
+        Ok(self.issuer_keys.get(issuer).cloned())
     }
     async fn job(&mut self, _: Uuid) -> Result<Option<Job>> {
         off()
@@ -224,6 +254,27 @@ impl Tx for State {
     }
     async fn purge_grants(&mut self, _: Micros) -> Result<u64> {
         off()
+    }
+    async fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<()> {
+        self.signing_keys.push(row.clone());
+        Ok(())
+    }
+    async fn retire_signing_keys(&mut self, signs_from: Micros, at: Micros) -> Result<u64> {
+        let due = |row: &&mut SigningKeyRow| row.retired_at.is_none() && row.signs_from <= signs_from;
+        Ok(self.signing_keys.iter_mut().filter(due).map(|row| row.retired_at = Some(at)).count() as u64)
+    }
+    async fn revoke_grant(&mut self, grant: Uuid, until: Micros, now: Micros) -> Result<()> {
+        self.revoked.push(RevokedGrant { grant, until, revoked_at: now });
+        Ok(())
+    }
+    async fn put_issuer_keys(&mut self, keys: &IssuerKeys) -> Result<()> {
+        self.issuer_keys.insert(keys.issuer.clone(), keys.clone());
+        Ok(())
+    }
+    async fn purge_tokens(&mut self, now: Micros) -> Result<u64> {
+        self.revoked.retain(|row| row.until > now);
+        self.signing_keys.retain(|row| row.retired_at.is_none_or(|at| at > now));
+        Ok(0)
     }
     async fn insert_job(&mut self, _: &Job) -> Result<()> {
         off()

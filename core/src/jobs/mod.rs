@@ -110,6 +110,11 @@ impl Inner {
         self.jobs.spawn(async move {
             every(Duration::from_secs(2), inner.jobs_end.clone(), || inner.put_away_again()).await;
         });
+        let (inner, rotation) = (self.clone(), self.settings.tokens.key_rotation);
+        self.jobs.spawn(async move {
+            let pause = (rotation / 20).clamp(Duration::from_millis(100), Duration::from_mins(1));
+            every(pause, inner.jobs_end.clone(), || inner.rotate_keys()).await;
+        });
         let inner = self.clone();
         self.jobs.spawn(async move { inner.purge_always().await });
         let inner = self.clone();

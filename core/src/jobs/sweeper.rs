@@ -94,6 +94,7 @@ impl Inner {
                 tx.purge_jobs(jobs).await?;
                 tx.purge_requests(keyed).await?;
                 tx.purge_grants(lapsed).await?;
+                tx.purge_tokens(now).await?;
                 tx.purge_codes(lapsed).await
             })
         })

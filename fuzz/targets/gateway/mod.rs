@@ -69,6 +69,7 @@ impl Scratch {
             webhook_max_attempts: 3,
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
             oauth: causeway_core::gateway::OAuthSettings::default(),
+            tokens: causeway_core::tokens::TokenSettings::default(),
             sole_owner: true,
         };
         let parts = Parts {
@@ -76,6 +77,7 @@ impl Scratch {
             storages: HashMap::from([("memory".to_owned(), blobs)]),
             directory: Directory::new(vec![tenant()]).expect("a directory"),
             keys: Arc::new(NoKeyFiles),
+            documents: Arc::new(causeway_core::ports::NoDocuments),
             sender: Arc::new(NoWebhooks),
             settings,
         };
@@ -173,6 +175,7 @@ fn tenant() -> TenantRecord {
             home: root(),
         }],
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: Vec::new(),
         oauth_clients: Vec::new(),
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use causeway_core::records::{
     Attributes, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState, EventRecord,
-    Incarnation, ItemKind, ItemState, Job, JobItem, Node, Seal, StoredEvent, TransferState, UploadRow, UploadState,
+    Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, Node, RevokedGrant, Seal, SigningKeyRow, StoredEvent,
+    TransferState, UploadRow, UploadState,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -52,6 +53,33 @@ plain! {
     (Uuid, String, Uuid): (take, take, take);
     (Uuid, String, Vec<u8>): (take, take, take);
     ([u8; 32], Uuid): (take, take);
+}
+
+impl Record for SigningKeyRow {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            kid: columns.take()?,
+            algorithm: columns.take()?,
+            public: columns.take()?,
+            private: columns.take::<Vec<u8>>()?.into(),
+            sealed: columns.take()?,
+            created_at: columns.take()?,
+            signs_from: columns.take()?,
+            retired_at: columns.maybe()?,
+        })
+    }
+}
+
+impl Record for RevokedGrant {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self { grant: columns.take()?, until: columns.take()?, revoked_at: columns.take()? })
+    }
+}
+
+impl Record for IssuerKeys {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self { issuer: columns.take()?, keys: columns.take()?, fetched_at: columns.take()? })
+    }
 }
 
 impl Record for Node {

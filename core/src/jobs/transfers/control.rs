@@ -9,7 +9,7 @@ use super::telling::event_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
 use crate::gateway::Inner;
-use crate::identity::{AuthMethod, Scope, Session};
+use crate::identity::{Scope, Session};
 use crate::policy;
 use crate::ports::{Durability, Tx};
 use crate::records::{Job, TransferState, now};
@@ -86,9 +86,15 @@ impl Inner {
         match job {
             // It runs by the rights of the key or login that asked for it, which the caller's may not have.
             Some(job) if *job.identity == *session.identity.id && matches!(wish, Wish::Retry) && !admin => {
-                let same =
-                    *job.login == *session.login && job.order.api_key == (session.auth_method == AuthMethod::ApiKey);
-                if same { Ok(true) } else { Err(Error::new(ErrorKind::PermissionDenied, OTHER_KEY)) }
+                let same = *job.login == *session.login
+                    && job.order.api_key == session.auth_method.is_key()
+                    && job.order.issuer.as_deref() == session.issuer.as_deref();
+                // A token may be worth less than what it was given by.
+                let as_much = match self.session_of(&job).await {
+                    Ok(run_by) => run_by.scopes.and(session.scopes) == run_by.scopes,
+                    Err(_) => false,
+                };
+                if same && as_much { Ok(true) } else { Err(Error::new(ErrorKind::PermissionDenied, OTHER_KEY)) }
             }
             Some(job) if *job.identity == *session.identity.id => Ok(true),
             Some(_) if admin => Ok(false),

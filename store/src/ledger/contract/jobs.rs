@@ -40,6 +40,8 @@ fn job(tenant: &str, identity: &str, priority: i64) -> Job {
             overwrite: false,
             notify: true,
             api_key: true,
+            issuer: Some("https://login.example".into()),
+            scopes: Some(vec!["files:read".into()]),
             client_ip: Some([192, 0, 2, 7].into()),
         },
     }
@@ -98,6 +100,8 @@ pub async fn jobs_keep_every_field(ledger: Subject) {
         overwrite: true,
         notify: false,
         api_key: false,
+        issuer: None,
+        scopes: None,
         client_ip: None,
         source_path: Some("/s".into()),
         ..row.order.clone()

@@ -9,6 +9,7 @@ mod jobs;
 mod life;
 mod oauth;
 mod races;
+mod tokens;
 mod trail;
 mod tree;
 mod uploads;
@@ -26,6 +27,7 @@ pub use jobs::*;
 pub use life::*;
 pub use oauth::*;
 pub use races::*;
+pub use tokens::*;
 pub use trail::*;
 pub use tree::*;
 pub use uploads::*;
@@ -54,6 +56,8 @@ macro_rules! ledger_cases {
             codes_count_once, one_of_two_uses_a_code,
             sign_ins_are_taken_once, authorization_codes_are_spent_once, refresh_tokens_are_spent_once,
             grants_end_once, grants_are_listed_and_purged, one_of_many_spends,
+            signing_keys_follow_each_other, one_node_makes_the_first_key, revocations_are_read_since,
+            issuer_keys_are_kept,
             failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,
             work_goes_on_without_its_caller, closes_after_what_is_under_way,
             one_of_two_reserves, one_of_two_makes_a_name, no_orphan_in_a_removed_folder, references_race_with_release,

@@ -69,6 +69,10 @@ mod codes {
     crate::ledger::statements::code_statements! { connection: sqlx::PgConnection }
 }
 
+mod tokens {
+    crate::ledger::statements::token_statements! { connection: sqlx::PgConnection }
+}
+
 mod jobs {
     crate::ledger::statements::job_statements! {
         connection: sqlx::PgConnection,

@@ -74,6 +74,10 @@ mod codes {
     crate::ledger::statements::code_statements! { connection: rusqlite::Connection }
 }
 
+mod tokens {
+    crate::ledger::statements::token_statements! { connection: rusqlite::Connection }
+}
+
 mod jobs {
     crate::ledger::statements::job_statements! {
         connection: rusqlite::Connection,

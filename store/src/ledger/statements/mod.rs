@@ -20,6 +20,7 @@ mod leases;
 mod nodes;
 mod oauth;
 mod ports;
+mod tokens;
 mod trail;
 mod uploads;
 
@@ -30,5 +31,6 @@ pub(super) use leases::lease_statements;
 pub(super) use nodes::{node_columns, node_statements};
 pub(super) use oauth::{grant_columns, oauth_statements};
 pub(super) use ports::{ports, run};
+pub(super) use tokens::token_statements;
 pub(super) use trail::{audit_statements, event_statements};
 pub(super) use uploads::{live, upload_columns, upload_statements};

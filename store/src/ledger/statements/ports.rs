@@ -17,13 +17,14 @@ macro_rules! ports {
         use async_trait::async_trait;
         use causeway_core::ports::{Lock, Query, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, ItemState,
-            Job, JobItem, Micros, Node, RefreshToken, Seal, SignIn, StoredEvent, UploadRow, UploadState,
+            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation,
+            IssuerKeys, ItemState, Job, JobItem, Micros, Node, RefreshToken, RevokedGrant, Seal, SignIn,
+            SigningKeyRow, StoredEvent, UploadRow, UploadState,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
 
-        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, oauth, uploads};
+        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, oauth, tokens, uploads};
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
         use crate::ledger::statements::run;
@@ -109,6 +110,18 @@ macro_rules! ports {
 
             async fn usage(&mut self, tenant: &str, identity: Option<&str>) -> Result<u64> {
                 run!(self, uploads::usage(tenant, identity))
+            }
+
+            async fn signing_keys(&mut self) -> Result<Vec<SigningKeyRow>> {
+                run!(self, tokens::signing_keys())
+            }
+
+            async fn revoked_grants(&mut self, since: Micros, now: Micros) -> Result<Vec<RevokedGrant>> {
+                run!(self, tokens::revoked_grants(since, now))
+            }
+
+            async fn issuer_keys(&mut self, issuer: &str) -> Result<Option<IssuerKeys>> {
+                run!(self, tokens::issuer_keys(issuer))
             }
 
             async fn events(
@@ -319,6 +332,26 @@ macro_rules! ports {
 
             async fn purge_grants(&mut self, before: Micros) -> Result<u64> {
                 run!(self, oauth::purge_grants(before))
+            }
+
+            async fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<()> {
+                run!(self, tokens::insert_signing_key(row))
+            }
+
+            async fn retire_signing_keys(&mut self, signs_from: Micros, at: Micros) -> Result<u64> {
+                run!(self, tokens::retire_signing_keys(signs_from, at))
+            }
+
+            async fn revoke_grant(&mut self, grant: Uuid, until: Micros, now: Micros) -> Result<()> {
+                run!(self, tokens::revoke_grant(grant, until, now))
+            }
+
+            async fn put_issuer_keys(&mut self, keys: &IssuerKeys) -> Result<()> {
+                run!(self, tokens::put_issuer_keys(keys))
+            }
+
+            async fn purge_tokens(&mut self, now: Micros) -> Result<u64> {
+                run!(self, tokens::purge_tokens(now))
             }
 
             async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()> {
