@@ -40,8 +40,8 @@ pub use oauth::{
     Asked, Authorization, AuthorizationRefusal, ClientClaim, Consent, Introspection, Issued, OAuthAnswer, OAuthFault,
     OAuthRefusal, OAuthSettings, SignInNext, SignInStage, SignInStep, TokenKind, TokenRequest,
 };
-pub(crate) use proof::scopes_of_key;
 pub use parts::{Parts, Settings};
+pub(crate) use proof::scopes_of_key;
 
 /// The gateway.
 pub struct Gateway {

@@ -47,7 +47,9 @@ impl FromRequestParts<Arc<Shared>> for Caller {
 
 fn connection_of(parts: &Parts) -> Result<&ConnectionInfo, Problem> {
     let connection = parts.extensions.get::<Arc<ConnectionInfo>>();
-    connection.map(|connection| &**connection).ok_or_else(|| Error::internal("a request came without its connection").into())
+    connection
+        .map(|connection| &**connection)
+        .ok_or_else(|| Error::internal("a request came without its connection").into())
 }
 
 /// The other end of a request's connection, whoever that is.

@@ -24,7 +24,8 @@ use crate::router::Shared;
 const NOT_FROM_HERE: &str = "The form did not come from this page, or is older than your last one. Nothing was done.";
 const WRONG_LOGIN: Wrong =
     Wrong { field: "username", sentence: "The login or its password is not right, or this login cannot sign in here." };
-const WRONG_CODE: Wrong = Wrong { field: "code", sentence: "The code is not right, or was used already. Wait for the next one." };
+const WRONG_CODE: Wrong =
+    Wrong { field: "code", sentence: "The code is not right, or was used already. Wait for the next one." };
 const THROTTLED: Wrong = Wrong { field: "", sentence: "Too many failed attempts. Wait a while, then try again." };
 
 pub async fn show(State(shared): State<Arc<Shared>>, sent: Request) -> Response {
@@ -36,9 +37,7 @@ pub async fn show(State(shared): State<Arc<Shared>>, sent: Request) -> Response 
 /// Begins a sign-in.
 fn begin(shared: &Shared, parts: &Parts, query: &str) -> Response {
     match authorization(shared, query) {
-        Ok(authorization) => {
-            sign_in_page(parts, &authorization, query, StatusCode::OK, "", &[])
-        }
+        Ok(authorization) => sign_in_page(parts, &authorization, query, StatusCode::OK, "", &[]),
         Err(response) => response,
     }
 }
@@ -65,11 +64,7 @@ fn authorization(shared: &Shared, query: &str) -> Result<Authorization, Response
 }
 
 fn untrusted(sentence: &str) -> Response {
-    let mut said = sentence.to_owned();
-    if let Some(first) = said.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    said.push_str(". You are not sent on, and nothing was allowed.");
+    let said = format!("{} You are not sent on, and nothing was allowed.", page::capitalised(sentence));
     page::end(StatusCode::BAD_REQUEST, "You cannot sign in here", &said)
 }
 
@@ -177,9 +172,8 @@ async fn sign_in(shared: &Shared, parts: &Parts, fields: &Fields, is_own: bool, 
         Err(response) => return response,
     };
     let username = fields.get("username").unwrap_or_default();
-    let again = |status, username: &str, errors: &[Wrong]| {
-        sign_in_page(parts, &authorization, query, status, username, errors)
-    };
+    let again =
+        |status, username: &str, errors: &[Wrong]| sign_in_page(parts, &authorization, query, status, username, errors);
     if !is_own {
         // The form of another page, or of this one when another sign-in of the browser has overtaken it: nothing of it counts.
         return again(StatusCode::FORBIDDEN, "", &[Wrong { field: "", sentence: NOT_FROM_HERE }]);

@@ -99,7 +99,8 @@ pub fn is_from_here(headers: &HeaderMap, public_url: &str) -> bool {
     let Some(site) = one("sec-fetch-site") else { return false };
     let Some(origin) = one("origin") else { return false };
     let scheme_end = public_url.find("://").map_or(0, |at| at + 3);
-    let host_end = public_url.get(scheme_end..).and_then(|rest| rest.find('/')).map_or(public_url.len(), |at| scheme_end + at);
+    let host_end =
+        public_url.get(scheme_end..).and_then(|rest| rest.find('/')).map_or(public_url.len(), |at| scheme_end + at);
     let own = public_url.get(..host_end).unwrap_or_default();
     // A browser that says where it comes from by the first knows better than its second.
     let same = |origin: &str| origin == "null" || origin.eq_ignore_ascii_case(own) || site == Some("same-origin");
@@ -152,7 +153,9 @@ mod tests {
         for site in ["cross-site", "same-site", "none", ""] {
             assert!(!from(&[("sec-fetch-site", site)]), "{site}");
         }
-        for origin in ["https://evil.example", "https://gw.example.evil", "http://gw.example", "https://gw.example:444", ""] {
+        for origin in
+            ["https://evil.example", "https://gw.example.evil", "http://gw.example", "https://gw.example:444", ""]
+        {
             assert!(!from(&[("origin", origin)]), "{origin}");
         }
         assert!(!from(&[("origin", "https://gw.example"), ("origin", "https://gw.example")]));

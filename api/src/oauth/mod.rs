@@ -27,7 +27,5 @@ pub fn routes() -> Routes {
         )
         .add(resource("/api/v1/oauth/revoke").post(token::revoke, operations::revoke()))
         .add(resource("/api/v1/oauth/introspect").post(token::introspect, operations::introspect()))
-        .add(
-            resource("/.well-known/oauth-authorization-server").get(metadata::metadata, operations::metadata()),
-        )
+        .add(resource("/.well-known/oauth-authorization-server").get(metadata::metadata, operations::metadata()))
 }

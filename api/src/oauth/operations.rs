@@ -84,7 +84,7 @@ pub fn token() -> Operation {
             .body(Body::urlencoded(
                 "What is shown for the tokens.",
                 Shape::Named("TokenRequest", shape),
-                json!({ "grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": "cwk_…", "scope": "files:read" }),
+                json!({ "grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": "cwk_example", "scope": "files:read" }),
             ))
             .answer(kept_by_nobody(Answer::json::<Tokens<'_>>(StatusCode::OK, "The tokens.", tokens))),
     )
@@ -102,7 +102,7 @@ fn of_a_token() -> Value {
 }
 
 fn token_form(description: &'static str) -> Body {
-    let example = json!({ "token": "cwr_…", "client_id": CLIENT_ID, "client_secret": "cwk_…" });
+    let example = json!({ "token": "cwr_example", "client_id": CLIENT_ID, "client_secret": "cwk_example" });
     Body::urlencoded(description, Shape::Named("TokenForm", of_a_token()), example)
 }
 
@@ -161,15 +161,24 @@ fn html() -> Shape {
 
 fn pages(operation: Operation) -> Operation {
     let page = |status, description| {
-        Answer::bare(status, description).content("text/html", html(), None).header(&CACHE_CONTROL).header(&CONTENT_SECURITY_POLICY)
+        Answer::bare(status, description)
+            .content("text/html", html(), None)
+            .header(&CACHE_CONTROL)
+            .header(&CONTENT_SECURITY_POLICY)
     };
     operation
         .answer(kept_by_nobody(
-            Answer::bare(StatusCode::FOUND, "On to the application, with a code or an error, `state` and `iss` (RFC 9207).")
-                .header(&LOCATION)
-                .maybe(&SET_COOKIE),
+            Answer::bare(
+                StatusCode::FOUND,
+                "On to the application, with a code or an error, `state` and `iss` (RFC 9207).",
+            )
+            .header(&LOCATION)
+            .maybe(&SET_COOKIE),
         ))
-        .answer(page(StatusCode::BAD_REQUEST, "A page that says what is wrong: nobody is sent on where it is not certain who asks."))
+        .answer(page(
+            StatusCode::BAD_REQUEST,
+            "A page that says what is wrong: nobody is sent on where it is not certain who asks.",
+        ))
         .answer(
             Answer::bare(StatusCode::TOO_MANY_REQUESTS, "Too many requests, or too many failed logins.")
                 .content("text/html", html(), None)
@@ -224,9 +233,7 @@ pub fn authorize_form() -> Operation {
             .text("The pages' own: an application has no use for it.")
             .open()
             .body(Body::urlencoded("A form of the pages.", Shape::Named("SignInForm", shape), example))
-            .answer(
-                Answer::bare(StatusCode::SEE_OTHER, "On to the next page.").header(&LOCATION).header(&SET_COOKIE),
-            )
+            .answer(Answer::bare(StatusCode::SEE_OTHER, "On to the next page.").header(&LOCATION).header(&SET_COOKIE))
             .answer(
                 Answer::bare(StatusCode::FORBIDDEN, "The page again, as something was wrong.")
                     .content("text/html", html(), None)

@@ -171,11 +171,25 @@ pub fn failed(error: &Error) -> Response {
         ErrorKind::Throttled => "Too many attempts",
         _ => "That did not work",
     };
-    let mut response = end(if error.kind() == ErrorKind::Expired { StatusCode::BAD_REQUEST } else { status }, title, error.message());
+    // What has lapsed was no address of its own that could be gone.
+    let status = if error.kind() == ErrorKind::Expired { StatusCode::BAD_REQUEST } else { status };
+    let mut response = end(status, title, &capitalised(error.message()));
     if let Some(wait) = retry_after(error) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
     }
     response
+}
+
+/// A sentence as pages begin one.
+pub fn capitalised(sentence: &str) -> String {
+    let mut said = sentence.to_owned();
+    if let Some(first) = said.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    if !said.ends_with('.') {
+        said.push('.');
+    }
+    said
 }
 
 /// Seconds to wait, where that helps.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use causeway_core::Peer;
 use causeway_core::gateway::{ClientClaim, Introspection, Issued, OAuthFault, OAuthRefusal, TokenKind, TokenRequest};
 use causeway_core::identity::{Scope, ScopeSet};
-use causeway_core::Peer;
 use http::StatusCode;
 use http::request::Parts;
 use schemars::JsonSchema;
@@ -43,7 +43,6 @@ pub struct Tokens<'a> {
 /// What a token is (RFC 7662 section 2.2). Of one that does not count, or that the caller may not know of, `active` alone.
 #[derive(Default, Serialize, JsonSchema)]
 #[schemars(rename = "Introspection")]
-#[serde(default)]
 pub struct Introspected<'a> {
     /// Whether it counts.
     active: bool,

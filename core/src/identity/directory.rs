@@ -8,9 +8,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::directory_error::DirectoryError;
 use super::verify::cost_of;
-use super::{
-    ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, OAuthClientMatch, Tenant, TenantRecord,
-};
+use super::{ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, OAuthClientMatch, Tenant, TenantRecord};
 use crate::tokens::IssuerMatch;
 
 /// A login that was found, and whom it becomes.

@@ -48,7 +48,9 @@ impl RedirectUri {
     /// Reads one. The error is the rest of a sentence that begins with what was written. Absolute, `https`, or `http` on this
     /// machine; no fragment (RFC 6749 section 3.1.2), no user, only visible ASCII.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains(['"', '<', '>', '\\', '^', '`', '{', '|', '}']) {
+        if !text.bytes().all(|byte| byte.is_ascii_graphic())
+            || text.contains(['"', '<', '>', '\\', '^', '`', '{', '|', '}'])
+        {
             return Err("has a character that no URI has; percent-encode it");
         }
         if text.contains('#') {
@@ -193,7 +195,10 @@ mod tests {
         let fixed = RedirectUri::parse("http://127.0.0.1:8080/callback").unwrap();
         assert!(fixed.is_whole() && !fixed.admits("http://127.0.0.1:8081/callback"));
         let named = RedirectUri::parse("http://localhost/callback").unwrap();
-        assert!(named.is_whole() && !named.admits("http://localhost:8080/callback"), "a name may be resolved elsewhere");
+        assert!(
+            named.is_whole() && !named.admits("http://localhost:8080/callback"),
+            "a name may be resolved elsewhere"
+        );
         let remote = RedirectUri::parse("https://portal.example/callback").unwrap();
         assert!(remote.is_whole() && !remote.admits("https://portal.example:444/callback"));
     }

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 
-use super::refusal::{OAuthFault, OAuthRefusal};
 use super::parse_scopes;
+use super::refusal::{OAuthFault, OAuthRefusal};
 use crate::gateway::inner::Inner;
 use crate::identity::OAuthClientMatch;
 use crate::records::AuthorizationRequest;

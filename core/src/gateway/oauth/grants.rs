@@ -81,7 +81,13 @@ impl Inner {
     }
 
     /// Ends a grant. `why` stands in the trail; the facts say who asked. False: it was over already.
-    pub(super) async fn end_grant(&self, grant: &Grant, facts: Facts, status: Status, why: &'static str) -> Result<bool> {
+    pub(super) async fn end_grant(
+        &self,
+        grant: &Grant,
+        facts: Facts,
+        status: Status,
+        why: &'static str,
+    ) -> Result<bool> {
         let error = Error::new(ErrorKind::Unauthenticated, why);
         let mut facts = Self::of_grant(facts, grant).failed(&error);
         facts.status = status;
@@ -122,7 +128,8 @@ impl Inner {
             let directory = self.directory();
             for grant in page.iter().filter(|grant| standing_of(&directory, grant).is_none()) {
                 let facts = Facts::of_node(&self.settings.node, Operation::Login);
-                self.end_grant(grant, facts, Status::Cancelled, "the login or the application is gone or has changed").await?;
+                self.end_grant(grant, facts, Status::Cancelled, "the login or the application is gone or has changed")
+                    .await?;
             }
         }
     }

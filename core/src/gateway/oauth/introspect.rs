@@ -58,9 +58,7 @@ fn may_know(caller: &Caller, token: &Introspection) -> bool {
     }
     let own = *caller.id() == *token.client;
     match caller {
-        Caller::Key(session) => {
-            own || session.identity.id == token.identity || session.scopes.allows(Scope::AuditRead)
-        }
+        Caller::Key(session) => own || session.identity.id == token.identity || session.scopes.allows(Scope::AuditRead),
         Caller::Application { .. } => own,
     }
 }

@@ -146,7 +146,12 @@ impl Gateway {
     }
 
     /// Gives an application its tokens (RFC 6749 sections 4.1.3, 4.4.2 and 6).
-    pub async fn issue(&self, claim: &ClientClaim, request: &TokenRequest, peer: &Peer) -> Result<Issued, OAuthRefusal> {
+    pub async fn issue(
+        &self,
+        claim: &ClientClaim,
+        request: &TokenRequest,
+        peer: &Peer,
+    ) -> Result<Issued, OAuthRefusal> {
         self.inner.issue(claim, request, peer).await
     }
 

@@ -205,9 +205,9 @@ impl Inner {
         let row = self.ledger.read().await?.sign_in(&digest(ticket)).await?;
         let Some(row) = row.filter(|row| row.expires_at > now()) else { return Ok(None) };
         let directory = self.directory();
-        let application = directory.find_oauth_client(&row.request.client).filter(|found| {
-            *found.tenant.id == *row.tenant && found.client.redirects_to(&row.request.redirect_uri)
-        });
+        let application = directory
+            .find_oauth_client(&row.request.client)
+            .filter(|found| *found.tenant.id == *row.tenant && found.client.redirects_to(&row.request.redirect_uri));
         let person = standing(&directory, (&row.tenant, &row.login, &row.identity), &row.mark);
         Ok(application.zip(person).map(|(application, person)| Standing { row, application, person }))
     }

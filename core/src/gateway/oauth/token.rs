@@ -94,7 +94,12 @@ impl Inner {
                 let asked = parse_scopes(scope.as_deref())?;
                 let scopes = match asked {
                     Some(asked) if asked.words().all(|word| session.scopes.allows(word)) => asked,
-                    Some(_) => return Err(too_much()),
+                    Some(_) => {
+                        let error =
+                            Error::new(ErrorKind::PermissionDenied, "more scopes were asked for than the key has");
+                        self.put_refusal(self.facts(&session, Operation::Login), &error).await;
+                        return Err(too_much());
+                    }
                     None => session.scopes,
                 };
                 let mut facts = self.facts(&session, Operation::Login);
@@ -248,6 +253,9 @@ impl Inner {
         };
         let granted = parse_scopes(Some(&grant.scopes))?.unwrap_or_default();
         if asked.is_some_and(|asked| asked.words().any(|word| !granted.has(word))) {
+            let error = Error::new(ErrorKind::PermissionDenied, "more scopes were asked for than were granted");
+            self.put_refusal(Self::of_grant(Facts::of_node(&self.settings.node, Operation::Login), grant), &error)
+                .await;
             return Err(too_much());
         }
         // What the person may do now, not what it was when he agreed.

@@ -17,9 +17,9 @@ macro_rules! ports {
         use async_trait::async_trait;
         use causeway_core::ports::{Lock, Query, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation,
-            IssuerKeys, ItemState, Job, JobItem, Micros, Node, RefreshToken, RevokedGrant, Seal, SignIn,
-            SigningKeyRow, StoredEvent, UploadRow, UploadState,
+            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
+            ItemState, Job, JobItem, Micros, Node, RefreshToken, RevokedGrant, Seal, SignIn, SigningKeyRow,
+            StoredEvent, UploadRow, UploadState,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
