@@ -55,7 +55,9 @@ for client_id, secret, callback in (
             scope="files:read files:write",
             redirect_uri=callback,
             code_challenge_method="S256",
-            token_endpoint_auth_method="client_secret_basic" if secret else "none",
+            # This secret has what has to be form-encoded in HTTP Basic (RFC 6749 section 2.3.1), which Authlib leaves as it is.
+            token_endpoint_auth_method="client_secret_post" if secret else "none",
+            revocation_endpoint_auth_method="client_secret_post" if secret else "none",
         )
     )
     verifier = generate_token(64)

@@ -11,7 +11,7 @@ use crate::ftps_logins::{SECRET, code_of_now};
 use crate::harness::browser::{Browser, Page, form};
 use crate::harness::plan::{PASSWORD, Secrets, api_key};
 use crate::harness::rest::{Answer, Rest};
-use crate::harness::{Gateway, Ledger, Plan, eventually, on_both_ledgers, sha256, skip};
+use crate::harness::{Ledger, Plan, eventually, on_both_ledgers, sha256, skip};
 
 /// RFC 7636 appendix B.
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";

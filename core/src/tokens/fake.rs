@@ -71,6 +71,7 @@ pub(super) fn tenant() -> TenantRecord {
         }],
         mappings: Vec::new(),
         issuers: Vec::new(),
+        oauth_clients: Vec::new(),
         api_keys: vec![ApiKey {
             id: "key".into(),
             identity: "app".into(),
@@ -83,7 +84,12 @@ pub(super) fn tenant() -> TenantRecord {
 }
 
 pub(super) fn inner(ledger: &Arc<FakeLedger>) -> Arc<Inner> {
-    inner_of(ledger, tenant(), TokenSettings { issuer: ISSUER.into(), ..TokenSettings::default() }, Arc::new(NoDocuments))
+    inner_of(
+        ledger,
+        tenant(),
+        TokenSettings { issuer: ISSUER.into(), ..TokenSettings::default() },
+        Arc::new(NoDocuments),
+    )
 }
 
 pub(super) fn inner_of(
@@ -110,6 +116,7 @@ pub(super) fn inner_of(
         webhooks: Vec::new(),
         webhook_max_attempts: 1,
         transfers: crate::jobs::transfers::TransferSettings::default(),
+        oauth: crate::gateway::OAuthSettings::default(),
         tokens,
         sole_owner: true,
     };
