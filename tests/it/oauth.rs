@@ -225,6 +225,9 @@ async fn a_person_lets_an_application_in(ledger: Ledger) {
     );
 }
 
+/// What is wrong, HTTP Basic, the form; status and error.
+type Refused<'t> = (&'t str, Option<(&'t str, &'t str)>, &'t [(&'t str, &'t str)], u16, &'t str);
+
 async fn an_api_key_gets_tokens_of_its_own(ledger: Ledger) {
     let gateway = plan(ledger).start().await;
     let rest = gateway.rest("orders");
@@ -244,7 +247,7 @@ async fn an_api_key_gets_tokens_of_its_own(ledger: Ledger) {
     assert_eq!(text(&narrow, "scope"), "files:read");
     let reader = rest.with_key(text(&narrow, "access_token"));
     reader.put("/inbound/x", b"x").await.problem(403, "permission_denied");
-    let table: [(&str, Option<(&str, &str)>, &[(&str, &str)], u16, &str); 14] = [
+    let table: [Refused<'_>; 14] = [
         ("too much", Some(("orders", key)), &[grant, ("scope", "files:read admin")], 400, "invalid_scope"),
         ("unknown", Some(("orders", key)), &[grant, ("scope", "files:eat")], 400, "invalid_scope"),
         ("another key", Some(("edi", key)), &[grant], 401, "invalid_client"),

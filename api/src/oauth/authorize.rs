@@ -38,12 +38,12 @@ pub async fn show(State(shared): State<Arc<Shared>>, sent: Request) -> Response 
 fn begin(shared: &Shared, parts: &Parts, query: &str) -> Response {
     match authorization(shared, query) {
         Ok(authorization) => sign_in_page(parts, &authorization, query, StatusCode::OK, "", &[]),
-        Err(response) => response,
+        Err(response) => *response,
     }
 }
 
 /// What is asked for; otherwise whoever has to hear that it is wrong hears it.
-fn authorization(shared: &Shared, query: &str) -> Result<Authorization, Response> {
+fn authorization(shared: &Shared, query: &str) -> Result<Authorization, Box<Response>> {
     let asked = match Fields::parse(query.as_bytes()) {
         Ok(fields) => Asked {
             client_id: fields.text("client_id"),
@@ -55,12 +55,13 @@ fn authorization(shared: &Shared, query: &str) -> Result<Authorization, Response
             code_challenge_method: fields.text("code_challenge_method"),
             repeated: fields.repeated().to_vec(),
         },
-        Err(Malformed) => return Err(untrusted("the address of this page is damaged")),
+        Err(Malformed) => return Err(Box::new(untrusted("the address of this page is damaged"))),
     };
-    shared.gateway.authorization(&asked).map_err(|refusal| match refusal {
+    let told = |refusal| match refusal {
         AuthorizationRefusal::Untrusted(sentence) => untrusted(sentence),
         AuthorizationRefusal::Answer(answer) => answer::redirect(&answer, &shared.config.public_url),
-    })
+    };
+    shared.gateway.authorization(&asked).map_err(|refusal| Box::new(told(refusal)))
 }
 
 fn untrusted(sentence: &str) -> Response {
@@ -169,7 +170,7 @@ async fn sign_in(shared: &Shared, parts: &Parts, fields: &Fields, is_own: bool, 
     let query = fields.get("request").unwrap_or_default();
     let authorization = match authorization(shared, query) {
         Ok(authorization) => authorization,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let username = fields.get("username").unwrap_or_default();
     let again =

@@ -12,7 +12,7 @@ use causeway_core::identity::{Scope, ScopeSet};
 use http::StatusCode;
 use http::request::Parts;
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -67,6 +67,9 @@ pub struct Introspected<'a> {
     /// The identity that it acts as.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<&'a str>,
+    /// Its own id, of an access token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<uuid::Uuid>,
     /// Who has made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<&'a str>,
@@ -147,7 +150,7 @@ fn tokens(issued: &Issued) -> Response {
             token_type: "Bearer",
             expires_in: left.whole_seconds().max(0),
             scope: &words(issued.scopes),
-            refresh_token: issued.refresh_token.as_ref().map(|token| token.expose_secret()),
+            refresh_token: issued.refresh_token.as_ref().map(ExposeSecret::expose_secret),
         },
     )
 }
@@ -192,6 +195,7 @@ fn introspected<'a>(found: &'a Introspection, issuer: &'a str) -> Introspected<'
         exp: Some(found.expires_at.unix_timestamp()),
         iat: Some(found.issued_at.unix_timestamp()),
         sub: Some(&found.identity),
+        jti: found.id,
         iss: Some(issuer),
         tenant_id: Some(&found.tenant),
     }

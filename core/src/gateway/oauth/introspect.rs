@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::client::{Caller, ClientClaim};
 use super::grants::standing_of;
@@ -31,6 +32,8 @@ pub enum TokenKind {
 pub struct Introspection {
     /// Which kind it is of.
     pub kind: TokenKind,
+    /// The id of an access token.
+    pub id: Option<Uuid>,
     /// The tenant.
     pub tenant: Arc<str>,
     /// The identity that it acts as.
@@ -103,6 +106,7 @@ impl Inner {
         let granted = parse_scopes(Some(&grant.scopes)).ok().flatten();
         let found = Introspection {
             kind: TokenKind::Refresh,
+            id: None,
             tenant: person.tenant.id.clone(),
             identity: person.identity.id.clone(),
             login: person.login.username.clone(),
@@ -117,7 +121,7 @@ impl Inner {
     /// An access token, where whom it came from is still known. From which network it may be used is not looked at: it is
     /// not used here.
     fn access_token_of(&self, held: Held) -> Option<Introspection> {
-        let Held { claims, made, ends, .. } = held;
+        let Held { claims, id, made, ends } = held;
         let directory = self.directory();
         let (identity, own) = match claims.by {
             Via::ApiKey => {
@@ -134,6 +138,7 @@ impl Inner {
         };
         (identity == claims.identity).then(|| Introspection {
             kind: TokenKind::Access,
+            id: Some(id),
             tenant: claims.tenant,
             identity,
             login: claims.login,

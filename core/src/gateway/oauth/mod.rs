@@ -59,7 +59,7 @@ pub struct OAuthSettings {
 impl Default for OAuthSettings {
     fn default() -> Self {
         Self {
-            code: Duration::from_secs(60),
+            code: Duration::from_mins(1),
             sign_in: Duration::from_mins(10),
             refresh_idle: Duration::from_hours(30 * 24),
             refresh_lifetime: Duration::from_hours(90 * 24),

@@ -163,7 +163,7 @@ impl Inner {
             return Err(self.unknown(found, peer, "the code has lapsed").await);
         }
         let issued = self.prepare(&grant, None).await?;
-        let (tenant, row) = (grant.tenant.clone(), self.next_token(&grant, &issued.refresh)?);
+        let (tenant, row) = (grant.tenant.clone(), self.next_token(&grant, &issued.refresh));
         let facts = Self::of_grant(self.application_facts(found, peer), &grant);
         let spent = self
             .write(Durability::Disk, move |tx| {
@@ -219,7 +219,7 @@ impl Inner {
             return Err(self.unknown(found, peer, "the refresh token has lapsed, or was revoked").await);
         }
         let issued = self.prepare(&grant, asked).await?;
-        let row = self.next_token(&grant, &issued.refresh)?;
+        let row = self.next_token(&grant, &issued.refresh);
         let facts = Self::of_grant(self.application_facts(found, peer), &grant);
         let spent = self
             .write(Durability::Disk, move |tx| {
@@ -284,16 +284,16 @@ impl Inner {
     }
 
     /// The row of a grant's next refresh token.
-    fn next_token(&self, grant: &Grant, token: &SecretString) -> Result<RefreshToken, Error> {
+    fn next_token(&self, grant: &Grant, token: &SecretString) -> RefreshToken {
         let at: Micros = now();
-        Ok(RefreshToken {
+        RefreshToken {
             hash: digest(token),
             tenant: grant.tenant.clone(),
             grant: grant.id,
             created_at: at,
             expires_at: later(at, self.settings.oauth.refresh_idle).min(grant.ends_at),
             spent_at: None,
-        })
+        }
     }
 
     /// Ends the grant of a code or token that is in wrong hands, or was in them.
