@@ -23,7 +23,6 @@ fn the_contract_is_right_but_not_all_built() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     api.api_key_max_age: the age limit of API keys is not built yet; the key has no effect until it is
     events.audit_retention: the removal of old audit entries is not built yet; the key has no effect until it is
-    tenant.issuer: an issuer of tokens is not built yet; leave it out until it is
     tenant.remote: a remote is not built yet; leave it out until it is
     tenant.route: a route is not built yet; leave it out until it is
     tenant.schedule: a schedule is not built yet; leave it out until it is
