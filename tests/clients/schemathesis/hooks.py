@@ -133,9 +133,11 @@ forms = {
 def oauth(case, name, right):
     """In a form every value is text, and which parameters count hangs on each other: what is right and what is wrong is said here."""
     if name in forms:
-        case.body = {**(case.body if "token" in (case.body or {}) else {"token": "x"}), **forms[name]} if right(At.BODY) else {"token": ""}
+        token = case.body.get("token") if isinstance(case.body, dict) else None
+        token = token if isinstance(token, str) and token and "\0" not in token else "x"
+        case.body = {"token": token, **forms[name]} if right(At.BODY) else {"token": ""}
     if name == "authorize":
-        case.query = dict(asked) if right(At.QUERY) else {"client_id": "nobody"}
+        case.query = dict(asked) if right(At.QUERY) else {"client_id": "x" * 3000}
 
 
 @schemathesis.hook
