@@ -363,6 +363,7 @@ fn parts(
         webhooks: config.webhooks,
         webhook_max_attempts: config.events.webhook_max_attempts,
         transfers: config.transfers,
+        oauth: config.oauth,
         tokens: TokenSettings {
             issuer: public_url,
             key_rotation: config.tokens.key_rotation,

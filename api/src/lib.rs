@@ -19,6 +19,7 @@ mod interim;
 mod json;
 mod linger;
 mod members;
+mod oauth;
 mod openapi;
 mod ops;
 mod problem;

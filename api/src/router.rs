@@ -201,6 +201,7 @@ fn routes() -> Routes {
                 .post(uploads::complete::complete, uploads::complete::operation()),
         )
         .merge(crate::tus::routes())
+        .merge(crate::oauth::routes())
         .add(
             resource("/api/v1/transfers")
                 .post(transfers::request::request, transfers::request::operation())

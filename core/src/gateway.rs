@@ -7,6 +7,7 @@ mod client_certificates;
 mod enduring;
 mod inner;
 mod login;
+mod oauth;
 mod parts;
 mod proof;
 mod remembered;
@@ -35,6 +36,10 @@ pub(crate) use claim::allowed_from;
 pub(crate) use enduring::enduring;
 pub(crate) use inner::{Inner, held};
 pub use login::Admission;
+pub use oauth::{
+    Asked, Authorization, AuthorizationRefusal, ClientClaim, Consent, Introspection, Issued, OAuthAnswer, OAuthFault,
+    OAuthRefusal, OAuthSettings, SignInNext, SignInStage, SignInStep, TokenKind, TokenRequest,
+};
 pub use parts::{Parts, Settings};
 pub(crate) use proof::scopes_of_key;
 

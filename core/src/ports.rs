@@ -11,8 +11,9 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, IssuerKeys, ItemState,
-    Job, JobItem, Micros, Node, RevokedGrant, Seal, SigningKeyRow, StoredEvent, UploadRow, UploadState,
+    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
+    ItemState, Job, JobItem, Micros, Node, RefreshToken, RevokedGrant, Seal, SignIn, SigningKeyRow, StoredEvent,
+    UploadRow, UploadState,
 };
 
 /// How durable a transaction must be before it is acknowledged.
@@ -97,6 +98,17 @@ pub trait Query: Send {
     /// All processes that are registered.
     async fn incarnations(&mut self) -> Result<Vec<Incarnation>>;
 
+    /// The step of a sign-in that this cookie stands for, by the SHA-256 of it.
+    async fn sign_in(&mut self, hash: &[u8; 32]) -> Result<Option<SignIn>>;
+    /// A tenant's grant, by the SHA-256 of its code.
+    async fn grant_of_code(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<Grant>>;
+    /// A tenant's grant, by its id.
+    async fn grant(&mut self, tenant: &str, id: Uuid) -> Result<Option<Grant>>;
+    /// A tenant's refresh token, by its SHA-256.
+    async fn refresh_token(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<RefreshToken>>;
+    /// Grants behind this id whose codes were exchanged and that are not over, of all tenants, in the order of their ids.
+    async fn live_grants(&mut self, after: Uuid, now: Micros, limit: u32) -> Result<Vec<Grant>>;
+
     /// A job by its id.
     async fn job(&mut self, id: Uuid) -> Result<Option<Job>>;
     /// A tenant's jobs with ids below this one, the newest first.
@@ -154,6 +166,25 @@ pub trait Tx: Query {
     /// Forgets codes that were used before this moment; how many.
     async fn purge_codes(&mut self, before: Micros) -> Result<u64>;
 
+    /// Adds a step of a sign-in.
+    async fn insert_sign_in(&mut self, row: &SignIn) -> Result<()>;
+    /// Takes a step of a sign-in away, where it still counts; false where it does not. One of several that try gets true.
+    async fn take_sign_in(&mut self, hash: &[u8; 32], now: Micros) -> Result<bool>;
+    /// Adds a grant.
+    async fn insert_grant(&mut self, grant: &Grant) -> Result<()>;
+    /// Spends the code of a grant that is not over, where it still counts; false where it does not. One of several that try gets
+    /// true.
+    async fn spend_authorization_code(&mut self, tenant: &str, hash: &[u8; 32], now: Micros) -> Result<bool>;
+    /// Ends a grant before its time; false where it had ended so before. One of several that try gets true.
+    async fn end_grant(&mut self, tenant: &str, id: Uuid, now: Micros) -> Result<bool>;
+    /// Adds a refresh token.
+    async fn insert_refresh_token(&mut self, row: &RefreshToken) -> Result<()>;
+    /// Spends a refresh token of a grant that is not over, where it still counts; false where it does not. One of several that
+    /// try gets true.
+    async fn spend_refresh_token(&mut self, tenant: &str, hash: &[u8; 32], now: Micros) -> Result<bool>;
+    /// Forgets sign-ins that lapsed before this moment, grants that ended or whose codes lapsed unused before it, and refresh
+    /// tokens without a grant; how many rows.
+    async fn purge_grants(&mut self, before: Micros) -> Result<u64>;
     /// Adds a key that tokens are signed by. `AlreadyExists` where there is one of its id.
     async fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<()>;
     /// Says of all keys that sign from that moment or earlier, and of which it is not said yet, when nothing of theirs is believed any

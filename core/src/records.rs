@@ -9,9 +9,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 mod job;
+mod oauth;
 mod token;
 
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
+pub use oauth::{AuthorizationRequest, Grant, RefreshToken, SignIn};
 pub use token::{IssuerKeys, RevokedGrant, SigningKeyRow};
 
 /// A moment, in microseconds since 1970-01-01 UTC, as the ledger stores it.

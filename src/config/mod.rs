@@ -10,6 +10,7 @@ pub mod limits;
 pub mod listen;
 pub mod network;
 pub mod node;
+pub mod oauth;
 pub mod ops;
 pub mod reader;
 pub mod report;
@@ -43,6 +44,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use causeway_core::events::Webhook;
+use causeway_core::gateway::OAuthSettings;
 use causeway_core::identity::TenantRecord;
 use causeway_core::jobs::transfers::TransferSettings;
 use ipnet::IpNet;
@@ -83,6 +85,8 @@ pub struct Config {
     pub uploads: uploads::Uploads,
     /// `[transfers]`.
     pub transfers: TransferSettings,
+    /// What `[oauth]` says of grants.
+    pub oauth: OAuthSettings,
     /// What `[oauth]` says of tokens.
     pub tokens: tokens::Tokens,
     /// `[limits]`.
@@ -151,7 +155,10 @@ fn read(root: &Section<'_>) -> Config {
         ftps: ftps.as_ref().map(|ftps| ftps.client_certificates),
         api: api.as_ref().map(|api| api.client_certificates),
     };
-    let tokens = tokens::read(&root.table("oauth"));
+    // One table, read by two.
+    let table = root.table("oauth");
+    let (tokens, oauth) = (tokens::read(&table), oauth::read(&table));
+    drop(table);
     let around = tenant::Around {
         storages: &names,
         private_webhooks: events.allow_private_addresses,
@@ -182,6 +189,7 @@ fn read(root: &Section<'_>) -> Config {
         storages,
         uploads: uploads::Uploads::read(&root.table("uploads")),
         transfers: transfers::read(&root.table("transfers")),
+        oauth,
         tokens,
         limits,
         events,

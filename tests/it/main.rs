@@ -44,6 +44,8 @@ mod limits;
 mod memory;
 mod model;
 mod mounts;
+mod oauth;
+mod oauth_attacks;
 mod openapi;
 mod problems;
 mod problems_audit;

@@ -32,21 +32,7 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        let Some(connection) = parts.extensions.get::<Arc<ConnectionInfo>>() else {
-            return Err(Error::internal("a request came without its connection").into());
-        };
-        if shared.config.certificate_required && connection.certificate.is_none() {
-            // The handshake refuses such connections; what has no certificate must not count as what needs none.
-            return Err(Problem::no_credential()
-                .saying("this gateway demands a client certificate; show one in the TLS handshake"));
-        }
-        let peer = Peer {
-            ip: parts.extensions.get::<ClientAddress>().map_or(connection.ip, |client| client.0),
-            protocol: Protocol::Api,
-            client_version: client_version(&parts.headers),
-            cipher: connection.cipher.clone(),
-            required_certificate: connection.certificate.clone().filter(|_| shared.config.certificate_required),
-        };
+        let (connection, peer) = (connection_of(parts)?, peer_of(parts, shared)?);
         let session = authenticate(&shared.gateway, &parts.headers, connection.certificate.as_ref(), &peer).await?;
         if !names_only(&session.tenant.id, &parts.headers) {
             let error =
@@ -57,6 +43,31 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         shared.quotas.identity(&session, parts.extensions.get::<Meter>())?;
         Ok(Self { session })
     }
+}
+
+fn connection_of(parts: &Parts) -> Result<&ConnectionInfo, Problem> {
+    let connection = parts.extensions.get::<Arc<ConnectionInfo>>();
+    connection
+        .map(|connection| &**connection)
+        .ok_or_else(|| Error::internal("a request came without its connection").into())
+}
+
+/// The other end of a request's connection, whoever that is.
+pub fn peer_of(parts: &Parts, shared: &Shared) -> Result<Peer, Problem> {
+    let connection = connection_of(parts)?;
+    if shared.config.certificate_required && connection.certificate.is_none() {
+        // The handshake refuses such connections; what has no certificate must not count as what needs none.
+        return Err(
+            Problem::no_credential().saying("this gateway demands a client certificate; show one in the TLS handshake")
+        );
+    }
+    Ok(Peer {
+        ip: parts.extensions.get::<ClientAddress>().map_or(connection.ip, |client| client.0),
+        protocol: Protocol::Api,
+        client_version: client_version(&parts.headers),
+        cipher: connection.cipher.clone(),
+        required_certificate: connection.certificate.clone().filter(|_| shared.config.certificate_required),
+    })
 }
 
 /// Lets in by the header, and only where there is none by the certificate: who sends a header means it.

@@ -65,6 +65,8 @@ pub struct Facts {
     pub identity: Option<String>,
     /// The login or key id.
     pub login: Option<String>,
+    /// The OAuth client that acts, or is to act, for it.
+    pub client: Option<String>,
     /// The protocol.
     pub protocol: Protocol,
     /// The session.
@@ -138,11 +140,17 @@ impl Facts {
         }
     }
 
+    /// What the gateway does by itself about somebody who came over the API. Completed, now.
+    pub fn of_node(node: &str, operation: Operation) -> Self {
+        Self::bare(Protocol::Api, node, operation)
+    }
+
     fn bare(protocol: Protocol, node: &str, operation: Operation) -> Self {
         Self {
             tenant: None,
             identity: None,
             login: None,
+            client: None,
             protocol,
             session: None,
             client_ip: None,
@@ -251,7 +259,7 @@ impl Facts {
             Some((code, message)) => (Some(cut(code, MAX_TEXT)), Some(cut(message, MAX_MESSAGE))),
             None => (None, None),
         };
-        vec![
+        let mut data = vec![
             ("identity", text(self.identity.as_deref()).into()),
             ("login", text(self.login.as_deref()).into()),
             ("protocol", self.protocol.as_str().into()),
@@ -273,7 +281,10 @@ impl Facts {
             ("duration_ms", self.duration_ms.into()),
             ("error_code", code.map(Cow::into_owned).into()),
             ("error_message", message.map(Cow::into_owned).into()),
-        ]
+        ];
+        // Of an application's access alone.
+        data.extend(text(self.client.as_deref()).map(|client| ("client_id", client.into())));
+        data
     }
 }
 

@@ -78,6 +78,7 @@ fn tenant(id: &str, ca: &Arc<Ca>, logins: Vec<Login>) -> TenantRecord {
         mappings: Vec::new(),
         issuers: Vec::new(),
         api_keys: Vec::new(),
+        oauth_clients: Vec::new(),
     }
 }
 
@@ -100,6 +101,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         webhooks: Vec::new(),
         webhook_max_attempts: 1,
         transfers: crate::jobs::transfers::TransferSettings::default(),
+        oauth: crate::gateway::OAuthSettings::default(),
         tokens: crate::tokens::TokenSettings::default(),
         sole_owner: true,
     };

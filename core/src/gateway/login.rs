@@ -254,9 +254,13 @@ impl Inner {
     /// Whether a login that is turned away is the first one in a while: that one is on record, the flood behind it is
     /// not, as it must not be able to fill the ledger.
     pub(super) fn is_first_refusal(&self, claim: &Claim) -> bool {
+        self.is_first_refusal_of(claim.found.as_ref().map(|_| claim.counted.as_str()), claim.ip)
+    }
+
+    /// The same of whatever is counted under this name.
+    pub(super) fn is_first_refusal_of(&self, counted: Option<&str>, ip: IpAddr) -> bool {
         let pause = self.settings.throttle.ban.max(REFUSALS_PAUSE);
-        let login = claim.found.as_ref().map(|_| claim.counted.as_str());
-        held(&self.refusals).is_first(login, claim.ip, pause, Instant::now())
+        held(&self.refusals).is_first(counted, ip, pause, Instant::now())
     }
 
     /// Puts a refusal of what nobody guesses on record, once in a while, and behind the client's back: only what names a login

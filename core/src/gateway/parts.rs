@@ -14,6 +14,8 @@ use crate::ports::{BlobStore, DocumentSource, KeySource, Ledger, WebhookSender};
 use crate::tokens::TokenSettings;
 use crate::transfer::TypeCheck;
 
+use super::oauth::OAuthSettings;
+
 /// The rules that the configuration sets.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -51,6 +53,8 @@ pub struct Settings {
     pub webhook_max_attempts: u32,
     /// Transfers in the background.
     pub transfers: TransferSettings,
+    /// How long what OAuth 2.0 gives out counts.
+    pub oauth: OAuthSettings,
     /// Tokens: the gateway's own, and those of issuers.
     pub tokens: TokenSettings,
     /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.

@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::directory_error::DirectoryError;
 use super::verify::cost_of;
-use super::{ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, Tenant, TenantRecord};
+use super::{ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, OAuthClientMatch, Tenant, TenantRecord};
 use crate::tokens::IssuerMatch;
 
 /// A login that was found, and whom it becomes.
@@ -65,6 +65,8 @@ pub struct Directory {
     usernames: HashMap<Arc<str>, Option<LoginMatch>>,
     /// API keys by the first eight bytes of their hash; see [`Directory::find_api_key`].
     keys: HashMap<[u8; 8], Vec<KeyMatch>>,
+    /// Applications that act for people, by id.
+    applications: HashMap<Arc<str>, OAuthClientMatch>,
     /// The issuers of tokens by their URLs: tenants may share one.
     issuers: HashMap<Arc<str>, Vec<IssuerMatch>>,
     /// Logins by the client certificates that they take.
@@ -159,6 +161,14 @@ impl Directory {
             self.keys.entry(index_of(&key.key_hash)).or_default().push(found);
         }
 
+        for client in record.oauth_clients {
+            // One name space with the keys, whose ids are client ids, too.
+            if !key_ids.insert(client.id.clone()) {
+                return Err(DirectoryError::DuplicateApiKey { key: client.id.to_string() });
+            }
+            let found = OAuthClientMatch { tenant: tenant.clone(), client: Arc::new(client) };
+            self.applications.insert(found.client.id.clone(), found);
+        }
         for issuer in record.issuers {
             let found = IssuerMatch { tenant: tenant.clone(), issuer: Arc::new(issuer) };
             self.issuers.entry(found.issuer.url.clone()).or_default().push(found);
@@ -212,6 +222,11 @@ impl Directory {
     pub fn find_api_key(&self, hash: &[u8; 32]) -> Option<KeyMatch> {
         let candidates = self.keys.get(&index_of(hash))?;
         candidates.iter().find(|found| bool::from(found.key.key_hash.ct_eq(hash))).cloned()
+    }
+
+    /// The application that acts for people, of this id.
+    pub fn find_oauth_client(&self, id: &str) -> Option<OAuthClientMatch> {
+        self.applications.get(id).cloned()
     }
 
     /// The issuers of this URL, each of a tenant.
@@ -302,6 +317,7 @@ mod tests {
             mappings: Vec::new(),
             issuers: Vec::new(),
             api_keys: keys.iter().map(|(id, key)| api_key(id, "app", hash_key(key))).collect(),
+            oauth_clients: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ mod client_certificate;
 mod directory;
 mod directory_error;
 mod mapping;
+mod oauth_client;
 mod overlap;
 mod penalty;
 mod permission;
@@ -38,6 +39,7 @@ pub use client_certificate::{CertificateMatcher, ClientCertificate, ClientCertif
 pub use directory::{Directory, KeyMatch, LoginMatch};
 pub use directory_error::DirectoryError;
 pub use mapping::{Mapping, MappingError, NamePattern, PathTemplate};
+pub use oauth_client::{OAuthClient, OAuthClientMatch, RedirectUri, origin_of};
 pub use overlap::{Automaton, SharedName};
 pub use penalty::{Offence, Overflow, Penalties, PenaltyLimits};
 pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
@@ -206,6 +208,8 @@ pub struct TenantRecord {
     pub mappings: Vec<Mapping>,
     /// Its API keys.
     pub api_keys: Vec<ApiKey>,
+    /// Applications that act for its people.
+    pub oauth_clients: Vec<OAuthClient>,
     /// The OpenID providers whose tokens it takes.
     pub issuers: Vec<Issuer>,
 }

@@ -11,8 +11,9 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Durability, Ledger, Lock, Query, Tx, TxOp};
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Incarnation, IssuerKeys,
-    ItemState, Job, JobItem, Micros, Node, RevokedGrant, Seal, SigningKeyRow, StoredEvent, UploadRow, UploadState,
+    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant, Incarnation,
+    IssuerKeys, ItemState, Job, JobItem, Micros, Node, RefreshToken, RevokedGrant, Seal, SignIn, SigningKeyRow,
+    StoredEvent, UploadRow, UploadState,
 };
 
 /// What is in the ledger.
@@ -96,6 +97,21 @@ fn off<T>() -> Result<T> {
 
 #[async_trait]
 impl Query for State {
+    async fn sign_in(&mut self, _: &[u8; 32]) -> Result<Option<SignIn>> {
+        off()
+    }
+    async fn grant_of_code(&mut self, _: &str, _: &[u8; 32]) -> Result<Option<Grant>> {
+        off()
+    }
+    async fn grant(&mut self, _: &str, _: Uuid) -> Result<Option<Grant>> {
+        off()
+    }
+    async fn refresh_token(&mut self, _: &str, _: &[u8; 32]) -> Result<Option<RefreshToken>> {
+        off()
+    }
+    async fn live_grants(&mut self, _: Uuid, _: Micros, _: u32) -> Result<Vec<Grant>> {
+        off()
+    }
     async fn signing_keys(&mut self) -> Result<Vec<SigningKeyRow>> {
         Ok(self.signing_keys.clone())
     }
@@ -215,6 +231,30 @@ impl Query for State {
 
 #[async_trait]
 impl Tx for State {
+    async fn insert_sign_in(&mut self, _: &SignIn) -> Result<()> {
+        off()
+    }
+    async fn take_sign_in(&mut self, _: &[u8; 32], _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn insert_grant(&mut self, _: &Grant) -> Result<()> {
+        off()
+    }
+    async fn spend_authorization_code(&mut self, _: &str, _: &[u8; 32], _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn end_grant(&mut self, _: &str, _: Uuid, _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn insert_refresh_token(&mut self, _: &RefreshToken) -> Result<()> {
+        off()
+    }
+    async fn spend_refresh_token(&mut self, _: &str, _: &[u8; 32], _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn purge_grants(&mut self, _: Micros) -> Result<u64> {
+        off()
+    }
     async fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<()> {
         self.signing_keys.push(row.clone());
         Ok(())

@@ -119,6 +119,8 @@ impl Inner {
         self.jobs.spawn(async move { inner.purge_always().await });
         let inner = self.clone();
         self.jobs.spawn(async move { inner.work_always().await });
+        let inner = self.clone();
+        self.jobs.spawn(async move { inner.end_stale_grants_always().await });
         let (inner, idle) = (self.clone(), self.settings.idle_detach);
         self.jobs.spawn(async move {
             let pause = (idle / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));

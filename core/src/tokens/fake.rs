@@ -71,6 +71,7 @@ pub(super) fn tenant() -> TenantRecord {
         }],
         mappings: Vec::new(),
         issuers: Vec::new(),
+        oauth_clients: Vec::new(),
         api_keys: vec![ApiKey {
             id: "key".into(),
             identity: "app".into(),
@@ -115,6 +116,7 @@ pub(super) fn inner_of(
         webhooks: Vec::new(),
         webhook_max_attempts: 1,
         transfers: crate::jobs::transfers::TransferSettings::default(),
+        oauth: crate::gateway::OAuthSettings::default(),
         tokens,
         sole_owner: true,
     };

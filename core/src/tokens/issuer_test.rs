@@ -167,7 +167,7 @@ async fn every_algorithm_of_the_list_is_taken_from_its_own_kind_of_key_alone() {
     let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
     // A sequence of two integers (RFC 8017 appendix A.1.1): 2048 bits with a zero in front, and 65537.
     let (n, e) = (rsa.public_key().as_ref()[9..265].to_vec(), [1, 0, 1]);
-    let rsa_jwk = json!({ "kty": "RSA", "n": part(&n), "e": part(&e), "kid": "rsa" });
+    let rsa_jwk = json!({ "kty": "RSA", "n": part(&n), "e": part(e), "kid": "rsa" });
     let provider = Provider::new(&[
         json!({ "kty": "oct", "k": part([7; 32]), "kid": "shared" }),
         json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": part([7; 32]), "kid": "later" }),

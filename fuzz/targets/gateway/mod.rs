@@ -68,6 +68,7 @@ impl Scratch {
             webhooks: Vec::new(),
             webhook_max_attempts: 3,
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+            oauth: causeway_core::gateway::OAuthSettings::default(),
             tokens: causeway_core::tokens::TokenSettings::default(),
             sole_owner: true,
         };
@@ -176,5 +177,6 @@ fn tenant() -> TenantRecord {
         mappings: Vec::new(),
         issuers: Vec::new(),
         api_keys: Vec::new(),
+        oauth_clients: Vec::new(),
     }
 }

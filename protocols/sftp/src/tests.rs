@@ -87,6 +87,7 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
         mappings: Vec::new(),
         issuers: Vec::new(),
         api_keys: Vec::new(),
+        oauth_clients: Vec::new(),
     }
 }
 
@@ -128,6 +129,7 @@ impl Place {
             webhooks: Vec::new(),
             webhook_max_attempts: 3,
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+            oauth: causeway_core::gateway::OAuthSettings::default(),
             tokens: causeway_core::tokens::TokenSettings::default(),
             sole_owner: true,
         };

@@ -226,7 +226,7 @@ fn read_one(section: &Section<'_>, around: Around<'_>) -> Declared {
         section.tables("mapping").iter().filter_map(|s| Some((mapping::read(s, &known)?, s.spot()))).unzip();
     let api_keys = section.tables("api_key").iter().filter_map(|s| api_key::read(s, &known)).collect();
     let issuers = section.tables("issuer").iter().filter_map(|s| issuer::read(s, &known)).collect();
-    section.tables("oauth_client").iter().for_each(oauth_client::read);
+    let oauth_clients = section.tables("oauth_client").iter().filter_map(oauth_client::read).collect();
     let webhooks = section.tables("webhook").iter().filter_map(|s| webhook::read(s, &known)).collect();
     section.tables("route").iter().for_each(|s| route::read(s, &known));
     section.tables("schedule").iter().for_each(|s| schedule::read(s, &known));
@@ -235,7 +235,7 @@ fn read_one(section: &Section<'_>, around: Around<'_>) -> Declared {
         .texts("classifications", value::slug)
         .map_or_else(Tenant::default_classifications, |f| f.value.into_iter().map(|word| word.value).collect());
     let tenant = Tenant { id: id.as_str().into(), quota, mounts, certificates, classifications };
-    let record = TenantRecord { tenant, identities, logins, mappings, api_keys, issuers };
+    let record = TenantRecord { tenant, identities, logins, mappings, api_keys, issuers, oauth_clients };
     Declared { record, webhooks, ftps, login_spots, mapping_spots }
 }
 

@@ -11,6 +11,8 @@ use causeway_core::records::{
 use serde::Serialize;
 use uuid::Uuid;
 
+mod oauth;
+
 use super::driver::{Columns, Json, Outcome, Record, Row, Value, unfit, values};
 
 /// A size as the tables hold it. Sizes end at 2^63-1 (SEMANTICS, "Quota").

@@ -120,6 +120,7 @@ fn tenant(quota: Option<u64>) -> TenantRecord {
         mappings: Vec::new(),
         issuers: Vec::new(),
         api_keys: vec![key("app"), key("peer")],
+        oauth_clients: Vec::new(),
     }
 }
 
@@ -168,6 +169,7 @@ pub async fn start_with_quota(
         webhooks: Vec::new(),
         webhook_max_attempts: 3,
         transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+        oauth: causeway_core::gateway::OAuthSettings::default(),
         tokens: causeway_core::tokens::TokenSettings::default(),
         sole_owner: true,
     };

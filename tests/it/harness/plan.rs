@@ -183,6 +183,13 @@ impl Plan {
         self
     }
 
+    /// With other text in the lines of its own logins.
+    pub fn replacing(mut self, from: &str, to: &str) -> Self {
+        assert!(self.logins.contains(from), "{from}");
+        self.logins = self.logins.replace(from, to);
+        self
+    }
+
     /// Adds a line to `[api]`.
     pub fn api(mut self, line: &str) -> Self {
         writeln!(self.api, "{line}").unwrap();

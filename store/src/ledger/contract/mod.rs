@@ -7,6 +7,7 @@ mod blobs;
 mod codes;
 mod jobs;
 mod life;
+mod oauth;
 mod races;
 mod tokens;
 mod trail;
@@ -24,6 +25,7 @@ pub use blobs::*;
 pub use codes::*;
 pub use jobs::*;
 pub use life::*;
+pub use oauth::*;
 pub use races::*;
 pub use tokens::*;
 pub use trail::*;
@@ -52,6 +54,8 @@ macro_rules! ledger_cases {
             an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,
             other_transfers_are_found, two_workers_claim_two_jobs, a_step_and_a_cancel_exclude_each_other,
             codes_count_once, one_of_two_uses_a_code,
+            sign_ins_are_taken_once, authorization_codes_are_spent_once, refresh_tokens_are_spent_once,
+            grants_end_once, grants_are_listed_and_purged, one_of_many_spends,
             signing_keys_follow_each_other, one_node_makes_the_first_key, revocations_are_read_since,
             issuer_keys_are_kept,
             failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,

@@ -81,6 +81,10 @@ mod jobs {
     }
 }
 
+mod oauth {
+    crate::ledger::statements::oauth_statements! { connection: sqlx::PgConnection }
+}
+
 mod leases {
     crate::ledger::statements::lease_statements! { connection: sqlx::PgConnection }
 }

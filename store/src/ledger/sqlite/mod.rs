@@ -86,6 +86,10 @@ mod jobs {
     }
 }
 
+mod oauth {
+    crate::ledger::statements::oauth_statements! { connection: rusqlite::Connection }
+}
+
 mod leases {
     crate::ledger::statements::lease_statements! { connection: rusqlite::Connection }
 }

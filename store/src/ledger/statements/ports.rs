@@ -17,14 +17,14 @@ macro_rules! ports {
         use async_trait::async_trait;
         use causeway_core::ports::{Lock, Query, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, IssuerKeys,
-            ItemState, Job, JobItem, Micros, Node, RevokedGrant, Seal, SigningKeyRow, StoredEvent, UploadRow,
-            UploadState,
+            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
+            ItemState, Job, JobItem, Micros, Node, RefreshToken, RevokedGrant, Seal, SignIn, SigningKeyRow,
+            StoredEvent, UploadRow, UploadState,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
 
-        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, tokens, uploads};
+        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, oauth, tokens, uploads};
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
         use crate::ledger::statements::run;
@@ -178,6 +178,26 @@ macro_rules! ports {
                 run!(self, leases::incarnations())
             }
 
+            async fn sign_in(&mut self, hash: &[u8; 32]) -> Result<Option<SignIn>> {
+                run!(self, oauth::sign_in(hash))
+            }
+
+            async fn grant_of_code(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<Grant>> {
+                run!(self, oauth::grant_of_code(tenant, hash))
+            }
+
+            async fn grant(&mut self, tenant: &str, id: Uuid) -> Result<Option<Grant>> {
+                run!(self, oauth::grant(tenant, id))
+            }
+
+            async fn refresh_token(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<RefreshToken>> {
+                run!(self, oauth::refresh_token(tenant, hash))
+            }
+
+            async fn live_grants(&mut self, after: Uuid, now: Micros, limit: u32) -> Result<Vec<Grant>> {
+                run!(self, oauth::live_grants(after, now, limit))
+            }
+
             async fn job(&mut self, id: Uuid) -> Result<Option<Job>> {
                 run!(self, jobs::job(id))
             }
@@ -280,6 +300,38 @@ macro_rules! ports {
 
             async fn purge_codes(&mut self, before: Micros) -> Result<u64> {
                 run!(self, codes::purge_codes(before))
+            }
+
+            async fn insert_sign_in(&mut self, row: &SignIn) -> Result<()> {
+                run!(self, oauth::insert_sign_in(row))
+            }
+
+            async fn take_sign_in(&mut self, hash: &[u8; 32], now: Micros) -> Result<bool> {
+                run!(self, oauth::take_sign_in(hash, now))
+            }
+
+            async fn insert_grant(&mut self, grant: &Grant) -> Result<()> {
+                run!(self, oauth::insert_grant(grant))
+            }
+
+            async fn spend_authorization_code(&mut self, tenant: &str, hash: &[u8; 32], now: Micros) -> Result<bool> {
+                run!(self, oauth::spend_authorization_code(tenant, hash, now))
+            }
+
+            async fn end_grant(&mut self, tenant: &str, id: Uuid, now: Micros) -> Result<bool> {
+                run!(self, oauth::end_grant(tenant, id, now))
+            }
+
+            async fn insert_refresh_token(&mut self, row: &RefreshToken) -> Result<()> {
+                run!(self, oauth::insert_refresh_token(row))
+            }
+
+            async fn spend_refresh_token(&mut self, tenant: &str, hash: &[u8; 32], now: Micros) -> Result<bool> {
+                run!(self, oauth::spend_refresh_token(tenant, hash, now))
+            }
+
+            async fn purge_grants(&mut self, before: Micros) -> Result<u64> {
+                run!(self, oauth::purge_grants(before))
             }
 
             async fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<()> {
