@@ -215,7 +215,7 @@ async fn what_authlib_signs_is_taken() {
         assert_eq!(seen.status, 200, "{algorithm}: {seen:?}");
         assert_eq!(seen.json()["scopes"], json!(["files:read"]), "{algorithm}");
         let (head, rest) = token.split_once('.').unwrap();
-        let changed = format!("{head}.{}", rest.replacen(|c: char| c == 'A' || c == 'B', "C", 1));
+        let changed = format!("{head}.{}", rest.replacen(['A', 'B'], "C", 1));
         assert_eq!(status(&gateway, &changed).await, 401, "{algorithm}");
     }
 }
