@@ -83,10 +83,10 @@ fn each_mistake_is_named_with_line_and_key() {
             "[oauth]\ntoken_key_rotation = \"1h\"".to_owned(),
             "c.toml:19:1: warning: oauth.token_key_rotation: is shorter than a day; clients that keep the published keys may meet ones that they do not know",
         ),
-        (issuer("audience = \"a\""), "c.toml:18:3: error: tenant.issuer.url: this key is required here; add it"),
+        (issuer("audience = \"a\""), "c.toml:18:1: error: tenant.issuer.url: this key is required here; add it"),
         (
             issuer("url = \"https://login.example\""),
-            "c.toml:18:3: error: tenant.issuer.audience: this key is required here; add it",
+            "c.toml:18:1: error: tenant.issuer.audience: this key is required here; add it",
         ),
         (
             issuer("url = \"http://login.example\"\naudience = \"a\""),
@@ -106,7 +106,7 @@ fn each_mistake_is_named_with_line_and_key() {
         ),
         (
             issuer(&format!("{whole}\nidentities = {{ \"x\" = \"nobody\" }}")),
-            "c.toml:21:16: error: tenant.issuer.identities.x: there is no identity of this tenant `nobody`; add it under [[tenant.identity]]",
+            "c.toml:21:17: error: tenant.issuer.identities.x: there is no identity of this tenant `nobody`; add it under [[tenant.identity]]",
         ),
         (
             issuer(&format!("{whole}\nalgorithms = [\"none\"]")),
@@ -128,6 +128,6 @@ fn each_mistake_is_named_with_line_and_key() {
     let alone = said(&format!("{GOOD}[[tenant.issuer]]\n{whole}\n"), Secrets::Skip);
     assert_eq!(
         alone,
-        ["c.toml:15:3: warning: tenant.issuer: has no effect without [api], which is where tokens are taken"]
+        ["c.toml:15:1: warning: tenant.issuer: has no effect without [api], which is where tokens are taken"]
     );
 }
