@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -89,7 +89,9 @@ impl<K: Hash + Eq + Clone> Policy<K> {
 }
 
 /// The limits of the API.
-pub struct Quotas {
+pub struct Quotas(RwLock<Arc<Policies>>);
+
+struct Policies {
     addresses: Policy<IpAddr>,
     identities: Policy<(Arc<str>, Arc<str>)>,
 }
@@ -131,19 +133,37 @@ fn refused(wait: Duration, of: &str) -> Problem {
 impl Quotas {
     /// With the limits of the configuration, and nobody counted.
     pub fn new(config: &ApiConfig) -> Self {
-        Self {
-            addresses: Policy::new("address", config.requests_per_minute_per_address),
-            identities: Policy::new("identity", config.requests_per_minute),
+        Self(RwLock::new(Arc::new(Policies::new(config))))
+    }
+
+    /// Goes on with the limits of this configuration; where they are others, nobody is counted yet.
+    pub fn adopt(&self, config: &ApiConfig) {
+        let (new, old) = (Policies::new(config), self.now());
+        if (new.addresses.quota, new.identities.quota) != (old.addresses.quota, old.identities.quota) {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         }
+    }
+
+    fn now(&self) -> Arc<Policies> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts a request for its identity.
     pub fn identity(&self, session: &Session, meter: Option<&Meter>) -> Result<(), Problem> {
-        let (standing, wait) = self.identities.count(&(session.tenant.id.clone(), session.identity.id.clone()));
+        let (standing, wait) = self.now().identities.count(&(session.tenant.id.clone(), session.identity.id.clone()));
         if let Some(meter) = meter {
             meter.note(standing);
         }
         wait.map_or(Ok(()), |wait| Err(refused(wait, "identity")))
+    }
+}
+
+impl Policies {
+    fn new(config: &ApiConfig) -> Self {
+        Self {
+            addresses: Policy::new("address", config.requests_per_minute_per_address),
+            identities: Policy::new("identity", config.requests_per_minute),
+        }
     }
 }
 
@@ -154,7 +174,7 @@ pub async fn by_address(State(shared): State<Arc<Shared>>, mut request: Request,
     };
     let client = client_of(connection.ip, request.headers(), &shared.config.trusted_proxies);
     let meter = Meter::default();
-    let (standing, wait) = shared.quotas.addresses.count(&source_of(client));
+    let (standing, wait) = shared.quotas.now().addresses.count(&source_of(client));
     meter.note(standing);
     // Who came by a proxy has not been at the door.
     let turned_away = client != connection.ip.to_canonical() && !shared.gateway.admits(client);

@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod config;
 mod hash;
 pub mod quickstart;
 mod serve;
@@ -45,6 +46,16 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         login: String,
     },
+    /// The configuration file.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print what completes the commands in a shell.
+    Completions {
+        /// The shell.
+        shell: config::Shell,
+    },
     /// The audit trail.
     Audit {
         #[command(subcommand)]
@@ -56,6 +67,12 @@ enum Command {
 enum AuditCommand {
     /// Walk all chains and say whether an entry was changed, removed or inserted. Exit code 1: one was.
     Verify(Configured),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the JSON Schema of the configuration file, for editors.
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +91,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::HashPassword => hash::password(),
         Command::HashKey => hash::key(),
         Command::TotpSecret { login } => totp::secret(&login),
+        Command::Config { command: ConfigCommand::Schema } => config::schema(),
+        Command::Completions { shell } => config::completions(shell),
         Command::Audit { command: AuditCommand::Verify(Configured { config }) } => audit::verify(&config),
     }
 }

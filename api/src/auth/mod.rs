@@ -54,6 +54,8 @@ impl FromRequestParts<Arc<Shared>> for Caller {
             return Err(Problem::from(error).at("X-Tenant-Id"));
         }
         shared.quotas.identity(&session, parts.extensions.get::<Meter>())?;
+        // Its body is read for as long as the session is there.
+        parts.extensions.insert(session.clone());
         Ok(Self { session })
     }
 }

@@ -29,13 +29,15 @@ pub enum Tag {
     Events,
     /// The trail.
     Audit,
+    /// Who may come, and who is there.
+    Administration,
     /// This description.
     Reference,
 }
 
 impl Tag {
     /// Every tag, in the order in which the reference has them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Auth,
         Self::Files,
         Self::Folders,
@@ -44,6 +46,7 @@ impl Tag {
         Self::Transfers,
         Self::Events,
         Self::Audit,
+        Self::Administration,
         Self::Reference,
     ];
 
@@ -58,6 +61,7 @@ impl Tag {
             Self::Transfers => "Transfers",
             Self::Events => "Events",
             Self::Audit => "Audit",
+            Self::Administration => "Administration",
             Self::Reference => "Reference",
         }
     }
@@ -77,6 +81,7 @@ impl Tag {
             Self::Transfers => "Copies and moves in the background, and every transfer of any protocol, looked up.",
             Self::Events => "What happened to the files in the caller's view.",
             Self::Audit => "The trail of every operation, refused ones included, and whether it is unbroken.",
+            Self::Administration => "Who may come to the gateway, and who is there now.",
             Self::Reference => "This description, for programs and for people.",
         }
     }

@@ -7,6 +7,7 @@ pub mod events;
 pub mod files;
 pub mod folders;
 pub mod list;
+pub mod sessions;
 pub mod transfers;
 pub mod upload;
 pub mod uploads;

@@ -109,6 +109,8 @@ pub struct Facts {
     pub duration_ms: Option<u64>,
     /// The error's code and sentence.
     pub error: Option<(String, String)>,
+    /// What else is to be told of it, behind all other fields: what an administrator has changed.
+    pub details: Vec<(&'static str, Value)>,
 }
 
 impl Facts {
@@ -138,6 +140,11 @@ impl Facts {
         }
     }
 
+    /// Something of the gateway's own, which no session has asked for. Completed, now.
+    pub fn of_gateway(node: &str, operation: Operation) -> Self {
+        Self::bare(Protocol::Gateway, node, operation)
+    }
+
     fn bare(protocol: Protocol, node: &str, operation: Operation) -> Self {
         Self {
             tenant: None,
@@ -165,6 +172,7 @@ impl Facts {
             content_type: None,
             duration_ms: None,
             error: None,
+            details: Vec::new(),
         }
     }
 
@@ -251,7 +259,7 @@ impl Facts {
             Some((code, message)) => (Some(cut(code, MAX_TEXT)), Some(cut(message, MAX_MESSAGE))),
             None => (None, None),
         };
-        vec![
+        let mut data = vec![
             ("identity", text(self.identity.as_deref()).into()),
             ("login", text(self.login.as_deref()).into()),
             ("protocol", self.protocol.as_str().into()),
@@ -273,7 +281,9 @@ impl Facts {
             ("duration_ms", self.duration_ms.into()),
             ("error_code", code.map(Cow::into_owned).into()),
             ("error_message", message.map(Cow::into_owned).into()),
-        ]
+        ];
+        data.extend(self.details.iter().cloned());
+        data
     }
 }
 

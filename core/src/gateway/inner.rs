@@ -1,7 +1,7 @@
 //! What every part of the gateway shares: the ports, the rules, and how an operation leaves its trail.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
@@ -15,8 +15,8 @@ use super::login::Refusals;
 use super::remembered::Remembered;
 use super::{Parts, Settings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::{Facts, Operation};
-use crate::identity::{Codes, Directory, PasswordVerifier, Penalties, Places, Session, Throttle};
+use crate::events::{Facts, Operation, Webhook};
+use crate::identity::{Codes, Directory, Live, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::Reap;
 use crate::namespace::Target;
 use crate::ports::{BlobStore, Durability, KeySource, Ledger, Tx, WebhookSender, transact};
@@ -39,7 +39,12 @@ pub(crate) struct Inner {
     /// Who is known; see [`Inner::directory`].
     pub(crate) known: watch::Sender<Arc<Directory>>,
     pub(crate) sender: Arc<dyn WebhookSender>,
+    /// As they were at the start; those that can change while the gateway runs are asked of [`Inner::rules`].
     pub(crate) settings: Settings,
+    /// As they are now.
+    rules: RwLock<Arc<Settings>>,
+    /// The webhooks of all tenants, as they are now.
+    pub(crate) hooks: watch::Sender<Arc<[Webhook]>>,
     pub(crate) verifier: PasswordVerifier,
     pub(crate) throttle: Throttle,
     pub(crate) codes: Codes,
@@ -47,8 +52,10 @@ pub(crate) struct Inner {
     /// Key files whose faults were told.
     pub(crate) complaints: Mutex<Remembered<String>>,
     pub(crate) penalties: Penalties,
-    /// The sessions that are here.
+    /// How many sessions each login and source has.
     pub(crate) places: Arc<Places>,
+    /// The sessions that are here.
+    pub(crate) live: Arc<Live>,
     /// This process.
     pub(crate) incarnation: Uuid,
     /// Wakes the sequencer.
@@ -108,10 +115,13 @@ impl Inner {
             complaints: Mutex::new(Remembered::new(MAX_COMPLAINTS)),
             penalties: Penalties::new(settings.penalties.clone()),
             places: Places::new(settings.sessions),
+            live: Arc::default(),
             ledger,
             storages,
             known: watch::Sender::new(Arc::new(directory)),
             sender,
+            rules: RwLock::new(Arc::new(settings.clone())),
+            hooks: watch::Sender::new(settings.webhooks.clone().into()),
             settings,
             incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),
@@ -138,6 +148,34 @@ impl Inner {
     /// Who is known now. A caller that asks it several things asks one and the same: it may be another one a moment later.
     pub(crate) fn directory(&self) -> Arc<Directory> {
         self.known.borrow().clone()
+    }
+
+    /// The settings of now. A caller that asks several things asks one and the same.
+    pub(crate) fn rules(&self) -> Arc<Settings> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// See [`super::Gateway::adopt`].
+    pub(crate) fn adopt(&self, wanted: Settings) {
+        self.throttle.set_limits(wanted.throttle);
+        self.codes.set_limits(wanted.throttle);
+        self.penalties.set_limits(wanted.penalties.clone());
+        self.places.set_limits(wanted.sessions);
+        self.hooks.send_replace(wanted.webhooks.clone().into());
+        let rules = Settings {
+            max_file_size: wanted.max_file_size,
+            incomplete_expiry: wanted.incomplete_expiry,
+            temporary_names: wanted.temporary_names,
+            content_type_check: wanted.content_type_check,
+            bandwidth_up: wanted.bandwidth_up,
+            bandwidth_down: wanted.bandwidth_down,
+            throttle: wanted.throttle,
+            penalties: wanted.penalties,
+            sessions: wanted.sessions,
+            webhooks: wanted.webhooks,
+            ..self.settings.clone()
+        };
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
     /// Runs a transaction, and wakes the sequencer for what it left.
@@ -234,7 +272,7 @@ impl Inner {
 
     /// Whether a name is announced only when it is renamed (`uploads.temporary_names`).
     pub(crate) fn is_temporary(&self, name: &str) -> bool {
-        self.settings.temporary_names.is_match(name)
+        self.rules().temporary_names.is_match(name)
     }
 
     /// When the oldest download under way began; now, if there is none.

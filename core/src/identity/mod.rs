@@ -7,6 +7,8 @@ mod certificate;
 mod client_certificate;
 mod directory;
 mod directory_error;
+mod grounds;
+mod live;
 mod mapping;
 mod overlap;
 mod penalty;
@@ -37,6 +39,9 @@ pub(crate) use client_certificate::{CertificateIndex, stands_for};
 pub use client_certificate::{CertificateMatcher, ClientCertificate, ClientCertificateRefusal, Standing, SubjectName};
 pub use directory::{Directory, KeyMatch, LoginMatch};
 pub use directory_error::DirectoryError;
+pub(crate) use grounds::{By, Evidence, Grounds};
+pub use live::EndReason;
+pub(crate) use live::{Life, Live};
 pub use mapping::{Mapping, MappingError, NamePattern, PathTemplate};
 pub use overlap::{Automaton, SharedName};
 pub use penalty::{Offence, Overflow, Penalties, PenaltyLimits};
@@ -70,6 +75,8 @@ pub enum Protocol {
     Api,
     /// A background transfer of the gateway's own.
     Transfer,
+    /// None: the gateway itself, or its operator at the machine.
+    Gateway,
 }
 
 impl Protocol {
@@ -81,12 +88,15 @@ impl Protocol {
             Self::Ftps => "ftps",
             Self::Api => "api",
             Self::Transfer => "transfer",
+            Self::Gateway => "gateway",
         }
     }
 
     /// The one of this name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Sftp, Self::Scp, Self::Ftps, Self::Api, Self::Transfer].into_iter().find(|p| p.as_str() == text)
+        [Self::Sftp, Self::Scp, Self::Ftps, Self::Api, Self::Transfer, Self::Gateway]
+            .into_iter()
+            .find(|p| p.as_str() == text)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Durability, Ledger, Lock, Query, Tx, TxOp};
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Incarnation, ItemState,
-    Job, JobItem, Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
+    Job, JobItem, Micros, Node, Seal, SessionRow, SessionSearch, StoredEvent, UploadRow, UploadState,
 };
 
 /// What is in the ledger.
@@ -182,6 +182,15 @@ impl Query for State {
     async fn incarnations(&mut self) -> Result<Vec<Incarnation>> {
         off()
     }
+    async fn sessions(&mut self, _: &SessionSearch, _: u32) -> Result<Vec<SessionRow>> {
+        off()
+    }
+    async fn sessions_to_end(&mut self, _: Uuid) -> Result<Vec<Uuid>> {
+        off()
+    }
+    async fn session_count(&mut self, _: Uuid) -> Result<u64> {
+        off()
+    }
 }
 
 #[async_trait]
@@ -269,6 +278,18 @@ impl Tx for State {
         off()
     }
     async fn purge_codes(&mut self, _: Micros) -> Result<u64> {
+        off()
+    }
+    async fn insert_sessions(&mut self, _: &[SessionRow]) -> Result<()> {
+        off()
+    }
+    async fn delete_sessions(&mut self, _: &[Uuid]) -> Result<()> {
+        off()
+    }
+    async fn clear_sessions(&mut self, _: Uuid) -> Result<u64> {
+        off()
+    }
+    async fn ask_session_end(&mut self, _: Uuid, _: Option<&str>, _: Micros) -> Result<Option<SessionRow>> {
         off()
     }
     async fn insert_blob(&mut self, _: &BlobId, _: Uuid) -> Result<()> {

@@ -59,8 +59,14 @@ impl Inner {
             tracing::warn!("an upload could not be put away; the next start will see to it");
             return;
         }
-        let gone =
-            self.write(Durability::Process, move |tx| Box::pin(async move { tx.delete_incarnation(id).await })).await;
+        let gone = self
+            .write(Durability::Process, move |tx| {
+                Box::pin(async move {
+                    tx.clear_sessions(id).await?;
+                    tx.delete_incarnation(id).await
+                })
+            })
+            .await;
         if let Err(error) = gone {
             tracing::warn!(%error, "this process's row could not be removed");
         }

@@ -98,6 +98,7 @@ pub(crate) async fn tell_incomplete(tx: &mut dyn Tx, row: &UploadRow, node: &str
         content_type: None,
         duration_ms: None,
         error: None,
+        details: Vec::new(),
     }
     .failed(reason);
     tx.append_audit(&facts.audit()).await?;
@@ -121,7 +122,7 @@ impl Ending {
         facts.bytes = Some(work.received);
         facts.complete = Some(false);
         facts.duration_ms = u64::try_from(core.began.elapsed().as_millis()).ok();
-        let mut facts = facts.failed(reason);
+        let mut facts = facts.failed(&core.session.cause(reason));
         if let Some(status) = status {
             facts.status = status;
         }
@@ -494,7 +495,7 @@ impl Inner {
 
     /// When an upload that is detached now can be resumed no more.
     pub(crate) fn expiry(&self) -> Micros {
-        now().saturating_add(i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX))
+        now().saturating_add(i64::try_from(self.rules().incomplete_expiry.as_micros()).unwrap_or(i64::MAX))
     }
 
     /// Detaches the uploads of this process that have received nothing for a while, so that another session of their

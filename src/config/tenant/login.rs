@@ -10,7 +10,9 @@ use crate::config::report::{Located, Spot};
 use crate::config::secret;
 use crate::config::value;
 
-const PROTOCOLS: &[(&str, Protocol)] = &[("sftp", Protocol::Sftp), ("ftps", Protocol::Ftps), ("api", Protocol::Api)];
+/// The protocols that a login may come by.
+pub const PROTOCOLS: &[(&str, Protocol)] =
+    &[("sftp", Protocol::Sftp), ("ftps", Protocol::Ftps), ("api", Protocol::Api)];
 
 /// Reads `protocols`; where none of them is built, that is said as an error of `serve`, else as a warning. `certified`:
 /// whether a client certificate lets in, which is the one way into the API so far.

@@ -8,6 +8,7 @@ mod codes;
 mod jobs;
 mod life;
 mod races;
+mod sessions;
 mod trail;
 mod tree;
 mod uploads;
@@ -24,6 +25,7 @@ pub use codes::*;
 pub use jobs::*;
 pub use life::*;
 pub use races::*;
+pub use sessions::*;
 pub use trail::*;
 pub use tree::*;
 pub use uploads::*;
@@ -49,6 +51,7 @@ macro_rules! ledger_cases {
             jobs_keep_every_field, jobs_are_listed_newest_first, jobs_are_claimed_in_turn,
             an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,
             other_transfers_are_found, two_workers_claim_two_jobs, a_step_and_a_cancel_exclude_each_other,
+            sessions_come_and_go, the_end_of_a_session_is_asked_for,
             codes_count_once, one_of_two_uses_a_code,
             failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,
             work_goes_on_without_its_caller, closes_after_what_is_under_way,

@@ -82,6 +82,13 @@ mod jobs {
     }
 }
 
+mod sessions {
+    crate::ledger::statements::session_statements! {
+        connection: rusqlite::Connection,
+        ids: ["(SELECT unhex(value, '-') FROM json_each(", "))"]
+    }
+}
+
 mod leases {
     crate::ledger::statements::lease_statements! { connection: rusqlite::Connection }
 }

@@ -18,12 +18,12 @@ macro_rules! ports {
         use causeway_core::ports::{Lock, Query, Tx};
         use causeway_core::records::{
             AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job,
-            JobItem, Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
+            JobItem, Micros, Node, Seal, SessionRow, SessionSearch, StoredEvent, UploadRow, UploadState,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
 
-        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, uploads};
+        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, sessions, uploads};
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
         use crate::ledger::statements::run;
@@ -165,6 +165,18 @@ macro_rules! ports {
                 run!(self, leases::incarnations())
             }
 
+            async fn sessions(&mut self, search: &SessionSearch, limit: u32) -> Result<Vec<SessionRow>> {
+                run!(self, sessions::sessions(search, limit))
+            }
+
+            async fn sessions_to_end(&mut self, incarnation: Uuid) -> Result<Vec<Uuid>> {
+                run!(self, sessions::sessions_to_end(incarnation))
+            }
+
+            async fn session_count(&mut self, incarnation: Uuid) -> Result<u64> {
+                run!(self, sessions::session_count(incarnation)).map(|count| u64::try_from(count).unwrap_or(0))
+            }
+
             async fn job(&mut self, id: Uuid) -> Result<Option<Job>> {
                 run!(self, jobs::job(id))
             }
@@ -267,6 +279,27 @@ macro_rules! ports {
 
             async fn purge_codes(&mut self, before: Micros) -> Result<u64> {
                 run!(self, codes::purge_codes(before))
+            }
+
+            async fn insert_sessions(&mut self, rows: &[SessionRow]) -> Result<()> {
+                run!(self, sessions::insert_sessions(rows))
+            }
+
+            async fn delete_sessions(&mut self, ids: &[Uuid]) -> Result<()> {
+                run!(self, sessions::delete_sessions(ids))
+            }
+
+            async fn clear_sessions(&mut self, incarnation: Uuid) -> Result<u64> {
+                run!(self, sessions::clear_sessions(incarnation))
+            }
+
+            async fn ask_session_end(
+                &mut self,
+                id: Uuid,
+                tenant: Option<&str>,
+                now: Micros,
+            ) -> Result<Option<SessionRow>> {
+                run!(self, sessions::ask_session_end(id, tenant, now))
             }
 
             async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()> {
