@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -324,13 +325,15 @@ async fn files_that_it_refers_to_are_watched() {
 async fn another_certificate_is_shown_to_those_who_come() {
     let folder = tempfile::tempdir().unwrap();
     let ca = Authority::new("a new CA");
-    let issued = ca.issue(folder.path(), "server", &["localhost", "127.0.0.1"]);
+    let of_server = |params: &mut CertificateParams| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    };
+    drop(ca.issue_as(folder.path(), "server", &["DNS:localhost", "IP:127.0.0.1"], of_server));
+    drop(ca.issue_as(folder.path(), "other", &["DNS:localhost"], of_server));
     let gateway = Plan::new(Ledger::Sqlite).start().await;
     let mut open = Ftps::login(&gateway, "edi01").await;
     let before = open.server_certificate();
     let (chain, key) = (folder.path().join("server.pem"), folder.path().join("server.key"));
-    drop(issued);
-    assert!(chain.exists() && key.exists());
     change(&gateway, |text| {
         text.replace("[tls]\n", &format!("[tls]\ncertificate = {chain:?}\nprivate_key = {key:?}\n"))
     })
@@ -348,8 +351,6 @@ async fn another_certificate_is_shown_to_those_who_come() {
     assert_eq!(open.code("PWD").await, 257, "who was there stays");
     assert_eq!(gateway.rest("orders").get("/auth/validate").await.status, 200, "the API shows it, too");
     // One that does not go together is refused, and the one of before stays.
-    let other = ca.issue(folder.path(), "other", &["localhost"]);
-    drop(other);
     gateway.edit(|text| {
         text.replace(&format!("private_key = {key:?}"), &format!("private_key = {:?}", folder.path().join("other.key")))
     });
@@ -366,7 +367,8 @@ async fn a_revoked_key_ends_its_sessions() {
     let plan = plan.acme(&format!("trusted_user_ca_keys = [{:?}]", ssh.key("ca", &[])));
     let gateway = plan.login("cert01", "edi-partner", "").start().await;
     let certificate = ssh.sign("ca", "one", &["-n", "cert01", "-I", "one"]);
-    let by_certificate = Kept::with(&gateway, "cert01", &certificate);
+    let mut by_certificate = Kept::with(&gateway, "cert01", &certificate);
+    by_certificate.answers().await;
     let mut by_key = gateway.sftp("edi01").await;
     let mut by_password = Sftp::by_password(gateway.sftp, "edi02", None).await.unwrap();
     let revoke = |text: &str| {

@@ -30,7 +30,13 @@ impl Inner {
         loop {
             tokio::select! {
                 () = self.jobs_end.cancelled() => return,
-                changed = known.changed() => if changed.is_err() { return },
+                changed = known.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let directory = self.directory();
+                    self.verifier.take_sample(directory.sample_hash().map(|hash| hash.expose_secret()));
+                }
                 () = tokio::time::sleep(ROUND) => {}
             }
             known.mark_unchanged();

@@ -92,11 +92,9 @@ impl Protocol {
         }
     }
 
-    /// The one of this name.
+    /// The one of this name that somebody can come by, or a transfer.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Sftp, Self::Scp, Self::Ftps, Self::Api, Self::Transfer, Self::Gateway]
-            .into_iter()
-            .find(|p| p.as_str() == text)
+        [Self::Sftp, Self::Scp, Self::Ftps, Self::Api, Self::Transfer].into_iter().find(|p| p.as_str() == text)
     }
 }
 
