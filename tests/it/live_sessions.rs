@@ -118,7 +118,11 @@ impl Kept {
     /// Waits until it ends; what it printed.
     pub async fn ended(mut self) -> String {
         // It looks at its connection where it has something to say.
-        self.say("ls");
+        let began = Instant::now();
+        while self.child.try_wait().unwrap().is_none() && began.elapsed() < SOON {
+            self.say("ls");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         let said = self.client.finish(self.child, SOON).await.output;
         drop(self.commands.take());
         said
