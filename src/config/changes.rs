@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use toml_span::Value;
 use toml_span::value::{Table, ValueInner};
 
-use super::keys::{Counts, find};
+use super::keys::{Counts, Form, find};
 
 /// What one of a list of tables is called by.
 const NAMES: [&str; 5] = ["id", "name", "username", "at", "network"];
@@ -77,8 +77,9 @@ fn walk<'v>(out: &mut Vec<Changed>, at: &Place, old: Option<&'v Value<'v>>, new:
         }
         return;
     }
+    let listed = matches!(find(&at.key).map(|key| key.form), Some(Form::Tables(_)));
     match (list(old), list(new)) {
-        (Some(old), Some(new)) => walk_list(out, at, &old, &new),
+        (Some(old), Some(new)) if listed => walk_list(out, at, &old, &new),
         _ if same(old, new) => {}
         _ => out.push(at.changed()),
     }
