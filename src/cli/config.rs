@@ -27,7 +27,7 @@ pub fn schema() -> Outcome {
 }
 
 /// Prints what completes the commands in this shell.
-pub fn completions(shell: Shell) -> Outcome {
+pub fn completions(shell: Shell) {
     let known = match shell {
         Shell::Bash => Known::Bash,
         Shell::Zsh => Known::Zsh,
@@ -36,5 +36,4 @@ pub fn completions(shell: Shell) -> Outcome {
     let (mut command, mut script) = (Cli::command(), Vec::new());
     generate(known, &mut command, "causeway", &mut script);
     say(String::from_utf8_lossy(&script).trim_end());
-    Ok(())
 }

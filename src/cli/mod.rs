@@ -92,7 +92,10 @@ pub fn run(cli: Cli) -> Outcome {
         Command::HashKey => hash::key(),
         Command::TotpSecret { login } => totp::secret(&login),
         Command::Config { command: ConfigCommand::Schema } => config::schema(),
-        Command::Completions { shell } => config::completions(shell),
+        Command::Completions { shell } => {
+            config::completions(shell);
+            Ok(())
+        }
         Command::Audit { command: AuditCommand::Verify(Configured { config }) } => audit::verify(&config),
     }
 }

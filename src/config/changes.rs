@@ -168,7 +168,7 @@ mod tests {
             ]
         );
         assert_eq!(changed(old, old), Vec::<String>::new());
-        assert_eq!(changed(old, &old.replace("\n", "\n\n# a remark\n")), Vec::<String>::new());
+        assert_eq!(changed(old, &old.replace('\n', "\n\n# a remark\n")), Vec::<String>::new());
     }
 
     #[test]

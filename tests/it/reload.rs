@@ -99,7 +99,10 @@ async fn a_login_that_is_gone_ends_and_others_go_on(ledger: Ledger) {
     })
     .await;
     assert!(closed.iter().all(|event| event["data"]["login"] == "edi01"), "{closed:?}");
-    let incomplete = told(&orders, "upload.incomplete").await;
+    let incomplete = eventually("upload.incomplete", SOON, || async {
+        Some(told(&orders, "upload.incomplete").await).filter(|all| !all.is_empty())
+    })
+    .await;
     assert_eq!(incomplete[0]["data"]["error_message"], words, "{incomplete:?}");
     // Another login of the same identity goes on with what it left.
     let mut again = gateway.sftp("edi02").await;
@@ -190,7 +193,10 @@ async fn what_a_session_stands_on_is_what_counts() {
     ended(&mut by_password).await;
     ended(&mut neighbour).await;
     mill.stat("/").await.unwrap();
-    let closed = told(&gateway.rest("orders"), "session.closed").await;
+    let closed = eventually("they are told", SOON, || async {
+        Some(told(&gateway.rest("orders"), "session.closed").await).filter(|all| all.len() == 4)
+    })
+    .await;
     assert!(closed.iter().all(|event| event["data"]["error_code"] == "login_changed"), "{closed:?}");
     // By another protocol, or from elsewhere.
     change(&gateway, |text| {
@@ -382,8 +388,10 @@ async fn a_revoked_key_ends_its_sessions() {
     revoke(&format!("{}\n", Secrets::get().public_key));
     ended(&mut by_key).await;
     by_password.stat("/").await.unwrap();
-    let closed = told(&gateway.rest("orders"), "session.closed").await;
-    assert_eq!(closed.len(), 2, "{closed:?}");
+    let closed = eventually("both are told", SOON, || async {
+        Some(told(&gateway.rest("orders"), "session.closed").await).filter(|all| all.len() == 2)
+    })
+    .await;
     assert!(closed.iter().all(|event| event["data"]["error_code"] == "credential_revoked"), "{closed:?}");
 }
 

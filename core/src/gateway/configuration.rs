@@ -29,7 +29,7 @@ pub enum Reconfigured {
 
 impl Inner {
     /// See [`super::Gateway::declare`].
-    pub(crate) async fn declare(&self, records: Vec<TenantRecord>) -> Result<()> {
+    pub(crate) fn declare(&self, records: Vec<TenantRecord>) -> Result<()> {
         let directory =
             Directory::new(records).map_err(|error| Error::new(ErrorKind::InvalidArgument, error.to_string()))?;
         self.known.send_replace(Arc::new(directory));

@@ -35,7 +35,7 @@ impl Inner {
                         return;
                     }
                     let directory = self.directory();
-                    self.verifier.take_sample(directory.sample_hash().map(|hash| hash.expose_secret()));
+                    self.verifier.take_sample(directory.sample_hash().map(SecretString::expose_secret));
                 }
                 () = tokio::time::sleep(ROUND) => {}
             }
@@ -56,7 +56,7 @@ impl Inner {
             if session.end_reason().is_some() {
                 continue;
             }
-            let lost = match self.why_lost(&session, &directory) {
+            let lost = match why_lost(&session, &directory) {
                 Some(reason) => Some(reason),
                 None => self.why_refuted(&session, &directory, &mut asked).await,
             };
@@ -72,33 +72,6 @@ impl Inner {
                 session.life.end(reason);
             }
         }
-    }
-
-    /// Why a session does not hold where these are known; none: as far as they say it does.
-    pub(crate) fn why_lost(&self, session: &Session, directory: &Directory) -> Option<EndReason> {
-        let (identity, same) = match &session.grounds.by {
-            By::Job => return None,
-            By::Login(was) => {
-                let Some(now) = directory.login_of(&session.tenant.id, &was.username) else {
-                    return Some(EndReason::Gone);
-                };
-                let same = may_come_still(&now, session) && is_same_login(was, &now.login, session);
-                (now.identity, same)
-            }
-            By::ApiKey(was) => {
-                let now = directory.find_api_key(&was.key_hash).filter(|now| now.tenant.id == session.tenant.id);
-                let Some(now) = now else { return Some(EndReason::Gone) };
-                if now.key.expires.is_some_and(|end| end <= OffsetDateTime::now_utc()) {
-                    return Some(EndReason::Expired);
-                }
-                (now.identity.clone(), is_same_key(was, &now.key, session))
-            }
-        };
-        let Some(tenant) = directory.tenant(&session.tenant.id) else { return Some(EndReason::Gone) };
-        // No right, but what uploads are held to from now on.
-        session.life.set_quotas((tenant.quota, identity.quota));
-        let holds = same && is_same_identity(&session.identity, &identity) && session.tenant.mounts == tenant.mounts;
-        (!holds).then_some(EndReason::Changed)
     }
 
     /// Why a session does not hold by what the outside says of its keys and certificates. Where that cannot be said it goes on;
@@ -169,6 +142,33 @@ impl Inner {
         asked.certificates.insert(one, known);
         known
     }
+}
+
+/// Why a session does not hold where these are known; none: as far as they say it does.
+pub(super) fn why_lost(session: &Session, directory: &Directory) -> Option<EndReason> {
+    let (identity, same) = match &session.grounds.by {
+        By::Job => return None,
+        By::Login(was) => {
+            let Some(now) = directory.login_of(&session.tenant.id, &was.username) else {
+                return Some(EndReason::Gone);
+            };
+            let same = may_come_still(&now, session) && is_same_login(was, &now.login, session);
+            (now.identity, same)
+        }
+        By::ApiKey(was) => {
+            let now = directory.find_api_key(&was.key_hash).filter(|now| now.tenant.id == session.tenant.id);
+            let Some(now) = now else { return Some(EndReason::Gone) };
+            if now.key.expires.is_some_and(|end| end <= OffsetDateTime::now_utc()) {
+                return Some(EndReason::Expired);
+            }
+            (now.identity.clone(), is_same_key(was, &now.key, session))
+        }
+    };
+    let Some(tenant) = directory.tenant(&session.tenant.id) else { return Some(EndReason::Gone) };
+    // No right, but what uploads are held to from now on.
+    session.life.set_quotas((tenant.quota, identity.quota));
+    let holds = same && is_same_identity(&session.identity, &identity) && session.tenant.mounts == tenant.mounts;
+    (!holds).then_some(EndReason::Changed)
 }
 
 /// Tenant, login and the fingerprint of a certificate.

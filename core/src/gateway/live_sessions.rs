@@ -177,7 +177,7 @@ impl Inner {
             let rows = self.ledger.read().await?.sessions(&search, limit.saturating_add(1)).await?;
             found.extend(rows.into_iter().map(LiveSession::of_row));
         }
-        found.sort_unstable_by(|one, other| other.id.cmp(&one.id));
+        found.sort_unstable_by_key(|session| std::cmp::Reverse(session.id));
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let next = found.last().filter(|_| more).map(|last| last.id);

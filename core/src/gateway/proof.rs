@@ -40,7 +40,7 @@ pub(crate) enum Proof {
         method: AuthMethod,
         expires: Option<OffsetDateTime>,
         by: By,
-        evidence: Evidence,
+        evidence: Box<Evidence>,
     },
 }
 
@@ -57,7 +57,7 @@ impl Proof {
             method: AuthMethod::Login(proven),
             expires: None,
             by: By::Login(login),
-            evidence,
+            evidence: Box::new(evidence),
         }
     }
 }
@@ -243,7 +243,7 @@ impl Inner {
             tenant: found.tenant,
             identity: found.identity,
             by: By::ApiKey(found.key),
-            evidence: Evidence::default(),
+            evidence: Box::default(),
         })
     }
 }

@@ -43,7 +43,9 @@ impl Inner {
                 .map(|(key, _)| key.clone())
                 .collect();
             let over: Vec<Served> = over.iter().filter_map(|key| served.remove(key)).collect();
-            over.iter().for_each(|one| one.end.cancel());
+            for one in &over {
+                one.end.cancel();
+            }
             for one in over {
                 if let Err(error) = one.task.await {
                     tracing::error!(%error, webhook = one.webhook.key(), "a dispatcher ended early");

@@ -87,9 +87,9 @@ impl Inner {
             })
             .await?;
             told.ids.extend(come.iter().map(|row| row.id));
-            left.iter().for_each(|id| {
+            for id in &left {
                 told.ids.remove(id);
-            });
+            }
         }
         if told.ids.is_empty() {
             return Ok(());

@@ -264,7 +264,10 @@ async fn talk<F: Files, I: Inbound, O: Outbound>(
             Some(outbound) => outbound,
             None => writer.await,
         };
-        outbound.finish(ended.status()).await;
+        // A client whose channel is closed goes away by itself, before it is told why the connection is ended.
+        if ended != Ended::Dismissed {
+            outbound.finish(ended.status()).await;
+        }
     };
     tokio::select! {
         () = client.meanwhile(farewell) => {}
