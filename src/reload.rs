@@ -102,6 +102,8 @@ impl Reload {
     /// Reads it, and takes it over where it is right. What it comes to is told in the log and put on record.
     pub async fn run(&mut self, cause: Cause, running: &mut Running) {
         self.seen = None;
+        // Older than what is read, so that nothing that comes later is missed.
+        let before = stamps(self.source.stamps.keys());
         let path = self.source.path.clone();
         let read = tokio::task::spawn_blocking(move || Source::read(&path)).await;
         let (config, problems, source) = match read {
@@ -129,9 +131,8 @@ impl Reload {
             }
             Err(failure) => {
                 // Looked at again when one of the files has changed, those of the one that counts among them.
+                self.source.stamps = before;
                 self.source.stamps.extend(source.stamps);
-                let known: Vec<PathBuf> = self.source.stamps.keys().cloned().collect();
-                self.source.stamps.extend(stamps(&known));
                 for line in failure.message.lines() {
                     tracing::error!("{line}");
                 }
