@@ -10,6 +10,7 @@ mod login;
 mod parts;
 mod proof;
 mod remembered;
+mod signed;
 mod trail;
 
 use std::net::IpAddr;
@@ -20,7 +21,9 @@ use uuid::Uuid;
 use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::{Facts, Operation};
-use crate::identity::{ClientCertificate, Credential, Offence, Peer, Progress, PublicKey, Session};
+use crate::identity::{
+    BodyMac, ClientCertificate, Credential, Offence, Peer, Progress, PublicKey, Session, SignedRequest,
+};
 use crate::jobs::transfers::{
     Control, Enqueued, Transfer, TransferFilter, TransferPage, TransferRequest, WrongTransfer,
 };
@@ -35,6 +38,7 @@ pub(crate) use enduring::enduring;
 pub(crate) use inner::{Inner, held};
 pub use login::Admission;
 pub use parts::{Parts, Settings};
+pub use signed::NotLetIn;
 
 /// The gateway.
 pub struct Gateway {
@@ -85,6 +89,24 @@ impl Gateway {
     /// `session.opened`, and must be given to [`Gateway::close_session`] at its end.
     pub async fn login(&self, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
         self.inner.login(credential, peer).await
+    }
+
+    /// The same for a request of the API, with what it shows to prove that nobody has changed it; none: nothing. It is judged by the
+    /// API key that lets the caller in: every signature that is there must be right, and there must be one where the key wants
+    /// it (`require_signature`). What signs a request that changes something counts once. Answers what the body, which is
+    /// still to come, must be, where that was signed.
+    pub async fn login_signed(
+        &self,
+        credential: Credential,
+        peer: &Peer,
+        request: Option<&SignedRequest>,
+    ) -> Result<(Arc<Session>, Option<BodyMac>), NotLetIn> {
+        self.inner.login_signed(credential, peer, request).await
+    }
+
+    /// Puts on record that the body of a signed request was not the one that was signed.
+    pub async fn refused_body(&self, session: &Session, error: &Error) {
+        self.inner.put_refused_request(session, error).await;
     }
 
     /// One step of a login that may need several (`require`): takes a credential and answers the session, or what would

@@ -17,7 +17,7 @@ pub mod transfer;
 pub mod wide;
 
 pub use error::{Error, ErrorKind, Result};
-pub use gateway::{Admission, Gateway, Parts, Settings};
+pub use gateway::{Admission, Gateway, NotLetIn, Parts, Settings};
 pub use identity::{Credential, Peer, Protocol, Session};
 pub use namespace::{Entry, Listing};
 pub use path::{Name, VirtualPath};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use causeway_core::identity::{CertificateMatcher, PublicKey, unmapped};
+use causeway_core::identity::{CertificateMatcher, PublicKey, SignatureKey, unmapped};
 use causeway_core::path::VirtualPath;
 use globset::{Glob, GlobBuilder};
 use ipnet::IpNet;
@@ -262,6 +262,22 @@ pub fn origin(text: &str) -> Parsed<String> {
     } else {
         Err(format!("`{text}` is no origin; write \"{}\"", url.origin().ascii_serialization()))
     }
+}
+
+/// A host as clients write it behind `https://`: a name or an address, and a port where it is not 443.
+pub fn authority(text: &str) -> Parsed<String> {
+    let wrong = || format!("`{text}` is no host; write \"files.example.com\" or \"10.0.0.5:8443\"");
+    let url = Url::parse(&format!("https://{text}")).map_err(|_| wrong())?;
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let written = format!("{}{port}", url.host_str().unwrap_or_default());
+    if written == text.to_ascii_lowercase() { Ok(written) } else { Err(wrong()) }
+}
+
+/// A public key that requests are signed with.
+pub fn signature_key(text: &str) -> Parsed<SignatureKey> {
+    SignatureKey::parse(text).ok_or_else(|| {
+        "is no public key of Ed25519 or ECDSA on P-256; write what `openssl pkey -pubout` prints".to_owned()
+    })
 }
 
 /// One line of an OpenSSH public key.

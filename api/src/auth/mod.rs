@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use causeway_core::events::{MAX_TEXT, Operation};
-use causeway_core::identity::ClientCertificate;
-use causeway_core::{Credential, Error, ErrorKind, Gateway, Peer, Protocol, Session};
+use causeway_core::identity::{BodyMac, ClientCertificate, SignedRequest};
+use causeway_core::{Credential, Error, ErrorKind, Gateway, NotLetIn, Peer, Protocol, Session};
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use secrecy::SecretString;
@@ -17,6 +17,7 @@ use crate::problem::Problem;
 use crate::quotas::Meter;
 use crate::router::Shared;
 use crate::serve::ConnectionInfo;
+use crate::signatures::Uploader;
 
 /// The longest credential, in bytes.
 const MAX_CREDENTIAL: usize = 8 * 1024;
@@ -31,31 +32,43 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        let Some(connection) = parts.extensions.get::<Arc<ConnectionInfo>>() else {
-            return Err(Error::internal("a request came without its connection").into());
-        };
-        if shared.config.certificate_required && connection.certificate.is_none() {
-            // The handshake refuses such connections; what has no certificate must not count as what needs none.
-            return Err(Problem::no_credential()
-                .saying("this gateway demands a client certificate; show one in the TLS handshake"));
-        }
-        let peer = Peer {
-            ip: parts.extensions.get::<ClientAddress>().map_or(connection.ip, |client| client.0),
-            protocol: Protocol::Api,
-            client_version: client_version(&parts.headers),
-            cipher: connection.cipher.clone(),
-            required_certificate: connection.certificate.clone().filter(|_| shared.config.certificate_required),
-        };
-        let session = authenticate(&shared.gateway, &parts.headers, connection.certificate.as_ref(), &peer).await?;
-        if !names_only(&session.tenant.id, &parts.headers) {
-            let error =
-                Error::new(ErrorKind::PermissionDenied, "`X-Tenant-Id` is not the credential's tenant; leave it out");
-            shared.gateway.refused(&session, Operation::Login, "", &error).await;
-            return Err(Problem::from(error).at("X-Tenant-Id"));
-        }
-        shared.quotas.identity(&session, parts.extensions.get::<Meter>())?;
-        Ok(Self { session })
+        Uploader::from_request_parts(parts, shared).await?.settled()
     }
+}
+
+/// Lets the caller of a request in, with what it shows to prove that nobody has changed it (none: nothing), and counts the
+/// request for its identity. What the body must be is answered, where that was signed. Once for each request.
+pub async fn admit(
+    parts: &Parts,
+    shared: &Shared,
+    signed: Option<&SignedRequest>,
+) -> Result<(Arc<Session>, Option<BodyMac>), Problem> {
+    let Some(connection) = parts.extensions.get::<Arc<ConnectionInfo>>() else {
+        return Err(Error::internal("a request came without its connection").into());
+    };
+    if shared.config.certificate_required && connection.certificate.is_none() {
+        // The handshake refuses such connections; what has no certificate must not count as what needs none.
+        return Err(
+            Problem::no_credential().saying("this gateway demands a client certificate; show one in the TLS handshake")
+        );
+    }
+    let peer = Peer {
+        ip: parts.extensions.get::<ClientAddress>().map_or(connection.ip, |client| client.0),
+        protocol: Protocol::Api,
+        client_version: client_version(&parts.headers),
+        cipher: connection.cipher.clone(),
+        required_certificate: connection.certificate.clone().filter(|_| shared.config.certificate_required),
+    };
+    let (session, mac) =
+        authenticate(&shared.gateway, &parts.headers, connection.certificate.as_ref(), &peer, signed).await?;
+    if !names_only(&session.tenant.id, &parts.headers) {
+        let error =
+            Error::new(ErrorKind::PermissionDenied, "`X-Tenant-Id` is not the credential's tenant; leave it out");
+        shared.gateway.refused(&session, Operation::Login, "", &error).await;
+        return Err(Problem::from(error).at("X-Tenant-Id"));
+    }
+    shared.quotas.identity(&session, parts.extensions.get::<Meter>())?;
+    Ok((session, mac))
 }
 
 /// Lets in by the header, and only where there is none by the certificate: who sends a header means it.
@@ -64,11 +77,22 @@ async fn authenticate(
     headers: &HeaderMap,
     certificate: Option<&ClientCertificate>,
     peer: &Peer,
-) -> Result<Arc<Session>, Problem> {
+    signed: Option<&SignedRequest>,
+) -> Result<(Arc<Session>, Option<BodyMac>), Problem> {
     match (bearer(headers), certificate) {
-        (Some(token), _) => Ok(gateway.login(Credential::ApiKey(token), peer).await?),
+        (Some(token), _) => {
+            gateway.login_signed(Credential::ApiKey(token), peer, signed).await.map_err(|why| match why {
+                NotLetIn::Credential(error) => error.into(),
+                NotLetIn::Signature(error) => Problem::signature(error),
+            })
+        }
+        // A signature that nobody would check is not passed over.
+        (None, _) if signed.is_some() => Err(Problem::no_credential().saying(
+            "a signature belongs to an API key; send `Authorization: Bearer` with it, or leave the signature out",
+        )),
         (None, Some(certificate)) if !headers.contains_key(header::AUTHORIZATION) => {
-            gateway.login_by_certificate(certificate, peer).await.map_err(|error| match error.kind() {
+            let admitted = gateway.login_by_certificate(certificate, peer).await;
+            admitted.map(|session| (session, None)).map_err(|error| match error.kind() {
                 // No token was sent that could be invalid.
                 ErrorKind::Unauthenticated => Problem::no_credential().saying(
                     "the client certificate stands for no login here; send `Authorization: Bearer` with an API key",

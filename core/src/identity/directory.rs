@@ -64,6 +64,8 @@ pub struct Directory {
     usernames: HashMap<Arc<str>, Option<LoginMatch>>,
     /// API keys by the first eight bytes of their hash; see [`Directory::find_api_key`].
     keys: HashMap<[u8; 8], Vec<KeyMatch>>,
+    /// The same by their ids.
+    keys_by_id: HashMap<Arc<str>, KeyMatch>,
     /// Logins by the client certificates that they take.
     pub(crate) clients: CertificateIndex,
 }
@@ -153,6 +155,7 @@ impl Directory {
                 return Err(DirectoryError::SharedKeyHash { key: key.id.to_string(), other });
             }
             let found = KeyMatch { tenant: tenant.clone(), identity, key: key.clone() };
+            self.keys_by_id.insert(key.id.clone(), found.clone());
             self.keys.entry(index_of(&key.key_hash)).or_default().push(found);
         }
 
@@ -208,8 +211,7 @@ impl Directory {
 
     /// The API key of a tenant with this id. Its expiry is not looked at here.
     pub fn api_key(&self, tenant: &str, id: &str) -> Option<KeyMatch> {
-        let found = |found: &&KeyMatch| *found.tenant.id == *tenant && *found.key.id == *id;
-        self.keys.values().flatten().find(found).cloned()
+        self.keys_by_id.get(id).filter(|found| *found.tenant.id == *tenant).cloned()
     }
 
     /// The login of a tenant with this username, or what its rules make of it.
@@ -267,7 +269,7 @@ fn index_of(hash: &[u8; 32]) -> [u8; 8] {
 mod tests {
     use super::*;
     use crate::identity::mapping::tests::mapping;
-    use crate::identity::{CertificateRules, Require, ScopeSet, View, hash_key};
+    use crate::identity::{CertificateRules, Require, ScopeSet, Signing, View, hash_key};
     use crate::path::VirtualPath;
 
     fn record(tenant: &str, logins: &[&str], keys: &[(&str, &str)]) -> TenantRecord {
@@ -312,6 +314,7 @@ mod tests {
             id: id.into(),
             identity: identity.into(),
             key_hash,
+            signing: Signing::default(),
             scopes: ScopeSet::NONE,
             expires: None,
             allow_from: Vec::new(),

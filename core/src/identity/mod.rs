@@ -17,6 +17,7 @@ mod public_key;
 mod queue_time;
 mod require;
 mod session;
+mod signing;
 mod source;
 mod throttle;
 mod totp;
@@ -48,6 +49,11 @@ pub use public_key::PublicKey;
 pub use queue_time::QueueTime;
 pub use require::{Factor, FactorSet, Progress, Require};
 pub use session::{AuthMethod, Session};
+pub(crate) use signing::examine;
+pub use signing::{
+    BodyMac, MAX_SIGNATURE_KEYS, MessageSignature, SignatureAlgorithm, SignatureKey, SignatureRule, SignedRequest,
+    Signing, check_signing_secret,
+};
 pub use source::{lies_in, source_of, unmapped};
 pub use throttle::{Throttle, ThrottleLimits};
 pub(crate) use totp::Codes;
@@ -184,6 +190,8 @@ pub struct ApiKey {
     pub identity: Arc<str>,
     /// SHA-256 of the whole key.
     pub key_hash: [u8; 32],
+    /// What its requests are signed with.
+    pub signing: Signing,
     /// Narrows the identity's scopes; empty: all of them.
     pub scopes: ScopeSet,
     /// From then on it is refused.

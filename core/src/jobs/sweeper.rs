@@ -92,6 +92,7 @@ impl Inner {
                 tx.purge_uploads(ended).await?;
                 tx.purge_jobs(jobs).await?;
                 tx.purge_requests(keyed).await?;
+                tx.purge_signatures(now).await?;
                 tx.purge_codes(lapsed).await
             })
         })

@@ -91,7 +91,11 @@ impl UploadCore {
         self.reserve(work, end).await?;
         work.write(offset, data).await?;
         if work.checkpoint_due(self.inner.settings.checkpoint_bytes) {
-            work.checkpoint(&self.inner, Durability::Process).await?;
+            if self.options.resumable {
+                work.checkpoint(&self.inner, Durability::Process).await?;
+            } else {
+                work.settle_bytes().await?;
+            }
         }
         Ok(())
     }

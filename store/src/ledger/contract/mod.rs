@@ -8,6 +8,7 @@ mod codes;
 mod jobs;
 mod life;
 mod races;
+mod signatures;
 mod trail;
 mod tree;
 mod uploads;
@@ -24,6 +25,7 @@ pub use codes::*;
 pub use jobs::*;
 pub use life::*;
 pub use races::*;
+pub use signatures::*;
 pub use trail::*;
 pub use tree::*;
 pub use uploads::*;
@@ -50,6 +52,7 @@ macro_rules! ledger_cases {
             an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,
             other_transfers_are_found, two_workers_claim_two_jobs, a_step_and_a_cancel_exclude_each_other,
             codes_count_once, one_of_two_uses_a_code,
+            signatures_count_once, one_of_two_uses_a_signature,
             failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,
             work_goes_on_without_its_caller, closes_after_what_is_under_way,
             one_of_two_reserves, one_of_two_makes_a_name, no_orphan_in_a_removed_folder, references_race_with_release,

@@ -19,6 +19,7 @@ mod jobs;
 mod leases;
 mod nodes;
 mod ports;
+mod signatures;
 mod trail;
 mod uploads;
 
@@ -28,5 +29,6 @@ pub(super) use jobs::{job_columns, job_statements};
 pub(super) use leases::lease_statements;
 pub(super) use nodes::{node_columns, node_statements};
 pub(super) use ports::{ports, run};
+pub(super) use signatures::signature_statements;
 pub(super) use trail::{audit_statements, event_statements};
 pub(super) use uploads::{live, upload_columns, upload_statements};

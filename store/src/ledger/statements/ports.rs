@@ -23,7 +23,7 @@ macro_rules! ports {
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
 
-        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, uploads};
+        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, signatures, uploads};
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
         use crate::ledger::statements::run;
@@ -267,6 +267,14 @@ macro_rules! ports {
 
             async fn purge_codes(&mut self, before: Micros) -> Result<u64> {
                 run!(self, codes::purge_codes(before))
+            }
+
+            async fn use_signature(&mut self, key: (&str, &str), digest: &[u8; 32], lapses: Micros) -> Result<bool> {
+                run!(self, signatures::use_signature(key, digest, lapses))
+            }
+
+            async fn purge_signatures(&mut self, before: Micros) -> Result<u64> {
+                run!(self, signatures::purge_signatures(before))
             }
 
             async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()> {
