@@ -51,7 +51,7 @@ fn each_mistake_is_named() {
         ),
         (
             "signature_keys = [\"ssh-ed25519 AAAA\"]",
-            "c.toml:18:19: error: tenant.api_key.signature_keys: is no public key of Ed25519 or ECDSA on P-256; write what `openssl pkey -pubout` prints".to_owned(),
+            "c.toml:18:20: error: tenant.api_key.signature_keys: is no public key of Ed25519 or ECDSA on P-256; write what `openssl pkey -pubout` prints".to_owned(),
         ),
         ("signature_keys = []", "c.toml:18:1: error: tenant.api_key.signature_keys: is empty; give a key, or leave it out".to_owned()),
     ] {
@@ -70,7 +70,7 @@ fn each_mistake_is_named() {
         ),
         (
             "public_url = \"https://a.example\"\nsignature_hosts = [\"https://b.example/\"]",
-            "c.toml:17:20: error: api.signature_hosts: `https://b.example/` is no host; write \"files.example.com\" or \"10.0.0.5:8443\"",
+            "c.toml:17:21: error: api.signature_hosts: `https://b.example/` is no host; write \"files.example.com\" or \"10.0.0.5:8443\"",
         ),
     ] {
         assert_eq!(api(lines), [expected], "{lines}");

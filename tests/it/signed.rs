@@ -1,5 +1,6 @@
 //! Signed requests: HTTP Message Signatures (RFC 9421). The signer here is the tests' own; `signed_clients` has those of others.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -122,9 +123,9 @@ impl Draft {
                 "@query" => format!("?{query}"),
                 field => self.fields.iter().find(|(name, _)| *name == field).unwrap().1.clone(),
             };
-            base.push_str(&format!("\"{name}\": {value}\n"));
+            writeln!(base, "\"{name}\": {value}").unwrap();
         }
-        base.push_str(&format!("\"@signature-params\": {input}"));
+        write!(base, "\"@signature-params\": {input}").unwrap();
         (base, input)
     }
 
@@ -222,7 +223,8 @@ async fn whatever_is_changed_is_refused(ledger: Ledger) {
         let answer = put().forged(&rest, |r| r.body = "other content!".into()).await;
         answer.problem(422, "digest_mismatch");
         // The digest changed with it.
-        let both = put().forged(&rest, |r| {
+        let signed = put();
+        let both = signed.forged(&rest, |r| {
             r.body = "other content!".into();
             r.set("content-digest", &digest(&r.body.clone()));
         });
@@ -382,7 +384,7 @@ async fn large_and_chunked_bodies_are_checked_to_their_end() {
     let mut random = Random::seeded("signed bodies");
     for (n, size) in [100_usize, 900_000, 1 << 20, (1 << 20) + 1, 9_000_000].into_iter().enumerate() {
         let content = random.bytes(size);
-        let mut other = content.clone();
+        let mut other = content.to_vec();
         *other.last_mut().unwrap() ^= 1;
         for (name, rest) in [("h2", gateway.rest("signed")), ("h1", gateway.rest_http1("signed"))] {
             for whole in [true, false] {
@@ -409,7 +411,7 @@ async fn no_way_to_upload_publishes_what_was_not_signed() {
     let gateway = plan(Ledger::Sqlite).start().await;
     let orders = gateway.rest("orders");
     let content = Random::seeded("64 MiB").bytes(64 << 20);
-    let mut other = content.clone();
+    let mut other = content.to_vec();
     other[63 << 20] ^= 1;
     let other = Bytes::from(other);
     for rest in [gateway.rest("signed"), gateway.rest_http1("signed")] {
@@ -475,9 +477,9 @@ async fn what_breaks_off_was_not_signed() {
     for end in ["cut", "kill"] {
         let put = Draft::put(&gateway, "/inbound/half", &content);
         let mut head = format!("PUT /api/v1{} HTTP/1.1\r\nHost: localhost:{}\r\n", put.target, gateway.api.port());
-        head.push_str(&format!("Authorization: Bearer {}\r\nContent-Length: {}\r\n", api_key("signed"), content.len()));
+        write!(head, "Authorization: Bearer {}\r\nContent-Length: {}\r\n", api_key("signed"), content.len()).unwrap();
         for (name, value) in put.fields.iter().chain(&put.signature()) {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
         let mut client = Http::connect(&gateway).await;
         client.send(format!("{head}\r\n")).await;

@@ -68,7 +68,7 @@ async fn script(gateway: &Gateway, version: &str, key: &str, secret: &str, rest:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn curl_and_openssl_send_x_signature() {
     let gateway = plan(Ledger::Sqlite).acme(&key("older", "\"any\"")).start().await;
-    let content = Random::seeded("X-Signature").bytes(3 << 20);
+    let content = Random::seeded("X-Signature").bytes((3 << 20) + 1);
     let orders = gateway.rest("orders");
     for version in ["--http1.1", "--http2"] {
         for (name, size) in [("small", 1000), ("large", 3 << 20)] {
