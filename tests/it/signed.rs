@@ -279,7 +279,7 @@ async fn whatever_is_changed_is_refused(ledger: Ledger) {
             ("signature-input", "sig=(\"@method\"", "no dictionary"),
         ] {
             let mut signature = put().signature();
-            signature.iter_mut().filter(|(field, _)| *field == name).for_each(|(_, old)| *old = value.to_owned());
+            signature.iter_mut().filter(|(field, _)| *field == name).for_each(|(_, old)| value.clone_into(old));
             refused(&rest.send(put().request(&rest, &signature)).await, said);
         }
         let [input, signature] = put().signature();
@@ -460,7 +460,7 @@ async fn no_way_to_upload_publishes_what_was_not_signed() {
 
         // To a route whose body is no content nothing large comes at all.
         let folder = over(Method::POST, "/folders");
-        folder.forged(&rest, |r| r.body = content.clone().into()).await.problem(413, "body_too_large");
+        folder.forged(&rest, |r| r.body = content.clone()).await.problem(413, "body_too_large");
     }
     assert_eq!(orders.tree("/inbound").await, std::collections::BTreeMap::default());
     for upload in orders.get("/uploads").await.ok()["uploads"].as_array().unwrap() {

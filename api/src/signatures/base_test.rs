@@ -22,7 +22,9 @@ fn input(components: &str) -> Input {
 fn base(components: &str, request: http::request::Builder) -> Result<String, String> {
     let (parts, ()) = request.body(()).unwrap().into_parts();
     let target = called(&parts, &config("https://www.example.com", None)).remove(0);
-    of(&input(components), &target, &parts).map(|base| String::from_utf8(base).unwrap()).map_err(|why| why.into_owned())
+    of(&input(components), &target, &parts)
+        .map(|base| String::from_utf8(base).unwrap())
+        .map_err(std::borrow::Cow::into_owned)
 }
 
 /// The one line of a component.

@@ -155,6 +155,7 @@ pub fn told(error: &axum::Error) -> Option<Error> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
     use causeway_core::ErrorKind;
     use futures::stream;
     use http_body_util::BodyExt as _;
@@ -199,7 +200,6 @@ mod tests {
             proof.update(body);
             proof.finish().map_err(|_| "mismatch")
         };
-        use base64::Engine as _;
         let encode = |digest: &[u8]| base64::engine::general_purpose::STANDARD.encode(digest);
         let (a256, a512) = (encode(&Sha256::digest(b"a")), encode(&Sha512::digest(b"a")));
         let b512 = encode(&Sha512::digest(b"b"));

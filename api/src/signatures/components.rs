@@ -49,7 +49,7 @@ impl Component {
     /// Reads an item of a list of components.
     pub fn read(item: &Item) -> Result<Self, Fault> {
         let identifier = item.serialize();
-        let Some(name) = item.bare_item.as_string().map(|name| name.as_str()) else {
+        let Some(name) = item.bare_item.as_string().map(sfv::StringRef::as_str) else {
             return Err(format!("the component {identifier} is no string in quotes").into());
         };
         let unknown = || Fault::from(format!("the component {identifier} is not known here; cover another"));

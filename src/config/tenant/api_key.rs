@@ -26,13 +26,15 @@ fn signing(section: &Section<'_>) -> Signing {
                 .error(&keys.spot, format!("has more than {MAX_SIGNATURE_KEYS} keys; remove those that are not used"));
         }
     }
-    if let Some(require) = &require {
-        if require.value != SignatureRule::Off && !section.has("signing_secret") && !section.has("signature_keys") {
-            report.error(
-                &require.spot,
-                "asks for signatures, and there is nothing to check them with; add `signing_secret` or `signature_keys`",
-            );
-        }
+    if let Some(require) = &require
+        && require.value != SignatureRule::Off
+        && !section.has("signing_secret")
+        && !section.has("signature_keys")
+    {
+        report.error(
+            &require.spot,
+            "asks for signatures, and there is nothing to check them with; add `signing_secret` or `signature_keys`",
+        );
     }
     Signing {
         require: require.map_or(SignatureRule::Off, |found| found.value),
