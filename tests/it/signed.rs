@@ -458,9 +458,9 @@ async fn no_way_to_upload_publishes_what_was_not_signed() {
         assert_eq!((&upload["bytes"], &upload["received"]), (&json!(0), &json!([])), "{upload}");
         assert_eq!(orders.delete(&format!("/uploads/{id}")).await.status, 204);
 
-        // To a route whose body is no content nothing large comes at all.
+        // To a route whose body is no content nothing large comes at all. (No more than a client can be rid of before it hears that.)
         let folder = over(Method::POST, "/folders");
-        folder.forged(&rest, |r| r.body = content.clone()).await.problem(413, "body_too_large");
+        folder.forged(&rest, |r| r.body = content.slice(..2 << 20)).await.problem(413, "body_too_large");
     }
     assert_eq!(orders.tree("/inbound").await, std::collections::BTreeMap::default());
     for upload in orders.get("/uploads").await.ok()["uploads"].as_array().unwrap() {
