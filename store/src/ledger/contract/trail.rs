@@ -121,7 +121,7 @@ pub async fn foreign_entries_are_counted(ledger: Subject) {
     assert_eq!(query.unsealed_counts("gone").await.unwrap(), (0, 0));
 }
 
-fn event(tenant: &str, kind: &str) -> EventRecord {
+pub(in crate::ledger) fn event(tenant: &str, kind: &str) -> EventRecord {
     EventRecord {
         id: Uuid::now_v7(),
         tenant: tenant.into(),
@@ -132,6 +132,19 @@ fn event(tenant: &str, kind: &str) -> EventRecord {
         body: r#"{"a":"é"}"#.into(),
         transfer: None,
         quiet: false,
+    }
+}
+
+/// A delivery of an event at its position, not tried yet.
+pub(in crate::ledger) fn delivery(webhook: &str, (event, position): (Uuid, i64)) -> Delivery {
+    Delivery {
+        webhook: webhook.into(),
+        event,
+        position,
+        state: DeliveryState::Pending,
+        attempts: 0,
+        next_at: T0,
+        last_result: None,
     }
 }
 
@@ -174,15 +187,6 @@ pub async fn deliveries_wait_in_order(ledger: Subject) {
     write!(ledger, [events], |tx| tx.append_events(&events).await).unwrap();
     // Positions may differ from the order of ids.
     let positions = vec![(events[0].id, 3), (events[1].id, 1), (events[2].id, 2)];
-    let delivery = |webhook: &str, (event, position): (Uuid, i64)| Delivery {
-        webhook: webhook.into(),
-        event,
-        position,
-        state: DeliveryState::Pending,
-        attempts: 0,
-        next_at: T0,
-        last_result: None,
-    };
     let mut deliveries: Vec<_> = positions.iter().map(|one| delivery("acme/w", *one)).collect();
     deliveries.push(delivery("acme/v", positions[0]));
     write!(ledger, [positions, deliveries], |tx| tx.position_events(&positions, &deliveries).await).unwrap();

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use causeway_core::ports::{Lock, Query as _, Tx as _, transact};
 use causeway_core::records::{
-    AuditFilter, Delivery, DeliveryState, EventRecord, Incarnation, ItemKind, ItemState, Job, Node, Seal,
-    TransferState, UploadRow, UploadState,
+    AuditFilter, Delivery, EventRecord, Incarnation, ItemKind, ItemState, Job, Node, Seal, TransferState, UploadRow,
+    UploadState,
 };
 use sqlx::Executor as _;
 
@@ -37,23 +37,9 @@ struct Rows {
     doomed: Uuid,
 }
 
-fn event(n: i64) -> EventRecord {
-    EventRecord {
-        id: Uuid::now_v7(),
-        tenant: "acme".into(),
-        kind: "transfer.completed".into(),
-        at: T0 + n,
-        path: None,
-        order_keys: Vec::new(),
-        body: "{}".into(),
-        transfer: Some(Uuid::now_v7()),
-        quiet: false,
-    }
-}
-
-fn delivery(event: Uuid) -> Delivery {
-    let webhook = "acme/w".to_owned();
-    Delivery { webhook, event, position: 1, state: DeliveryState::Pending, attempts: 0, next_at: T0, last_result: None }
+/// The event that ends a transfer.
+fn event() -> EventRecord {
+    EventRecord { transfer: Some(Uuid::now_v7()), ..contract::event("acme", "transfer.completed") }
 }
 
 async fn fill(ledger: &contract::Subject) -> Rows {
@@ -64,7 +50,7 @@ async fn fill(ledger: &contract::Subject) -> Rows {
     (upload.state, upload.reserved) = (UploadState::Detached, 7);
     let job = contract::job("acme", "i", 0);
     let (pending, sealed) = (contract::entry("acme", 1), contract::entry("acme", 2));
-    let events = [event(1), event(2)];
+    let events = [event(), event()];
     let incarnation = Incarnation {
         id: upload.incarnation,
         node: "gw-1".into(),
@@ -112,7 +98,10 @@ async fn fill(ledger: &contract::Subject) -> Rows {
         let incarnation = incarnation.clone();
         Box::pin(async move {
             tx.insert_seals(&[Seal { chain: "acme".into(), seq: 1, entry, hash: [1; 32] }]).await?;
-            tx.position_events(&[(position, 1)], &[delivery(position)]).await?;
+            tx.position_events(&[(position, 1)], &[contract::delivery("acme/w", (position, 1))]).await?;
+            // What is no tenant's has an empty name for one.
+            tx.append_audit(&contract::entry("", 3)).await?;
+            tx.append_events(&[contract::event("", "auth.failed")]).await?;
             tx.put_incarnation(&incarnation).await?;
             tx.take_lease("a", incarnation.id, T0 + 1, T0).await.map(drop)
         })
@@ -169,11 +158,7 @@ async fn every_table_has_its_wall() {
         .await
         .unwrap();
         assert_eq!(open, NOBODYS, "a table without a policy of row-level security");
-        let (bypasses,): (bool,) =
-            sqlx::query_as("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
-                .fetch_one(&mut connection)
-                .await
-                .unwrap();
+        let bypasses = bypasses_walls(&mut connection).await.unwrap();
         assert!(!bypasses, "the role of these tests is not bound by the policies, so that they would show nothing");
     })
     .await;
@@ -226,6 +211,17 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 transfer_ends("acme", latest, 9) => "[]";
             };
             assert_eq!(asked, methods("pub trait Query"), "each query of the port has its line here");
+            // What transactions ask on their way.
+            asks! { query,
+                hold_folder(rows.root.id) => "None";
+                hold_node(rows.file.id) => "None";
+                unsealed(9) => "[]";
+                last_seal("acme") => "None";
+                unpositioned(9) => "[]";
+                last_position() => "0";
+                hold_job(rows.job.id) => "None";
+                claim_job(rows.incarnation, seen, seen) => "None";
+            };
             drop(query);
             transaction.rollback().await.unwrap();
         }
@@ -301,14 +297,14 @@ async fn no_change_reaches_another_tenant() {
                 mark_deleting(rows.doomed);
                 delete_blob(rows.doomed);
                 append_audit(&contract::entry("acme", 9));
-                append_events(&[event(9)]);
+                append_events(&[event()]);
                 unsealed(9);
                 last_seal("acme");
                 insert_seals(&[seal(rows.entry)]);
                 unpositioned(9);
                 last_position();
-                position_events(&[(rows.events[1], 9)], &[delivery(rows.events[1])]);
-                update_delivery(&Delivery { attempts: 3, ..delivery(rows.events[0]) });
+                position_events(&[(rows.events[1], 9)], &[contract::delivery("acme/w", (rows.events[1], 9))]);
+                update_delivery(&Delivery { attempts: 3, ..contract::delivery("acme/w", (rows.events[0], 1)) });
                 take_lease("b", id, seen, T0);
                 insert_job(&contract::job("acme", "i", 0));
                 hold_job(rows.job.id);

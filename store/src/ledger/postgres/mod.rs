@@ -112,6 +112,12 @@ async fn enter(connection: &mut PgConnection, reach: &Reach) -> std::result::Res
         .map(drop)
 }
 
+/// Whether row-level security does not bind the role of a connection.
+async fn bypasses_walls(connection: &mut PgConnection) -> std::result::Result<bool, sqlx::Error> {
+    let sql = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user";
+    sqlx::query_scalar(sql).fetch_one(connection).await
+}
+
 /// The ledger in a PostgreSQL database, for one node or a cluster of them.
 pub struct PostgresLedger {
     // Two pools: whoever holds a reader can always write, however many readers are held.
@@ -155,16 +161,11 @@ impl PostgresLedger {
         }
         enter(&mut connection, &Reach::Gateway).await.map_err(|error| cannot_connect(&error))?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| cannot_connect(&error))?;
-        let (bypasses,): (bool,) =
-            sqlx::query_as("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
-                .fetch_one(&mut connection)
-                .await
-                .map_err(|error| cannot_connect(&error))?;
-        if bypasses {
+        if bypasses_walls(&mut connection).await.map_err(|error| cannot_connect(&error))? {
             tracing::warn!(
                 "the database role may see rows whatever row-level security says (SUPERUSER or BYPASSRLS), so tenants are kept \
-                 apart by the gateway's own conditions alone; give the gateway a role of its own: \
-                 CREATE ROLE causeway LOGIN; ALTER DATABASE … OWNER TO causeway"
+                 apart by the gateway's own conditions alone; give the gateway a role of its own that owns its database and the \
+                 tables in it (README, \"PostgreSQL\")"
             );
         }
         let _ = connection.close().await;
