@@ -1,9 +1,9 @@
 //! `causeway audit verify`: walks every hash chain of the ledger.
 
-use causeway_core::ports::Reach;
 use std::path::Path;
 
 use causeway_core::audit::{Verification, verify_chain};
+use causeway_core::ports::Reach;
 
 use super::say;
 use crate::app;

@@ -1,11 +1,11 @@
 //! Removing a folder with everything in it, in the process: the database goes away after each step of the purge, and the
 //! next process goes on where it was.
 
-use causeway_core::ports::Reach;
 use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_core::namespace::Target;
+use causeway_core::ports::Reach;
 use causeway_core::records::{Attributes, DETACHED};
 use causeway_core::transfer::Disposition;
 use causeway_core::{ErrorKind, Gateway, Session, UploadOptions};

@@ -84,7 +84,7 @@ pub async fn verify_chain(ledger: &dyn Ledger, chain: &str) -> Result<Verificati
         let before = walker.sealed;
         loop {
             // A connection for each page only: a long walk must not keep one from those who serve clients.
-            let page = ledger.read(Reach::Gateway).await?.seals(chain, walker.last, PAGE).await?;
+            let page = ledger.read(Reach::of(chain)).await?.seals(chain, walker.last, PAGE).await?;
             for (seal, body) in &page {
                 walker.step(seal, body.as_deref());
             }
@@ -95,7 +95,7 @@ pub async fn verify_chain(ledger: &dyn Ledger, chain: &str) -> Result<Verificati
         if round > 0 && walker.sealed == before {
             break;
         }
-        counts = ledger.read(Reach::Gateway).await?.unsealed_counts(chain).await?;
+        counts = ledger.read(Reach::of(chain)).await?.unsealed_counts(chain).await?;
     }
     Ok(walker.finish(counts.0, counts.1))
 }

@@ -235,7 +235,7 @@ impl Inner {
         loop {
             let items = self
                 .ledger
-                .read(Reach::Gateway)
+                .read(Reach::of(&job.tenant))
                 .await?
                 .job_items(job.id, after, Some(ItemState::Pending), BATCH)
                 .await?;

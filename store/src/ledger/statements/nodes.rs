@@ -39,9 +39,12 @@ macro_rules! node_statements {
             reach: Option<&str>,
             id: Uuid,
         ) -> Outcome<Vec<(Uuid, String)>> {
-            let sql = concat!("WITH RECURSIVE up (depth, id, name, parent) AS (SELECT 0, id, name, parent FROM nodes WHERE id = $1", within!("", "$2"),
+            let sql = concat!(
+                "WITH RECURSIVE up (depth, id, name, parent) AS (SELECT 0, id, name, parent FROM nodes WHERE id = $1",
+                within!("", "$2"),
                 " UNION ALL SELECT up.depth + 1, n.id, n.name, n.parent FROM up JOIN nodes n ON n.id = up.parent \
-                       WHERE up.depth < 4096) SELECT id, name, parent FROM up ORDER BY depth DESC");
+                 WHERE up.depth < 4096) SELECT id, name, parent FROM up ORDER BY depth DESC"
+            );
             let rows: Vec<(Uuid, String, Uuid)> = connection.all(sql, &values![id, reach]).await?;
             // Whatever does not end at a root hangs in no tenant's tree.
             if rows.first().is_none_or(|(_, _, parent)| !parent.is_nil()) {
