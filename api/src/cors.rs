@@ -14,13 +14,14 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 const KEPT: Duration = Duration::from_mins(10);
 
 /// What of a response a page may read besides the Fetch standard's safe list.
-const EXPOSED: [HeaderName; 25] = [
+const EXPOSED: [HeaderName; 26] = [
     header::LOCATION,
     header::ETAG,
     header::RETRY_AFTER,
     header::CONTENT_DISPOSITION,
     header::CONTENT_RANGE,
     header::ACCEPT_RANGES,
+    HeaderName::from_static("accept-signature"),
     HeaderName::from_static("content-digest"),
     HeaderName::from_static("repr-digest"),
     HeaderName::from_static("ratelimit"),
@@ -61,6 +62,10 @@ pub fn layer(origins: &[String]) -> Option<CorsLayer> {
 
 /// Answers preflights, and says in other responses who may read them. An OPTIONS that is no preflight is a route's own.
 pub async fn share(State(layer): State<CorsLayer>, request: Request, next: Next) -> Response {
+    // People sign in there: nobody's script may read those pages, whoever may call the rest.
+    if request.uri().path() == crate::oauth::AUTHORIZE {
+        return next.run(request).await;
+    }
     let preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if request.method() == Method::OPTIONS && !preflight {
         return next.run(request).await;

@@ -17,8 +17,10 @@ mod digest;
 mod disposition;
 mod interim;
 mod json;
+mod leaks;
 mod linger;
 mod members;
+mod oauth;
 mod openapi;
 mod ops;
 mod problem;
@@ -30,6 +32,7 @@ mod resumable;
 mod router;
 mod routes;
 mod serve;
+mod signatures;
 mod tus;
 
 pub use config::ApiConfig;
@@ -37,3 +40,5 @@ pub use ops::OpsFront;
 pub use problem::{status_of, title_of};
 pub use router::Front;
 pub use serve::ConnectionInfo;
+#[cfg(feature = "fuzz")]
+pub use signatures::fuzz;

@@ -10,6 +10,8 @@ use causeway_core::{Error, ErrorKind};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use crate::signatures::ACCEPT_SIGNATURE;
+
 /// What a client without a usable credential is told.
 pub const CHALLENGE: &str = "Bearer realm=\"causeway\"";
 const CHALLENGE_INVALID: &str = "Bearer realm=\"causeway\", error=\"invalid_token\"";
@@ -65,6 +67,8 @@ pub enum HttpFault {
     BodyTooLarge,
     /// The request target is too long.
     TargetTooLong,
+    /// An API key stands in the URL.
+    KeyInUrl,
     /// A body of another media type, or encoded.
     MediaType,
     /// The header fields are too large together.
@@ -89,6 +93,16 @@ pub enum HttpFault {
     InconsistentLength,
     /// An upload is with a session, or being completed; it may be continued later.
     UploadHeld,
+    /// What the configuration declares is to be changed.
+    Declared,
+    /// What others name is to be taken away from them.
+    InUse,
+    /// A tenant is to be removed that has files.
+    TenantNotEmpty,
+    /// A tenant's last way in for its administrators is to be taken away by one of them.
+    LastAdmin,
+    /// A change that does not say what it is meant for (RFC 6585 section 3).
+    PreconditionRequired,
 }
 
 impl HttpFault {
@@ -107,11 +121,12 @@ impl HttpFault {
     }
 
     /// Every fault, for the API's description.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::NoRoute,
         Self::Method,
         Self::BodyTooLarge,
         Self::TargetTooLong,
+        Self::KeyInUrl,
         Self::MediaType,
         Self::HeadersTooLarge,
         Self::ChunksMissing,
@@ -124,6 +139,11 @@ impl HttpFault {
         Self::CompletedUpload,
         Self::InconsistentLength,
         Self::UploadHeld,
+        Self::Declared,
+        Self::InUse,
+        Self::TenantNotEmpty,
+        Self::LastAdmin,
+        Self::PreconditionRequired,
     ];
 
     /// Its word in problem documents.
@@ -153,6 +173,12 @@ impl HttpFault {
                 "Target too long",
                 "target_too_long",
                 "the request's target is too long; shorten it",
+            ),
+            Self::KeyInUrl => (
+                StatusCode::BAD_REQUEST,
+                "Key in URL",
+                "key_in_url",
+                "an API key stands in the URL, where logs and histories keep it: it is leaked, have it rotated; send keys in the `Authorization: Bearer` header alone",
             ),
             Self::MediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -226,6 +252,36 @@ impl HttpFault {
                 "unavailable",
                 "a session has this upload at the moment, or it is being completed; ask again in a moment",
             ),
+            Self::Declared => (
+                StatusCode::CONFLICT,
+                "Declared in the configuration",
+                "managed_by_config",
+                "this is declared in the configuration file; change it there",
+            ),
+            Self::InUse => (
+                StatusCode::CONFLICT,
+                "In use",
+                "in_use",
+                "others still use this; `used_by` lists them, change or remove those first",
+            ),
+            Self::TenantNotEmpty => (
+                StatusCode::CONFLICT,
+                "Tenant not empty",
+                "tenant_not_empty",
+                "the tenant still has files; remove them first",
+            ),
+            Self::LastAdmin => (
+                StatusCode::CONFLICT,
+                "Last administrator",
+                "last_admin",
+                "this is the last way in for an administrator of this tenant; make another one first",
+            ),
+            Self::PreconditionRequired => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "Precondition required",
+                "precondition_required",
+                "send `If-Match` with the `etag` of the object that this change is meant for",
+            ),
         }
     }
 }
@@ -250,6 +306,8 @@ pub struct Problem {
     retryable: bool,
     retry_after: Option<Duration>,
     challenge: Option<&'static str>,
+    /// Whether the client is told what it has to sign.
+    asks_signature: bool,
     lists: Box<Lists>,
 }
 
@@ -263,6 +321,15 @@ struct Lists {
     numbers: BTreeMap<&'static str, u64>,
     /// The first and the last of each run of chunks that are missing.
     missing: Vec<(u64, u64)>,
+    /// What uses an object that is to go.
+    used_by: Vec<UsedBy>,
+}
+
+/// Something that uses an object.
+#[derive(Clone, Debug, Serialize)]
+struct UsedBy {
+    kind: String,
+    id: String,
 }
 
 #[derive(Serialize)]
@@ -278,6 +345,8 @@ struct Document<'a> {
     errors: &'a [FieldError],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     missing: &'a [(u64, u64)],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    used_by: &'a [UsedBy],
     #[serde(flatten)]
     numbers: &'a BTreeMap<&'static str, u64>,
 }
@@ -294,6 +363,7 @@ impl Problem {
             retryable: matches!(fault, HttpFault::TusLocked | HttpFault::UploadHeld | HttpFault::MismatchingOffset),
             retry_after: (fault == HttpFault::UploadHeld).then_some(Duration::from_secs(1)),
             challenge: None,
+            asks_signature: false,
             lists: Box::new(Lists { kind: fault.kind(), ..Lists::default() }),
         }
     }
@@ -302,6 +372,14 @@ impl Problem {
     pub fn no_credential() -> Self {
         let error = Error::new(ErrorKind::Unauthenticated, "send `Authorization: Bearer` with an API key");
         Self { challenge: Some(CHALLENGE), ..Self::from(error) }
+    }
+
+    /// The credential is right, and a signature is missing or wrong. Where it is that, `Accept-Signature` says what to sign (RFC
+    /// 9421 section 5.1).
+    pub fn signature(error: Error) -> Self {
+        let asks_signature = error.kind() == ErrorKind::Unauthenticated;
+        let challenge = asks_signature.then_some(CHALLENGE);
+        Self { challenge, asks_signature, ..Self::from(error) }
     }
 
     /// One field of the request is wrong: 400.
@@ -323,6 +401,12 @@ impl Problem {
     /// The same, with the chunks that are missing: the first and the last of each run.
     pub fn missing(mut self, missing: Vec<(u64, u64)>) -> Self {
         self.lists.missing = missing;
+        self
+    }
+
+    /// The same, with what uses the object that is to go: kinds and ids.
+    pub fn used_by(mut self, users: Vec<(String, String)>) -> Self {
+        self.lists.used_by = users.into_iter().map(|(kind, id)| UsedBy { kind, id }).collect();
         self
     }
 
@@ -365,6 +449,7 @@ impl Problem {
             retryable: self.retryable,
             errors: &self.lists.errors,
             missing: &self.lists.missing,
+            used_by: &self.lists.used_by,
             numbers: &self.lists.numbers,
         };
         // Text and numbers always serialise.
@@ -394,6 +479,7 @@ impl From<Error> for Problem {
             retryable,
             retry_after: error.retry_after(),
             challenge: (error.kind() == ErrorKind::Unauthenticated).then_some(CHALLENGE_INVALID),
+            asks_signature: false,
             lists: Box::default(),
         }
     }
@@ -404,6 +490,9 @@ impl IntoResponse for Problem {
         let mut response = self.status.into_response();
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.asks_signature {
+            response.headers_mut().insert("accept-signature", HeaderValue::from_static(ACCEPT_SIGNATURE));
         }
         if let Some(seconds) = self.retry_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -88,10 +88,17 @@ impl<K: Hash + Eq + Clone> Policy<K> {
     }
 }
 
+/// Identities, by tenant and id.
+type OfIdentities = Policy<(Arc<str>, Arc<str>)>;
+
 /// The limits of the API.
-pub struct Quotas {
+pub struct Quotas(RwLock<Arc<Policies>>);
+
+struct Policies {
     addresses: Policy<IpAddr>,
-    identities: Policy<(Arc<str>, Arc<str>)>,
+    identities: RwLock<Arc<OfIdentities>>,
+    /// As the configuration says.
+    declared: u32,
 }
 
 /// How the callers of one request stand, among its extensions.
@@ -131,19 +138,59 @@ fn refused(wait: Duration, of: &str) -> Problem {
 impl Quotas {
     /// With the limits of the configuration, and nobody counted.
     pub fn new(config: &ApiConfig) -> Self {
-        Self {
-            addresses: Policy::new("address", config.requests_per_minute_per_address),
-            identities: Policy::new("identity", config.requests_per_minute),
+        Self(RwLock::new(Arc::new(Policies::new(config))))
+    }
+
+    /// Goes on with the limits of this configuration; where they are others, nobody is counted yet.
+    pub fn adopt(&self, config: &ApiConfig) {
+        let (new, old) = (Policies::new(config), self.now());
+        if (new.addresses.quota, new.declared) != (old.addresses.quota, old.declared) {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         }
     }
 
-    /// Counts a request for its identity.
-    pub fn identity(&self, session: &Session, meter: Option<&Meter>) -> Result<(), Problem> {
-        let (standing, wait) = self.identities.count(&(session.tenant.id.clone(), session.identity.id.clone()));
+    /// The requests of an identity in a minute that the configuration allows.
+    pub fn declared(&self) -> u32 {
+        self.now().declared
+    }
+
+    fn now(&self) -> Arc<Policies> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts a request for its identity. `most`: the requests of a minute that were set through the API, if any.
+    pub fn identity(&self, session: &Session, meter: Option<&Meter>, most: Option<u32>) -> Result<(), Problem> {
+        let policies = self.now();
+        let (standing, wait) = policies
+            .of_identities(most.unwrap_or(policies.declared))
+            .count(&(session.tenant.id.clone(), session.identity.id.clone()));
         if let Some(meter) = meter {
             meter.note(standing);
         }
         wait.map_or(Ok(()), |wait| Err(refused(wait, "identity")))
+    }
+}
+
+impl Policies {
+    fn new(config: &ApiConfig) -> Self {
+        Self {
+            addresses: Policy::new("address", config.requests_per_minute_per_address),
+            identities: RwLock::new(Arc::new(Policy::new("identity", config.requests_per_minute))),
+            declared: config.requests_per_minute,
+        }
+    }
+
+    /// The policy for identities. Under another limit than before everybody begins anew.
+    fn of_identities(&self, most: u32) -> Arc<OfIdentities> {
+        let now = self.identities.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if now.quota == most.max(1) {
+            return now;
+        }
+        let mut policy = self.identities.write().unwrap_or_else(PoisonError::into_inner);
+        if policy.quota != most.max(1) {
+            *policy = Arc::new(Policy::new("identity", most));
+        }
+        policy.clone()
     }
 }
 
@@ -154,7 +201,7 @@ pub async fn by_address(State(shared): State<Arc<Shared>>, mut request: Request,
     };
     let client = client_of(connection.ip, request.headers(), &shared.config.trusted_proxies);
     let meter = Meter::default();
-    let (standing, wait) = shared.quotas.addresses.count(&source_of(client));
+    let (standing, wait) = shared.quotas.now().addresses.count(&source_of(client));
     meter.note(standing);
     // Who came by a proxy has not been at the door.
     let turned_away = client != connection.ip.to_canonical() && !shared.gateway.admits(client);

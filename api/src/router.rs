@@ -1,6 +1,6 @@
 //! The routes, and what handlers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +19,7 @@ use crate::body::spool::SpoolSpace;
 use crate::body::{BodyReader, Patience};
 use crate::config::ApiConfig;
 use crate::cors;
+use crate::leaks;
 use crate::openapi::{self, Reference, Routes, resource};
 use crate::problem::{HttpFault, Problem};
 use crate::quotas::{Quotas, by_address};
@@ -26,11 +27,14 @@ use crate::respond::{HeadLimits, caught, respond};
 use crate::resumable::{self, Takeovers};
 use crate::routes;
 use crate::serve::{ConnectionInfo, Limits, serve_connection};
+use crate::signatures;
 
 /// What every handler can reach.
 pub struct Shared {
-    /// The settings.
+    /// The settings, as they were at the start.
     pub config: ApiConfig,
+    /// How patient bodies are read, as it is now.
+    patience: RwLock<Patience>,
     /// Core.
     pub gateway: Arc<Gateway>,
     /// The limits of requests.
@@ -84,14 +88,17 @@ impl Shared {
 
     /// The body of a request, read as patiently as the settings say.
     pub fn body(&self, parts: &Parts, body: Body) -> BodyReader {
-        let Self { config: ApiConfig { body_timeout, body_grace, body_min_rate, .. }, .. } = self;
-        BodyReader::new(parts, body, Patience { still: *body_timeout, grace: *body_grace, rate: *body_min_rate })
+        BodyReader::new(parts, body, self.patience())
     }
 
     /// How long a client may take for one step of a download. A slow one that moves is not cut by this: its connection
     /// is watched for writes that stand still ([`crate::linger`]).
     pub fn step_timeout(&self) -> Duration {
-        self.config.body_timeout.saturating_mul(10)
+        self.patience().still.saturating_mul(10)
+    }
+
+    fn patience(&self) -> Patience {
+        *self.patience.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,7 +111,8 @@ pub struct Tasks(pub TaskTracker);
 pub struct Front {
     router: Router,
     head: HeadLimits,
-    limits: Limits,
+    limits: RwLock<Limits>,
+    shared: Arc<Shared>,
 }
 
 impl Front {
@@ -116,8 +124,17 @@ impl Front {
         let (quotas, cors) = (Quotas::new(&config), cors::layer(&config.cors_origins));
         let routes = routes();
         let reference = Reference::new(&routes, &config.public_url);
-        let shared = Arc::new(Shared { config, gateway, quotas, spools, takeovers: Takeovers::default(), reference });
-        Self { router: router(routes, shared, cors), head, limits }
+        let (takeovers, patience) = (Takeovers::default(), RwLock::new(patience(&config)));
+        let shared = Arc::new(Shared { config, patience, gateway, quotas, spools, takeovers, reference });
+        Self { router: router(routes, shared.clone(), cors), head, limits: RwLock::new(limits), shared }
+    }
+
+    /// Goes on with the times and the limits of requests of this configuration: for connections that come from now on, and bodies
+    /// that are begun. All else stays as it is.
+    pub fn adopt(&self, config: &ApiConfig) {
+        self.shared.quotas.adopt(config);
+        *self.shared.patience.write().unwrap_or_else(PoisonError::into_inner) = patience(config);
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Limits::of(config);
     }
 
     /// Serves one connection, already through TLS, until it ends. When `shutdown` is cancelled, running requests finish
@@ -129,7 +146,8 @@ impl Front {
         tracing::debug!(ip = %peer.ip, alpn = peer.alpn.as_deref(), "connection");
         let (peer, tasks) = (Arc::new(peer), TaskTracker::new());
         let (router, head, running) = (self.router.clone(), self.head, tasks.clone());
-        serve_connection(stream, &self.limits, shutdown, move |request| {
+        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner).clone();
+        serve_connection(stream, &limits, shutdown, move |request| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Arc::clone(&peer));
             request.extensions_mut().insert(Tasks(running.clone()));
@@ -141,11 +159,19 @@ impl Front {
     }
 }
 
+const fn patience(config: &ApiConfig) -> Patience {
+    Patience { still: config.body_timeout, grace: config.body_grace, rate: config.body_min_rate }
+}
+
 /// Every route, with its description.
 fn routes() -> Routes {
-    use routes::{audit, content, download, events, files, folders, list, transfers, upload, uploads, validate};
+    use routes::{
+        api_keys, audit, content, download, events, files, folders, jwks, list, sessions, totp, transfers, upload,
+        uploads, validate,
+    };
     Routes::new()
         .add(resource("/api/v1/auth/validate").get(validate::validate, validate::operation()))
+        .add(resource("/.well-known/jwks.json").get(jwks::jwks, jwks::operation()))
         .add(resource("/api/v1/files").get(list::list, list::operation()))
         .add(
             resource("/api/v1/files/upload")
@@ -200,6 +226,7 @@ fn routes() -> Routes {
                 .post(uploads::complete::complete, uploads::complete::operation()),
         )
         .merge(crate::tus::routes())
+        .merge(crate::oauth::routes())
         .add(
             resource("/api/v1/transfers")
                 .post(transfers::request::request, transfers::request::operation())
@@ -209,9 +236,33 @@ fn routes() -> Routes {
         .add(resource("/api/v1/transfers/{transfer_id}/status").get(transfers::get, transfers::status_operation()))
         .add(resource("/api/v1/transfers/{transfer_id}/cancel").post(transfers::cancel, transfers::cancel_operation()))
         .add(resource("/api/v1/transfers/{transfer_id}/retry").post(transfers::retry, transfers::retry_operation()))
+        .merge(routes::admin::routes())
+        .add(
+            resource("/api/v1/logins/{username}/totp")
+                .post(totp::begin, totp::begin_operation())
+                .delete(totp::remove, totp::remove_operation()),
+        )
+        .add(resource("/api/v1/logins/{username}/totp/confirm").post(totp::confirm, totp::confirm_operation()))
+        .add(
+            resource("/api/v1/api-keys")
+                .get(api_keys::list, api_keys::list_operation())
+                .post(api_keys::make::make, api_keys::make::make_operation()),
+        )
+        .add(
+            resource("/api/v1/api-keys/{key_id}")
+                .get(api_keys::get, api_keys::get_operation())
+                .patch(api_keys::change::change, api_keys::change::operation())
+                .delete(api_keys::revoke, api_keys::revoke_operation()),
+        )
+        .add(
+            resource("/api/v1/api-keys/{key_id}/rotate")
+                .post(api_keys::make::rotate, api_keys::make::rotate_operation()),
+        )
         .add(resource("/api/v1/events").get(events::events, events::operation()))
         .add(resource("/api/v1/audit").get(audit::entries, audit::entries_operation()))
         .add(resource("/api/v1/audit/verify").get(audit::verify, audit::verify_operation()))
+        .add(resource("/api/v1/sessions").get(sessions::list, sessions::list_operation()))
+        .add(resource("/api/v1/sessions/{id}").delete(sessions::end, sessions::end_operation()))
         .merge(openapi::routes())
 }
 
@@ -220,6 +271,8 @@ fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>) -> Route
         .into_router()
         .fallback(|| async { Problem::http(HttpFault::NoRoute) })
         .method_not_allowed_fallback(|| async { Problem::http(HttpFault::Method) })
+        .layer(from_fn_with_state(shared.clone(), signatures::check))
+        .layer(from_fn_with_state(shared.clone(), leaks::refuse))
         .layer(from_fn_with_state(shared.clone(), by_address));
     let routes = match cors {
         Some(layer) => routes.layer(from_fn_with_state(layer, cors::share)),

@@ -2,25 +2,41 @@
 //! and throttle code whatever protocol asked, and leaves the same audit entry and events.
 
 mod access;
+mod administration;
+mod appended;
 mod claim;
 mod client_certificates;
+mod configuration;
 mod enduring;
+mod holding;
 mod inner;
+mod limits;
+mod live_sessions;
 mod login;
+mod oauth;
+mod operator;
 mod parts;
 mod proof;
 mod remembered;
+mod roster;
+mod signed;
+mod tokens;
 mod trail;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use secrecy::SecretString;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::{Facts, Operation};
-use crate::identity::{ClientCertificate, Credential, Offence, Peer, Progress, PublicKey, Session};
+use crate::identity::{
+    BodyMac, ClientCertificate, Credential, Directory, LeftOut, Offence, Peer, Progress, Protocol, PublicKey, Session,
+    SignedRequest, TenantRecord,
+};
 use crate::jobs::transfers::{
     Control, Enqueued, Transfer, TransferFilter, TransferPage, TransferRequest, WrongTransfer,
 };
@@ -32,10 +48,20 @@ use crate::transfer::{Completion, Download, Incomplete, Part, PartAt, Receipt, S
 
 pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
 pub(crate) use claim::allowed_from;
+pub use configuration::Reconfigured;
 pub(crate) use enduring::enduring;
 pub(crate) use inner::{Inner, held};
+pub use limits::Limits;
+pub use limits::{LIMITS, UPLOADS};
+pub use live_sessions::{LiveSession, SessionFilter, SessionPage};
 pub use login::Admission;
+pub use oauth::{
+    Asked, Authorization, AuthorizationRefusal, ClientClaim, Consent, Introspection, Issued, OAuthAnswer, OAuthFault,
+    OAuthRefusal, OAuthSettings, SignInNext, SignInStage, SignInStep, TokenKind, TokenRequest,
+};
 pub use parts::{Parts, Settings};
+pub(crate) use proof::scopes_of_key;
+pub use signed::NotLetIn;
 
 /// The gateway.
 pub struct Gateway {
@@ -49,6 +75,8 @@ impl Gateway {
     pub async fn start(parts: Parts) -> Result<Arc<Self>> {
         let inner = Arc::new(Inner::new(parts));
         inner.put_alive().await?;
+        inner.follow_objects().await?;
+        inner.meet_keys().await?;
         inner.recover().await?;
         Ok(Arc::new(Self { inner }))
     }
@@ -72,9 +100,52 @@ impl Gateway {
         self.inner.ledger.read(Reach::Gateway).await?.incarnations().await.map(drop)
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
-        &self.inner.settings
+    /// The settings of now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.inner.rules()
+    }
+
+    /// Puts on record, in the gateway's own chain, what reading the configuration again came to.
+    pub async fn reconfigured(&self, outcome: &Reconfigured) -> Result<()> {
+        self.inner.put_reconfigured(outcome).await
+    }
+
+    /// Goes on with these settings, as far as they can change while it runs: `max_file_size`, `incomplete_expiry`,
+    /// `temporary_names`, `content_type_check`, the bandwidth (of sessions that begin to move something), `throttle`, `penalties`,
+    /// `sessions` and `webhooks`. The others stay as they were at the start.
+    pub async fn adopt(&self, settings: Settings) {
+        self.inner.adopt(settings).await;
+    }
+
+    /// Who is known, whenever somebody else is.
+    pub fn watch_known(&self) -> watch::Receiver<Arc<Directory>> {
+        self.inner.known.subscribe()
+    }
+
+    /// Whether any login that may come by this protocol takes a TLS client certificate.
+    pub fn takes_client_certificates(&self, protocol: Protocol) -> bool {
+        self.inner.directory().logins().any(|found| found.login.takes_client_certificates(protocol))
+    }
+
+    /// Takes what a new configuration declares: who is not there any more is not known from here on. Fails with
+    /// `InvalidArgument` where its tenants cannot stand beside each other; then everything stays as it was.
+    pub async fn declare(&self, records: Vec<TenantRecord>) -> Result<()> {
+        self.inner.declare(records).await
+    }
+
+    /// What [`Gateway::configuration`] answers from now on: the configuration with nothing in it that is a secret.
+    pub fn show_configuration(&self, shown: serde_json::Value) {
+        *held(&self.inner.configuration) = Arc::new(shown);
+    }
+
+    /// What was declared through the API and does not count, and why.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        self.inner.directory().left_out().to_vec()
+    }
+
+    /// The limits of now: the settings', and over them what was set through the API.
+    pub fn limits(&self) -> Limits {
+        self.inner.limits()
     }
 
     // ---- who
@@ -86,6 +157,24 @@ impl Gateway {
     /// `session.opened`, and must be given to [`Gateway::close_session`] at its end.
     pub async fn login(&self, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
         self.inner.login(credential, peer).await
+    }
+
+    /// The same for a request of the API, with what it shows to prove that nobody has changed it; none: nothing. It is judged by the
+    /// API key that lets the caller in: every signature that is there must be right, and there must be one where the key wants
+    /// it (`require_signature`). What signs a request that changes something counts once. Answers what the body, which is
+    /// still to come, must be, where that was signed.
+    pub async fn login_signed(
+        &self,
+        credential: Credential,
+        peer: &Peer,
+        request: Option<&SignedRequest>,
+    ) -> Result<(Arc<Session>, Option<BodyMac>), NotLetIn> {
+        self.inner.login_signed(credential, peer, request).await
+    }
+
+    /// Puts on record that the body of a signed request was not the one that was signed.
+    pub async fn refused_body(&self, session: &Session, error: &Error) {
+        self.inner.put_refused_request(session, error, "a body").await;
     }
 
     /// One step of a login that may need several (`require`): takes a credential and answers the session, or what would
@@ -119,6 +208,11 @@ impl Gateway {
     /// come by the peer's protocol. `Unauthenticated` where there is none, or several, or the login must prove more.
     pub async fn login_by_certificate(&self, certificate: &ClientCertificate, peer: &Peer) -> Result<Arc<Session>> {
         self.inner.login_by_certificate(certificate, peer).await
+    }
+
+    /// The public keys that the gateway's own tokens are verified by: a JSON Web Key Set (RFC 7517 section 5).
+    pub async fn published_keys(&self) -> Result<serde_json::Value> {
+        self.inner.published_keys().await
     }
 
     /// Whether there is a tenant of this name (FTP's HOST may name it).
@@ -156,6 +250,18 @@ impl Gateway {
     /// Tells `session.closed`, once, and gives the session's place to the next one.
     pub async fn close_session(&self, session: &Session) {
         self.inner.close_session(session).await;
+    }
+
+    /// The live sessions of all nodes, the newest first: needs `admin`; another tenant's need `admin:gateway`. Those of other
+    /// nodes are known about a second after they began.
+    pub async fn sessions(&self, session: &Session, filter: &SessionFilter, limit: u32) -> Result<SessionPage> {
+        self.inner.sessions(session, filter, limit).await
+    }
+
+    /// Ends a live session: needs `admin`; another tenant's needs `admin:gateway`, and is `NotFound` without. One of this node
+    /// ends now, another one within about a second: what it is committing comes to its end, what it has open is left incomplete.
+    pub async fn end_session(&self, session: &Session, id: Uuid) -> Result<()> {
+        self.inner.end_session(session, id).await
     }
 
     // ---- names
@@ -371,6 +477,12 @@ impl Gateway {
         facts.view_path = Some(path.to_owned());
         self.inner.put_failure(facts, error).await;
     }
+
+    /// Puts on record that an API key was sent in a URL, where it is one: its owner has to replace it. Nothing of it is told.
+    pub async fn leaked_key(&self, key: &SecretString, peer: &Peer) {
+        self.inner.put_leaked_key(key, peer).await;
+    }
+
     /// The same for a client that is not logged in. The caller bounds how often it does this: it is not throttled here.
     pub async fn refused_peer(&self, peer: &Peer, operation: Operation, path: &str, error: &Error) {
         let mut facts = Facts::of_peer(peer, &self.inner.settings.node, operation);

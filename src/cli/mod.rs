@@ -1,7 +1,9 @@
 //! The command line.
 
+mod administration;
 mod audit;
 mod check;
+mod config;
 mod hash;
 pub mod quickstart;
 mod serve;
@@ -45,6 +47,26 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         login: String,
     },
+    /// API keys that are declared in the ledger, on the ledger itself: on SQLite while no gateway runs, on PostgreSQL at any time.
+    Key {
+        #[command(subcommand)]
+        command: administration::key::KeyCommand,
+    },
+    /// Logins that are declared in the ledger, the same.
+    User {
+        #[command(subcommand)]
+        command: administration::user::UserCommand,
+    },
+    /// The configuration file.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print what completes the commands in a shell.
+    Completions {
+        /// The shell.
+        shell: config::Shell,
+    },
     /// The audit trail.
     Audit {
         #[command(subcommand)]
@@ -56,6 +78,12 @@ enum Command {
 enum AuditCommand {
     /// Walk all chains and say whether an entry was changed, removed or inserted. Exit code 1: one was.
     Verify(Configured),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the JSON Schema of the configuration file, for editors.
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +102,13 @@ pub fn run(cli: Cli) -> Outcome {
         Command::HashPassword => hash::password(),
         Command::HashKey => hash::key(),
         Command::TotpSecret { login } => totp::secret(&login),
+        Command::Key { command } => administration::key::run(command),
+        Command::User { command } => administration::user::run(command),
+        Command::Config { command: ConfigCommand::Schema } => config::schema(),
+        Command::Completions { shell } => {
+            config::completions(shell);
+            Ok(())
+        }
         Command::Audit { command: AuditCommand::Verify(Configured { config }) } => audit::verify(&config),
     }
 }

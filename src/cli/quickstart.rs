@@ -57,16 +57,21 @@ impl Layout {
     fn api_key(&self) -> PathBuf {
         self.dir.join("demo-api-key")
     }
+    fn admin_key(&self) -> PathBuf {
+        self.dir.join("demo-admin-key")
+    }
     fn known_hosts(&self) -> PathBuf {
         self.dir.join("known_hosts")
     }
 }
 
-/// What the demo login and the demo application log in with.
+/// What the demo login, the demo application and the administrator log in with.
 struct Credentials {
     password: SecretString,
     public_key: String,
     api_key: SecretString,
+    /// None: the folder is of a version that made none.
+    admin_key: Option<SecretString>,
 }
 
 /// Makes what is missing, prints what to type, and serves.
@@ -85,7 +90,7 @@ pub fn run(options: &Options) -> Outcome {
     };
     write_private(&layout.config(), text.as_bytes())?;
 
-    let config = load_to_serve(&layout.config())?;
+    let (config, source) = load_to_serve(&layout.config())?;
     let wanted = [
         config.sftp.as_ref().map(|s| &s.listen),
         config.api.as_ref().map(|a| &a.listen),
@@ -94,7 +99,7 @@ pub fn run(options: &Options) -> Outcome {
     ];
     wanted.into_iter().flatten().flatten().try_for_each(|address| check_free(*address))?;
     let has_own_certificate = config.tls.files.is_none();
-    super::runtime()?.block_on(app::run(config, data_dir, |up| {
+    super::runtime()?.block_on(app::run(config, source, data_dir, |up| {
         write_private(&layout.known_hosts(), known_hosts(up)?.as_bytes())?;
         say(&welcome(&layout, &credentials, up, first, has_own_certificate));
         Ok(())
@@ -124,8 +129,10 @@ fn credentials(layout: &Layout, first: bool) -> Outcome<Credentials> {
             write_private(&layout.public_key(), format!("{public}\n").as_bytes())?;
             write_private(&layout.private_key(), private.expose_secret().as_bytes())?;
         }
-        if !layout.api_key().exists() {
-            write_private(&layout.api_key(), format!("{}\n", generate_key()?.expose_secret()).as_bytes())?;
+        for key in [layout.api_key(), layout.admin_key()] {
+            if !key.exists() {
+                write_private(&key, format!("{}\n", generate_key()?.expose_secret()).as_bytes())?;
+            }
         }
     }
     read(&layout.private_key())?;
@@ -134,6 +141,7 @@ fn credentials(layout: &Layout, first: bool) -> Outcome<Credentials> {
         password: line(&layout.password())?.into(),
         public_key: line(&layout.public_key())?,
         api_key: line(&layout.api_key())?.into(),
+        admin_key: layout.admin_key().exists().then(|| line(&layout.admin_key())).transpose()?.map(Into::into),
     })
 }
 
@@ -143,6 +151,23 @@ fn configuration(credentials: &Credentials, ports: [u16; 4]) -> Outcome<String> 
     let password_hash = hash_password(&credentials.password)?;
     let key_hash = hex::encode(hash_key(credentials.api_key.expose_secret()));
     let public_key = &credentials.public_key;
+    let admin = credentials.admin_key.as_ref().map(|key| {
+        let hash = hex::encode(hash_key(key.expose_secret()));
+        format!(
+            r#"
+  # Who administers the gateway over REST; it sees no files.
+  [[tenant.identity]]
+  id = "demo-admin"
+  scopes = ["admin", "admin:gateway"]
+
+  [[tenant.api_key]]
+  id = "demo-admin"
+  identity = "demo-admin"
+  key_hash = "{hash}"
+"#
+        )
+    });
+    let admin = admin.unwrap_or_default();
     Ok(format!(
         r#"# Made by `causeway quickstart`; yours to change. `causeway serve --config` takes it, too.
 data_dir = "."
@@ -185,7 +210,7 @@ id = "demo"
   [[tenant.login]]
   username = "demo"
   identity = "demo"
-  protocols = ["sftp", "ftps"]
+  protocols = ["sftp", "ftps", "api"]
   password_hash = "{password_hash}"
   authorized_keys = ["{public_key}"]
 
@@ -193,7 +218,13 @@ id = "demo"
   id = "demo-app"
   identity = "demo"
   key_hash = "{key_hash}"
-"#
+
+  # A tool on this machine that people may let act for them: see README.md, "OAuth 2.0".
+  [[tenant.oauth_client]]
+  id = "demo-tool"
+  name = "The demo tool"
+  redirect_uris = ["http://127.0.0.1/callback"]
+{admin}"#
     ))
 }
 
@@ -302,8 +333,21 @@ fn welcome(layout: &Layout, credentials: &Credentials, up: &Up<'_>, first: bool,
             "\nREST: upload, list, download:\n    \
              {curl} -F file=@{config} -F destination=/ -F overwrite=true {base}/files/upload\n    \
              {curl} \"{base}/files?path=/\"\n    \
-             {curl} -o copy.toml \"{base}/files/content?path=/quickstart.toml\""
+             {curl} -o copy.toml \"{base}/files/content?path=/quickstart.toml\"\n  \
+             or with a token of its own (OAuth 2.0; the application's id is demo-app, its secret the key):\n    \
+             curl {trust}-u demo-app:{} -d grant_type=client_credentials {base}/oauth/token",
+            credentials.api_key.expose_secret()
         );
+        if let Some(key) = &credentials.admin_key {
+            let curl = format!("curl {trust}-H \"Authorization: Bearer {}\"", key.expose_secret());
+            let _ = writeln!(
+                text,
+                "\nAdministration (identities, logins, keys, tenants, limits, who is there):\n    \
+                 {curl} {base}/logins\n    \
+                 {curl} --json '{{\"identity\": \"demo\", \"scopes\": [\"files:read\"]}}' {base}/api-keys\n    \
+                 {curl} {base}/sessions"
+            );
+        }
     }
     if let Some(address) = up.ops.first().copied().map(reachable) {
         let _ = writeln!(text, "\nHealth: curl http://{address}/readyz");
@@ -319,7 +363,12 @@ mod tests {
 
     fn demo() -> Credentials {
         let (_, public_key) = causeway_sftp::generate_client_key("demo").unwrap();
-        Credentials { password: "p".to_owned().into(), public_key, api_key: "cwk_x".to_owned().into() }
+        Credentials {
+            password: "p".to_owned().into(),
+            public_key,
+            api_key: "cwk_x".to_owned().into(),
+            admin_key: Some("cwk_y".to_owned().into()),
+        }
     }
 
     #[test]
@@ -330,6 +379,7 @@ mod tests {
         let config = config.unwrap();
         assert_eq!(config.sftp.unwrap().listen[0].port(), 1);
         assert_eq!(config.tenants[0].logins[0].authorized_keys.len(), 1);
+        assert_eq!(config.tenants[0].api_keys.len(), 2);
     }
 
     #[test]
@@ -367,6 +417,8 @@ mod tests {
         let again = credentials(&layout, false).unwrap();
         assert_eq!(first.password.expose_secret(), again.password.expose_secret());
         assert_eq!(first.api_key.expose_secret(), again.api_key.expose_secret());
+        std::fs::remove_file(layout.admin_key()).unwrap();
+        assert!(credentials(&layout, false).unwrap().admin_key.is_none(), "older folders have none");
         std::fs::remove_file(layout.api_key()).unwrap();
         let failure = credentials(&layout, false).err().unwrap();
         assert!(failure.message.contains("demo-api-key is missing"), "{}", failure.message);

@@ -3,22 +3,28 @@
 
 pub mod algorithms;
 pub mod api;
+pub mod changes;
 pub mod database;
 pub mod events;
 pub mod ftps;
+pub mod keys;
 pub mod limits;
 pub mod listen;
 pub mod network;
 pub mod node;
+pub mod oauth;
 pub mod ops;
 pub mod reader;
 pub mod report;
+pub mod schema;
 pub mod secret;
 pub mod sftp;
+pub mod shown;
 pub mod storage;
 pub mod telemetry;
 pub mod tenant;
 pub mod tls;
+pub mod tokens;
 pub mod transfers;
 pub mod uploads;
 pub mod value;
@@ -32,14 +38,19 @@ mod client_certificate_test;
 #[cfg(test)]
 mod good_test;
 #[cfg(test)]
+mod issuer_test;
+#[cfg(test)]
 mod overlap_test;
 #[cfg(test)]
 mod sftp_test;
+#[cfg(test)]
+mod signing_test;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use causeway_core::events::Webhook;
+use causeway_core::gateway::OAuthSettings;
 use causeway_core::identity::TenantRecord;
 use causeway_core::jobs::transfers::TransferSettings;
 use ipnet::IpNet;
@@ -80,6 +91,10 @@ pub struct Config {
     pub uploads: uploads::Uploads,
     /// `[transfers]`.
     pub transfers: TransferSettings,
+    /// What `[oauth]` says of grants.
+    pub oauth: OAuthSettings,
+    /// What `[oauth]` says of tokens.
+    pub tokens: tokens::Tokens,
     /// `[limits]`.
     pub limits: limits::Limits,
     /// `[events]`.
@@ -90,6 +105,8 @@ pub struct Config {
     pub tenants: Vec<TenantRecord>,
     /// The webhooks of all tenants.
     pub webhooks: Vec<Webhook>,
+    /// The file as an operator may see it.
+    pub shown: serde_json::Value,
 }
 
 /// Whether references to secrets are looked up.
@@ -114,7 +131,7 @@ pub fn load(path: &Path, secrets: Secrets) -> (Option<Config>, Problems) {
 pub fn parse(path: &Path, text: &str, secrets: Secrets) -> (Option<Config>, Problems) {
     let report = Report::new(path, text, secrets == Secrets::Resolve);
     let config = match toml_span::parse(text) {
-        Ok(value) => Some(read(&Section::root(&report, &value))),
+        Ok(value) => Some(Config { shown: shown::shown(&value), ..read(&Section::root(&report, &value)) }),
         Err(error) => {
             report.syntax(&error);
             None
@@ -146,7 +163,18 @@ fn read(root: &Section<'_>) -> Config {
         ftps: ftps.as_ref().map(|ftps| ftps.client_certificates),
         api: api.as_ref().map(|api| api.client_certificates),
     };
-    let declared = tenant::read(root, &names, events.allow_private_addresses, asked);
+    // One table, read by two.
+    let table = root.table("oauth");
+    let (tokens, oauth) = (tokens::read(&table), oauth::read(&table));
+    drop(table);
+    let around = tenant::Around {
+        storages: &names,
+        private_webhooks: events.allow_private_addresses,
+        private_issuers: tokens.private_issuers,
+        public_url: api.as_ref().and_then(|api| api.public_url.as_deref()),
+        asked,
+    };
+    let declared = tenant::read(root, around);
     let (mut tenants, mut webhooks, mut ftps_logins) = (Vec::new(), Vec::new(), Vec::new());
     for tenant in declared {
         let id = tenant.record.tenant.id.to_string();
@@ -169,11 +197,14 @@ fn read(root: &Section<'_>) -> Config {
         storages,
         uploads: uploads::Uploads::read(&root.table("uploads")),
         transfers: transfers::read(&root.table("transfers")),
+        oauth,
+        tokens,
         limits,
         events,
         telemetry: telemetry::Telemetry::read(&root.table("telemetry")),
         tenants,
         webhooks,
+        shown: serde_json::Value::Null,
         data_dir,
     }
 }

@@ -118,6 +118,9 @@ impl Section<'_> {
     fn looked_up(&self, spot: &Spot, parsed: Parsed<Reference>, check: impl Fn(&str) -> Parsed<()>) -> Option<Secret> {
         use secrecy::ExposeSecret as _;
         let report = self.report();
+        if let Ok(Reference::File(path)) = &parsed {
+            report.reads(path);
+        }
         let reference = match parsed {
             Ok(reference) => reference,
             // Said already.
@@ -154,6 +157,11 @@ pub fn password_hash(text: &str) -> Parsed<()> {
 /// A secret of time-based codes, in base32.
 pub fn totp_secret(text: &str) -> Parsed<()> {
     causeway_core::identity::check_totp_secret(&text.into()).map_err(|e| format!("the secret {}", e.message()))
+}
+
+/// A secret that requests are signed with.
+pub fn signing_secret(text: &str) -> Parsed<()> {
+    causeway_core::identity::check_signing_secret(&text.into()).map_err(|e| format!("the secret {}", e.message()))
 }
 
 /// 64 hex digits.

@@ -1,25 +1,28 @@
-//! Who is asking: `Authorization: Bearer` (RFC 6750 section 2.1) with an API key. Keys in the query (section 2.3) or in
-//! a form (section 2.2) are never looked at. Without such a header the client certificate of the TLS handshake counts, where
+//! Who is asking: `Authorization: Bearer` (RFC 6750 section 2.1) with an API key or a token. Either in the query (section 2.3) or in
+//! a form (section 2.2) is never looked at. Without such a header the client certificate of the TLS handshake counts, where
 //! there was one: it says itself which login it stands for. One request is one session.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use causeway_core::events::{MAX_TEXT, Operation};
-use causeway_core::identity::ClientCertificate;
-use causeway_core::{Credential, Error, ErrorKind, Gateway, Peer, Protocol, Session};
+use causeway_core::identity::{BodyMac, ClientCertificate, KEY_PREFIX, SignedRequest};
+use causeway_core::tokens::{MAX_TOKEN, looks_like_token};
+use causeway_core::{Credential, Error, ErrorKind, Gateway, NotLetIn, Peer, Protocol, Session};
+use http::Extensions;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::client::ClientAddress;
 use crate::problem::Problem;
 use crate::quotas::Meter;
 use crate::router::Shared;
 use crate::serve::ConnectionInfo;
+use crate::signatures::Uploader;
 
 /// The longest credential, in bytes.
-const MAX_CREDENTIAL: usize = 8 * 1024;
+const MAX_CREDENTIAL: usize = MAX_TOKEN;
 
 /// The authenticated caller of a request. A handler that takes it runs for nobody else.
 pub struct Caller {
@@ -31,31 +34,54 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        let Some(connection) = parts.extensions.get::<Arc<ConnectionInfo>>() else {
-            return Err(Error::internal("a request came without its connection").into());
-        };
-        if shared.config.certificate_required && connection.certificate.is_none() {
-            // The handshake refuses such connections; what has no certificate must not count as what needs none.
-            return Err(Problem::no_credential()
-                .saying("this gateway demands a client certificate; show one in the TLS handshake"));
-        }
-        let peer = Peer {
-            ip: parts.extensions.get::<ClientAddress>().map_or(connection.ip, |client| client.0),
-            protocol: Protocol::Api,
-            client_version: client_version(&parts.headers),
-            cipher: connection.cipher.clone(),
-            required_certificate: connection.certificate.clone().filter(|_| shared.config.certificate_required),
-        };
-        let session = authenticate(&shared.gateway, &parts.headers, connection.certificate.as_ref(), &peer).await?;
-        if !names_only(&session.tenant.id, &parts.headers) {
-            let error =
-                Error::new(ErrorKind::PermissionDenied, "`X-Tenant-Id` is not the credential's tenant; leave it out");
-            shared.gateway.refused(&session, Operation::Login, "", &error).await;
-            return Err(Problem::from(error).at("X-Tenant-Id"));
-        }
-        shared.quotas.identity(&session, parts.extensions.get::<Meter>())?;
-        Ok(Self { session })
+        Uploader::from_request_parts(parts, shared).await?.settled()
     }
+}
+
+fn connection_of(extensions: &Extensions) -> Result<&ConnectionInfo, Problem> {
+    let connection = extensions.get::<Arc<ConnectionInfo>>();
+    connection
+        .map(|connection| &**connection)
+        .ok_or_else(|| Error::internal("a request came without its connection").into())
+}
+
+/// The other end of a request's connection, whoever that is.
+pub fn peer_of(shared: &Shared, headers: &HeaderMap, extensions: &Extensions) -> Result<Peer, Problem> {
+    let connection = connection_of(extensions)?;
+    if shared.config.certificate_required && connection.certificate.is_none() {
+        // The handshake refuses such connections; what has no certificate must not count as what needs none.
+        return Err(
+            Problem::no_credential().saying("this gateway demands a client certificate; show one in the TLS handshake")
+        );
+    }
+    Ok(Peer {
+        ip: extensions.get::<ClientAddress>().map_or(connection.ip, |client| client.0),
+        protocol: Protocol::Api,
+        client_version: client_version(headers),
+        cipher: connection.cipher.clone(),
+        required_certificate: connection.certificate.clone().filter(|_| shared.config.certificate_required),
+    })
+}
+
+/// Lets the caller of a request in, with what it shows to prove that nobody has changed it (none: nothing), and counts the
+/// request for its identity. What the body must be is answered, where that was signed. Once for each request.
+pub async fn admit(
+    parts: &Parts,
+    shared: &Shared,
+    signed: Option<&SignedRequest>,
+) -> Result<(Arc<Session>, Option<BodyMac>), Problem> {
+    let peer = peer_of(shared, &parts.headers, &parts.extensions)?;
+    let certificate = connection_of(&parts.extensions)?.certificate.as_ref();
+    let (session, mac) = authenticate(&shared.gateway, &parts.headers, certificate, &peer, signed).await?;
+    let most = shared.gateway.limits().requests_per_minute;
+    shared.quotas.identity(&session, parts.extensions.get::<Meter>(), most)?;
+    if !names_only(&session.tenant.id, &parts.headers) {
+        let error =
+            Error::new(ErrorKind::PermissionDenied, "`X-Tenant-Id` is not the credential's tenant; leave it out");
+        shared.gateway.refused(&session, Operation::Login, "", &error).await;
+        return Err(Problem::from(error).at("X-Tenant-Id"));
+    }
+    Ok((session, mac))
 }
 
 /// Lets in by the header, and only where there is none by the certificate: who sends a header means it.
@@ -64,11 +90,20 @@ async fn authenticate(
     headers: &HeaderMap,
     certificate: Option<&ClientCertificate>,
     peer: &Peer,
-) -> Result<Arc<Session>, Problem> {
+    signed: Option<&SignedRequest>,
+) -> Result<(Arc<Session>, Option<BodyMac>), Problem> {
     match (bearer(headers), certificate) {
-        (Some(token), _) => Ok(gateway.login(Credential::ApiKey(token), peer).await?),
+        (Some(token), _) => gateway.login_signed(credential(token), peer, signed).await.map_err(|why| match why {
+            NotLetIn::Credential(error) => error.into(),
+            NotLetIn::Signature(error) => Problem::signature(error),
+        }),
+        // A signature that nobody would check is not passed over.
+        (None, _) if signed.is_some() => Err(Problem::no_credential().saying(
+            "a signature belongs to an API key; send `Authorization: Bearer` with it, or leave the signature out",
+        )),
         (None, Some(certificate)) if !headers.contains_key(header::AUTHORIZATION) => {
-            gateway.login_by_certificate(certificate, peer).await.map_err(|error| match error.kind() {
+            let admitted = gateway.login_by_certificate(certificate, peer).await;
+            admitted.map(|session| (session, None)).map_err(|error| match error.kind() {
                 // No token was sent that could be invalid.
                 ErrorKind::Unauthenticated => Problem::no_credential().saying(
                     "the client certificate stands for no login here; send `Authorization: Bearer` with an API key",
@@ -77,6 +112,17 @@ async fn authenticate(
             })
         }
         (None, _) => Err(Problem::no_credential()),
+    }
+}
+
+/// What a bearer token is. An API key begins as none of the others can; what has not the form of a token is looked up as a key, and
+/// found to be none.
+fn credential(token: SecretString) -> Credential {
+    let text = token.expose_secret();
+    if !text.starts_with(KEY_PREFIX) && looks_like_token(text) {
+        Credential::Token(token)
+    } else {
+        Credential::ApiKey(token)
     }
 }
 
@@ -105,7 +151,6 @@ fn client_version(headers: &HeaderMap) -> Option<String> {
 mod tests {
     use super::*;
     use http::HeaderValue;
-    use secrecy::ExposeSecret as _;
 
     fn token(values: &[&str]) -> Option<String> {
         let mut headers = HeaderMap::new();
@@ -125,6 +170,15 @@ mod tests {
         assert_eq!(token(&["Bearer "]), None);
         assert_eq!(token(&["Bearer a", "Bearer b"]), None);
         assert_eq!(token(&[&format!("Bearer {}", "x".repeat(MAX_CREDENTIAL + 1))]), None);
+    }
+
+    #[test]
+    fn what_has_the_form_of_a_token_is_one() {
+        let is_token = |text: &str| matches!(credential(text.into()), Credential::Token(_));
+        assert!(is_token("eyJh.eyJz.c2ln"));
+        for key in ["cwk_abc", "cwk_a.b.c", "abc", "a.b", "a.b.c.d", "a..c", ".b.c", "a.b.", "a.b=.c", "a.b+.c"] {
+            assert!(!is_token(key), "{key}");
+        }
     }
 
     #[test]

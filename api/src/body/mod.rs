@@ -4,18 +4,21 @@ pub mod download;
 pub mod multipart;
 pub mod spool;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use causeway_core::piece::{PIECE, Piece};
-use causeway_core::{Error, ErrorKind, Result};
+use causeway_core::{Error, ErrorKind, Result, Session};
 use futures::FutureExt as _;
 use http::request::Parts;
 use http::{Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
+
+use crate::signatures::{Signed, told};
 
 /// How long a body is waited for (RFC 9110 section 15.5.9; what a slow one holds is told in RFC 9112 section 11.4 and in the
 /// draft of resumable uploads, "Security Considerations").
@@ -54,6 +57,10 @@ pub struct BodyReader {
     received: u64,
     http2: bool,
     ended: bool,
+    /// The session that it is for: where that is ended, nothing more is read.
+    session: Option<Arc<Session>>,
+    /// Whether only its end tells that it is the one that was signed.
+    pending: bool,
     /// What came behind the bytes that were handed out last, and comes next.
     behind: Option<Result<Bytes>>,
 }
@@ -63,7 +70,21 @@ impl BodyReader {
     pub fn new(parts: &Parts, body: Body, patience: Patience) -> Self {
         let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let http2 = parts.version >= Version::HTTP_2;
-        Self { body, patience, waited: Duration::ZERO, declared, received: 0, http2, ended: false, behind: None }
+        let session = parts.extensions.get::<Arc<Session>>().cloned();
+        let pending = parts.extensions.get::<Signed>().is_some_and(|signed| signed.pending);
+        let (waited, received, ended, behind) = (Duration::ZERO, 0, false, None);
+        Self { body, patience, waited, declared, received, http2, ended, session, pending, behind }
+    }
+
+    /// Whether only its end tells that it is the one that was signed: until then it may be anybody's, and nothing of one that
+    /// has no such end may be kept.
+    pub const fn is_pending(&self) -> bool {
+        self.pending
+    }
+
+    /// What was read of it and not handed out, and what is still to come.
+    pub fn into_rest(self) -> (Option<Result<Bytes>>, Body) {
+        (self.behind, self.body)
     }
 
     /// `Content-Length`, where it was sent.
@@ -107,8 +128,16 @@ impl BodyReader {
     async fn frame(&mut self) -> Result<Option<Bytes>> {
         while !self.ended {
             let (begun, left) = (Instant::now(), self.patience.left(self.received, self.waited));
+            let (session, body) = (self.session.as_deref(), &mut self.body);
+            let frame = async move {
+                tokio::select! {
+                    biased;
+                    why = ended(session) => Err(why),
+                    frame = body.frame() => Ok(frame),
+                }
+            };
             // What is there already is taken, however slowly it came.
-            let Ok(frame) = tokio::time::timeout(left.min(self.patience.still), self.body.frame()).await else {
+            let Ok(frame) = tokio::time::timeout(left.min(self.patience.still), frame).await else {
                 return Err(Error::new(
                     ErrorKind::TimedOut,
                     if left < self.patience.still {
@@ -119,7 +148,7 @@ impl BodyReader {
                 ));
             };
             self.waited += begun.elapsed();
-            match frame {
+            match frame? {
                 Some(Ok(frame)) => {
                     // What is not data is trailers, and none of them means anything here.
                     let Ok(data) = frame.into_data() else { continue };
@@ -129,6 +158,9 @@ impl BodyReader {
                     }
                 }
                 Some(Err(error)) => {
+                    if let Some(own) = told(&error) {
+                        return Err(own);
+                    }
                     tracing::debug!(%error, "a request's body broke off");
                     return Err(incomplete("the body broke off before its end; send it again"));
                 }
@@ -158,6 +190,14 @@ impl BodyReader {
             whole.extend_from_slice(&data);
         }
         Ok(Some(whole.freeze()))
+    }
+}
+
+/// Waits until a session is ended; for ever where there is none. Why what it has under way breaks off.
+async fn ended(session: Option<&Session>) -> Error {
+    match session {
+        Some(session) => session.until_ended().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::schemas::{HASH, ID};
+use crate::signatures::ACCEPT_SIGNATURE as ACCEPT_SIGNATURE_FIELD;
 
 /// A header of an answer.
 #[derive(Debug)]
@@ -42,16 +43,22 @@ headers! {
         json!({ "type": "integer", "minimum": 1, "examples": [5] });
     WWW_AUTHENTICATE "WWW-Authenticate" "Which credential is wanted (RFC 6750)."
         text("Bearer realm=\"causeway\"");
+    ACCEPT_SIGNATURE "Accept-Signature" "What to sign, where the API key demands signed requests (RFC 9421 section 5.1)."
+        text(ACCEPT_SIGNATURE_FIELD);
     ALLOW "Allow" "The methods that the route takes."
         text("GET,HEAD");
     LOCATION "Location" "The address of what was made."
         json!({ "type": "string", "format": "uri-reference", "examples": [format!("https://gateway.example/api/v1/files/{ID}")] });
-    ETAG "ETag" "The entity tag of the content: its SHA-256 in quotes, always a strong one."
+    ETAG "ETag" "The entity tag of what is there, always a strong one; of a file's content its SHA-256 in quotes."
         text(&format!("\"{HASH}\""));
     LAST_MODIFIED "Last-Modified" "When the file was changed last."
         text("Tue, 24 Nov 2026 20:15:02 GMT");
     CACHE_CONTROL "Cache-Control" "How long the answer may be kept."
         text("private, no-cache");
+    PRAGMA "Pragma" "The same for caches of HTTP/1.0 (RFC 6749 section 5.1)."
+        json!({ "type": "string", "const": "no-cache" });
+    SET_COOKIE "Set-Cookie" "What binds a sign-in to the browser (RFC 6265)."
+        text("__Host-causeway-sign-in=…; Path=/; Secure; HttpOnly; SameSite=Strict");
     VARY "Vary" "The header of the request that chose the form of the answer."
         text("accept");
     LINK "Link" "The address of the next page, where there is one (RFC 8288)."

@@ -15,6 +15,8 @@ use super::schemas::Shape;
 pub enum Tag {
     /// Who is asking.
     Auth,
+    /// Access tokens for applications.
+    OAuth,
     /// Files and their content.
     Files,
     /// Folders.
@@ -29,14 +31,17 @@ pub enum Tag {
     Events,
     /// The trail.
     Audit,
+    /// Who may come and who is there, and what they may do.
+    Administration,
     /// This description.
     Reference,
 }
 
 impl Tag {
     /// Every tag, in the order in which the reference has them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Auth,
+        Self::OAuth,
         Self::Files,
         Self::Folders,
         Self::Uploads,
@@ -44,6 +49,7 @@ impl Tag {
         Self::Transfers,
         Self::Events,
         Self::Audit,
+        Self::Administration,
         Self::Reference,
     ];
 
@@ -51,6 +57,7 @@ impl Tag {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auth => "Auth",
+            Self::OAuth => "OAuth 2.0",
             Self::Files => "Files",
             Self::Folders => "Folders",
             Self::Uploads => "Uploads in parts",
@@ -58,6 +65,7 @@ impl Tag {
             Self::Transfers => "Transfers",
             Self::Events => "Events",
             Self::Audit => "Audit",
+            Self::Administration => "Administration",
             Self::Reference => "Reference",
         }
     }
@@ -66,6 +74,9 @@ impl Tag {
     pub const fn description(self) -> &'static str {
         match self {
             Self::Auth => "Who is asking.",
+            Self::OAuth => {
+                "Access tokens for applications: on their own behalf, or on that of people who sign in and agree (RFC 6749, 7009, 7636, 7662, 8414)."
+            }
             Self::Files => "Files: their content, what is known of them, moving, copying and removing them.",
             Self::Folders => "Folders are made and removed here; what is in one is told by `GET /api/v1/files`.",
             Self::Uploads => {
@@ -77,6 +88,9 @@ impl Tag {
             Self::Transfers => "Copies and moves in the background, and every transfer of any protocol, looked up.",
             Self::Events => "What happened to the files in the caller's view.",
             Self::Audit => "The trail of every operation, refused ones included, and whether it is unbroken.",
+            Self::Administration => {
+                "Tenants, identities, logins, keys and mapping rules, declared while the gateway runs, and the sessions that are there. What its configuration declares is shown, too, and cannot be changed here."
+            }
             Self::Reference => "This description, for programs and for people.",
         }
     }
@@ -104,6 +118,11 @@ impl Body {
     /// A form (RFC 7578).
     pub fn form(description: &'static str, shape: Shape, example: Value) -> Self {
         Self { media_type: "multipart/form-data", ..Self::json(description, shape, example) }
+    }
+
+    /// A form as queries are written (RFC 6749 appendix B).
+    pub fn urlencoded(description: &'static str, shape: Shape, example: Value) -> Self {
+        Self { media_type: "application/x-www-form-urlencoded", ..Self::json(description, shape, example) }
     }
 
     /// Bytes of this media type.

@@ -6,9 +6,9 @@ use causeway_core::{Error, ErrorKind};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::headers::{ALLOW, Header, RETRY_AFTER, WWW_AUTHENTICATE};
+use super::headers::{ACCEPT_SIGNATURE, ALLOW, Header, RETRY_AFTER, WWW_AUTHENTICATE};
 use super::operation::Operation;
-use super::schemas::ID;
+use super::schemas::{ID, Shape};
 use crate::problem::{HttpFault, Problem};
 
 /// One way to fail.
@@ -33,12 +33,13 @@ impl From<HttpFault> for Case {
 }
 
 /// What every request may meet.
-const ALWAYS: [Case; 5] = [
+const ALWAYS: [Case; 6] = [
     Case::Core(ErrorKind::Throttled),
     Case::Core(ErrorKind::Internal),
     Case::Core(ErrorKind::Unavailable),
     Case::Http(HttpFault::TargetTooLong),
     Case::Http(HttpFault::HeadersTooLarge),
+    Case::Http(HttpFault::KeyInUrl),
 ];
 
 /// What every request may meet whose caller must be known.
@@ -172,7 +173,10 @@ fn answer(status: u16, cases: &[(String, Value)], head: bool) -> Value {
         Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => &[&RETRY_AFTER],
         _ => &[],
     };
-    let own: Vec<(&Header, bool)> = own.iter().map(|header| (*header, true)).collect();
+    let mut own: Vec<(&Header, bool)> = own.iter().map(|header| (*header, true)).collect();
+    if status == StatusCode::UNAUTHORIZED.as_u16() {
+        own.push((&ACCEPT_SIGNATURE, false));
+    }
     put(&mut answer, "headers", super::document::headers(&own));
     answer
 }
@@ -181,6 +185,11 @@ fn put(object: &mut Value, name: &str, value: Value) {
     if let Some(object) = object.as_object_mut() {
         object.insert(name.to_owned(), value);
     }
+}
+
+/// A problem document as the content of an answer that may be something else, too.
+pub fn problem_content() -> Shape {
+    Shape::Inline(json!({ "$ref": "#/components/schemas/Problem" }))
 }
 
 /// The schema of a problem document.
@@ -209,6 +218,18 @@ pub fn schema() -> Value {
                     "properties": {
                         "field": { "type": "string", "description": "The parameter, form field, header or JSON member." },
                         "detail": { "type": "string", "description": "What is wrong with it, and what would be right." },
+                    },
+                },
+            },
+            "used_by": {
+                "type": "array",
+                "description": "What uses the object that was to go.",
+                "items": {
+                    "type": "object",
+                    "required": ["kind", "id"],
+                    "properties": {
+                        "kind": { "type": "string", "description": "`login`, `mapping`, `api_key` …" },
+                        "id": { "type": "string", "description": "Its id, or the username." },
                     },
                 },
             },
@@ -263,10 +284,12 @@ pub const CREATION: [Case; 4] = [
 ];
 
 /// What is wrong with a JSON body.
-pub const JSON: [Case; 5] = [
+pub const JSON: [Case; 6] = [
     Case::Core(ErrorKind::InvalidArgument),
     Case::Core(ErrorKind::Incomplete),
     Case::Core(ErrorKind::TimedOut),
+    // Where the request is signed.
+    Case::Core(ErrorKind::DigestMismatch),
     Case::Http(HttpFault::BodyTooLarge),
     Case::Http(HttpFault::MediaType),
 ];

@@ -1,12 +1,17 @@
 //! The routes of the contract (`api.md`): one group, one file.
 
+pub mod admin;
+pub mod api_keys;
 pub mod audit;
 pub mod content;
 pub mod download;
 pub mod events;
 pub mod files;
 pub mod folders;
+pub mod jwks;
 pub mod list;
+pub mod sessions;
+pub mod totp;
 pub mod transfers;
 pub mod upload;
 pub mod uploads;

@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::Operation;
 use crate::audit::canonical::Value;
 use crate::error::Error;
-use crate::identity::{AuthMethod, Peer, Protocol, Session};
+use crate::identity::{AuthMethod, Peer, Protocol, Session, without_keys};
 use crate::path::MAX_PATH;
-use crate::records::{AuditRecord, EventRecord, Micros, now};
+use crate::records::{AuditRecord, EventRecord, Micros, ObjectKey, now};
 
 /// The longest text of a client's in an event, in characters.
 pub const MAX_TEXT: usize = 255;
@@ -65,6 +65,8 @@ pub struct Facts {
     pub identity: Option<String>,
     /// The login or key id.
     pub login: Option<String>,
+    /// The OAuth client that acts, or is to act, for it.
+    pub client: Option<String>,
     /// The protocol.
     pub protocol: Protocol,
     /// The session.
@@ -107,8 +109,41 @@ pub struct Facts {
     pub content_type: Option<String>,
     /// How long it took, in milliseconds.
     pub duration_ms: Option<u64>,
+    /// When what it is about ends: a key. Where it is none the field is left out.
+    pub expires_at: Option<Micros>,
     /// The error's code and sentence.
     pub error: Option<(String, String)>,
+    /// What administration was about.
+    pub change: Option<Box<ObjectChange>>,
+    /// What else is to be told of it, behind all other fields: what an administrator has changed.
+    pub details: Vec<(&'static str, Value)>,
+}
+
+/// What a change of an object was. The audit entry has it whole, the event without what the object looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectChange {
+    /// Which object. The id may be as a client sent it.
+    pub key: ObjectKey,
+    /// `created`, `changed` or `removed`.
+    pub change: &'static str,
+    /// What it was, its secrets masked; none: it was not there, or nothing came of the change.
+    pub before: Option<serde_json::Value>,
+    /// What it is, the same.
+    pub after: Option<serde_json::Value>,
+    /// The tenant of who did it, where that is another one.
+    pub actor_tenant: Option<Arc<str>>,
+}
+
+impl ObjectChange {
+    fn names(&self) -> Vec<(&'static str, Value)> {
+        vec![
+            ("object_kind", text(Some(&self.key.kind)).into()),
+            ("object_id", text(Some(&self.key.id)).into()),
+            ("object_tenant", text(Some(&self.key.tenant)).into()),
+            ("actor_tenant", self.actor_tenant.as_deref().into()),
+            ("change", self.change.into()),
+        ]
+    }
 }
 
 impl Facts {
@@ -138,11 +173,27 @@ impl Facts {
         }
     }
 
+    /// Of what the gateway does by itself in a tenant. Completed, now.
+    pub fn of_gateway_in(tenant: &Arc<str>, node: &str, operation: Operation) -> Self {
+        Self { tenant: Some(tenant.clone()), ..Self::of_gateway(node, operation) }
+    }
+
+    /// Something of the gateway's own, which no session has asked for. Completed, now.
+    pub fn of_gateway(node: &str, operation: Operation) -> Self {
+        Self::bare(Protocol::Gateway, node, operation)
+    }
+
+    /// What the gateway does by itself about somebody who came over the API. Completed, now.
+    pub fn of_node(node: &str, operation: Operation) -> Self {
+        Self::bare(Protocol::Api, node, operation)
+    }
+
     fn bare(protocol: Protocol, node: &str, operation: Operation) -> Self {
         Self {
             tenant: None,
             identity: None,
             login: None,
+            client: None,
             protocol,
             session: None,
             client_ip: None,
@@ -164,7 +215,10 @@ impl Facts {
             hash: None,
             content_type: None,
             duration_ms: None,
+            expires_at: None,
             error: None,
+            change: None,
+            details: Vec::new(),
         }
     }
 
@@ -188,6 +242,10 @@ impl Facts {
             ("client_version", text(self.client_version.as_deref()).into()),
         ]);
         fields.extend(self.data());
+        if let Some(change) = &self.change {
+            fields.push(("before", change.before.as_ref().into()));
+            fields.push(("after", change.after.as_ref().into()));
+        }
         AuditRecord {
             id,
             chain: self.tenant.as_deref().unwrap_or_default().to_owned(),
@@ -196,7 +254,7 @@ impl Facts {
             login: text(self.login.as_deref()),
             operation: self.operation.as_str().to_owned(),
             outcome: self.status.outcome().to_owned(),
-            path: path(self.path.as_deref()),
+            path: self.place(self.path.as_deref()),
             protocol: self.protocol.as_str().to_owned(),
             body: Value::Object(fields).to_canonical(),
         }
@@ -208,9 +266,9 @@ impl Facts {
         let mut fields = self.head(id);
         fields.insert(1, ("type", kind.into()));
         fields.push(("data", Value::Object(self.data())));
-        let place = path(self.path.as_deref());
+        let place = self.place(self.path.as_deref());
         let mut order_keys: Vec<String> = self.file_id.map(|id| id.to_string()).into_iter().collect();
-        for key in [place.clone(), path(self.previous_path.as_deref())].into_iter().flatten() {
+        for key in [place.clone(), self.place(self.previous_path.as_deref())].into_iter().flatten() {
             if !order_keys.contains(&key) {
                 order_keys.push(key);
             }
@@ -228,6 +286,12 @@ impl Facts {
         }
     }
 
+    /// A path as it is told. What was done has its name, whatever that is; what was not done may name an API key by mistake.
+    fn place(&self, value: Option<&str>) -> Option<String> {
+        let told = path(value)?;
+        Some(if self.status == Status::Completed { told } else { without_keys(&told).into_owned() })
+    }
+
     /// The fields above `data`, in the contract's order (without `type`).
     fn head(&self, id: Uuid) -> Vec<(&'static str, Value)> {
         vec![
@@ -241,6 +305,7 @@ impl Facts {
 
     /// The fields of `data`, in the contract's order.
     fn data(&self) -> Vec<(&'static str, Value)> {
+        let path = |value| self.place(value);
         let place = path(self.path.as_deref());
         let name = place
             .as_deref()
@@ -248,10 +313,11 @@ impl Facts {
             .filter(|name| !name.is_empty())
             .map(str::to_owned);
         let (code, message) = match &self.error {
-            Some((code, message)) => (Some(cut(code, MAX_TEXT)), Some(cut(message, MAX_MESSAGE))),
+            Some((code, message)) => (Some(code.clone()), Some(without_keys(&cut(message, MAX_MESSAGE)).into_owned())),
             None => (None, None),
         };
-        vec![
+        let expires = self.expires_at.map(|at| ("expires_at", timestamp(at).into()));
+        let mut data: Vec<(&'static str, Value)> = vec![
             ("identity", text(self.identity.as_deref()).into()),
             ("login", text(self.login.as_deref()).into()),
             ("protocol", self.protocol.as_str().into()),
@@ -271,9 +337,15 @@ impl Facts {
             ("hash_algorithm", self.hash.map(|_| "sha256").into()),
             ("content_type", text(self.content_type.as_deref()).into()),
             ("duration_ms", self.duration_ms.into()),
-            ("error_code", code.map(Cow::into_owned).into()),
-            ("error_message", message.map(Cow::into_owned).into()),
-        ]
+            ("error_code", code.into()),
+            ("error_message", message.into()),
+        ];
+        // Of an application's access alone.
+        data.extend(text(self.client.as_deref()).map(|client| ("client_id", client.into())));
+        data.extend(expires);
+        data.extend(self.change.iter().flat_map(|change| change.names()));
+        data.extend(self.details.iter().cloned());
+        data
     }
 }
 
@@ -290,7 +362,7 @@ pub fn timestamp(at: Micros) -> String {
 }
 
 fn text(value: Option<&str>) -> Option<String> {
-    value.map(|value| cut(value, MAX_TEXT).into_owned())
+    value.map(|value| without_keys(&cut(value, MAX_TEXT)).into_owned())
 }
 
 fn path(value: Option<&str>) -> Option<String> {

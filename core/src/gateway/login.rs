@@ -6,18 +6,21 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::claim::Claim;
 use super::client_certificates::Standings;
+use super::holding::why_lost;
 use super::inner::{Inner, held};
 use super::proof::{Proof, Shown};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::identity::{
-    AuthMethod, Credential, Factor, FactorSet, Peer, Place, Progress, Protocol, PublicKey, Session, source_of,
+    AuthMethod, Credential, Directory, Factor, FactorSet, Grounds, Life, Peer, Place, Progress, Protocol, PublicKey,
+    Session, hash_key, source_of,
 };
 use crate::namespace::ensure_folder;
 use crate::path::VirtualPath;
@@ -93,6 +96,13 @@ impl Refusals {
 impl Inner {
     /// See [`super::Gateway::login`].
     pub(crate) async fn login(self: &Arc<Self>, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
+        let session = self.login_alone(credential, peer).await?;
+        self.require_no_signature(&session).await?;
+        Ok(session)
+    }
+
+    /// Lets in by the credential alone, whatever else the caller has to show.
+    pub(super) async fn login_alone(self: &Arc<Self>, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
         let claim = self.claim(&credential, peer);
         match self.step(&claim, &mut Progress::new(), &credential, peer, None).await? {
             Admission::In(session) => Ok(session),
@@ -104,14 +114,18 @@ impl Inner {
         }
     }
 
-    /// See [`super::Gateway::log_in`].
-    pub(crate) async fn log_in(
+    /// The next credential of a login.
+    pub(super) async fn log_in_by(
         self: &Arc<Self>,
         progress: &mut Progress,
         credential: Credential,
         peer: &Peer,
     ) -> Result<Admission> {
-        self.step(&self.claim(&credential, peer), progress, &credential, peer, None).await
+        let admission = self.step(&self.claim(&credential, peer), progress, &credential, peer, None).await?;
+        if let Admission::In(session) = &admission {
+            self.require_no_signature(session).await?;
+        }
+        Ok(admission)
     }
 
     /// One credential of a login. `known`: what was said of the client's certificate just before, where it was asked for.
@@ -124,19 +138,24 @@ impl Inner {
         known: Option<&Arc<Standings>>,
     ) -> Result<Admission> {
         self.require_open()?;
+        let asked = self.directory();
         progress.bind(&claim.name);
         // Who shows one puts its refusal on record (see `super::client_certificates`).
         let by_client_certificate = matches!(credential, Credential::ClientCertificate { .. });
-        let proof = match self.throttle.check(&claim.counted, claim.ip) {
-            Err(throttled) => Err(throttled),
-            Ok(()) => self.prove(credential, claim, progress, peer, known).await,
+        // A token that is right, or was, is no guess, whoever else has guessed from its address.
+        let by_token = matches!(claim.method, AuthMethod::Token(_));
+        let proof = match self.may_try(claim) {
+            Err(throttled) if !by_token => Err(throttled),
+            _ => self.prove(credential, claim, progress, peer, known).await,
         };
+        let lapsed = by_token && proof.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unauthenticated);
+        let signed = lapsed || by_token && matches!(proof, Ok(Some(_)));
         // Guesses that were all let in before the first one failed: the limit holds for them too.
-        let proof = proof.and_then(|proof| self.throttle.check(&claim.counted, claim.ip).map(|()| proof));
-        let proof = match proof {
-            Ok(Some(proof)) => proof,
-            Ok(None) => {
-                let error = refused();
+        let proof = proof.and_then(|proof| if signed { Ok(proof) } else { self.may_try(claim).map(|()| proof) });
+        let proof = match proof.and_then(|proof| proof.ok_or_else(refused)) {
+            Ok(proof) => proof,
+            // Whatever it says to the holder of a key that is over: it is a refusal like any other.
+            Err(error) if error.kind() == ErrorKind::Unauthenticated && !lapsed => {
                 if claim.is_guess() {
                     self.throttle.failed(&claim.counted, claim.ip);
                     self.put_refused_login(claim, peer, &error).await;
@@ -146,7 +165,9 @@ impl Inner {
                 return Err(error);
             }
             Err(error) => {
-                if error.kind() != ErrorKind::Throttled || self.is_first_refusal(claim) {
+                // Whoever has a token that has expired, or none can say what it is worth, may come again and again.
+                let often = error.kind() == ErrorKind::Throttled || by_token;
+                if !often || self.is_first_refusal(claim) {
                     self.put_refused_login(claim, peer, &error).await;
                 }
                 return Err(error);
@@ -155,12 +176,13 @@ impl Inner {
         let proof = match proof {
             Proof::Factor { found, factor } => {
                 progress.prove(factor, found.login.require);
+                progress.keep(credential);
                 if !progress.next().is_empty() {
                     return Ok(Admission::More(progress.next()));
                 }
-                let proven = progress.proven();
+                let (proven, evidence) = (progress.proven(), progress.evidence());
                 progress.clear();
-                Proof::whole(found, proven)
+                Proof::whole(found, proven, evidence)
             }
             whole @ Proof::Whole { .. } => whole,
         };
@@ -175,7 +197,7 @@ impl Inner {
                 return Err(error);
             }
         };
-        self.enter(proof, place, peer).await.map(Admission::In)
+        self.enter(proof, place, peer, &asked).await.map(Admission::In)
     }
 
     /// A place among the sessions that last; a request of the API takes none.
@@ -188,10 +210,19 @@ impl Inner {
         }
     }
 
-    async fn enter(&self, proof: Proof, place: Option<Place>, peer: &Peer) -> Result<Arc<Session>> {
-        let Proof::Whole { tenant, identity, login, scopes, home, method, expires } = proof else {
+    /// Lets in. `asked`: who was known when the credential was looked at.
+    async fn enter(
+        &self,
+        proof: Proof,
+        place: Option<Place>,
+        peer: &Peer,
+        asked: &Arc<Directory>,
+    ) -> Result<Arc<Session>> {
+        let Proof::Whole { tenant, identity, login, scopes, home, method, expires, issuer, by, evidence } = proof
+        else {
             return Err(refused());
         };
+        let life = Life::new((tenant.quota, identity.quota));
         let session = Arc::new(Session {
             errand: None,
             id: Uuid::now_v7(),
@@ -206,9 +237,18 @@ impl Inner {
             cipher: peer.cipher.clone(),
             client_version: peer.client_version.clone(),
             expires,
+            issuer,
             opened: AtomicBool::new(false),
             place: Mutex::new(place),
+            life,
+            grounds: Arc::new(Grounds { by, evidence: *evidence, required: peer.required_certificate.clone() }),
         });
+        self.live.enter(&session);
+        // Who looks through the sessions that are here when somebody is known no more has not seen this one before now.
+        let known = self.directory();
+        if !Arc::ptr_eq(asked, &known) && why_lost(&session, &known).is_some() {
+            return Err(refused());
+        }
         self.ensure_view(&session).await?;
         if peer.protocol != Protocol::Api {
             self.put_opened(&session).await?;
@@ -236,10 +276,15 @@ impl Inner {
     /// See [`super::Gateway::close_session`].
     pub(crate) async fn close_session(&self, session: &Session) {
         session.leave();
+        self.live.forget(session.id);
         if !session.take_opened() {
             return;
         }
-        let facts = self.facts(session, Operation::Logout);
+        let mut facts = self.facts(session, Operation::Logout);
+        if let Some(reason) = session.end_reason() {
+            facts.status = Status::Cancelled;
+            facts.error = Some((reason.code().to_owned(), reason.sentence().to_owned()));
+        }
         let audit = facts.audit();
         let events = vec![facts.event("session.closed")];
         let done = self.put(Durability::Process, audit, events).await;
@@ -251,9 +296,14 @@ impl Inner {
     /// Whether a login that is turned away is the first one in a while: that one is on record, the flood behind it is
     /// not, as it must not be able to fill the ledger.
     pub(super) fn is_first_refusal(&self, claim: &Claim) -> bool {
-        let pause = self.settings.throttle.ban.max(REFUSALS_PAUSE);
-        let login = claim.found.as_ref().map(|_| claim.counted.as_str());
-        held(&self.refusals).is_first(login, claim.ip, pause, Instant::now())
+        let known = claim.found.is_some() || claim.key.is_some();
+        self.is_first_refusal_of(known.then_some(claim.counted.as_str()), claim.ip)
+    }
+
+    /// The same of whatever is counted under this name.
+    pub(super) fn is_first_refusal_of(&self, counted: Option<&str>, ip: IpAddr) -> bool {
+        let pause = self.limits().throttle.ban.max(REFUSALS_PAUSE);
+        held(&self.refusals).is_first(counted, ip, pause, Instant::now())
     }
 
     /// Puts a refusal of what nobody guesses on record, once in a while, and behind the client's back: only what names a login
@@ -269,11 +319,16 @@ impl Inner {
     pub(super) async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {
         let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login).failed(&self.reason(claim, error));
         facts.status = Status::Denied;
-        facts.login = (claim.method != AuthMethod::ApiKey).then(|| claim.name.clone());
+        facts.login = claim.names_login().then(|| claim.name.clone());
         facts.auth_method = Some(claim.method);
         if let Some(found) = &claim.found {
             facts.tenant = Some(found.tenant.id.clone());
             facts.identity = Some(found.identity.id.to_string());
+        }
+        if let Some(found) = &claim.key {
+            facts.tenant = Some(found.tenant.id.clone());
+            facts.identity = Some(found.identity.id.to_string());
+            facts.login = Some(found.key.id.to_string());
         }
         let audit = facts.audit();
         let events = vec![facts.event("auth.failed")];
@@ -282,6 +337,23 @@ impl Inner {
         if let Err(failure) = done {
             tracing::error!(error = %failure, "a refused login could not be put on record");
         }
+    }
+
+    /// See [`super::Gateway::leaked_key`].
+    pub(crate) async fn put_leaked_key(&self, key: &SecretString, peer: &Peer) {
+        let Some(found) = self.directory().find_api_key(&hash_key(key.expose_secret())) else { return };
+        let what = format!("a URL with {}", found.key.id);
+        if !held(&self.refusals).is_first(Some(&what), peer.ip.to_canonical(), REFUSALS_PAUSE, Instant::now()) {
+            return;
+        }
+        tracing::warn!(tenant = &*found.tenant.id, key = &*found.key.id, ip = %peer.ip, "an API key was sent in a URL; replace it");
+        let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login);
+        facts.tenant = Some(found.tenant.id.clone());
+        facts.identity = Some(found.identity.id.to_string());
+        facts.login = Some(found.key.id.to_string());
+        facts.auth_method = Some(AuthMethod::ApiKey);
+        let sentence = "the API key was sent in a URL, where logs and histories keep it; it has to be replaced";
+        self.put_failure(facts, &Error::new(ErrorKind::PermissionDenied, sentence)).await;
     }
 
     /// Makes the folders that a session's view and home stand on, where they are missing (SEMANTICS, "Names and views").
@@ -312,7 +384,12 @@ impl Inner {
             })
         })
         .await?;
-        held(&self.ensured).add_anyway(key);
+        // Where another view of this identity has taken its place meanwhile, nothing is known of that one.
+        let directory = self.directory();
+        let now = directory.identity(&session.tenant.id, &session.identity.id);
+        if now.is_some_and(|now| Arc::ptr_eq(now, &session.identity)) {
+            held(&self.ensured).add_anyway(key);
+        }
         Ok(())
     }
 

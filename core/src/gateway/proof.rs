@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use time::OffsetDateTime;
 
-use super::claim::{Claim, allowed_from};
+use super::claim::Claim;
 use super::client_certificates::Standings;
 use super::inner::{Inner, held};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{
-    AuthMethod, AuthorizedKey, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Presence, Progress, Protocol,
-    PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, hash_key, parse_key_file,
+    AuthMethod, AuthorizedKey, By, Credential, Evidence, Factor, FactorSet, Identity, KeyMatch, LoginMatch, Peer,
+    Presence, Progress, Protocol, PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, parse_key_file,
 };
 use crate::path::VirtualPath;
 use crate::ports::{Durability, Reach};
@@ -39,12 +39,24 @@ pub(crate) enum Proof {
         home: VirtualPath,
         method: AuthMethod,
         expires: Option<OffsetDateTime>,
+        /// Whose token it is, where it is an issuer's.
+        issuer: Option<Arc<str>>,
+        by: By,
+        evidence: Box<Evidence>,
     },
 }
 
 impl Proof {
-    /// A login that has proven all that it must.
-    pub(crate) fn whole(found: LoginMatch, proven: FactorSet) -> Self {
+    /// Whom it proves, in a line.
+    #[cfg(test)]
+    pub(crate) fn summary(&self) -> String {
+        let Self::Whole { tenant, identity, login, scopes, home, .. } = self else { return String::new() };
+        let scopes: Vec<&str> = scopes.words().map(crate::identity::Scope::as_str).collect();
+        format!("{} {} {login} {} {}", tenant.id, identity.id, scopes.join(" "), home.as_str())
+    }
+
+    /// A login that has proven all that it must, by showing this.
+    pub(crate) fn whole(found: LoginMatch, proven: FactorSet, evidence: Evidence) -> Self {
         let LoginMatch { tenant, identity, login } = found;
         Self::Whole {
             scopes: identity.scopes,
@@ -54,8 +66,16 @@ impl Proof {
             identity,
             method: AuthMethod::Login(proven),
             expires: None,
+            issuer: None,
+            by: By::Login(login),
+            evidence: Box::new(evidence),
         }
     }
+}
+
+/// What who comes by an API key may do.
+pub(crate) fn scopes_of_key(found: &KeyMatch) -> ScopeSet {
+    found.identity.scopes.narrowed(found.key.scopes)
 }
 
 /// What the tenant has revoked; none where that cannot be said.
@@ -106,21 +126,33 @@ impl Inner {
     /// What the credential proves; none: nothing. `progress` says what the login has proven before, and takes what is waited. Every way to nothing takes the
     /// same time, as far as it can be measured from outside. `known` is what was said of the client's certificate just before.
     pub(super) async fn prove(
-        &self,
+        self: &Arc<Self>,
         credential: &Credential,
         claim: &Claim,
         progress: &Progress,
         peer: &Peer,
         known: Option<&Arc<Standings>>,
     ) -> Result<Option<Proof>> {
+        // Before the certificate that is required is looked at: that is more work, and anybody can make himself one.
+        let by_token = match credential {
+            Credential::Token(token) => match self.prove_token(token, peer).await? {
+                None => return Ok(None),
+                proof => proof,
+            },
+            _ => None,
+        };
         let required = match &peer.required_certificate {
             Some(certificate) => Some(self.standings(certificate, known).await),
             None => None,
         };
         let knows = |tenant: &Arc<Tenant>| required.as_ref().is_none_or(|said| self.knows_required(tenant, said));
         let Some(factor) = credential.factor() else {
-            let proof = self.prove_api_key(credential, peer);
-            return Ok(proof.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if knows(tenant))));
+            if by_token.is_some() {
+                return Ok(by_token.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if knows(tenant))));
+            }
+            // A tenant that does not know the certificate that was required says nothing of its keys.
+            let known = claim.key.as_ref().is_some_and(|found| knows(&found.tenant));
+            return if known { self.prove_api_key(claim, peer) } else { Ok(None) };
         };
         let proven = progress.proven();
         let wanted = claim.wanted(factor, proven, peer).filter(|found| knows(&found.tenant));
@@ -141,13 +173,13 @@ impl Inner {
             Credential::ClientCertificate { certificate, .. } => {
                 // Whoever is named, and whether or not there is such a login: see there.
                 let said = self.standings(certificate, required.as_ref().or(known)).await;
-                Self::knows_client(wanted, &said, peer)
+                Self::knows_client(wanted, &said, peer.ip)
             }
             Credential::Code { code, .. } => match wanted {
                 Some(found) => self.takes_code(found, &claim.counted, code).await?,
                 None => false,
             },
-            Credential::ApiKey(_) => false,
+            Credential::ApiKey(_) | Credential::Token(_) => false,
         };
         Ok(wanted.filter(|_| right).map(|found| Proof::Factor { found: found.clone(), factor }))
     }
@@ -222,23 +254,24 @@ impl Inner {
         held(&self.complaints).add(path.to_owned())
     }
 
-    fn prove_api_key(&self, credential: &Credential, peer: &Peer) -> Option<Proof> {
-        let Credential::ApiKey(key) = credential else { return None };
-        let found = self.directory().find_api_key(&hash_key(key.expose_secret()))?;
-        let live = found.key.expires.is_none_or(|end| end > OffsetDateTime::now_utc());
-        if !live || peer.protocol != Protocol::Api || !allowed_from(&found.key.allow_from, peer.ip) {
-            return None;
+    /// What an API key proves. One that is known and lets in no more says why, where its holder may hear that.
+    fn prove_api_key(&self, claim: &Claim, peer: &Peer) -> Result<Option<Proof>> {
+        let Some(found) = claim.key.clone().filter(|_| peer.protocol == Protocol::Api) else { return Ok(None) };
+        if let Some(refusal) = self.key_refusal(claim) {
+            return refusal.told().map_or(Ok(None), |why| Err(Error::new(ErrorKind::Unauthenticated, why)));
         }
-        let narrowed = found.key.scopes;
-        let all = found.identity.scopes;
-        Some(Proof::Whole {
-            scopes: if narrowed.is_empty() { all } else { all.and(narrowed) },
+        self.key_book.used((&found.tenant.id, &found.key.id), &found.digest, now());
+        Ok(Some(Proof::Whole {
+            scopes: scopes_of_key(&found),
             home: VirtualPath::root(),
             login: found.key.id.clone(),
             method: AuthMethod::ApiKey,
-            expires: found.key.expires,
-            tenant: found.tenant,
-            identity: found.identity,
-        })
+            expires: self.end_of_key(&found).map(|end| end.at),
+            issuer: None,
+            tenant: found.tenant.clone(),
+            identity: found.identity.clone(),
+            by: By::ApiKey(Box::new(found)),
+            evidence: Box::default(),
+        }))
     }
 }

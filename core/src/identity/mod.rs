@@ -1,13 +1,19 @@
 //! Who is asking: tenants, identities, the logins and keys that are mapped onto them, and live sessions. A login is
 //! only another way to become an identity; what the identity may do is decided in [`crate::policy`].
 
+mod api_key;
 mod argon;
 mod authorized_keys;
 mod certificate;
 mod client_certificate;
 mod directory;
 mod directory_error;
+mod grounds;
+mod key_book;
+mod key_text;
+mod live;
 mod mapping;
+mod oauth_client;
 mod overlap;
 mod penalty;
 mod permission;
@@ -17,7 +23,10 @@ mod public_key;
 mod queue_time;
 mod require;
 mod session;
+mod signing;
 mod source;
+pub mod spec;
+pub mod texts;
 mod throttle;
 mod totp;
 mod verify;
@@ -31,13 +40,21 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
+pub(crate) use api_key::KeyRefusal;
+pub use api_key::{EndOfKey, KeyEnd};
 pub use authorized_keys::{AuthorizedKey, KeyLineError, parse_key_file};
 pub use certificate::{CertificateRefusal, CertificateRules, Revocations, UserCertificate};
 pub(crate) use client_certificate::{CertificateIndex, stands_for};
 pub use client_certificate::{CertificateMatcher, ClientCertificate, ClientCertificateRefusal, Standing, SubjectName};
-pub use directory::{Directory, KeyMatch, LoginMatch};
+pub use directory::{Directory, KeyMatch, LeftOut, LoginMatch};
 pub use directory_error::DirectoryError;
+pub(crate) use grounds::{By, Evidence, Grounds};
+pub(crate) use key_book::KeyBook;
+pub use key_text::{generate_key, key_in, without_keys};
+pub use live::EndReason;
+pub(crate) use live::{Life, Live};
 pub use mapping::{Mapping, MappingError, NamePattern, PathTemplate};
+pub use oauth_client::{OAuthClient, OAuthClientMatch, RedirectUri, origin_of};
 pub use overlap::{Automaton, SharedName};
 pub use penalty::{Offence, Overflow, Penalties, PenaltyLimits};
 pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
@@ -47,15 +64,21 @@ pub use presence::{Presence, PresenceDemand};
 pub use public_key::PublicKey;
 pub use queue_time::QueueTime;
 pub use require::{Factor, FactorSet, Progress, Require};
-pub use session::{AuthMethod, Session};
+pub use session::{AuthMethod, Session, TokenOrigin};
+pub(crate) use signing::examine;
+pub use signing::{
+    BodyMac, MAX_SIGNATURE_KEYS, MessageSignature, SignatureAlgorithm, SignatureKey, SignatureRule, SignedRequest,
+    Signing, check_signing_secret,
+};
 pub use source::{lies_in, source_of, unmapped};
 pub use throttle::{Throttle, ThrottleLimits};
 pub(crate) use totp::Codes;
-pub use totp::{check_totp_secret, generate_totp_secret};
-pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, generate_key, hash_key, hash_password};
+pub use totp::{check_totp_secret, generate_totp_secret, totp_uri};
+pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, hash_key, hash_password};
 pub use view::{Resolved, View, ViewEntry};
 
 use crate::path::VirtualPath;
+use crate::tokens::Issuer;
 
 /// The protocols of the front ends, by the names that events carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,6 +93,8 @@ pub enum Protocol {
     Api,
     /// A background transfer of the gateway's own.
     Transfer,
+    /// None: the gateway itself, or its operator at the machine.
+    Gateway,
 }
 
 impl Protocol {
@@ -81,10 +106,11 @@ impl Protocol {
             Self::Ftps => "ftps",
             Self::Api => "api",
             Self::Transfer => "transfer",
+            Self::Gateway => "gateway",
         }
     }
 
-    /// The one of this name.
+    /// The one of this name that somebody can come by, or a transfer.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Sftp, Self::Scp, Self::Ftps, Self::Api, Self::Transfer].into_iter().find(|p| p.as_str() == text)
     }
@@ -175,6 +201,13 @@ pub struct Login {
     pub home: VirtualPath,
 }
 
+impl Login {
+    /// Whether it may come by this protocol, and takes a TLS client certificate.
+    pub fn takes_client_certificates(&self, protocol: Protocol) -> bool {
+        self.protocols.contains(&protocol) && !self.client_certificates.is_empty()
+    }
+}
+
 /// A key of the REST API.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
@@ -184,12 +217,29 @@ pub struct ApiKey {
     pub identity: Arc<str>,
     /// SHA-256 of the whole key.
     pub key_hash: [u8; 32],
+    /// What its requests are signed with.
+    pub signing: Signing,
     /// Narrows the identity's scopes; empty: all of them.
     pub scopes: ScopeSet,
+    /// When it was made; none: that is not said, and its age counts from when this gateway first saw it.
+    pub created: Option<OffsetDateTime>,
     /// From then on it is refused.
     pub expires: Option<OffsetDateTime>,
     /// Networks that it may come from; empty: all.
     pub allow_from: Vec<IpNet>,
+    /// The key that stood in its place before a rotation, which counts for a while.
+    pub previous: Option<PreviousKey>,
+}
+
+/// The old key of a rotation: the same key in all but its text.
+#[derive(Clone, Debug)]
+pub struct PreviousKey {
+    /// SHA-256 of the whole key.
+    pub key_hash: [u8; 32],
+    /// When it was made; none: that is not said.
+    pub created: Option<OffsetDateTime>,
+    /// From then on it is refused.
+    pub ends: OffsetDateTime,
 }
 
 /// One tenant with everybody in it, as the configuration declares it.
@@ -205,6 +255,10 @@ pub struct TenantRecord {
     pub mappings: Vec<Mapping>,
     /// Its API keys.
     pub api_keys: Vec<ApiKey>,
+    /// Applications that act for its people.
+    pub oauth_clients: Vec<OAuthClient>,
+    /// The OpenID providers whose tokens it takes.
+    pub issuers: Vec<Issuer>,
 }
 
 /// What a caller shows to be let in.
@@ -252,21 +306,23 @@ pub enum Credential {
     },
     /// An API key (`cwk_…`).
     ApiKey(SecretString),
+    /// A JSON Web Token: the gateway's own, or an issuer's.
+    Token(SecretString),
 }
 
 impl Credential {
-    /// What it would prove of a login; none for an API key, which is no login's.
+    /// What it would prove of a login; none for API keys and tokens, which are no login's.
     pub const fn factor(&self) -> Option<Factor> {
         match self {
             Self::Password { .. } => Some(Factor::Password),
             Self::PublicKey { .. } => Some(Factor::PublicKey),
             Self::Certificate { .. } | Self::ClientCertificate { .. } => Some(Factor::Certificate),
             Self::Code { .. } => Some(Factor::Totp),
-            Self::ApiKey(_) => None,
+            Self::ApiKey(_) | Self::Token(_) => None,
         }
     }
 
-    /// The login's name as it was sent; none for an API key.
+    /// The login's name as it was sent; none for API keys and tokens.
     pub fn login(&self) -> Option<&str> {
         match self {
             Self::Password { login, .. }
@@ -274,7 +330,7 @@ impl Credential {
             | Self::Certificate { login, .. }
             | Self::ClientCertificate { login, .. }
             | Self::Code { login, .. } => Some(login),
-            Self::ApiKey(_) => None,
+            Self::ApiKey(_) | Self::Token(_) => None,
         }
     }
 }

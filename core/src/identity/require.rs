@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::QueueTime;
+use super::{Credential, Evidence, QueueTime};
 
 /// One thing that a login can prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,16 @@ impl FactorSet {
     /// Whether nothing is in it.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// As a number that the ledger keeps.
+    pub(crate) const fn bits(self) -> i64 {
+        self.0 as i64
+    }
+
+    /// The set of that number; what is no factor is not in it.
+    pub(crate) fn from_bits(bits: i64) -> Self {
+        Factor::ALL.iter().copied().filter(|factor| bits & i64::from(factor.bit()) != 0).collect()
     }
 
     /// What is in it, in the order of [`Factor::ALL`].
@@ -143,6 +153,14 @@ impl Require {
         (count >= 2 && !both).then_some(Self::All(set))
     }
 
+    /// The words of the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::All(wanted) => wanted.as_str(),
+        }
+    }
+
     /// What is still missing when this much is proven; empty: nothing. For [`Require::Any`] it is all that would do.
     pub fn missing(self, proven: FactorSet) -> FactorSet {
         match self {
@@ -174,6 +192,7 @@ pub struct Progress {
     login: Option<String>,
     proven: FactorSet,
     missing: FactorSet,
+    evidence: Evidence,
     queue: QueueTime,
 }
 
@@ -181,6 +200,11 @@ impl Progress {
     /// Of nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Of a login that has proven this much on another connection, as the ledger says.
+    pub(crate) fn resumed(login: &str, proven: FactorSet, require: Require) -> Self {
+        Self { login: Some(login.to_owned()), proven, missing: require.next(proven), ..Self::default() }
     }
 
     /// The same; its waits are added to this clock.
@@ -214,6 +238,16 @@ impl Progress {
     pub(crate) fn prove(&mut self, factor: Factor, require: Require) {
         self.proven = self.proven.with(factor);
         self.missing = require.next(self.proven);
+    }
+
+    /// Keeps what the credential that proved it has shown.
+    pub(crate) fn keep(&mut self, credential: &Credential) {
+        self.evidence.keep(credential);
+    }
+
+    /// What was shown of it so far.
+    pub(crate) fn evidence(&self) -> Evidence {
+        self.evidence.clone()
     }
 
     pub(crate) fn clear(&mut self) {

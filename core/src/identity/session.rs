@@ -4,14 +4,16 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::jobs::{Errand, settle};
 use crate::ports::{Reach, Tx};
 
-use super::{Factor, FactorSet, Identity, Place, Protocol, ScopeSet, Tenant};
+use super::{EndReason, Factor, FactorSet, Grounds, Identity, Life, Place, Protocol, ScopeSet, Tenant};
 use crate::path::VirtualPath;
+use crate::tokens::Via;
 
 /// How a session was authenticated, by the names that audit entries carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,21 @@ pub enum AuthMethod {
     Login(FactorSet),
     /// An API key.
     ApiKey,
+    /// Nothing: somebody at the machine, with the configuration and the ledger in hands (`causeway key`, `causeway user`).
+    Operator,
+    /// A JSON Web Token.
+    Token(TokenOrigin),
+}
+
+/// Where a token comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenOrigin {
+    /// That is not known, as it was refused.
+    Unread,
+    /// The gateway itself, which gave it for this.
+    Own(Via),
+    /// An OpenID provider that the tenant names.
+    Issuer,
 }
 
 impl AuthMethod {
@@ -28,11 +45,19 @@ impl AuthMethod {
         Self::Login(FactorSet::NONE.with(factor))
     }
 
-    /// The name in audit entries and in `GET /auth/validate`: `password`, `publickey+totp`, `api_key` …
+    /// Whether it stands on an API key: shown, or one that a token was given by.
+    pub(crate) const fn is_key(self) -> bool {
+        matches!(self, Self::ApiKey | Self::Token(TokenOrigin::Own(Via::ApiKey)))
+    }
+
+    /// The name in audit entries and in `GET /auth/validate`: `password`, `publickey+totp`, `api_key`, `jwt`, `oidc` …
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Login(proven) => proven.as_str(),
             Self::ApiKey => "api_key",
+            Self::Operator => "operator",
+            Self::Token(TokenOrigin::Unread | TokenOrigin::Own(_)) => "jwt",
+            Self::Token(TokenOrigin::Issuer) => "oidc",
         }
     }
 }
@@ -47,7 +72,7 @@ pub struct Session {
     pub tenant: Arc<Tenant>,
     /// The identity that it acts as.
     pub identity: Arc<Identity>,
-    /// The login or API key id, as configured.
+    /// The login or API key id, as configured; of a token the one that it was given by; of an issuer's token its subject.
     pub login: Arc<str>,
     /// The protocol that it came by.
     pub protocol: Protocol,
@@ -63,14 +88,20 @@ pub struct Session {
     pub cipher: Option<String>,
     /// The client's software.
     pub client_version: Option<String>,
-    /// When the credential ends, where it does (API keys).
+    /// When the credential ends, where it does (API keys, tokens).
     pub expires: Option<time::OffsetDateTime>,
+    /// The issuer of the token that it came by, where that is not the gateway itself.
+    pub(crate) issuer: Option<Arc<str>>,
     /// Whether `session.opened` was told, so that `session.closed` follows once.
     pub(crate) opened: AtomicBool,
     /// Its place among the sessions of its login and of its address, until it is closed.
     pub(crate) place: Mutex<Option<Place>>,
     /// The job that it works on; none: a caller's.
     pub(crate) errand: Option<Arc<Errand>>,
+    /// What becomes of it.
+    pub(crate) life: Arc<Life>,
+    /// What it stands on.
+    pub(crate) grounds: Arc<Grounds>,
 }
 
 impl Session {
@@ -90,9 +121,48 @@ impl Session {
             cipher: self.cipher.clone(),
             client_version: self.client_version.clone(),
             expires: self.expires,
+            issuer: self.issuer.clone(),
             opened: AtomicBool::new(false),
             place: Mutex::new(None),
             errand: self.errand.clone(),
+            life: self.life.clone(),
+            grounds: self.grounds.clone(),
+        }
+    }
+
+    /// Cancelled when the session is to end before its client ends it. Whoever serves it waits for this beside its own work:
+    /// it begins nothing more, lets what is being committed come to its end, leaves the rest incomplete, and tells the client
+    /// [`EndReason::sentence`].
+    pub fn ended(&self) -> &CancellationToken {
+        self.life.ended()
+    }
+
+    /// The quotas of its tenant and of its identity, as they are now: they may change while it is here.
+    pub(crate) fn quotas(&self) -> (Option<u64>, Option<u64>) {
+        self.life.quotas()
+    }
+
+    /// Why the session was ended, once it was.
+    pub fn end_reason(&self) -> Option<EndReason> {
+        self.life.reason()
+    }
+
+    /// Waits until the session is ended; why what it has under way breaks off.
+    pub async fn until_ended(&self) -> Error {
+        self.life.ended().cancelled().await;
+        self.end_reason().unwrap_or(EndReason::Changed).error()
+    }
+
+    /// The error of what the session begins after it was ended.
+    pub(crate) fn require_live(&self) -> Result<()> {
+        self.end_reason().map_or(Ok(()), |reason| Err(reason.error()))
+    }
+
+    /// Why something of the session broke off: that it was ended, where that is what made the front end give up.
+    pub(crate) fn cause(&self, reason: &Error) -> Error {
+        match self.end_reason() {
+            Some(ended) if reason.kind() == ErrorKind::Incomplete => ended.error(),
+            _ => reason.clone(),
         }
     }
 

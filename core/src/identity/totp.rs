@@ -1,7 +1,8 @@
 //! Time-based codes (RFC 6238 with the defaults of every app: SHA-1, six digits, thirty seconds) as a second step.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -41,12 +42,34 @@ pub fn generate_totp_secret() -> Result<SecretString> {
     Ok(Secret::new_stack(bytes).to_base32().into())
 }
 
+/// What apps show beside a login.
+const ISSUER: &str = "causeway";
+
+/// The key URI that authenticator apps agreed on, mostly shown to them as a QR code:
+/// `otpauth://totp/ISSUER:LOGIN?secret=…&issuer=…`. It holds the secret. `InvalidArgument` where that is no login's name.
+pub fn totp_uri(login: &str, secret: &SecretString) -> Result<SecretString> {
+    if login.is_empty() || login.contains(':') || login.chars().any(char::is_control) {
+        return Err(Error::new(ErrorKind::InvalidArgument, "that is no login; give its name"));
+    }
+    let mut label = String::new();
+    for byte in login.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            label.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(label, "%{byte:02X}");
+        }
+    }
+    let secret = secret.expose_secret();
+    Ok(format!("otpauth://totp/{ISSUER}:{label}?secret={secret}&issuer={ISSUER}").into())
+}
+
 /// Who guesses codes has to wait. Only who has proven the rest of a login gets here, so that, unlike failed passwords,
 /// wrong codes are counted per login alone. That a code counts once is the ledger's to say
 /// ([`crate::ports::Tx::use_code`]), over restarts and for all nodes.
 #[derive(Debug)]
 pub(crate) struct Codes {
-    limits: ThrottleLimits,
+    limits: RwLock<ThrottleLimits>,
     /// By `login@tenant`. Logins with a secret stand in the configuration, so that there are not more than that.
     wrong: Mutex<HashMap<Arc<str>, Wrong>>,
 }
@@ -59,7 +82,12 @@ struct Wrong {
 
 impl Codes {
     pub(crate) fn new(limits: ThrottleLimits) -> Self {
-        Self { limits, wrong: Mutex::default() }
+        Self { limits: RwLock::new(limits), wrong: Mutex::default() }
+    }
+
+    /// From now on with other limits. What was counted stays.
+    pub(crate) fn set_limits(&self, limits: ThrottleLimits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// The step whose code this is, if it is the code of now or of a neighbouring step; none: wrong, which is counted.
@@ -103,8 +131,9 @@ impl Codes {
     /// How long the login has to wait.
     fn wait(&self, all: &mut HashMap<Arc<str>, Wrong>, login: &str) -> Option<Duration> {
         let wrong = all.get(login)?;
-        let banned = self.limits.failures > 0 && wrong.count >= self.limits.failures;
-        let lasts = if banned { self.limits.ban } else { self.limits.window };
+        let limits = *self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        let banned = limits.failures > 0 && wrong.count >= limits.failures;
+        let lasts = if banned { limits.ban } else { limits.window };
         let rest = lasts.checked_sub(wrong.last.elapsed()).filter(|rest| !rest.is_zero());
         if rest.is_none() {
             all.remove(login);
@@ -162,6 +191,15 @@ mod tests {
         for rubbish in ["", "28708", "2870820", "28708x", "-87082", "２８７０８２"] {
             assert_eq!(step(&codes(), rubbish, 59), None, "{rubbish}");
         }
+    }
+
+    #[test]
+    fn the_uri_that_apps_read() {
+        let said = |login: &str| totp_uri(login, &"ABC".into()).map(|uri| uri.expose_secret().to_owned());
+        assert_eq!(said("edi01").unwrap(), "otpauth://totp/causeway:edi01?secret=ABC&issuer=causeway");
+        let coded = "otpauth://totp/causeway:a%20b%2F%C3%BC@acme?secret=ABC&issuer=causeway";
+        assert_eq!(said("a b/ü@acme").unwrap(), coded);
+        assert!(said("").is_err() && said("a:b").is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 //! A ledger in memory, for the tests of the jobs: audit entries, events, deliveries and leases, and nothing else. A failed
 //! transaction leaves nothing behind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -10,8 +11,9 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Durability, Ledger, Lock, Query, Reach, Tx, TxOp};
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Incarnation, ItemState,
-    Job, JobItem, Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
+    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant, Incarnation,
+    IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
+    SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
 };
 
 /// What is in the ledger.
@@ -24,6 +26,11 @@ pub(crate) struct State {
     pub positions: Vec<(Uuid, i64)>,
     pub deliveries: Vec<Delivery>,
     pub leases: HashMap<String, (Uuid, Micros)>,
+    pub objects: BTreeMap<ObjectKey, StoredObject>,
+    pub generation: i64,
+    pub signing_keys: Vec<SigningKeyRow>,
+    pub revoked: Vec<RevokedGrant>,
+    pub issuer_keys: HashMap<String, IssuerKeys>,
 }
 
 /// The ledger.
@@ -32,6 +39,8 @@ pub(crate) struct FakeLedger {
     state: Mutex<State>,
     /// One transaction at a time.
     writer: tokio::sync::Mutex<()>,
+    /// Whether it does not answer at all.
+    away: AtomicBool,
     /// How many of the next transactions fail.
     pub failures: Mutex<u32>,
 }
@@ -40,11 +49,24 @@ impl FakeLedger {
     pub(crate) fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.state.lock().unwrap())
     }
+
+    /// Takes it away, or brings it back.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    fn is_there(&self) -> Result<()> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Unavailable, "the ledger is away"));
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Ledger for FakeLedger {
     async fn write(&self, _: Reach, _: Durability, op: Arc<dyn TxOp>) -> Result<()> {
+        self.is_there()?;
         let _writer = self.writer.lock().await;
         {
             let mut failures = self.failures.lock().unwrap();
@@ -60,6 +82,7 @@ impl Ledger for FakeLedger {
     }
 
     async fn read(&self, _: Reach) -> Result<Box<dyn Query>> {
+        self.is_there()?;
         Ok(Box::new(self.look(|state| state.clone())))
     }
 
@@ -76,6 +99,42 @@ fn off<T>() -> Result<T> {
 
 #[async_trait]
 impl Query for State {
+    async fn file_counts(&mut self, _: &str) -> Result<Vec<(String, u64)>> {
+        off()
+    }
+    async fn key_uses(&mut self, _: &str) -> Result<Vec<KeyUse>> {
+        off()
+    }
+    async fn objects(&mut self) -> Result<Vec<StoredObject>> {
+        Ok(self.objects.values().cloned().collect())
+    }
+    async fn object_generation(&mut self) -> Result<i64> {
+        Ok(self.generation)
+    }
+    async fn sign_in(&mut self, _: &[u8; 32]) -> Result<Option<SignIn>> {
+        off()
+    }
+    async fn grant_of_code(&mut self, _: &str, _: &[u8; 32]) -> Result<Option<Grant>> {
+        off()
+    }
+    async fn grant(&mut self, _: &str, _: Uuid) -> Result<Option<Grant>> {
+        off()
+    }
+    async fn refresh_token(&mut self, _: &str, _: &[u8; 32]) -> Result<Option<RefreshToken>> {
+        off()
+    }
+    async fn live_grants(&mut self, _: Uuid, _: Micros, _: u32) -> Result<Vec<Grant>> {
+        off()
+    }
+    async fn signing_keys(&mut self) -> Result<Vec<SigningKeyRow>> {
+        Ok(self.signing_keys.clone())
+    }
+    async fn revoked_grants(&mut self, since: Micros, now: Micros) -> Result<Vec<RevokedGrant>> {
+        Ok(self.revoked.iter().filter(|row| row.revoked_at >= since && row.until > now).copied().collect())
+    }
+    async fn issuer_keys(&mut self, issuer: &str) -> Result<Option<IssuerKeys>> {
+        Ok(self.issuer_keys.get(issuer).cloned())
+    }
     async fn job(&mut self, _: Uuid) -> Result<Option<Job>> {
         off()
     }
@@ -182,10 +241,83 @@ impl Query for State {
     async fn incarnations(&mut self) -> Result<Vec<Incarnation>> {
         off()
     }
+    async fn sessions(&mut self, _: &SessionSearch, _: u32) -> Result<Vec<SessionRow>> {
+        off()
+    }
+    async fn sessions_to_end(&mut self, _: Uuid) -> Result<Vec<Uuid>> {
+        off()
+    }
+    async fn session_count(&mut self, _: Uuid) -> Result<u64> {
+        off()
+    }
 }
 
 #[async_trait]
 impl Tx for State {
+    async fn advance_objects(&mut self, from: i64) -> Result<bool> {
+        let moves = self.generation == from;
+        self.generation += i64::from(moves);
+        Ok(moves)
+    }
+    async fn put_object(&mut self, object: &StoredObject, expected: Option<i64>) -> Result<bool> {
+        let is_as_expected = self.objects.get(&object.key).map(|there| there.version) == expected;
+        if is_as_expected {
+            self.objects.insert(object.key.clone(), object.clone());
+        }
+        Ok(is_as_expected)
+    }
+    async fn delete_object(&mut self, key: &ObjectKey, expected: i64) -> Result<bool> {
+        let is_as_expected = self.objects.get(key).is_some_and(|there| there.version == expected);
+        if is_as_expected {
+            self.objects.remove(key);
+        }
+        Ok(is_as_expected)
+    }
+    async fn insert_sign_in(&mut self, _: &SignIn) -> Result<()> {
+        off()
+    }
+    async fn take_sign_in(&mut self, _: &[u8; 32], _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn insert_grant(&mut self, _: &Grant) -> Result<()> {
+        off()
+    }
+    async fn spend_authorization_code(&mut self, _: &str, _: &[u8; 32], _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn end_grant(&mut self, _: &str, _: Uuid, _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn insert_refresh_token(&mut self, _: &RefreshToken) -> Result<()> {
+        off()
+    }
+    async fn spend_refresh_token(&mut self, _: &str, _: &[u8; 32], _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn purge_grants(&mut self, _: Micros) -> Result<u64> {
+        off()
+    }
+    async fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<()> {
+        self.signing_keys.push(row.clone());
+        Ok(())
+    }
+    async fn retire_signing_keys(&mut self, signs_from: Micros, at: Micros) -> Result<u64> {
+        let due = |row: &&mut SigningKeyRow| row.retired_at.is_none() && row.signs_from <= signs_from;
+        Ok(self.signing_keys.iter_mut().filter(due).map(|row| row.retired_at = Some(at)).count() as u64)
+    }
+    async fn revoke_grant(&mut self, grant: Uuid, until: Micros, now: Micros) -> Result<()> {
+        self.revoked.push(RevokedGrant { grant, until, revoked_at: now });
+        Ok(())
+    }
+    async fn put_issuer_keys(&mut self, keys: &IssuerKeys) -> Result<()> {
+        self.issuer_keys.insert(keys.issuer.clone(), keys.clone());
+        Ok(())
+    }
+    async fn purge_tokens(&mut self, now: Micros) -> Result<u64> {
+        self.revoked.retain(|row| row.until > now);
+        self.signing_keys.retain(|row| row.retired_at.is_none_or(|at| at > now));
+        Ok(0)
+    }
     async fn insert_job(&mut self, _: &Job) -> Result<()> {
         off()
     }
@@ -269,6 +401,33 @@ impl Tx for State {
         off()
     }
     async fn purge_codes(&mut self, _: Micros) -> Result<u64> {
+        off()
+    }
+    async fn meet_key(&mut self, _: &str, _: &str, _: &[u8; 32], _: Micros) -> Result<()> {
+        off()
+    }
+    async fn note_key_use(&mut self, _: &str, _: &str, _: &[u8; 32], _: Micros) -> Result<()> {
+        off()
+    }
+    async fn warn_of_key(&mut self, _: &str, _: &str, _: &[u8; 32], _: Micros, _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn insert_sessions(&mut self, _: &[SessionRow]) -> Result<()> {
+        off()
+    }
+    async fn delete_sessions(&mut self, _: &[Uuid]) -> Result<()> {
+        off()
+    }
+    async fn clear_sessions(&mut self, _: Uuid) -> Result<u64> {
+        off()
+    }
+    async fn ask_session_end(&mut self, _: Uuid, _: Option<&str>, _: Micros) -> Result<Option<SessionRow>> {
+        off()
+    }
+    async fn use_signature(&mut self, _: (&str, &str), _: &[u8; 32], _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn purge_signatures(&mut self, _: Micros) -> Result<u64> {
         off()
     }
     async fn insert_blob(&mut self, _: &BlobId, _: Uuid) -> Result<()> {

@@ -189,11 +189,12 @@ impl Beginning {
 
     async fn first_reservation(&self, tx: &mut dyn Tx, base: u64) -> Result<u64> {
         let (tenant, identity) = (&self.session.tenant, &self.session.identity);
-        if tenant.quota.is_none() && identity.quota.is_none() {
+        let (tenant_quota, identity_quota) = self.session.quotas();
+        if tenant_quota.is_none() && identity_quota.is_none() {
             return Ok(0);
         }
         tx.lock(&[Lock::Quota(tenant.id.to_string())]).await?;
-        let room = quota_room(&mut *tx, (&tenant.id, tenant.quota), (&identity.id, identity.quota)).await?;
+        let room = quota_room(&mut *tx, (&tenant.id, tenant_quota), (&identity.id, identity_quota)).await?;
         match self.options.declared_size {
             Some(size) if size > room => Err(quota_exceeded()),
             Some(size) => Ok(size.max(base.min(room))),
@@ -256,7 +257,8 @@ impl Inner {
             return pacer;
         }
         pacers.retain(|_, pacer| pacer.strong_count() > 0);
-        let pacer = Arc::new(Pacer::new(self.settings.bandwidth_up, self.settings.bandwidth_down));
+        let limits = self.limits();
+        let pacer = Arc::new(Pacer::new(limits.bandwidth_up, limits.bandwidth_down));
         pacers.insert(session.id, Arc::downgrade(&pacer));
         pacer
     }
@@ -327,6 +329,7 @@ impl Inner {
         plan: Option<UploadPlan>,
     ) -> Result<Beginning> {
         self.require_open()?;
+        session.require_live()?;
         let place = locate_place(session, path)?;
         place.split()?;
         if place.mount_point {
@@ -335,8 +338,8 @@ impl Inner {
         // Whoever may write nothing here at all learns no more than that.
         policy::require_either(place.permissions, Permission::Upload, Permission::Overwrite)?;
         self.ledger.has_room()?;
-        if options.declared_size.is_some_and(|size| size > self.settings.max_file_size) {
-            return Err(too_large(self.settings.max_file_size));
+        if options.declared_size.is_some_and(|size| size > self.limits().max_file_size) {
+            return Err(too_large(self.limits().max_file_size));
         }
         let mount =
             session.tenant.mount_of(&place.path).ok_or_else(|| Error::internal("a tenant without a mount at /"))?;
@@ -350,7 +353,7 @@ impl Inner {
             id: Uuid::now_v7(),
             incarnation: self.incarnation,
             blob,
-            expiry: i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX),
+            expiry: i64::try_from(self.limits().incomplete_expiry.as_micros()).unwrap_or(i64::MAX),
             plan,
         })
     }

@@ -73,9 +73,11 @@ fn last_event(status: Status) -> &'static str {
 pub(crate) async fn tell_incomplete(tx: &mut dyn Tx, row: &UploadRow, node: &str, reason: &Error) -> Result<()> {
     let path = path_of_row(&mut *tx, row).await?;
     let facts = Facts {
+        change: None,
         tenant: Some(row.tenant.as_str().into()),
         identity: Some(row.identity.clone()),
         login: Some(row.login.clone()),
+        client: None,
         protocol: Protocol::parse(&row.protocol).unwrap_or(Protocol::Transfer),
         session: Some(row.session),
         client_ip: None,
@@ -97,7 +99,9 @@ pub(crate) async fn tell_incomplete(tx: &mut dyn Tx, row: &UploadRow, node: &str
         hash: None,
         content_type: None,
         duration_ms: None,
+        expires_at: None,
         error: None,
+        details: Vec::new(),
     }
     .failed(reason);
     tx.append_audit(&facts.audit()).await?;
@@ -121,7 +125,7 @@ impl Ending {
         facts.bytes = Some(work.received);
         facts.complete = Some(false);
         facts.duration_ms = u64::try_from(core.began.elapsed().as_millis()).ok();
-        let mut facts = facts.failed(reason);
+        let mut facts = facts.failed(&core.session.cause(reason));
         if let Some(status) = status {
             facts.status = status;
         }
@@ -494,7 +498,7 @@ impl Inner {
 
     /// When an upload that is detached now can be resumed no more.
     pub(crate) fn expiry(&self) -> Micros {
-        now().saturating_add(i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX))
+        now().saturating_add(i64::try_from(self.limits().incomplete_expiry.as_micros()).unwrap_or(i64::MAX))
     }
 
     /// Detaches the uploads of this process that have received nothing for a while, so that another session of their

@@ -67,8 +67,8 @@ impl UploadCore {
         let end = offset.checked_add(len).filter(|end| *end <= MAX_OFFSET).ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "the offset is beyond what a file can hold (2^63 - 1 bytes)")
         })?;
-        if end > self.inner.settings.max_file_size {
-            return Err(too_large(self.inner.settings.max_file_size));
+        if end > self.inner.limits().max_file_size {
+            return Err(too_large(self.inner.limits().max_file_size));
         }
         // What was announced of an upload in chunks binds whoever goes on with it.
         let planned = work.row.announced_size();
@@ -89,9 +89,14 @@ impl UploadCore {
         self.touched.store(now(), Ordering::Relaxed);
         work.reattach(&self.inner).await?;
         self.reserve(work, end).await?;
+        self.session.life.came(data.len() as u64);
         work.write(offset, data).await?;
         if work.checkpoint_due(self.inner.settings.checkpoint_bytes) {
-            work.checkpoint(&self.inner, Durability::Process).await?;
+            if self.options.resumable {
+                work.checkpoint(&self.inner, Durability::Process).await?;
+            } else {
+                work.settle_bytes().await?;
+            }
         }
         Ok(())
     }
@@ -114,7 +119,8 @@ impl UploadCore {
     }
 
     pub(super) async fn reserve(&self, work: &mut Work, end: u64) -> Result<()> {
-        work.reserve(&self.inner, end, self.session.tenant.quota, self.session.identity.quota).await
+        let (tenant, identity) = self.session.quotas();
+        work.reserve(&self.inner, end, tenant, identity).await
     }
 }
 

@@ -61,6 +61,7 @@ impl Scratch {
             bandwidth_down: None,
             throttle: ThrottleLimits { failures: 0, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
             penalties: PenaltyLimits::default(),
+            api_key_max_age: None,
             sessions: SessionLimits::default(),
             blob_grace: Duration::ZERO,
             idle_detach: Duration::from_hours(1),
@@ -68,6 +69,8 @@ impl Scratch {
             webhooks: Vec::new(),
             webhook_max_attempts: 3,
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+            oauth: causeway_core::gateway::OAuthSettings::default(),
+            tokens: causeway_core::tokens::TokenSettings::default(),
             sole_owner: true,
         };
         let parts = Parts {
@@ -75,6 +78,7 @@ impl Scratch {
             storages: HashMap::from([("memory".to_owned(), blobs)]),
             directory: Directory::new(vec![tenant()]).expect("a directory"),
             keys: Arc::new(NoKeyFiles),
+            documents: Arc::new(causeway_core::ports::NoDocuments),
             sender: Arc::new(NoWebhooks),
             settings,
         };
@@ -172,6 +176,8 @@ fn tenant() -> TenantRecord {
             home: root(),
         }],
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: Vec::new(),
+        oauth_clients: Vec::new(),
     }
 }

@@ -85,7 +85,9 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
             home: root(),
         }],
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: Vec::new(),
+        oauth_clients: Vec::new(),
     }
 }
 
@@ -120,6 +122,7 @@ impl Place {
             bandwidth_down: None,
             throttle: ThrottleLimits { failures: 10, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
             penalties: PenaltyLimits::default(),
+            api_key_max_age: None,
             sessions: SessionLimits::default(),
             blob_grace: Duration::ZERO,
             idle_detach: Duration::from_mins(1),
@@ -127,6 +130,8 @@ impl Place {
             webhooks: Vec::new(),
             webhook_max_attempts: 3,
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+            oauth: causeway_core::gateway::OAuthSettings::default(),
+            tokens: causeway_core::tokens::TokenSettings::default(),
             sole_owner: true,
         };
         let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobs::new());
@@ -137,6 +142,7 @@ impl Place {
             storages,
             directory,
             keys: Arc::new(NoKeyFiles),
+            documents: Arc::new(causeway_core::ports::NoDocuments),
             sender: Arc::new(NoWebhooks),
             settings,
         };
@@ -150,7 +156,7 @@ impl Place {
 
     /// The files of a login, as a session of the front sees them.
     pub(crate) async fn account(&self) -> Arc<Account> {
-        let gateway = self.front.terms.gateway.clone();
+        let gateway = self.front.terms().gateway.clone();
         let key = PublicKey { blob: self.key.public_key().public_key_bytes() };
         let peer = Peer {
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -292,7 +298,7 @@ async fn what_is_cut_is_on_record_when_it_has_ended() {
 async fn a_wait_for_other_logins_does_not_cost_the_grace() {
     const GRACE: Duration = Duration::from_secs(2);
     let place = Place::with(|config| config.login_grace = GRACE).await;
-    let (gateway, begun) = (place.front.terms.gateway.clone(), Arc::new(AtomicU32::new(0)));
+    let (gateway, begun) = (place.front.terms().gateway.clone(), Arc::new(AtomicU32::new(0)));
     let guess = move |n: u32, begun: Arc<AtomicU32>| {
         let gateway = gateway.clone();
         async move {

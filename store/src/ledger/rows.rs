@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 
 use causeway_core::records::{
     Attributes, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState, EventRecord,
-    Incarnation, ItemKind, ItemState, Job, JobItem, Node, Seal, StoredEvent, TransferState, UploadRow, UploadState,
+    Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey, RevokedGrant, Seal,
+    SessionRow, SigningKeyRow, StoredEvent, StoredObject, TransferState, UploadRow, UploadState,
 };
 use serde::Serialize;
 use uuid::Uuid;
+
+mod oauth;
 
 use super::driver::{Columns, Json, Outcome, Record, Row, Value, unfit, values};
 
@@ -47,9 +50,48 @@ plain! {
     Uuid: (take);
     String: (take);
     (u64, u64): (take, take);
+    (String, u64): (take, take);
     (Uuid, String, Uuid): (take, take, take);
     (Uuid, String, Vec<u8>): (take, take, take);
     ([u8; 32], Uuid): (take, take);
+}
+
+impl Record for KeyUse {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            key: columns.take()?,
+            digest: columns.take()?,
+            first_seen: columns.take()?,
+            last_used: columns.maybe()?,
+        })
+    }
+}
+
+impl Record for SigningKeyRow {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            kid: columns.take()?,
+            algorithm: columns.take()?,
+            public: columns.take()?,
+            private: columns.take::<Vec<u8>>()?.into(),
+            sealed: columns.take()?,
+            created_at: columns.take()?,
+            signs_from: columns.take()?,
+            retired_at: columns.maybe()?,
+        })
+    }
+}
+
+impl Record for RevokedGrant {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self { grant: columns.take()?, until: columns.take()?, revoked_at: columns.take()? })
+    }
+}
+
+impl Record for IssuerKeys {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self { issuer: columns.take()?, keys: columns.take()?, fetched_at: columns.take()? })
+    }
 }
 
 impl Record for Node {
@@ -311,6 +353,18 @@ impl Record for (Delivery, EventRecord) {
     }
 }
 
+impl Record for StoredObject {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            key: ObjectKey { tenant: columns.take()?, kind: columns.take()?, id: columns.take()? },
+            version: columns.take()?,
+            body: columns.take()?,
+            created_at: columns.take()?,
+            changed_at: columns.take()?,
+        })
+    }
+}
+
 impl Record for Incarnation {
     fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
         Ok(Self {
@@ -319,6 +373,25 @@ impl Record for Incarnation {
             installation: columns.take()?,
             heartbeat: columns.take()?,
             oldest_read: columns.take()?,
+        })
+    }
+}
+
+impl Record for SessionRow {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            id: columns.take()?,
+            tenant: columns.take()?,
+            identity: columns.take()?,
+            login: columns.take()?,
+            protocol: columns.take()?,
+            client_ip: columns.take()?,
+            client_version: columns.maybe()?,
+            auth_method: columns.take()?,
+            node: columns.take()?,
+            incarnation: columns.take()?,
+            started_at: columns.take()?,
+            end_asked: columns.maybe()?,
         })
     }
 }

@@ -9,11 +9,20 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::pki::Issued;
 use super::plan::{Ledger, Plan, api_key, new_database};
 use super::{Rest, Sftp};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_causeway");
+
+/// A connection to a gateway's database to which row-level security shows the rows of every tenant and those of the gateway.
+pub async fn reaching_all(url: &str) -> sqlx::PgConnection {
+    use sqlx::{Connection as _, Executor as _};
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    connection.execute("SET causeway.tenant = '*'").await.unwrap();
+    connection
+}
 
 /// A gateway and its data, which live as long as this value.
 pub struct Gateway {
@@ -101,6 +110,42 @@ impl Gateway {
         self.database.as_deref()
     }
 
+    /// Runs a statement on the ledger, which both databases understand, as somebody with the database in hands would.
+    pub async fn statement(&self, sql: &str) {
+        use sqlx::{Connection as _, Executor as _};
+        match &self.database {
+            None => {
+                let connection = rusqlite::Connection::open(self.data().join("causeway.db")).unwrap();
+                connection.busy_timeout(Duration::from_secs(10)).unwrap();
+                connection.execute_batch(sql).unwrap();
+            }
+            Some(url) => {
+                let mut connection = reaching_all(url).await;
+                connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await.unwrap();
+                connection.close().await.unwrap();
+            }
+        }
+    }
+
+    /// The one number that a query of the ledger answers; none: NULL.
+    pub async fn number(&self, sql: &str) -> Option<i64> {
+        use sqlx::Connection as _;
+        match &self.database {
+            None => {
+                let connection = rusqlite::Connection::open(self.data().join("causeway.db")).unwrap();
+                connection.busy_timeout(Duration::from_secs(10)).unwrap();
+                connection.query_row(sql, (), |row| row.get(0)).unwrap()
+            }
+            Some(url) => {
+                let mut connection = reaching_all(url).await;
+                let sql = sqlx::AssertSqlSafe(sql.to_owned());
+                let found: (Option<i64>,) = sqlx::query_as(sql).fetch_one(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+                found.0
+            }
+        }
+    }
+
     fn log_path(&self) -> PathBuf {
         self.folder.path().join("log")
     }
@@ -178,6 +223,21 @@ impl Gateway {
         self.signal(Signal::TERM);
     }
 
+    /// Sends SIGHUP: the configuration is read again.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Changes the configuration file as an administrator does, in one go, while the daemon runs.
+    pub fn edit(&self, change: impl FnOnce(String) -> String) {
+        let old = fs::read_to_string(self.config()).unwrap();
+        let new = change(old.clone());
+        assert_ne!(old, new, "nothing is changed");
+        let beside = self.folder.path().join("causeway.toml.new");
+        fs::write(&beside, new).unwrap();
+        fs::rename(beside, self.config()).unwrap();
+    }
+
     /// SIGSTOP: it does nothing until [`Gateway::go_on`], and does not know it.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
@@ -228,6 +288,12 @@ impl Gateway {
     pub fn rest_http1(&self, key: &str) -> Rest {
         let ca = fs::read(self.data().join("certs/ca.pem")).expect("the development certificate's CA");
         Rest::http1(self.api, &ca, &api_key(key))
+    }
+
+    /// A client of its REST API that shows a certificate, and no key.
+    pub fn rest_showing(&self, certificate: &Issued) -> Rest {
+        let ca = fs::read(self.data().join("certs/ca.pem")).expect("the development certificate's CA");
+        Rest::showing(self.api, &ca, certificate)
     }
 
     /// An SFTP session of this login, by its key.

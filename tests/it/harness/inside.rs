@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::identity::{
     ApiKey, CertificateRules, Directory, Identity, Login, Mount, PenaltyLimits, PermissionSet, PublicKey, Require,
-    ScopeSet, SessionLimits, Tenant, TenantRecord, ThrottleLimits, View, ViewEntry,
+    ScopeSet, SessionLimits, Signing, Tenant, TenantRecord, ThrottleLimits, View, ViewEntry,
 };
 use causeway_core::ports::{
     Answer, BlobStore, Durability, Ledger as LedgerPort, NoKeyFiles, Query, Reach, TxOp, WebhookSender,
@@ -100,9 +100,12 @@ fn tenant(quota: Option<u64>) -> TenantRecord {
         id: id.into(),
         identity: id.into(),
         key_hash: Sha256::digest(api_key(id)).into(),
+        signing: Signing::default(),
         scopes: ScopeSet::NONE,
+        created: None,
         expires: None,
         allow_from: Vec::new(),
+        previous: None,
     };
     TenantRecord {
         tenant: Tenant {
@@ -118,7 +121,9 @@ fn tenant(quota: Option<u64>) -> TenantRecord {
         identities: vec![identity("app", "/"), identity("peer", "/in")],
         logins: vec![login("app"), login("peer")],
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: vec![key("app"), key("peer")],
+        oauth_clients: Vec::new(),
     }
 }
 
@@ -160,6 +165,7 @@ pub async fn start_with_quota(
         bandwidth_down: None,
         throttle: ThrottleLimits { failures: 10, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
         penalties: PenaltyLimits::default(),
+        api_key_max_age: None,
         sessions: SessionLimits::default(),
         blob_grace: Duration::ZERO,
         idle_detach: Duration::from_mins(1),
@@ -167,6 +173,8 @@ pub async fn start_with_quota(
         webhooks: Vec::new(),
         webhook_max_attempts: 3,
         transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+        oauth: causeway_core::gateway::OAuthSettings::default(),
+        tokens: causeway_core::tokens::TokenSettings::default(),
         sole_owner: true,
     };
     let storages = HashMap::from([("local".to_owned(), blobs), ("vault".to_owned(), vault)]);
@@ -176,6 +184,7 @@ pub async fn start_with_quota(
         storages,
         directory,
         keys: Arc::new(NoKeyFiles),
+        documents: Arc::new(causeway_core::ports::NoDocuments),
         sender: Arc::new(NoWebhooks),
         settings,
     })

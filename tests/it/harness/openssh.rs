@@ -105,6 +105,21 @@ impl OpenSsh {
             .expect("OpenSSH's sftp is installed")
     }
 
+    /// Starts a client that takes its commands from a file, a pipe say, and leaves it running; its output goes to
+    /// `folder()/output`.
+    pub fn spawn_reading(&self, commands: &Path) -> Child {
+        let output = File::create(self.folder.path().join("output")).unwrap();
+        self.base()
+            .args(["-o", "IdentitiesOnly=yes", "-i"])
+            .arg(&self.identity)
+            .arg(format!("{}@127.0.0.1", self.login))
+            .stdin(File::open(commands).unwrap())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .expect("OpenSSH's sftp is installed")
+    }
+
     /// Runs these commands, one a line, until one fails.
     pub async fn batch(&self, commands: &str) -> Ran {
         let child = self.spawn(commands);
@@ -113,7 +128,12 @@ impl OpenSsh {
 
     /// Logs in by password and runs one command line. `SSH_ASKPASS` answers the prompt, as there is no terminal.
     pub async fn with_password(&self, password: &str, commands: &str) -> Ran {
-        let ask = self.local("ask", format!("#!/bin/sh\necho '{password}'\n").as_bytes());
+        self.with_answers(&format!("#!/bin/sh\necho '{password}'\n"), commands).await
+    }
+
+    /// The same; this script answers each prompt, which is its argument.
+    pub async fn with_answers(&self, script: &str, commands: &str) -> Ran {
+        let ask = self.local("ask", script.as_bytes());
         let mut permissions = fs::metadata(&ask).unwrap().permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o700);
         fs::set_permissions(&ask, permissions).unwrap();

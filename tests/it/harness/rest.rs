@@ -11,6 +11,8 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use super::pki::Issued;
+
 /// A response, read whole.
 pub struct Answer {
     pub status: u16,
@@ -73,6 +75,13 @@ impl Rest {
         Self::build(address, ca, key, reqwest::ClientBuilder::http1_only)
     }
 
+    /// With a client certificate, and no key.
+    pub fn showing(address: SocketAddr, ca: &[u8], certificate: &Issued) -> Self {
+        let pem = [&certificate.key, &certificate.chain].map(|file| std::fs::read(file).unwrap()).concat();
+        let identity = reqwest::Identity::from_pem(&pem).unwrap();
+        Self::build(address, ca, "", |client| client.identity(identity))
+    }
+
     fn build(
         address: SocketAddr,
         ca: &[u8],
@@ -92,6 +101,11 @@ impl Rest {
     /// The same client with another key.
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// The key that it shows.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// A request to a path below `/api/v1`.

@@ -12,9 +12,11 @@ use crate::records::{EventRecord, ItemKind, Job, JobItem, JobOperation, Transfer
 pub(super) fn facts_of(job: &Job, node: &str) -> Facts {
     let error = job.error_code.clone().zip(job.error_message.clone());
     Facts {
+        change: None,
         tenant: Some(job.tenant.as_str().into()),
         identity: Some(job.identity.clone()),
         login: Some(job.login.clone()),
+        client: None,
         protocol: Protocol::Transfer,
         session: None,
         client_ip: job.order.client_ip,
@@ -42,7 +44,9 @@ pub(super) fn facts_of(job: &Job, node: &str) -> Facts {
         hash: None,
         content_type: None,
         duration_ms: duration(job),
+        expires_at: None,
         error,
+        details: Vec::new(),
     }
 }
 

@@ -6,8 +6,14 @@
 mod blobs;
 mod codes;
 mod jobs;
+mod keys;
 mod life;
+mod oauth;
+mod objects;
 mod races;
+mod sessions;
+mod signatures;
+mod tokens;
 mod trail;
 mod tree;
 mod uploads;
@@ -22,8 +28,14 @@ use uuid::Uuid;
 pub use blobs::*;
 pub use codes::*;
 pub use jobs::*;
+pub use keys::*;
 pub use life::*;
+pub use oauth::*;
+pub use objects::*;
 pub use races::*;
+pub use sessions::*;
+pub use signatures::*;
+pub use tokens::*;
 pub use trail::*;
 pub use tree::*;
 pub use uploads::*;
@@ -49,7 +61,16 @@ macro_rules! ledger_cases {
             jobs_keep_every_field, jobs_are_listed_newest_first, jobs_are_claimed_in_turn,
             an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,
             other_transfers_are_found, two_workers_claim_two_jobs, a_step_and_a_cancel_exclude_each_other,
+            sessions_come_and_go, the_end_of_a_session_is_asked_for,
             codes_count_once, one_of_two_uses_a_code,
+            keys_are_met_once_and_their_use_goes_forward, an_end_is_told_once,
+            objects_keep_every_field, object_changes_are_conditional, one_of_two_advances_the_objects,
+            files_are_counted_by_their_makers,
+            sign_ins_are_taken_once, authorization_codes_are_spent_once, refresh_tokens_are_spent_once,
+            grants_end_once, grants_are_listed_and_purged, one_of_many_spends,
+            signing_keys_follow_each_other, one_node_makes_the_first_key, revocations_are_read_since,
+            issuer_keys_are_kept,
+            signatures_count_once, one_of_two_uses_a_signature,
             failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,
             work_goes_on_without_its_caller, closes_after_what_is_under_way,
             one_of_two_reserves, one_of_two_makes_a_name, no_orphan_in_a_removed_folder, references_race_with_release,

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use causeway_core::ports::{Lock, Query as _, Tx as _, transact};
 use causeway_core::records::{
-    AuditFilter, Delivery, EventRecord, Incarnation, ItemKind, ItemState, Job, Node, Seal, TransferState, UploadRow,
-    UploadState,
+    AuditFilter, Delivery, EventRecord, Grant, Incarnation, IssuerKeys, ItemKind, ItemState, Job, Node, ObjectKey,
+    ObjectKind, Seal, SessionRow, SessionSearch, StoredObject, TransferState, UploadRow, UploadState,
 };
 use sqlx::Executor as _;
 
@@ -33,6 +33,8 @@ struct Rows {
     sealed: Uuid,
     events: [Uuid; 2],
     incarnation: Uuid,
+    session: Uuid,
+    grant: Uuid,
     blob: Uuid,
     doomed: Uuid,
 }
@@ -40,6 +42,34 @@ struct Rows {
 /// The event that ends a transfer.
 fn event() -> EventRecord {
     EventRecord { transfer: Some(Uuid::now_v7()), ..contract::event("acme", "transfer.completed") }
+}
+
+/// A login of `acme`.
+fn object(id: &str, version: i64) -> StoredObject {
+    let key = ObjectKey::new("acme", ObjectKind::Login, id);
+    StoredObject { key, version, body: "{}".into(), created_at: T0, changed_at: T0 }
+}
+
+/// A session of `acme`.
+fn session(id: Uuid, incarnation: Uuid) -> SessionRow {
+    SessionRow {
+        id,
+        tenant: "acme".into(),
+        identity: "i".into(),
+        login: "l".into(),
+        protocol: "sftp".into(),
+        client_ip: "192.0.2.1".into(),
+        client_version: None,
+        auth_method: "password".into(),
+        node: "gw-1".into(),
+        incarnation,
+        started_at: T0,
+        end_asked: Some(T0),
+    }
+}
+
+fn issuer_keys(keys: &str) -> IssuerKeys {
+    IssuerKeys { issuer: "https://issuer.example".into(), keys: keys.into(), fetched_at: T0 }
 }
 
 async fn fill(ledger: &contract::Subject) -> Rows {
@@ -59,6 +89,7 @@ async fn fill(ledger: &contract::Subject) -> Rows {
         oldest_read: T0,
     };
     let (blob, doomed) = (contract::blob(), contract::blob());
+    let grant = Grant { code_spent_at: Some(T0), ..contract::grant(1) };
     let rows = Rows {
         root,
         upload: upload.clone(),
@@ -67,6 +98,8 @@ async fn fill(ledger: &contract::Subject) -> Rows {
         sealed: sealed.id,
         events: [events[0].id, events[1].id],
         incarnation: incarnation.id,
+        session: Uuid::now_v7(),
+        grant: grant.id,
         blob: blob.key,
         doomed: doomed.key,
         file,
@@ -79,6 +112,9 @@ async fn fill(ledger: &contract::Subject) -> Rows {
             tx.insert_upload(&upload).await?;
             tx.add_usage("acme", "i", 5).await?;
             tx.use_code("acme", "l", 1, T0).await?;
+            tx.use_signature(("acme", "k"), &[1; 32], T0).await?;
+            tx.meet_key("acme", "k", &[1; 32], T0).await?;
+            tx.warn_of_key("acme", "k", &[1; 32], T0, T0).await?;
             tx.insert_job(&job).await?;
             tx.insert_job_items(job.id, &[contract::item(1, ItemKind::File)]).await?;
             tx.remember_request(("acme", "i"), "key", (&[1; 32], job.id), T0).await?;
@@ -93,15 +129,23 @@ async fn fill(ledger: &contract::Subject) -> Rows {
     })
     .await
     .unwrap();
-    let (entry, position) = (rows.sealed, rows.events[0]);
+    let (entry, position, live) = (rows.sealed, rows.events[0], session(rows.session, rows.incarnation));
     transact(&**ledger, Reach::Gateway, Durability::Disk, move |tx| {
-        let incarnation = incarnation.clone();
+        let (incarnation, live, grant) = (incarnation.clone(), live.clone(), grant.clone());
         Box::pin(async move {
             tx.insert_seals(&[Seal { chain: "acme".into(), seq: 1, entry, hash: [1; 32] }]).await?;
             tx.position_events(&[(position, 1)], &[contract::delivery("acme/w", (position, 1))]).await?;
             // What is no tenant's has an empty name for one.
             tx.append_audit(&contract::entry("", 3)).await?;
             tx.append_events(&[contract::event("", "auth.failed")]).await?;
+            tx.insert_sign_in(&contract::sign_in(1)).await?;
+            tx.insert_grant(&grant).await?;
+            tx.insert_refresh_token(&contract::token(1, grant.id)).await?;
+            tx.insert_signing_key(&contract::signing_key("one", T0)).await?;
+            tx.revoke_grant(grant.id, T0 + 9, T0).await?;
+            tx.put_issuer_keys(&issuer_keys("{}")).await?;
+            tx.insert_sessions(std::slice::from_ref(&live)).await?;
+            tx.put_object(&object("l", 1), None).await?;
             tx.put_incarnation(&incarnation).await?;
             tx.take_lease("a", incarnation.id, T0 + 1, T0).await.map(drop)
         })
@@ -176,6 +220,7 @@ async fn every_query_of_another_tenant_finds_nothing() {
             // The statements' own conditions let everything through.
             let mut query = Session::new(&mut *transaction, Reach::Gateway);
             let all = AuditFilter::default();
+            let search = SessionSearch { tenant: "acme".into(), ..SessionSearch::default() };
             let (latest, seen) = (Uuid::max(), T0 + 1_000_000);
             let asked = asks! { query,
                 walk("acme", &["file"]) => "[]";
@@ -201,6 +246,21 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 expired_uploads(seen, 9) => "[]";
                 uploads_held_by(rows.incarnation, 9) => "[]";
                 incarnations() => "[]";
+                signing_keys() => "[]";
+                revoked_grants(0, 0) => "[]";
+                issuer_keys("https://issuer.example") => "None";
+                sign_in(&[1; 32]) => "None";
+                grant_of_code("acme", &[1; 32]) => "None";
+                grant("acme", rows.grant) => "None";
+                refresh_token("acme", &[1; 32]) => "None";
+                live_grants(Uuid::nil(), T0, 9) => "[]";
+                sessions(&search, 9) => "[]";
+                sessions_to_end(rows.incarnation) => "[]";
+                session_count(rows.incarnation) => "0";
+                file_counts("acme") => "[]";
+                key_uses("acme") => "[]";
+                objects() => "[]";
+                object_generation() => "0";
                 job(rows.job.id) => "None";
                 jobs("acme", latest, 9) => "[]";
                 job_items(rows.job.id, -1, None, 9) => "[]";
@@ -291,6 +351,32 @@ async fn no_change_reaches_another_tenant() {
                 add_usage("acme", "i", 1);
                 use_code("acme", "l", 9, T0);
                 purge_codes(seen);
+                meet_key("acme", "k", &[2; 32], T0);
+                note_key_use("acme", "k", &[1; 32], T0 + 1);
+                warn_of_key("acme", "k", &[1; 32], T0 + 9, T0);
+                insert_sessions(&[session(Uuid::now_v7(), rows.incarnation)]);
+                delete_sessions(&[rows.session]);
+                clear_sessions(rows.incarnation);
+                ask_session_end(rows.session, None, T0);
+                insert_sign_in(&contract::sign_in(2));
+                take_sign_in(&[1; 32], T0);
+                insert_grant(&contract::grant(2));
+                spend_authorization_code("acme", &[1; 32], T0);
+                end_grant("acme", rows.grant, T0);
+                insert_refresh_token(&contract::token(2, rows.grant));
+                spend_refresh_token("acme", &[1; 32], T0);
+                purge_grants(seen);
+                insert_signing_key(&contract::signing_key("two", T0));
+                retire_signing_keys(seen, T0);
+                revoke_grant(Uuid::now_v7(), seen, T0);
+                put_issuer_keys(&issuer_keys("[]"));
+                purge_tokens(seen);
+                use_signature(("acme", "k"), &[2; 32], seen);
+                purge_signatures(seen);
+                advance_objects(0);
+                put_object(&object("new", 1), None);
+                put_object(&object("l", 2), Some(1));
+                delete_object(&object("l", 1).key, 1);
                 insert_blob(&causeway_core::records::BlobId { key: rows.blob, ..contract::blob() }, id);
                 reference_blob(rows.blob, id);
                 release_blobs(holder, &[], seen);

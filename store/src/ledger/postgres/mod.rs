@@ -65,8 +65,22 @@ mod events {
     }
 }
 
+mod signatures {
+    crate::ledger::statements::signature_statements! { connection: sqlx::PgConnection }
+}
+
 mod codes {
     crate::ledger::statements::code_statements! { connection: sqlx::PgConnection }
+}
+
+mod objects {
+    crate::ledger::statements::object_statements! {
+        connection: sqlx::PgConnection,
+        member: ["CAST(", " AS jsonb) ->> 'identity'"]
+    }
+}
+mod tokens {
+    crate::ledger::statements::token_statements! { connection: sqlx::PgConnection }
 }
 
 mod jobs {
@@ -75,6 +89,19 @@ mod jobs {
         update: " FOR UPDATE",
         skip: " FOR UPDATE OF j SKIP LOCKED"
     }
+}
+
+mod keys {
+    crate::ledger::statements::key_statements! { connection: sqlx::PgConnection }
+}
+mod sessions {
+    crate::ledger::statements::session_statements! {
+        connection: sqlx::PgConnection,
+        ids: ["(SELECT CAST(one AS uuid) FROM jsonb_array_elements_text(CAST(", " AS jsonb)) AS one)"]
+    }
+}
+mod oauth {
+    crate::ledger::statements::oauth_statements! { connection: sqlx::PgConnection }
 }
 
 mod leases {

@@ -70,8 +70,22 @@ mod events {
     }
 }
 
+mod signatures {
+    crate::ledger::statements::signature_statements! { connection: rusqlite::Connection }
+}
+
 mod codes {
     crate::ledger::statements::code_statements! { connection: rusqlite::Connection }
+}
+
+mod objects {
+    crate::ledger::statements::object_statements! {
+        connection: rusqlite::Connection,
+        member: ["json_extract(", ", '$.identity')"]
+    }
+}
+mod tokens {
+    crate::ledger::statements::token_statements! { connection: rusqlite::Connection }
 }
 
 mod jobs {
@@ -80,6 +94,19 @@ mod jobs {
         update: "",
         skip: ""
     }
+}
+
+mod keys {
+    crate::ledger::statements::key_statements! { connection: rusqlite::Connection }
+}
+mod sessions {
+    crate::ledger::statements::session_statements! {
+        connection: rusqlite::Connection,
+        ids: ["(SELECT unhex(value, '-') FROM json_each(", "))"]
+    }
+}
+mod oauth {
+    crate::ledger::statements::oauth_statements! { connection: rusqlite::Connection }
 }
 
 mod leases {

@@ -17,13 +17,17 @@ macro_rules! ports {
         use async_trait::async_trait;
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job,
-            JobItem, Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
+            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
+            ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
+            SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
 
-        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, uploads};
+        use super::{
+            audit, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions, signatures,
+            tokens, uploads,
+        };
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
         use crate::ledger::statements::run;
@@ -109,8 +113,24 @@ macro_rules! ports {
                 run!(self, uploads::uploads_of(tenant, identity))
             }
 
+            async fn file_counts(&mut self, tenant: &str) -> Result<Vec<(String, u64)>> {
+                run!(self, objects::file_counts(tenant))
+            }
+
             async fn usage(&mut self, tenant: &str, identity: Option<&str>) -> Result<u64> {
                 run!(self, uploads::usage(tenant, identity))
+            }
+
+            async fn signing_keys(&mut self) -> Result<Vec<SigningKeyRow>> {
+                run!(self, tokens::signing_keys())
+            }
+
+            async fn revoked_grants(&mut self, since: Micros, now: Micros) -> Result<Vec<RevokedGrant>> {
+                run!(self, tokens::revoked_grants(since, now))
+            }
+
+            async fn issuer_keys(&mut self, issuer: &str) -> Result<Option<IssuerKeys>> {
+                run!(self, tokens::issuer_keys(issuer))
             }
 
             async fn events(
@@ -165,6 +185,50 @@ macro_rules! ports {
 
             async fn incarnations(&mut self) -> Result<Vec<Incarnation>> {
                 run!(self, leases::incarnations())
+            }
+
+            async fn key_uses(&mut self, tenant: &str) -> Result<Vec<KeyUse>> {
+                run!(self, keys::key_uses(tenant))
+            }
+
+            async fn objects(&mut self) -> Result<Vec<StoredObject>> {
+                run!(self, objects::objects())
+            }
+
+            async fn object_generation(&mut self) -> Result<i64> {
+                run!(self, objects::object_generation())
+            }
+
+            async fn sessions(&mut self, search: &SessionSearch, limit: u32) -> Result<Vec<SessionRow>> {
+                run!(self, sessions::sessions(search, limit))
+            }
+
+            async fn sessions_to_end(&mut self, incarnation: Uuid) -> Result<Vec<Uuid>> {
+                run!(self, sessions::sessions_to_end(incarnation))
+            }
+
+            async fn session_count(&mut self, incarnation: Uuid) -> Result<u64> {
+                run!(self, sessions::session_count(incarnation)).map(|count| u64::try_from(count).unwrap_or(0))
+            }
+
+            async fn sign_in(&mut self, hash: &[u8; 32]) -> Result<Option<SignIn>> {
+                run!(self, oauth::sign_in(hash))
+            }
+
+            async fn grant_of_code(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<Grant>> {
+                run!(self, oauth::grant_of_code(tenant, hash))
+            }
+
+            async fn grant(&mut self, tenant: &str, id: Uuid) -> Result<Option<Grant>> {
+                run!(self, oauth::grant(tenant, id))
+            }
+
+            async fn refresh_token(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<RefreshToken>> {
+                run!(self, oauth::refresh_token(tenant, hash))
+            }
+
+            async fn live_grants(&mut self, after: Uuid, now: Micros, limit: u32) -> Result<Vec<Grant>> {
+                run!(self, oauth::live_grants(after, now, limit))
             }
 
             async fn job(&mut self, id: Uuid) -> Result<Option<Job>> {
@@ -269,6 +333,121 @@ macro_rules! ports {
 
             async fn purge_codes(&mut self, before: Micros) -> Result<u64> {
                 run!(self, codes::purge_codes(before))
+            }
+
+            async fn meet_key(&mut self, tenant: &str, key: &str, digest: &[u8; 32], now: Micros) -> Result<()> {
+                run!(self, keys::meet_key(tenant, key, digest, now))
+            }
+
+            async fn note_key_use(&mut self, tenant: &str, key: &str, digest: &[u8; 32], at: Micros) -> Result<()> {
+                run!(self, keys::note_key_use(tenant, key, digest, at))
+            }
+
+            async fn warn_of_key(
+                &mut self,
+                tenant: &str,
+                key: &str,
+                digest: &[u8; 32],
+                ends_at: Micros,
+                now: Micros,
+            ) -> Result<bool> {
+                run!(self, keys::warn_of_key(tenant, key, digest, ends_at, now))
+            }
+
+            async fn advance_objects(&mut self, from: i64) -> Result<bool> {
+                run!(self, objects::advance_objects(from))
+            }
+
+            async fn put_object(&mut self, object: &StoredObject, expected: Option<i64>) -> Result<bool> {
+                match expected {
+                    None => run!(self, objects::insert_object(object)),
+                    Some(version) => run!(self, objects::update_object(object, version)),
+                }
+            }
+
+            async fn delete_object(&mut self, key: &ObjectKey, expected: i64) -> Result<bool> {
+                run!(self, objects::delete_object(key, expected))
+            }
+
+            async fn insert_sessions(&mut self, rows: &[SessionRow]) -> Result<()> {
+                run!(self, sessions::insert_sessions(rows))
+            }
+
+            async fn delete_sessions(&mut self, ids: &[Uuid]) -> Result<()> {
+                run!(self, sessions::delete_sessions(ids))
+            }
+
+            async fn clear_sessions(&mut self, incarnation: Uuid) -> Result<u64> {
+                run!(self, sessions::clear_sessions(incarnation))
+            }
+
+            async fn ask_session_end(
+                &mut self,
+                id: Uuid,
+                tenant: Option<&str>,
+                now: Micros,
+            ) -> Result<Option<SessionRow>> {
+                run!(self, sessions::ask_session_end(id, tenant, now))
+            }
+
+            async fn insert_sign_in(&mut self, row: &SignIn) -> Result<()> {
+                run!(self, oauth::insert_sign_in(row))
+            }
+
+            async fn take_sign_in(&mut self, hash: &[u8; 32], now: Micros) -> Result<bool> {
+                run!(self, oauth::take_sign_in(hash, now))
+            }
+
+            async fn insert_grant(&mut self, grant: &Grant) -> Result<()> {
+                run!(self, oauth::insert_grant(grant))
+            }
+
+            async fn spend_authorization_code(&mut self, tenant: &str, hash: &[u8; 32], now: Micros) -> Result<bool> {
+                run!(self, oauth::spend_authorization_code(tenant, hash, now))
+            }
+
+            async fn end_grant(&mut self, tenant: &str, id: Uuid, now: Micros) -> Result<bool> {
+                run!(self, oauth::end_grant(tenant, id, now))
+            }
+
+            async fn insert_refresh_token(&mut self, row: &RefreshToken) -> Result<()> {
+                run!(self, oauth::insert_refresh_token(row))
+            }
+
+            async fn spend_refresh_token(&mut self, tenant: &str, hash: &[u8; 32], now: Micros) -> Result<bool> {
+                run!(self, oauth::spend_refresh_token(tenant, hash, now))
+            }
+
+            async fn purge_grants(&mut self, before: Micros) -> Result<u64> {
+                run!(self, oauth::purge_grants(before))
+            }
+
+            async fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<()> {
+                run!(self, tokens::insert_signing_key(row))
+            }
+
+            async fn retire_signing_keys(&mut self, signs_from: Micros, at: Micros) -> Result<u64> {
+                run!(self, tokens::retire_signing_keys(signs_from, at))
+            }
+
+            async fn revoke_grant(&mut self, grant: Uuid, until: Micros, now: Micros) -> Result<()> {
+                run!(self, tokens::revoke_grant(grant, until, now))
+            }
+
+            async fn put_issuer_keys(&mut self, keys: &IssuerKeys) -> Result<()> {
+                run!(self, tokens::put_issuer_keys(keys))
+            }
+
+            async fn purge_tokens(&mut self, now: Micros) -> Result<u64> {
+                run!(self, tokens::purge_tokens(now))
+            }
+
+            async fn use_signature(&mut self, key: (&str, &str), digest: &[u8; 32], lapses: Micros) -> Result<bool> {
+                run!(self, signatures::use_signature(key, digest, lapses))
+            }
+
+            async fn purge_signatures(&mut self, before: Micros) -> Result<u64> {
+                run!(self, signatures::purge_signatures(before))
             }
 
             async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()> {
