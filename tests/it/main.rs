@@ -92,3 +92,4 @@ mod uploads_faults;
 mod uploads_large;
 mod uploads_resumed;
 mod visibility;
+mod who_may_call;
