@@ -111,7 +111,9 @@ where
     let ftps = ftps::settings(&config);
     let proxies = Proxies::new(&config.trusted_proxies);
     let api_settings = config.api.as_ref().map(|api| api_config(api, &config, public_url.clone()));
+    let shown = config.shown.clone();
     let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;
+    gateway.show_configuration(shown);
     gateway.spawn_jobs();
 
     let addresses = [&sftp, &explicit, &implicit, &api, &ops].map(|bound| bound.addresses.clone());

@@ -89,6 +89,16 @@ pub enum HttpFault {
     InconsistentLength,
     /// An upload is with a session, or being completed; it may be continued later.
     UploadHeld,
+    /// What the configuration declares is to be changed.
+    Declared,
+    /// What others name is to be taken away from them.
+    InUse,
+    /// A tenant is to be removed that has files.
+    TenantNotEmpty,
+    /// A tenant's last way in for its administrators is to be taken away by one of them.
+    LastAdmin,
+    /// A change that does not say what it is meant for (RFC 6585 section 3).
+    PreconditionRequired,
 }
 
 impl HttpFault {
@@ -107,7 +117,7 @@ impl HttpFault {
     }
 
     /// Every fault, for the API's description.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::NoRoute,
         Self::Method,
         Self::BodyTooLarge,
@@ -124,6 +134,11 @@ impl HttpFault {
         Self::CompletedUpload,
         Self::InconsistentLength,
         Self::UploadHeld,
+        Self::Declared,
+        Self::InUse,
+        Self::TenantNotEmpty,
+        Self::LastAdmin,
+        Self::PreconditionRequired,
     ];
 
     /// Its word in problem documents.
@@ -226,6 +241,36 @@ impl HttpFault {
                 "unavailable",
                 "a session has this upload at the moment, or it is being completed; ask again in a moment",
             ),
+            Self::Declared => (
+                StatusCode::CONFLICT,
+                "Declared in the configuration",
+                "managed_by_config",
+                "this is declared in the configuration file; change it there",
+            ),
+            Self::InUse => (
+                StatusCode::CONFLICT,
+                "In use",
+                "in_use",
+                "others still use this; `used_by` lists them, change or remove those first",
+            ),
+            Self::TenantNotEmpty => (
+                StatusCode::CONFLICT,
+                "Tenant not empty",
+                "tenant_not_empty",
+                "the tenant still has files; remove them first",
+            ),
+            Self::LastAdmin => (
+                StatusCode::CONFLICT,
+                "Last administrator",
+                "last_admin",
+                "this is the last way in for an administrator of this tenant; make another one first",
+            ),
+            Self::PreconditionRequired => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "Precondition required",
+                "precondition_required",
+                "send `If-Match` with the `etag` of the object that this change is meant for",
+            ),
         }
     }
 }
@@ -263,6 +308,15 @@ struct Lists {
     numbers: BTreeMap<&'static str, u64>,
     /// The first and the last of each run of chunks that are missing.
     missing: Vec<(u64, u64)>,
+    /// What uses an object that is to go.
+    used_by: Vec<UsedBy>,
+}
+
+/// Something that uses an object.
+#[derive(Clone, Debug, Serialize)]
+struct UsedBy {
+    kind: String,
+    id: String,
 }
 
 #[derive(Serialize)]
@@ -278,6 +332,8 @@ struct Document<'a> {
     errors: &'a [FieldError],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     missing: &'a [(u64, u64)],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    used_by: &'a [UsedBy],
     #[serde(flatten)]
     numbers: &'a BTreeMap<&'static str, u64>,
 }
@@ -326,6 +382,12 @@ impl Problem {
         self
     }
 
+    /// The same, with what uses the object that is to go: kinds and ids.
+    pub fn used_by(mut self, users: Vec<(String, String)>) -> Self {
+        self.lists.used_by = users.into_iter().map(|(kind, id)| UsedBy { kind, id }).collect();
+        self
+    }
+
     /// The same, with a further member of the document.
     pub fn with_number(mut self, name: &'static str, value: u64) -> Self {
         self.lists.numbers.insert(name, value);
@@ -365,6 +427,7 @@ impl Problem {
             retryable: self.retryable,
             errors: &self.lists.errors,
             missing: &self.lists.missing,
+            used_by: &self.lists.used_by,
             numbers: &self.lists.numbers,
         };
         // Text and numbers always serialise.

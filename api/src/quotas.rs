@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -88,10 +88,15 @@ impl<K: Hash + Eq + Clone> Policy<K> {
     }
 }
 
+/// Identities, by tenant and id.
+type OfIdentities = Policy<(Arc<str>, Arc<str>)>;
+
 /// The limits of the API.
 pub struct Quotas {
     addresses: Policy<IpAddr>,
-    identities: Policy<(Arc<str>, Arc<str>)>,
+    identities: RwLock<Arc<OfIdentities>>,
+    /// As the configuration says.
+    declared: u32,
 }
 
 /// How the callers of one request stand, among its extensions.
@@ -133,13 +138,29 @@ impl Quotas {
     pub fn new(config: &ApiConfig) -> Self {
         Self {
             addresses: Policy::new("address", config.requests_per_minute_per_address),
-            identities: Policy::new("identity", config.requests_per_minute),
+            identities: RwLock::new(Arc::new(Policy::new("identity", config.requests_per_minute))),
+            declared: config.requests_per_minute,
         }
     }
 
-    /// Counts a request for its identity.
-    pub fn identity(&self, session: &Session, meter: Option<&Meter>) -> Result<(), Problem> {
-        let (standing, wait) = self.identities.count(&(session.tenant.id.clone(), session.identity.id.clone()));
+    /// The policy for identities. Under another limit than before everybody begins anew.
+    fn of_identities(&self, most: u32) -> Arc<OfIdentities> {
+        let now = self.identities.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if now.quota == most.max(1) {
+            return now;
+        }
+        let mut policy = self.identities.write().unwrap_or_else(PoisonError::into_inner);
+        if policy.quota != most.max(1) {
+            *policy = Arc::new(Policy::new("identity", most));
+        }
+        policy.clone()
+    }
+
+    /// Counts a request for its identity. `most`: the requests of a minute that were set through the API, if any.
+    pub fn identity(&self, session: &Session, meter: Option<&Meter>, most: Option<u32>) -> Result<(), Problem> {
+        let (standing, wait) = self
+            .of_identities(most.unwrap_or(self.declared))
+            .count(&(session.tenant.id.clone(), session.identity.id.clone()));
         if let Some(meter) = meter {
             meter.note(standing);
         }

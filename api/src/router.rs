@@ -209,6 +209,7 @@ fn routes() -> Routes {
         .add(resource("/api/v1/transfers/{transfer_id}/status").get(transfers::get, transfers::status_operation()))
         .add(resource("/api/v1/transfers/{transfer_id}/cancel").post(transfers::cancel, transfers::cancel_operation()))
         .add(resource("/api/v1/transfers/{transfer_id}/retry").post(transfers::retry, transfers::retry_operation()))
+        .merge(routes::admin::routes())
         .add(resource("/api/v1/events").get(events::events, events::operation()))
         .add(resource("/api/v1/audit").get(audit::entries, audit::entries_operation()))
         .add(resource("/api/v1/audit/verify").get(audit::verify, audit::verify_operation()))

@@ -6,21 +6,27 @@ mod claim;
 mod client_certificates;
 mod enduring;
 mod inner;
+mod limits;
 mod login;
 mod parts;
 mod proof;
 mod remembered;
+mod roster;
 mod trail;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use uuid::Uuid;
 
+use crate::admin::{Administered, Refusal, Spec, Usage, Wish};
 use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::{Facts, Operation};
-use crate::identity::{ClientCertificate, Credential, Offence, Peer, Progress, PublicKey, Session};
+use crate::identity::{
+    ClientCertificate, Credential, LeftOut, Offence, Peer, Progress, PublicKey, Session, TenantRecord,
+};
 use crate::jobs::transfers::{
     Control, Enqueued, Transfer, TransferFilter, TransferPage, TransferRequest, WrongTransfer,
 };
@@ -34,6 +40,8 @@ pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_pat
 pub(crate) use claim::allowed_from;
 pub(crate) use enduring::enduring;
 pub(crate) use inner::{Inner, held};
+pub use limits::Limits;
+pub use limits::{LIMITS, UPLOADS};
 pub use login::Admission;
 pub use parts::{Parts, Settings};
 
@@ -49,6 +57,7 @@ impl Gateway {
     pub async fn start(parts: Parts) -> Result<Arc<Self>> {
         let inner = Arc::new(Inner::new(parts));
         inner.put_alive().await?;
+        inner.follow_objects().await?;
         inner.recover().await?;
         Ok(Arc::new(Self { inner }))
     }
@@ -75,6 +84,27 @@ impl Gateway {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// Takes what a new configuration declares: who is not there any more is not known from here on. Fails with
+    /// `InvalidArgument` where its tenants cannot stand beside each other; then everything stays as it was.
+    pub async fn declare(&self, records: Vec<TenantRecord>) -> Result<()> {
+        self.inner.declare(records).await
+    }
+
+    /// What [`Gateway::configuration`] answers from now on: the configuration with nothing in it that is a secret.
+    pub fn show_configuration(&self, shown: serde_json::Value) {
+        *held(&self.inner.configuration) = Arc::new(shown);
+    }
+
+    /// What was declared through the API and does not count, and why.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        self.inner.directory().left_out().to_vec()
+    }
+
+    /// The limits of now: the settings', and over them what was set through the API.
+    pub fn limits(&self) -> Limits {
+        self.inner.limits()
     }
 
     // ---- who
@@ -338,6 +368,78 @@ impl Gateway {
     /// Asks again for what a failed or cancelled job has not done: needs what [`Gateway::cancel_transfer`] needs.
     pub async fn retry_transfer(&self, session: &Session, id: Uuid) -> Result<Control> {
         self.inner.retry_transfer(session, id).await
+    }
+
+    // ---- administration
+
+    /// The objects of a kind, the configuration's and those that were declared through the API, by id: of the caller's tenant, or
+    /// of the one that is named, which only who operates the gateway may do. Needs `admin`, for tenants `admin:gateway`.
+    pub async fn administered<S: Spec>(&self, session: &Session, tenant: Option<&str>) -> Result<Vec<Administered<S>>> {
+        self.inner.administered(session, tenant).await
+    }
+
+    /// One of them. `NotFound`.
+    pub async fn administered_one<S: Spec>(
+        &self,
+        session: &Session,
+        tenant: Option<&str>,
+        id: &str,
+    ) -> Result<Administered<S>> {
+        self.inner.administered_one(session, tenant, id).await
+    }
+
+    /// Declares an object. When this returns it counts on this node; on every other it does within a second.
+    pub async fn make_object<S: Spec>(
+        &self,
+        session: &Session,
+        tenant: Option<&str>,
+        id: &str,
+        spec: S,
+    ) -> Result<Administered<S>, Refusal> {
+        let made = self.inner.change_object(session, tenant, id, Wish::Make(spec)).await?;
+        made.ok_or_else(|| Error::internal("an object was made and is not there").into())
+    }
+
+    /// Declares an object anew that has this version; none: the version that its caller knows is none that it has, which is a
+    /// failed precondition. As [`Gateway::make_object`].
+    pub async fn replace_object<S: Spec>(
+        &self,
+        session: &Session,
+        tenant: Option<&str>,
+        id: &str,
+        version: Option<i64>,
+        spec: S,
+    ) -> Result<Administered<S>, Refusal> {
+        let made = self.inner.change_object(session, tenant, id, Wish::Replace(version, spec)).await?;
+        made.ok_or_else(|| Error::internal("an object was changed and is not there").into())
+    }
+
+    /// Removes an object; the same.
+    pub async fn remove_object<S: Spec>(
+        &self,
+        session: &Session,
+        tenant: Option<&str>,
+        id: &str,
+        version: Option<i64>,
+    ) -> Result<(), Refusal> {
+        self.inner.change_object(session, tenant, id, Wish::<S>::Remove(version)).await.map(drop)
+    }
+
+    /// The configuration, as it was last shown: needs `admin:gateway`.
+    pub async fn configuration(&self, session: &Session) -> Result<Arc<serde_json::Value>> {
+        self.inner.may_operate(session).await?;
+        Ok(held(&self.inner.configuration).clone())
+    }
+
+    /// What a tenant and its identities have used of their quotas: of the caller's, or as [`Gateway::administered`] of another
+    /// one. Needs `admin`.
+    pub async fn usage(&self, session: &Session, tenant: Option<&str>) -> Result<Usage> {
+        self.inner.tenant_usage(session, tenant).await
+    }
+
+    /// The Argon2id hash of a password, made where and when that may be.
+    pub async fn hash_password(&self, password: SecretString) -> Result<SecretString> {
+        self.inner.verifier.hash(password).await
     }
 
     // ---- trail

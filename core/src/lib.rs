@@ -1,6 +1,7 @@
 //! The core of causeway: identities, one namespace, transfers, events and the audit trail. It speaks no wire protocol
 //! and knows no database: front ends call [`Gateway`], and what it needs of the outside stands in [`ports`].
 
+pub mod admin;
 pub mod audit;
 pub mod error;
 pub mod events;
@@ -17,7 +18,7 @@ pub mod transfer;
 pub mod wide;
 
 pub use error::{Error, ErrorKind, Result};
-pub use gateway::{Admission, Gateway, Parts, Settings};
+pub use gateway::{Admission, Gateway, Limits, Parts, Settings};
 pub use identity::{Credential, Peer, Protocol, Session};
 pub use namespace::{Entry, Listing};
 pub use path::{Name, VirtualPath};

@@ -42,6 +42,26 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Checks a prefix inside a storage (`tenant.mount.path`): empty, or plain names with `/` between them, none of which begins
+/// with a dot, is longer than 255 bytes or has control characters or a backslash in it; 1,024 bytes at most. So no prefix
+/// leads out of its storage, on any backend, and none can be taken for a storage's marker. `InvalidArgument` otherwise.
+pub fn check_prefix(prefix: &str) -> Result<()> {
+    let plain = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 255
+            && !part.starts_with('.')
+            && !part.chars().any(|c| c.is_control() || c == '\\')
+    };
+    if prefix.is_empty() || (prefix.len() <= 1024 && prefix.split('/').all(plain)) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidArgument,
+        "the path inside the storage must be plain names with single slashes between them, such as `acme/in`; \
+         no name may begin with a dot",
+    ))
+}
+
 /// The name of one file or folder.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);

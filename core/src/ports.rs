@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job, JobItem,
-    Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
+    Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
 };
 
 /// How durable a transaction must be before it is acknowledged.
@@ -85,6 +85,8 @@ pub trait Query: Send {
     async fn uploads_within(&mut self, parent: Uuid, tenant: &str, identity: &str) -> Result<Vec<UploadRow>>;
     /// All live uploads of one owner.
     async fn uploads_of(&mut self, tenant: &str, identity: &str) -> Result<Vec<UploadRow>>;
+    /// How many files of a tenant each identity has made the current version of. It looks at all of them.
+    async fn file_counts(&mut self, tenant: &str) -> Result<Vec<(String, u64)>>;
     /// Bytes used and reserved, by one identity or the whole tenant (none).
     async fn usage(&mut self, tenant: &str, identity: Option<&str>) -> Result<u64>;
 
@@ -114,6 +116,11 @@ pub trait Query: Send {
     async fn uploads_held_by(&mut self, incarnation: Uuid, limit: u32) -> Result<Vec<UploadRow>>;
     /// All processes that are registered.
     async fn incarnations(&mut self) -> Result<Vec<Incarnation>>;
+
+    /// Everything that administrators declared through the API, by tenant, kind and id.
+    async fn objects(&mut self) -> Result<Vec<StoredObject>>;
+    /// How many changes of objects there were.
+    async fn object_generation(&mut self) -> Result<i64>;
 
     /// A job by its id.
     async fn job(&mut self, id: Uuid) -> Result<Option<Job>>;
@@ -171,6 +178,16 @@ pub trait Tx: Query {
     async fn use_code(&mut self, tenant: &str, login: &str, step: i64, now: Micros) -> Result<bool>;
     /// Forgets codes that were used before this moment; how many.
     async fn purge_codes(&mut self, before: Micros) -> Result<u64>;
+
+    /// Counts a change of objects where there were so many before; false: another came first, and what this change was
+    /// decided on may not be true any more. Until the end of the transaction nobody else changes objects.
+    async fn advance_objects(&mut self, from: i64) -> Result<bool>;
+    /// Adds an object (`expected` none), or writes version, body and time of change of the one that has this version; false:
+    /// it is there already, or is gone or has another version. The transaction must have advanced the objects.
+    async fn put_object(&mut self, object: &StoredObject, expected: Option<i64>) -> Result<bool>;
+    /// Removes the object that has this version; false: it is gone or has another one. The transaction must have advanced the
+    /// objects.
+    async fn delete_object(&mut self, key: &ObjectKey, expected: i64) -> Result<bool>;
 
     /// Adds a blob's row, live, with its first reference.
     async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()>;

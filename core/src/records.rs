@@ -9,8 +9,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 mod job;
+mod object;
 
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
+pub use object::{ObjectKey, ObjectKind, StoredObject};
 
 /// A moment, in microseconds since 1970-01-01 UTC, as the ledger stores it.
 pub type Micros = i64;

@@ -15,6 +15,7 @@ pub mod reader;
 pub mod report;
 pub mod secret;
 pub mod sftp;
+pub mod shown;
 pub mod storage;
 pub mod telemetry;
 pub mod tenant;
@@ -90,6 +91,8 @@ pub struct Config {
     pub tenants: Vec<TenantRecord>,
     /// The webhooks of all tenants.
     pub webhooks: Vec<Webhook>,
+    /// The file as an operator may see it.
+    pub shown: serde_json::Value,
 }
 
 /// Whether references to secrets are looked up.
@@ -114,7 +117,7 @@ pub fn load(path: &Path, secrets: Secrets) -> (Option<Config>, Problems) {
 pub fn parse(path: &Path, text: &str, secrets: Secrets) -> (Option<Config>, Problems) {
     let report = Report::new(path, text, secrets == Secrets::Resolve);
     let config = match toml_span::parse(text) {
-        Ok(value) => Some(read(&Section::root(&report, &value))),
+        Ok(value) => Some(Config { shown: shown::shown(&value), ..read(&Section::root(&report, &value)) }),
         Err(error) => {
             report.syntax(&error);
             None
@@ -174,6 +177,7 @@ fn read(root: &Section<'_>) -> Config {
         telemetry: telemetry::Telemetry::read(&root.table("telemetry")),
         tenants,
         webhooks,
+        shown: serde_json::Value::Null,
         data_dir,
     }
 }

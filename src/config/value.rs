@@ -1,14 +1,15 @@
 //! The texts that stand in the configuration: durations, sizes, addresses, names, globs … Each parser answers the
-//! value, or what is wrong and what to write instead.
+//! value, or what is wrong and what to write instead. Those that the API reads, too, are core's.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
-use causeway_core::identity::{CertificateMatcher, PublicKey, unmapped};
-use causeway_core::path::VirtualPath;
+use causeway_core::identity::PublicKey;
+pub use causeway_core::identity::texts::{
+    certificate_match, duration, duration_or_zero, key_line, network, one_of, require, size, slug, storage_path,
+    tree_path, username,
+};
 use globset::{Glob, GlobBuilder};
-use ipnet::IpNet;
 use reqwest::Url;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -25,90 +26,6 @@ pub fn words(text: &str) -> Parsed<String> {
         return Err("has a control character in it; remove it".to_owned());
     }
     Ok(text.to_owned())
-}
-
-/// An id of this file: `[a-z0-9-]`, at most 64, not beginning or ending with a hyphen.
-pub fn slug(text: &str) -> Parsed<String> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let good = !text.is_empty()
-        && text.len() <= 64
-        && text.chars().all(allowed)
-        && !text.starts_with('-')
-        && !text.ends_with('-');
-    if good {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("`{text}` is no id; use a-z, 0-9 and inner hyphens, at most 64"))
-    }
-}
-
-/// A login's name: 1 to 128 characters, no white space, no control character, no slash.
-pub fn username(text: &str) -> Parsed<String> {
-    let bad = |c: char| c.is_control() || c.is_whitespace() || c == '/';
-    if text.is_empty() || text.len() > 128 || text.chars().any(bad) {
-        return Err(format!(
-            "`{}` is no username; use 1 to 128 characters without spaces or slashes",
-            text.escape_debug()
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-fn amount<'t>(text: &'t str, example: &str) -> Parsed<(u64, &'t str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number = number.parse().map_err(|_| format!("`{text}` is not understood; write it like {example}"))?;
-    Ok((number, unit.trim()))
-}
-
-/// A duration: a whole number and one of ms, s, m, h, d. May be zero.
-pub fn duration_or_zero(text: &str) -> Parsed<Duration> {
-    const EXAMPLE: &str = "\"30s\", \"15m\", \"24h\" or \"7d\"";
-    let (number, unit) = amount(text, EXAMPLE)?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(format!("`{text}` is no duration; write it like {EXAMPLE}")),
-    };
-    // A century is enough for everybody, and keeps every later sum in range.
-    match number.checked_mul(millis) {
-        Some(millis) if millis <= 36_525 * 86_400_000 => Ok(Duration::from_millis(millis)),
-        _ => Err(format!("`{text}` is too long; write at most \"36525d\"")),
-    }
-}
-
-/// A duration above zero.
-pub fn duration(text: &str) -> Parsed<Duration> {
-    match duration_or_zero(text)? {
-        Duration::ZERO => Err(format!("`{text}` is no time at all; write more than 0")),
-        duration => Ok(duration),
-    }
-}
-
-/// A size in bytes: a whole number and one of B, KiB, MiB, GiB, TiB, kB, MB, GB, TB.
-pub fn size(text: &str) -> Parsed<u64> {
-    const EXAMPLE: &str = "\"512 MiB\" or \"100 GiB\"";
-    let (number, unit) = amount(text, EXAMPLE)?;
-    let factor: u64 = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        "kB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        _ => return Err(format!("`{text}` is no size; write it like {EXAMPLE}")),
-    };
-    match number.checked_mul(factor) {
-        Some(0) => Err(format!("`{text}` is nothing; write more than 0, or leave the key out")),
-        Some(bytes) if i64::try_from(bytes).is_ok() => Ok(bytes),
-        _ => Err(format!("`{text}` is too large; write at most 2^63-1 bytes")),
-    }
 }
 
 /// A rate in bytes per second: a size and `/s`.
@@ -155,35 +72,6 @@ pub fn ports(text: &str) -> Parsed<RangeInclusive<u16>> {
         return Err(format!("`{text}` ends before it begins; write the lower port first"));
     }
     Ok(first..=last)
-}
-
-/// A network, or one address.
-pub fn network(text: &str) -> Parsed<IpNet> {
-    let network = text
-        .parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| format!("`{text}` is no network; write it like \"192.0.2.0/24\" or \"2001:db8::/32\""))?;
-    unmapped(network).ok_or_else(|| {
-        format!("`{text}` goes beyond the IPv4 addresses that it is written with; write it like \"192.0.2.0/24\"")
-    })
-}
-
-/// A path in a tree: absolute, normal (`/` or `/a/b`).
-pub fn tree_path(text: &str) -> Parsed<VirtualPath> {
-    if !text.starts_with('/') {
-        return Err(format!("`{text}` is no path in the tree; begin it with /"));
-    }
-    VirtualPath::parse(text).map_err(|e| format!("`{}`: {e}", text.escape_debug()))
-}
-
-/// A folder inside a storage: relative, plain names, without the slashes around it.
-pub fn storage_path(text: &str) -> Parsed<String> {
-    let path = text.strip_suffix('/').unwrap_or(text);
-    match causeway_store::blobs::check_prefix(path) {
-        Ok(()) if !path.is_empty() => Ok(path.to_owned()),
-        Ok(()) => Err(format!("`{text}` is no folder inside the storage; write a relative one like \"acme\"")),
-        Err(error) => Err(format!("`{}`: {error}", text.escape_debug())),
-    }
 }
 
 /// A path on this machine. It is not looked at here.
@@ -283,12 +171,6 @@ pub fn key_fingerprint(text: &str) -> Parsed<String> {
     }
 }
 
-/// `sha256:` and 64 hex digits, or `san:` and a name.
-pub fn certificate_match(text: &str) -> Parsed<CertificateMatcher> {
-    CertificateMatcher::parse(text)
-        .ok_or_else(|| format!("`{text}` names no certificate; write \"sha256:<64 hex digits>\" or \"san:<name>\""))
-}
-
 /// A time zone of the IANA database, by its shape; whether it exists is asked when schedules run.
 pub fn timezone(text: &str) -> Parsed<String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');
@@ -336,16 +218,6 @@ pub fn cron(text: &str) -> Parsed<String> {
         }
     }
     Ok(text.to_owned())
-}
-
-/// One of a few words.
-pub fn one_of<T: Copy>(choices: &'static [(&'static str, T)]) -> impl Fn(&str) -> Parsed<T> {
-    move |text| {
-        choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
-            let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-            format!("`{text}` is not known here; write {}", words.join(" or "))
-        })
-    }
 }
 
 /// A word of a set that core knows (permissions, scopes).

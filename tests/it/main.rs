@@ -16,6 +16,8 @@
 
 mod harness;
 
+mod admin;
+mod admin_settings;
 mod bad_input;
 mod certificates;
 mod cli;

@@ -53,7 +53,8 @@ impl FromRequestParts<Arc<Shared>> for Caller {
             shared.gateway.refused(&session, Operation::Login, "", &error).await;
             return Err(Problem::from(error).at("X-Tenant-Id"));
         }
-        shared.quotas.identity(&session, parts.extensions.get::<Meter>())?;
+        let most = shared.gateway.limits().requests_per_minute;
+        shared.quotas.identity(&session, parts.extensions.get::<Meter>(), most)?;
         Ok(Self { session })
     }
 }

@@ -46,7 +46,7 @@ headers! {
         text("GET,HEAD");
     LOCATION "Location" "The address of what was made."
         json!({ "type": "string", "format": "uri-reference", "examples": [format!("https://gateway.example/api/v1/files/{ID}")] });
-    ETAG "ETag" "The entity tag of the content: its SHA-256 in quotes, always a strong one."
+    ETAG "ETag" "The entity tag of what is there, always a strong one; of a file's content its SHA-256 in quotes."
         text(&format!("\"{HASH}\""));
     LAST_MODIFIED "Last-Modified" "When the file was changed last."
         text("Tue, 24 Nov 2026 20:15:02 GMT");

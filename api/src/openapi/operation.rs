@@ -29,13 +29,15 @@ pub enum Tag {
     Events,
     /// The trail.
     Audit,
+    /// Who is known, and what it may do.
+    Administration,
     /// This description.
     Reference,
 }
 
 impl Tag {
     /// Every tag, in the order in which the reference has them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Auth,
         Self::Files,
         Self::Folders,
@@ -44,6 +46,7 @@ impl Tag {
         Self::Transfers,
         Self::Events,
         Self::Audit,
+        Self::Administration,
         Self::Reference,
     ];
 
@@ -58,6 +61,7 @@ impl Tag {
             Self::Transfers => "Transfers",
             Self::Events => "Events",
             Self::Audit => "Audit",
+            Self::Administration => "Administration",
             Self::Reference => "Reference",
         }
     }
@@ -77,6 +81,9 @@ impl Tag {
             Self::Transfers => "Copies and moves in the background, and every transfer of any protocol, looked up.",
             Self::Events => "What happened to the files in the caller's view.",
             Self::Audit => "The trail of every operation, refused ones included, and whether it is unbroken.",
+            Self::Administration => {
+                "Tenants, identities, logins and mapping rules, declared while the gateway runs. What its configuration declares is shown, too, and cannot be changed here."
+            }
             Self::Reference => "This description, for programs and for people.",
         }
     }

@@ -212,6 +212,18 @@ pub fn schema() -> Value {
                     },
                 },
             },
+            "used_by": {
+                "type": "array",
+                "description": "What uses the object that was to go.",
+                "items": {
+                    "type": "object",
+                    "required": ["kind", "id"],
+                    "properties": {
+                        "kind": { "type": "string", "description": "`login`, `mapping`, `api_key` …" },
+                        "id": { "type": "string", "description": "Its id, or the username." },
+                    },
+                },
+            },
             "missing": {
                 "type": "array",
                 "description": "The chunks that are missing: the first and the last of each run.",

@@ -122,6 +122,24 @@ pub fn id() -> Value {
     json!({ "type": "string", "format": "uuid" })
 }
 
+/// The id of something that an administrator declares.
+pub fn slug() -> Value {
+    json!({
+        "type": "string", "format": "slug", "pattern": "^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$",
+        "description": "An id: a-z, 0-9 and inner hyphens, 64 at most.",
+    })
+}
+
+/// A number of bytes, or null for no limit.
+pub fn maybe_bytes(about: &str) -> Value {
+    json!({ "type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": i64::MAX, "description": about })
+}
+
+/// A path of the tenant's tree, as an administrator writes it.
+pub fn tree_path(about: &str) -> Value {
+    json!({ "type": "string", "format": "tree-path", "pattern": "^/", "maxLength": MAX_PATH, "description": about })
+}
+
 /// Any text.
 pub fn text() -> Value {
     json!({ "type": "string" })
@@ -381,9 +399,29 @@ impl JsonSchema for AuditEntry {
         }) {
             members.extend(more);
         }
-        let required: Vec<&String> = members.keys().collect();
+        let required: Vec<String> = members.keys().cloned().collect();
+        members.extend(object_change());
         let schema = json!({ "type": "object", "description": "An entry of the trail, flat.", "required": required, "properties": members });
         Schema::try_from(schema).unwrap_or_default()
+    }
+}
+
+/// What an entry of administration has beside the others.
+fn object_change() -> Map<String, Value> {
+    let text = |about: &str| json!({ "type": ["string", "null"], "description": about });
+    let object = |about: &str| json!({ "type": ["object", "null"], "description": about });
+    let members = json!({
+        "object_kind": text("Of administration: what kind of object it was about."),
+        "object_id": text("Which one."),
+        "object_tenant": text("Whose."),
+        "actor_tenant": text("The tenant of who did it, where that is another one."),
+        "change": text("`created`, `changed` or `removed`; `read` where that was refused."),
+        "before": object("What it was, secrets masked."),
+        "after": object("What it is, secrets masked."),
+    });
+    match members {
+        Value::Object(members) => members,
+        _ => Map::new(),
     }
 }
 

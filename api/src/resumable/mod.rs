@@ -43,7 +43,7 @@ const SUPPORTED: &str = "104 Upload Resumption Supported";
 /// `OPTIONS`: which limits uploads have, and that they can be resumed. Nobody has to say who is asking.
 pub async fn abilities(State(shared): State<Arc<Shared>>) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
-    let settings = shared.gateway.settings();
+    let settings = shared.gateway.limits();
     let headers = response.headers_mut();
     headers.insert(ACCEPT_PATCH, HeaderValue::from_static(PARTIAL_UPLOAD));
     if let Some(limits) = limit(settings.max_file_size, settings.incomplete_expiry.as_secs()) {
@@ -82,7 +82,7 @@ fn location(shared: &Shared, id: Uuid) -> Option<HeaderValue> {
 /// `Upload-Limit` of an upload.
 fn limits_of(shared: &Shared, upload: &Incomplete) -> Option<HeaderValue> {
     let left = u64::try_from((upload.expires_at - now()) / 1_000_000).unwrap_or(0);
-    limit(shared.gateway.settings().max_file_size, left)
+    limit(shared.gateway.limits().max_file_size, left)
 }
 
 /// What there is to say of an upload, besides whether it is complete.
@@ -114,7 +114,7 @@ fn failed(shared: &Shared, problem: Problem, complete: bool) -> Response {
     let too_large = response.status() == StatusCode::PAYLOAD_TOO_LARGE;
     let headers = response.headers_mut();
     headers.insert(UPLOAD_COMPLETE, boolean(complete));
-    let settings = shared.gateway.settings();
+    let settings = shared.gateway.limits();
     if too_large && let Some(limits) = limit(settings.max_file_size, settings.incomplete_expiry.as_secs()) {
         headers.insert(UPLOAD_LIMIT, limits);
     }

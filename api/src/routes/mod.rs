@@ -1,5 +1,6 @@
 //! The routes of the contract (`api.md`): one group, one file.
 
+pub mod admin;
 pub mod audit;
 pub mod content;
 pub mod download;

@@ -97,7 +97,7 @@ pub async fn upload(State(shared): State<Arc<Shared>>, caller: Caller, request: 
         shared.gateway.refused(&session, Act::Upload, "", &error).await;
         return Err(error.into());
     }
-    let max = shared.gateway.settings().max_file_size;
+    let max = shared.gateway.limits().max_file_size;
     if body.declared().is_some_and(|declared| declared > max.saturating_add((MAX_PARTS * MAX_TEXT) as u64)) {
         let error = Error::new(ErrorKind::FileTooLarge, "the file is larger than this gateway takes");
         shared.gateway.refused(&session, Act::Upload, "", &error).await;
@@ -267,7 +267,7 @@ impl Form<'_> {
             let begun = self.shared.gateway.begin_upload(self.session, &path, options).await;
             FileField::Direct { upload: begun.map_err(Problem::from)? }
         } else {
-            let spool = self.shared.spools.open(self.shared.gateway.settings().max_file_size);
+            let spool = self.shared.spools.open(self.shared.gateway.limits().max_file_size);
             FileField::Spooled { spool, name, content_type }
         };
         loop {

@@ -83,7 +83,7 @@ async fn abilities(State(shared): State<Arc<Shared>>) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert(TUS_VERSION, VERSION);
-    headers.insert("tus-max-size", HeaderValue::from(shared.gateway.settings().max_file_size));
+    headers.insert("tus-max-size", HeaderValue::from(shared.gateway.limits().max_file_size));
     let extensions = "creation,creation-with-upload,expiration,checksum,termination";
     headers.insert("tus-extension", HeaderValue::from_static(extensions));
     headers.insert("tus-checksum-algorithm", HeaderValue::from_static("sha1,sha256"));

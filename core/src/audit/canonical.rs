@@ -91,6 +91,24 @@ impl From<bool> for Value {
     }
 }
 
+/// A number that is no whole one from 0 on is written as a string.
+impl From<&serde_json::Value> for Value {
+    fn from(json: &serde_json::Value) -> Self {
+        match json {
+            serde_json::Value::Null => Self::Null,
+            serde_json::Value::Bool(truth) => Self::Bool(*truth),
+            serde_json::Value::Number(number) => {
+                number.as_u64().map_or_else(|| Self::Text(number.to_string()), Self::Integer)
+            }
+            serde_json::Value::String(text) => Self::Text(text.clone()),
+            serde_json::Value::Array(items) => Self::Array(items.iter().map(Self::from).collect()),
+            serde_json::Value::Object(members) => {
+                Self::Map(members.iter().map(|(name, member)| (name.clone(), member.into())).collect())
+            }
+        }
+    }
+}
+
 impl<T: Into<Self>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
@@ -237,6 +255,11 @@ mod tests {
             let canonical = value.to_canonical();
             prop_assert_eq!(serde_json::from_slice::<serde_json::Value>(&canonical).unwrap(), as_serde(&value));
             prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&value.to_json()).unwrap(), as_serde(&value));
+        }
+
+        #[test]
+        fn what_a_parser_has_read_is_written_alike(value in any_value()) {
+            prop_assert_eq!(Value::from(&as_serde(&value)).to_canonical(), value.to_canonical());
         }
 
         #[test]

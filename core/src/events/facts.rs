@@ -14,7 +14,7 @@ use crate::audit::canonical::Value;
 use crate::error::Error;
 use crate::identity::{AuthMethod, Peer, Protocol, Session};
 use crate::path::MAX_PATH;
-use crate::records::{AuditRecord, EventRecord, Micros, now};
+use crate::records::{AuditRecord, EventRecord, Micros, ObjectKey, now};
 
 /// The longest text of a client's in an event, in characters.
 pub const MAX_TEXT: usize = 255;
@@ -109,6 +109,35 @@ pub struct Facts {
     pub duration_ms: Option<u64>,
     /// The error's code and sentence.
     pub error: Option<(String, String)>,
+    /// What administration was about.
+    pub change: Option<Box<ObjectChange>>,
+}
+
+/// What a change of an object was. The audit entry has it whole, the event without what the object looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectChange {
+    /// Which object. The id may be as a client sent it.
+    pub key: ObjectKey,
+    /// `created`, `changed` or `removed`.
+    pub change: &'static str,
+    /// What it was, its secrets masked; none: it was not there, or nothing came of the change.
+    pub before: Option<serde_json::Value>,
+    /// What it is, the same.
+    pub after: Option<serde_json::Value>,
+    /// The tenant of who did it, where that is another one.
+    pub actor_tenant: Option<Arc<str>>,
+}
+
+impl ObjectChange {
+    fn names(&self) -> Vec<(&'static str, Value)> {
+        vec![
+            ("object_kind", text(Some(&self.key.kind)).into()),
+            ("object_id", text(Some(&self.key.id)).into()),
+            ("object_tenant", text(Some(&self.key.tenant)).into()),
+            ("actor_tenant", self.actor_tenant.as_deref().into()),
+            ("change", self.change.into()),
+        ]
+    }
 }
 
 impl Facts {
@@ -165,6 +194,7 @@ impl Facts {
             content_type: None,
             duration_ms: None,
             error: None,
+            change: None,
         }
     }
 
@@ -188,6 +218,10 @@ impl Facts {
             ("client_version", text(self.client_version.as_deref()).into()),
         ]);
         fields.extend(self.data());
+        if let Some(change) = &self.change {
+            fields.push(("before", change.before.as_ref().into()));
+            fields.push(("after", change.after.as_ref().into()));
+        }
         AuditRecord {
             id,
             chain: self.tenant.as_deref().unwrap_or_default().to_owned(),
@@ -251,7 +285,7 @@ impl Facts {
             Some((code, message)) => (Some(cut(code, MAX_TEXT)), Some(cut(message, MAX_MESSAGE))),
             None => (None, None),
         };
-        vec![
+        let mut data = vec![
             ("identity", text(self.identity.as_deref()).into()),
             ("login", text(self.login.as_deref()).into()),
             ("protocol", self.protocol.as_str().into()),
@@ -273,7 +307,9 @@ impl Facts {
             ("duration_ms", self.duration_ms.into()),
             ("error_code", code.map(Cow::into_owned).into()),
             ("error_message", message.map(Cow::into_owned).into()),
-        ]
+        ];
+        data.extend(self.change.iter().flat_map(|change| change.names()));
+        data
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use globset::GlobSet;
 use secrecy::SecretString;
 
-pub use facts::{Facts, MAX_MESSAGE, MAX_TEXT, Status, timestamp};
+pub use facts::{Facts, MAX_MESSAGE, MAX_TEXT, ObjectChange, Status, timestamp};
 pub use signature::sign;
 
 use crate::records::EventRecord;

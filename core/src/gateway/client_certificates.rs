@@ -102,7 +102,7 @@ impl Inner {
         match standings.of(tenant) {
             Some(Standing::Signed { .. }) => true,
             Some(Standing::Unsigned(_)) => {
-                self.directory().clients.by_fingerprint(certificate).iter().any(|found| found.tenant.id == tenant.id)
+                self.directory().clients.by_fingerprint(certificate).any(|found| found.tenant.id == tenant.id)
             }
             Some(Standing::Refused(_)) | None => false,
         }
@@ -183,7 +183,7 @@ impl Inner {
     fn login_of(&self, standings: &Standings, peer: &Peer) -> Option<LoginMatch> {
         let directory = self.directory();
         let (certificate, clients) = (&standings.certificate, &directory.clients);
-        let mut logins: Vec<&LoginMatch> = clients.by_fingerprint(certificate).iter().collect();
+        let mut logins: Vec<&LoginMatch> = clients.meant_by(certificate).collect();
         for tenant in directory.tenants() {
             if let Some(Standing::Signed { names }) = standings.of(tenant) {
                 logins.extend(names.iter().flat_map(|name| clients.by_name(&tenant.id, name)));

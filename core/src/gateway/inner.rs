@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::access::Place;
+use super::limits::Limits;
 use super::login::Refusals;
 use super::remembered::Remembered;
 use super::{Parts, Settings};
@@ -38,8 +39,14 @@ pub(crate) struct Inner {
     pub(crate) storages: HashMap<String, Arc<dyn BlobStore>>,
     /// Who is known; see [`Inner::directory`].
     pub(crate) known: watch::Sender<Arc<Directory>>,
+    /// Held by whoever is about to put another directory there.
+    pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) sender: Arc<dyn WebhookSender>,
     pub(crate) settings: Settings,
+    /// The configuration as an operator may see it.
+    pub(crate) configuration: Mutex<Arc<serde_json::Value>>,
+    /// What of the settings can be changed, as it is now.
+    pub(crate) limits: watch::Sender<Limits>,
     pub(crate) verifier: PasswordVerifier,
     pub(crate) throttle: Throttle,
     pub(crate) codes: Codes,
@@ -111,7 +118,10 @@ impl Inner {
             ledger,
             storages,
             known: watch::Sender::new(Arc::new(directory)),
+            changing: tokio::sync::Mutex::new(()),
             sender,
+            configuration: Mutex::default(),
+            limits: watch::Sender::new(Limits::declared(&settings)),
             settings,
             incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),

@@ -251,7 +251,7 @@ impl Inner {
     /// Whether a login that is turned away is the first one in a while: that one is on record, the flood behind it is
     /// not, as it must not be able to fill the ledger.
     pub(super) fn is_first_refusal(&self, claim: &Claim) -> bool {
-        let pause = self.settings.throttle.ban.max(REFUSALS_PAUSE);
+        let pause = self.limits().throttle.ban.max(REFUSALS_PAUSE);
         let login = claim.found.as_ref().map(|_| claim.counted.as_str());
         held(&self.refusals).is_first(login, claim.ip, pause, Instant::now())
     }
@@ -312,7 +312,12 @@ impl Inner {
             })
         })
         .await?;
-        held(&self.ensured).add_anyway(key);
+        // Where another view of this identity has taken its place meanwhile, nothing is known of that one.
+        let directory = self.directory();
+        let now = directory.identity(&session.tenant.id, &session.identity.id);
+        if now.is_some_and(|now| Arc::ptr_eq(now, &session.identity)) {
+            held(&self.ensured).add_anyway(key);
+        }
         Ok(())
     }
 

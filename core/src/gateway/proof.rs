@@ -229,10 +229,8 @@ impl Inner {
         if !live || peer.protocol != Protocol::Api || !allowed_from(&found.key.allow_from, peer.ip) {
             return None;
         }
-        let narrowed = found.key.scopes;
-        let all = found.identity.scopes;
         Some(Proof::Whole {
-            scopes: if narrowed.is_empty() { all } else { all.and(narrowed) },
+            scopes: found.identity.scopes.narrowed(found.key.scopes),
             home: VirtualPath::root(),
             login: found.key.id.clone(),
             method: AuthMethod::ApiKey,

@@ -69,7 +69,7 @@ impl Inner {
 /// see what lies in their view, and of what is about no file their own, or all of it where they may read the audit trail;
 /// where a file came from is left out when that is none of their business.
 fn shown(session: &Session, mut stored: StoredEvent) -> Result<Option<StoredEvent>> {
-    if session.scopes.has(Scope::Admin) {
+    if session.scopes.allows(Scope::Admin) {
         return Ok(Some(stored));
     }
     let reaches = |path: &str| VirtualPath::parse(path).is_ok_and(|path| place_of(session, &path).is_some());

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
@@ -40,6 +41,20 @@ pub struct AuthorizedKey {
     expires: Option<i64>,
     /// `no-touch-required`, `verify-required`.
     demand: PresenceDemand,
+    /// The line, where there was one.
+    line: Option<Arc<str>>,
+}
+
+/// As it was written; a key that is no line's without options.
+impl fmt::Display for AuthorizedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use base64::Engine as _;
+        if let Some(line) = &self.line {
+            return f.write_str(line);
+        }
+        let blob = base64::engine::general_purpose::STANDARD.encode(&self.key.blob);
+        write!(f, "{} {blob}", self.key.algorithm().unwrap_or_default())
+    }
 }
 
 /// One pattern of `from=`.
@@ -102,7 +117,7 @@ impl std::error::Error for KeyLineError {}
 impl From<PublicKey> for AuthorizedKey {
     /// Without options.
     fn from(key: PublicKey) -> Self {
-        Self { key, from: None, expires: None, demand: PresenceDemand::default() }
+        Self { key, from: None, expires: None, demand: PresenceDemand::default(), line: None }
     }
 }
 
@@ -117,6 +132,7 @@ impl AuthorizedKey {
             (options, PublicKey::from_line(rest).ok_or(KeyLineError::NoKey)?)
         };
         let mut out = Self::from(key);
+        out.line = Some(line.into());
         for option in options {
             out.take(&option)?;
         }

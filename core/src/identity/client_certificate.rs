@@ -216,28 +216,44 @@ pub(crate) fn stands_for(
 /// The logins by the certificates that they take.
 #[derive(Debug, Default)]
 pub(crate) struct CertificateIndex {
-    fingerprints: HashMap<[u8; 32], Vec<LoginMatch>>,
+    /// Each with whether it was declared through the API.
+    fingerprints: HashMap<[u8; 32], Vec<(LoginMatch, bool)>>,
     /// By tenant and name.
     names: HashMap<(Arc<str>, SubjectName), Vec<LoginMatch>>,
 }
 
 impl CertificateIndex {
-    /// With one login more.
-    pub(crate) fn add(&mut self, found: &LoginMatch) {
+    /// With one login more. `stored`: it was declared through the API.
+    pub(crate) fn add(&mut self, found: &LoginMatch, stored: bool) {
         for taken in &found.login.client_certificates {
-            let logins = match taken {
-                CertificateMatcher::Fingerprint(fingerprint) => self.fingerprints.entry(*fingerprint).or_default(),
-                CertificateMatcher::Name(name) => {
-                    self.names.entry((found.tenant.id.clone(), name.clone())).or_default()
+            match taken {
+                CertificateMatcher::Fingerprint(fingerprint) => {
+                    self.fingerprints.entry(*fingerprint).or_default().push((found.clone(), stored));
                 }
-            };
-            logins.push(found.clone());
+                CertificateMatcher::Name(name) => {
+                    self.names.entry((found.tenant.id.clone(), name.clone())).or_default().push(found.clone());
+                }
+            }
         }
     }
 
-    /// The logins that take this very certificate.
-    pub(crate) fn by_fingerprint(&self, certificate: &ClientCertificate) -> &[LoginMatch] {
+    fn takers(&self, certificate: &ClientCertificate) -> &[(LoginMatch, bool)] {
         self.fingerprints.get(certificate.fingerprint()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The logins that take this very certificate.
+    pub(crate) fn by_fingerprint(&self, certificate: &ClientCertificate) -> impl Iterator<Item = &LoginMatch> {
+        self.takers(certificate).iter().map(|(found, _)| found)
+    }
+
+    /// The same where it says itself whose it is. A tenant's administrator cannot make it mean nobody by declaring the
+    /// certificate of another tenant's partner, too: of those that were declared through the API, only the oldest one's
+    /// tenant counts, and it only where the configuration has none.
+    pub(crate) fn meant_by(&self, certificate: &ClientCertificate) -> impl Iterator<Item = &LoginMatch> {
+        let takers = self.takers(certificate);
+        let first = takers.first().map(|(found, _)| &found.tenant.id);
+        let counts = move |(found, stored): &&(LoginMatch, bool)| !stored || Some(&found.tenant.id) == first;
+        takers.iter().filter(counts).map(|(found, _)| found)
     }
 
     /// The logins of a tenant that take certificates made out to this name.

@@ -1,11 +1,15 @@
 //! Who is known: the lookup of logins and keys. One never changes; what changes who is known puts another one in its place.
 
+mod objects;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
+pub use self::objects::LeftOut;
+use self::objects::Objects;
 use super::directory_error::DirectoryError;
 use super::verify::cost_of;
 use super::{ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, Tenant, TenantRecord};
@@ -32,24 +36,56 @@ pub struct KeyMatch {
     pub key: Arc<ApiKey>,
 }
 
+/// Where something was declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// In the configuration, whose operator sees all tenants.
+    Declared,
+    /// Through the API, by somebody who may see one tenant alone.
+    Stored,
+}
+
+/// A mapping rule, and whom it makes of a name.
+#[derive(Clone, Debug)]
+struct Rule {
+    tenant: Arc<Tenant>,
+    mapping: Mapping,
+    identity: Arc<Identity>,
+}
+
+impl Rule {
+    fn map(&self, name: &str) -> Option<LoginMatch> {
+        let login = Arc::new(self.mapping.login(name)?);
+        Some(LoginMatch { tenant: self.tenant.clone(), identity: self.identity.clone(), login })
+    }
+}
+
 /// One tenant with what is looked up inside it.
 #[derive(Debug)]
 struct Household {
     tenant: Arc<Tenant>,
     identities: HashMap<Arc<str>, Arc<Identity>>,
     logins: HashMap<Arc<str>, LoginMatch>,
-    /// In the order of the configuration.
-    mappings: Vec<(Mapping, Arc<Identity>)>,
+    /// In the order of the configuration, and behind those the ones that were declared through the API.
+    mappings: Vec<Rule>,
+    /// How many of them the configuration declares.
+    declared: usize,
 }
 
 impl Household {
+    fn of(tenant: Tenant) -> Self {
+        let (identities, logins) = (HashMap::new(), HashMap::new());
+        Self { tenant: Arc::new(tenant), identities, logins, mappings: Vec::new(), declared: 0 }
+    }
+
     /// What the first rule that knows the name makes of it.
     fn map(&self, name: &str) -> Option<LoginMatch> {
-        let made = |(mapping, identity): &(Mapping, Arc<Identity>)| {
-            let login = Arc::new(mapping.login(name)?);
-            Some(LoginMatch { tenant: self.tenant.clone(), identity: identity.clone(), login })
-        };
-        self.mappings.iter().find_map(made)
+        self.mappings.iter().find_map(|rule| rule.map(name))
+    }
+
+    /// The same of the configuration's alone.
+    fn map_declared(&self, name: &str) -> Option<LoginMatch> {
+        self.mappings.iter().take(self.declared).find_map(|rule| rule.map(name))
     }
 }
 
@@ -64,107 +100,158 @@ pub struct Directory {
     usernames: HashMap<Arc<str>, Option<LoginMatch>>,
     /// API keys by the first eight bytes of their hash; see [`Directory::find_api_key`].
     keys: HashMap<[u8; 8], Vec<KeyMatch>>,
+    /// The ids of the API keys.
+    key_ids: HashSet<Arc<str>>,
+    /// The rules that were declared through the API, of all tenants, the oldest first.
+    rules: Vec<Rule>,
     /// Logins by the client certificates that they take.
     pub(crate) clients: CertificateIndex,
+    /// What the configuration declares.
+    declared: Arc<[TenantRecord]>,
+    /// What was declared through the API.
+    objects: Objects,
 }
 
 impl Directory {
     /// Of these tenants. Fails where an API key (by id or hash), a tenant, an identity of a tenant or a username of a
     /// tenant stands twice, or where a login or key names an identity that its tenant does not have.
     pub fn new(tenants: Vec<TenantRecord>) -> Result<Self, DirectoryError> {
+        Self::declared_by(tenants.into())
+    }
+
+    fn declared_by(tenants: Arc<[TenantRecord]>) -> Result<Self, DirectoryError> {
         let mut directory = Self::default();
-        let mut key_ids: HashSet<Arc<str>> = HashSet::new();
-        for record in tenants {
-            directory.add(record, &mut key_ids)?;
+        for record in tenants.iter() {
+            directory.add(record.clone())?;
         }
+        directory.declared = tenants;
         Ok(directory)
     }
 
-    fn add(&mut self, record: TenantRecord, key_ids: &mut HashSet<Arc<str>>) -> Result<(), DirectoryError> {
-        let tenant = Arc::new(record.tenant);
+    fn add(&mut self, record: TenantRecord) -> Result<(), DirectoryError> {
+        let id = record.tenant.id.clone();
+        self.add_tenant(record.tenant)?;
+        for identity in record.identities {
+            self.add_identity(&id, identity)?;
+        }
+        for login in record.logins {
+            self.add_login(&id, login, Origin::Declared)?;
+        }
+        for mapping in record.mappings {
+            self.add_mapping(&id, mapping, Origin::Declared)?;
+        }
+        for key in record.api_keys {
+            self.add_api_key(&id, key)?;
+        }
+        Ok(())
+    }
+
+    fn add_tenant(&mut self, tenant: Tenant) -> Result<(), DirectoryError> {
         let id = tenant.id.clone();
         if self.households.contains_key(&id) {
             return Err(DirectoryError::DuplicateTenant { tenant: id.to_string() });
         }
-
-        let mut identities = HashMap::with_capacity(record.identities.len());
-        for identity in record.identities {
-            let identity = Arc::new(identity);
-            if identities.insert(identity.id.clone(), identity.clone()).is_some() {
-                let identity = identity.id.to_string();
-                return Err(DirectoryError::DuplicateIdentity { tenant: id.to_string(), identity });
-            }
-        }
-
-        let mut logins = HashMap::with_capacity(record.logins.len());
-        for login in record.logins {
-            let login = Arc::new(login);
-            let Some(identity) = identities.get(&login.identity).cloned() else {
-                return Err(DirectoryError::LoginWithoutIdentity {
-                    tenant: id.to_string(),
-                    username: login.username.to_string(),
-                    identity: login.identity.to_string(),
-                });
-            };
-            if login.require.names(Factor::Totp) && login.totp_secret.is_none() {
-                let login = login.username.to_string();
-                return Err(DirectoryError::CodeWithoutSecret { tenant: id.to_string(), login });
-            }
-            let found = LoginMatch { tenant: tenant.clone(), identity, login: login.clone() };
-            if logins.insert(login.username.clone(), found.clone()).is_some() {
-                let username = login.username.to_string();
-                return Err(DirectoryError::DuplicateLogin { tenant: id.to_string(), username });
-            }
-            self.clients.add(&found);
-            // The second tenant with a name makes it ambiguous, for both.
-            self.usernames.entry(login.username.clone()).and_modify(|one| *one = None).or_insert(Some(found));
-        }
-
-        let mut mappings: Vec<(Mapping, Arc<Identity>)> = Vec::with_capacity(record.mappings.len());
-        for mapping in record.mappings {
-            let (tenant, name) = (id.to_string(), mapping.id.to_string());
-            let Some(identity) = identities.get(&mapping.identity).cloned() else {
-                let identity = mapping.identity.to_string();
-                return Err(DirectoryError::MappingWithoutIdentity { tenant, mapping: name, identity });
-            };
-            if mapping.require.names(Factor::Totp) {
-                return Err(DirectoryError::CodeWithoutSecret { tenant, login: name });
-            }
-            if mappings.iter().any(|(other, _)| other.id == mapping.id) {
-                return Err(DirectoryError::DuplicateMapping { tenant, mapping: name });
-            }
-            mappings.push((mapping, identity));
-        }
-
-        for key in record.api_keys {
-            let key = Arc::new(key);
-            let Some(identity) = identities.get(&key.identity).cloned() else {
-                return Err(DirectoryError::ApiKeyWithoutIdentity {
-                    tenant: id.to_string(),
-                    key: key.id.to_string(),
-                    identity: key.identity.to_string(),
-                });
-            };
-            if !key_ids.insert(key.id.clone()) {
-                return Err(DirectoryError::DuplicateApiKey { key: key.id.to_string() });
-            }
-            if let Some(other) = self.find_api_key(&key.key_hash) {
-                let other = other.key.id.to_string();
-                return Err(DirectoryError::SharedKeyHash { key: key.id.to_string(), other });
-            }
-            let found = KeyMatch { tenant: tenant.clone(), identity, key: key.clone() };
-            self.keys.entry(index_of(&key.key_hash)).or_default().push(found);
-        }
-
         self.order.push(id.clone());
-        self.households.insert(id, Household { tenant, identities, logins, mappings });
+        self.households.insert(id, Household::of(tenant));
+        Ok(())
+    }
+
+    fn household(&mut self, tenant: &str) -> Result<&mut Household, DirectoryError> {
+        let missing = || DirectoryError::NoTenant { tenant: tenant.to_owned() };
+        self.households.get_mut(tenant).ok_or_else(missing)
+    }
+
+    fn add_identity(&mut self, tenant: &str, identity: Identity) -> Result<(), DirectoryError> {
+        let identities = &mut self.household(tenant)?.identities;
+        if identities.contains_key(&identity.id) {
+            let identity = identity.id.to_string();
+            return Err(DirectoryError::DuplicateIdentity { tenant: tenant.to_owned(), identity });
+        }
+        identities.insert(identity.id.clone(), Arc::new(identity));
+        Ok(())
+    }
+
+    fn add_login(&mut self, tenant: &str, login: Login, origin: Origin) -> Result<(), DirectoryError> {
+        let household = self.household(tenant)?;
+        let (tenant, login) = (household.tenant.clone(), Arc::new(login));
+        let Some(identity) = household.identities.get(&login.identity).cloned() else {
+            return Err(DirectoryError::LoginWithoutIdentity {
+                tenant: tenant.id.to_string(),
+                username: login.username.to_string(),
+                identity: login.identity.to_string(),
+            });
+        };
+        if login.require.names(Factor::Totp) && login.totp_secret.is_none() {
+            let login = login.username.to_string();
+            return Err(DirectoryError::CodeWithoutSecret { tenant: tenant.id.to_string(), login });
+        }
+        if household.logins.contains_key(&login.username) {
+            let username = login.username.to_string();
+            return Err(DirectoryError::DuplicateLogin { tenant: tenant.id.to_string(), username });
+        }
+        let found = LoginMatch { tenant, identity, login: login.clone() };
+        household.logins.insert(login.username.clone(), found.clone());
+        let name = self.usernames.entry(login.username.clone());
+        match origin {
+            // The second tenant with a name makes it ambiguous, for both.
+            Origin::Declared => name.and_modify(|one| *one = None).or_insert_with(|| Some(found.clone())),
+            // Nobody takes another tenant's name away by declaring it, too: who came first keeps it.
+            Origin::Stored => name.or_insert_with(|| Some(found.clone())),
+        };
+        self.clients.add(&found, origin == Origin::Stored);
+        Ok(())
+    }
+
+    fn add_mapping(&mut self, tenant: &str, mapping: Mapping, origin: Origin) -> Result<(), DirectoryError> {
+        let household = self.household(tenant)?;
+        let (tenant, name) = (tenant.to_owned(), mapping.id.to_string());
+        let Some(identity) = household.identities.get(&mapping.identity).cloned() else {
+            let identity = mapping.identity.to_string();
+            return Err(DirectoryError::MappingWithoutIdentity { tenant, mapping: name, identity });
+        };
+        if mapping.require.names(Factor::Totp) {
+            return Err(DirectoryError::CodeWithoutSecret { tenant, login: name });
+        }
+        if household.mappings.iter().any(|rule| rule.mapping.id == mapping.id) {
+            return Err(DirectoryError::DuplicateMapping { tenant, mapping: name });
+        }
+        let rule = Rule { tenant: household.tenant.clone(), mapping, identity };
+        household.mappings.push(rule.clone());
+        match origin {
+            Origin::Declared => household.declared += 1,
+            Origin::Stored => self.rules.push(rule),
+        }
+        Ok(())
+    }
+
+    fn add_api_key(&mut self, tenant: &str, key: ApiKey) -> Result<(), DirectoryError> {
+        let household = self.household(tenant)?;
+        let (tenant, key) = (household.tenant.clone(), Arc::new(key));
+        let Some(identity) = household.identities.get(&key.identity).cloned() else {
+            return Err(DirectoryError::ApiKeyWithoutIdentity {
+                tenant: tenant.id.to_string(),
+                key: key.id.to_string(),
+                identity: key.identity.to_string(),
+            });
+        };
+        if self.key_ids.contains(&key.id) {
+            return Err(DirectoryError::DuplicateApiKey { key: key.id.to_string() });
+        }
+        if let Some(other) = self.find_api_key(&key.key_hash) {
+            let other = other.key.id.to_string();
+            return Err(DirectoryError::SharedKeyHash { key: key.id.to_string(), other });
+        }
+        self.key_ids.insert(key.id.clone());
+        let found = KeyMatch { tenant, identity, key: key.clone() };
+        self.keys.entry(index_of(&key.key_hash)).or_default().push(found);
         Ok(())
     }
 
     /// The login of this name: an exact username of one tenant wins, else `name@tenant`, split at the last `@`
     /// (SEMANTICS, "Names and views"). A bare name that several tenants have does not resolve. Where there is no such
     /// login the rules are asked, in the same order: a tenant that is named comes first, and a whole name that rules of
-    /// several tenants know does not resolve.
+    /// several tenants know does not resolve. What was declared through the API takes no bare name away from anybody: there
+    /// the configuration comes first, then what is older.
     pub fn find_login(&self, name: &str) -> Option<LoginMatch> {
         let exact = self.usernames.get(name);
         if let Some(Some(exact)) = exact {
@@ -181,8 +268,12 @@ impl Directory {
         if exact.is_some() {
             return None;
         }
-        let mut made = self.order.iter().filter_map(|id| self.households.get(id)?.map(name));
-        made.next().filter(|_| made.next().is_none())
+        let mut made = self.order.iter().filter_map(|id| self.households.get(id)?.map_declared(name));
+        match (made.next(), made.next()) {
+            (one, None) => one.or_else(|| self.rules.iter().find_map(|rule| rule.map(name))),
+            // Several know it; nobody can say which of them is meant.
+            (_, Some(_)) => None,
+        }
     }
 
     /// The tenants that have a login of this bare name, or a rule that knows it, in the order of the configuration. Where
@@ -238,6 +329,14 @@ impl Directory {
         self.households.get(tenant)?.identities.get(id)
     }
 
+    /// All identities of a tenant, by their ids.
+    pub fn identities(&self, tenant: &str) -> Vec<&Arc<Identity>> {
+        let household = self.households.get(tenant);
+        let mut all: Vec<_> = household.into_iter().flat_map(|household| household.identities.values()).collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
     /// A configured password hash with the parameters that most logins have (of equally common ones, the most
     /// expensive). [`super::PasswordVerifier::new`] takes it as its sample, so that an unknown login costs what most
     /// known ones cost.
@@ -264,237 +363,4 @@ fn index_of(hash: &[u8; 32]) -> [u8; 8] {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-mod tests {
-    use super::*;
-    use crate::identity::mapping::tests::mapping;
-    use crate::identity::{CertificateRules, Require, ScopeSet, View, hash_key};
-    use crate::path::VirtualPath;
-
-    fn record(tenant: &str, logins: &[&str], keys: &[(&str, &str)]) -> TenantRecord {
-        TenantRecord {
-            tenant: Tenant {
-                id: tenant.into(),
-                quota: None,
-                mounts: Vec::new(),
-                certificates: CertificateRules::default(),
-                classifications: Tenant::default_classifications(),
-            },
-            identities: vec![Identity {
-                id: "app".into(),
-                scopes: ScopeSet::all(),
-                quota: None,
-                view: View::default(),
-            }],
-            logins: logins.iter().map(|name| login(name, "app", None)).collect(),
-            mappings: Vec::new(),
-            api_keys: keys.iter().map(|(id, key)| api_key(id, "app", hash_key(key))).collect(),
-        }
-    }
-
-    fn login(username: &str, identity: &str, hash: Option<&str>) -> Login {
-        Login {
-            username: username.into(),
-            identity: identity.into(),
-            protocols: Vec::new(),
-            password_hash: hash.map(SecretString::from),
-            totp_secret: None,
-            authorized_keys: Vec::new(),
-            authorized_keys_file: None,
-            client_certificates: Vec::new(),
-            require: Require::Any,
-            allow_from: Vec::new(),
-            home: VirtualPath::parse("/").unwrap(),
-        }
-    }
-
-    fn api_key(id: &str, identity: &str, key_hash: [u8; 32]) -> ApiKey {
-        ApiKey {
-            id: id.into(),
-            identity: identity.into(),
-            key_hash,
-            scopes: ScopeSet::NONE,
-            expires: None,
-            allow_from: Vec::new(),
-        }
-    }
-
-    fn found(directory: &Directory, name: &str) -> Option<String> {
-        directory.find_login(name).map(|m| format!("{}/{}", m.tenant.id, m.login.username))
-    }
-
-    #[test]
-    fn an_exact_name_wins_and_a_shared_one_needs_its_tenant() {
-        let directory = Directory::new(vec![
-            record("acme", &["edi01", "shared", "bob@globex"], &[]),
-            record("globex", &["shared", "bob", "carol@x"], &[]),
-        ])
-        .unwrap();
-        assert_eq!(found(&directory, "edi01").as_deref(), Some("acme/edi01"));
-        assert_eq!(found(&directory, "edi01@acme").as_deref(), Some("acme/edi01"));
-        assert_eq!(found(&directory, "edi01@globex"), None);
-        assert_eq!(found(&directory, "edi01@nobody"), None);
-        assert_eq!(found(&directory, "shared"), None, "two tenants have it");
-        assert_eq!(found(&directory, "shared@globex").as_deref(), Some("globex/shared"));
-        assert_eq!(found(&directory, "bob@globex").as_deref(), Some("acme/bob@globex"), "exact wins");
-        assert_eq!(found(&directory, "carol@x").as_deref(), Some("globex/carol@x"));
-        assert_eq!(found(&directory, "carol@x@globex").as_deref(), Some("globex/carol@x"), "the last @ splits");
-        assert_eq!(found(&directory, ""), None);
-        assert_eq!(found(&directory, "@acme"), None);
-        assert_eq!(directory.tenants().map(|t| &*t.id).collect::<Vec<_>>(), ["acme", "globex"]);
-        assert!(directory.tenant("acme").is_some() && directory.tenant("x").is_none());
-        assert!(directory.identity("acme", "app").is_some() && directory.identity("acme", "x").is_none());
-    }
-
-    #[test]
-    fn who_claims_a_name() {
-        let rule = |id: &str, username: &str| mapping(id, username, "/", "keys/x").unwrap();
-        let mut acme = record("acme", &["shared", "edi01"], &[]);
-        acme.mappings = vec![rule("branches", "branch-.*")];
-        let mut globex = record("globex", &["shared"], &[]);
-        globex.mappings = vec![rule("first", "[a-z]+-001"), rule("edi", "edi.*")];
-        let directory = Directory::new(vec![acme, globex]).unwrap();
-        for (name, tenants) in [
-            ("branch-001", &["acme", "globex"][..]),
-            ("branch-002", &["acme"]),
-            ("branch-001@acme", &["acme"]),
-            ("shared", &["acme", "globex"]),
-            ("edi01", &["acme"]),
-            ("edi02", &["globex"]),
-            ("nobody", &[]),
-        ] {
-            let claimants: Vec<&str> = directory.claimants(name).into_iter().map(|tenant| &**tenant).collect();
-            assert_eq!(claimants, tenants, "{name}");
-            assert!(tenants.len() < 2 || directory.find_login(name).is_none(), "{name}");
-        }
-    }
-
-    #[test]
-    fn logins_win_over_rules_and_then_the_order_counts() {
-        let rule = |id: &str, username: &str, home: &str| mapping(id, username, home, "keys/x").unwrap();
-        let mut acme = record("acme", &["branch-001", "both"], &[]);
-        acme.mappings = vec![
-            rule("branches", "branch-(?<nr>[0-9]{3})", "/b/${nr}"),
-            rule("wide", "b(?<all>.*)", "/wide/${all}"),
-            rule("mail", "(?<who>[a-z]+)@mail", "/mail/${who}"),
-        ];
-        let mut globex = record("globex", &["both"], &[]);
-        globex.mappings = vec![rule("branches", "branch-(?<nr>.*)", "/g/${nr}"), rule("x", "x+", "/x")];
-        let directory = Directory::new(vec![acme, globex]).unwrap();
-        let home = |name: &str| directory.find_login(name).map(|m| format!("{}{}", m.tenant.id, m.login.home));
-        for (name, wanted) in [
-            ("branch-001", Some("acme/")),
-            ("branch-002", None),
-            ("branch-002@acme", Some("acme/b/002")),
-            ("branch-002@globex", Some("globex/g/002")),
-            ("branch-x@acme", Some("acme/wide/ranch-x")),
-            ("bx", Some("acme/wide/x")),
-            ("xx", Some("globex/x")),
-            ("xx@globex", Some("globex/x")),
-            ("xx@acme", None),
-            ("bob@mail", Some("acme/wide/ob@mail")),
-            ("ann@mail", Some("acme/mail/ann")),
-            ("ann@mail@acme", Some("acme/mail/ann")),
-            ("both", None),
-            ("both@acme", Some("acme/")),
-            ("nobody", None),
-        ] {
-            assert_eq!(home(name).as_deref(), wanted, "{name}");
-        }
-        let found = directory.find_login("branch-002@acme").unwrap();
-        assert_eq!(
-            (&*found.login.username, &*found.identity.id),
-            ("branch-002", "app"),
-            "as configured: no tenant in it"
-        );
-    }
-
-    #[test]
-    fn rules_that_cannot_stand_are_refused() {
-        let rule = |id: &str| mapping(id, "a", "/", "k").unwrap();
-        let wrong = |change: &dyn Fn(&mut TenantRecord)| {
-            let mut record = record("acme", &["edi"], &[]);
-            change(&mut record);
-            Directory::new(vec![record]).unwrap_err().to_string()
-        };
-        let twice = wrong(&|r| r.mappings = vec![rule("m"), rule("m")]);
-        assert_eq!(twice, "tenant `acme` has two mappings `m`; rename one of them");
-        let nobody = wrong(&|r| r.mappings = vec![Mapping { identity: "x".into(), ..rule("m") }]);
-        assert!(nobody.starts_with("mapping `m` of tenant `acme` names the identity `x`"), "{nobody}");
-        let totp = Require::parse("publickey+totp").unwrap();
-        for (who, said) in [
-            ("m", wrong(&|r| r.mappings = vec![Mapping { require: totp, ..rule("m") }])),
-            ("edi", wrong(&|r| r.logins[0].require = totp)),
-        ] {
-            assert!(said.starts_with(&format!("`{who}` of tenant `acme` requires a code")), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_key_is_found_by_its_whole_hash() {
-        let directory = Directory::new(vec![
-            record("acme", &[], &[("k1", "cwk_one")]),
-            record("globex", &[], &[("k2", "cwk_two")]),
-        ])
-        .unwrap();
-        let one = directory.find_api_key(&hash_key("cwk_one")).unwrap();
-        assert_eq!((&*one.tenant.id, &*one.identity.id, &*one.key.id), ("acme", "app", "k1"));
-        assert_eq!(&*directory.find_api_key(&hash_key("cwk_two")).unwrap().key.id, "k2");
-        assert!(directory.find_api_key(&hash_key("cwk_three")).is_none());
-        let mut near = hash_key("cwk_one");
-        near[31] ^= 1;
-        assert!(directory.find_api_key(&near).is_none(), "the first bytes alone are not enough");
-    }
-
-    #[test]
-    fn two_hashes_with_the_same_beginning_are_two_keys() {
-        let (mut a, mut b) = ([7u8; 32], [7u8; 32]);
-        (a[31], b[31]) = (1, 2);
-        let mut one = record("acme", &[], &[]);
-        one.api_keys = vec![api_key("a", "app", a), api_key("b", "app", b)];
-        let directory = Directory::new(vec![one]).unwrap();
-        assert_eq!(&*directory.find_api_key(&a).unwrap().key.id, "a");
-        assert_eq!(&*directory.find_api_key(&b).unwrap().key.id, "b");
-    }
-
-    #[test]
-    fn what_stands_twice_or_names_nobody_is_refused() {
-        let refused = |records: Vec<TenantRecord>| Directory::new(records).unwrap_err();
-        assert!(matches!(
-            refused(vec![record("a", &[], &[]), record("a", &[], &[])]),
-            DirectoryError::DuplicateTenant { .. }
-        ));
-        assert!(matches!(refused(vec![record("a", &["x", "x"], &[])]), DirectoryError::DuplicateLogin { .. }));
-        let twice = vec![record("a", &[], &[("k", "1")]), record("b", &[], &[("k", "2")])];
-        assert!(matches!(refused(twice), DirectoryError::DuplicateApiKey { .. }));
-        let shared = vec![record("a", &[], &[("k", "1")]), record("b", &[], &[("l", "1")])];
-        assert_eq!(refused(shared), DirectoryError::SharedKeyHash { key: "l".into(), other: "k".into() });
-
-        let mut one = record("a", &[], &[]);
-        one.identities.push(one.identities[0].clone());
-        assert!(matches!(refused(vec![one]), DirectoryError::DuplicateIdentity { .. }));
-        let mut one = record("a", &[], &[]);
-        one.logins.push(login("x", "ghost", None));
-        let error = refused(vec![one]);
-        assert!(matches!(error, DirectoryError::LoginWithoutIdentity { .. }));
-        assert!(error.to_string().contains("`ghost`"));
-        let mut one = record("a", &[], &[]);
-        one.api_keys.push(api_key("k", "ghost", [0; 32]));
-        assert!(matches!(refused(vec![one]), DirectoryError::ApiKeyWithoutIdentity { .. }));
-    }
-
-    #[test]
-    fn the_sample_has_the_commonest_parameters() {
-        let phc = |m: u32, t: u32| {
-            format!("$argon2id$v=19$m={m},t={t},p=1$c2FsdHNhbHRzYWx0$MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI")
-        };
-        let mut one = record("a", &["none"], &[]);
-        assert!(Directory::new(vec![one.clone()]).unwrap().sample_hash().is_none());
-        one.logins.push(login("l1", "app", Some(&phc(65536, 3))));
-        one.logins.push(login("l2", "app", Some(&phc(19456, 2))));
-        let tie = Directory::new(vec![one.clone()]).unwrap();
-        assert_eq!(tie.sample_hash().unwrap().expose_secret(), phc(65536, 3), "of two equally common, the dearer");
-        one.logins.push(login("l3", "app", Some(&phc(19456, 2))));
-        let common = Directory::new(vec![one]).unwrap();
-        assert_eq!(common.sample_hash().unwrap().expose_secret(), phc(19456, 2));
-    }
-}
+mod tests;

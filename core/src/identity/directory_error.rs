@@ -10,6 +10,11 @@ pub enum DirectoryError {
         /// The tenant's id.
         tenant: String,
     },
+    /// There is no such tenant.
+    NoTenant {
+        /// The id.
+        tenant: String,
+    },
     /// Two identities of one tenant have this id.
     DuplicateIdentity {
         /// The tenant's id.
@@ -83,6 +88,7 @@ impl fmt::Display for DirectoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DuplicateTenant { tenant } => write!(f, "two tenants have the id `{tenant}`; rename one of them"),
+            Self::NoTenant { tenant } => write!(f, "there is no tenant `{tenant}`; add it"),
             Self::DuplicateIdentity { tenant, identity } => {
                 write!(f, "tenant `{tenant}` has two identities `{identity}`; rename one of them")
             }

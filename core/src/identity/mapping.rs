@@ -13,6 +13,10 @@ use crate::path::VirtualPath;
 /// The longest name that a rule is asked about, in bytes: what a configured username may have.
 const MAX_USERNAME: usize = 128;
 
+/// What makes a pattern one of the whole name.
+const WHOLE_BEGIN: &str = r"\A(?:";
+const WHOLE_END: &str = r")\z";
+
 /// Why a rule cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MappingError {
@@ -68,12 +72,18 @@ impl NamePattern {
         };
         // By itself first: `a)|(b` would be one between the parentheses that follow.
         Regex::new(text).map_err(wrong)?;
-        Regex::new(&format!(r"\A(?:{text})\z")).map(Self).map_err(wrong)
+        Regex::new(&format!("{WHOLE_BEGIN}{text}{WHOLE_END}")).map(Self).map_err(wrong)
     }
 
     /// To be compared with another one; none where it is too large for that.
     pub fn automaton(&self) -> Option<Automaton> {
         Automaton::of(self.0.as_str())
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        let text = self.0.as_str();
+        text.strip_prefix(WHOLE_BEGIN).and_then(|text| text.strip_suffix(WHOLE_END)).unwrap_or(text)
     }
 
     fn has_group(&self, name: &str) -> bool {
@@ -91,6 +101,16 @@ pub struct PathTemplate {
 enum Piece {
     Text(String),
     Group(String),
+}
+
+/// As it was written.
+impl fmt::Display for PathTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pieces.iter().try_for_each(|piece| match piece {
+            Piece::Text(text) => f.write_str(text),
+            Piece::Group(name) => write!(f, "${{{name}}}"),
+        })
+    }
 }
 
 impl PathTemplate {

@@ -143,6 +143,14 @@ impl Require {
         (count >= 2 && !both).then_some(Self::All(set))
     }
 
+    /// The words of the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::All(wanted) => wanted.as_str(),
+        }
+    }
+
     /// What is still missing when this much is proven; empty: nothing. For [`Require::Any`] it is all that would do.
     pub fn missing(self, proven: FactorSet) -> FactorSet {
         match self {

@@ -19,7 +19,7 @@ const MAKE_ROOM: usize = 8;
 const ADDRESS_FACTOR: u32 = 10;
 
 /// How many failed logins are too many.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThrottleLimits {
     /// Failures of one (login, address) in the window; ten times that for the address alone. 0: nothing is throttled.
     pub failures: u32,
@@ -34,7 +34,7 @@ pub struct ThrottleLimits {
 /// /64, which is what one host has; an IPv4-mapped one as its IPv4 address.
 #[derive(Debug)]
 pub struct Throttle {
-    limits: ThrottleLimits,
+    limits: Mutex<ThrottleLimits>,
     counts: Mutex<Counts>,
 }
 
@@ -56,7 +56,7 @@ impl Throttle {
 
     fn with_capacity(limits: ThrottleLimits, capacity: usize) -> Self {
         let counts = Counts { pairs: Table::new(capacity), addresses: Table::new(capacity) };
-        Self { limits, counts: Mutex::new(counts) }
+        Self { limits: Mutex::new(limits), counts: Mutex::new(counts) }
     }
 
     /// Whether this login may be tried from this address: `Throttled`, with the time to wait, where it may not. Ask
@@ -73,13 +73,14 @@ impl Throttle {
     /// Forgets the failures of this login from this address. Those of the address stay: a correct login of one's own
     /// must not buy guesses at those of others.
     pub fn succeeded(&self, login: &str, ip: IpAddr) {
-        if self.limits.failures > 0 {
+        if self.limits().failures > 0 {
             self.counts().pairs.entries.remove(&(digest(login), source_of(ip)));
         }
     }
 
     fn check_at(&self, login: &str, ip: IpAddr, now: Instant) -> Result<()> {
-        if self.limits.failures == 0 {
+        let limits = self.limits();
+        if limits.failures == 0 {
             return Ok(());
         }
         let ip = source_of(ip);
@@ -88,8 +89,8 @@ impl Throttle {
         if counts.addresses.entries.is_empty() {
             return Ok(());
         }
-        let pair = counts.pairs.banned(&(digest(login), ip), self.limits, now);
-        let address = counts.addresses.banned(&ip, self.limits, now);
+        let pair = counts.pairs.banned(&(digest(login), ip), limits, now);
+        let address = counts.addresses.banned(&ip, limits, now);
         match pair.max(address) {
             None => Ok(()),
             Some(wait) => {
@@ -100,15 +101,25 @@ impl Throttle {
     }
 
     fn failed_at(&self, login: &str, ip: IpAddr, now: Instant) {
-        let limit = self.limits.failures;
+        let limits = self.limits();
+        let limit = limits.failures;
         if limit == 0 {
             return;
         }
         let ip = source_of(ip);
         let login = digest(login);
         let mut counts = self.counts();
-        counts.pairs.count((login, ip), limit, self.limits, now);
-        counts.addresses.count(ip, limit.saturating_mul(ADDRESS_FACTOR), self.limits, now);
+        counts.pairs.count((login, ip), limit, limits, now);
+        counts.addresses.count(ip, limit.saturating_mul(ADDRESS_FACTOR), limits, now);
+    }
+
+    /// Other limits from now on; what was counted stays.
+    pub fn set_limits(&self, limits: ThrottleLimits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    fn limits(&self) -> ThrottleLimits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {

@@ -46,7 +46,7 @@ pub fn generate_totp_secret() -> Result<SecretString> {
 /// ([`crate::ports::Tx::use_code`]), over restarts and for all nodes.
 #[derive(Debug)]
 pub(crate) struct Codes {
-    limits: ThrottleLimits,
+    limits: Mutex<ThrottleLimits>,
     /// By `login@tenant`. Logins with a secret stand in the configuration, so that there are not more than that.
     wrong: Mutex<HashMap<Arc<str>, Wrong>>,
 }
@@ -59,7 +59,12 @@ struct Wrong {
 
 impl Codes {
     pub(crate) fn new(limits: ThrottleLimits) -> Self {
-        Self { limits, wrong: Mutex::default() }
+        Self { limits: Mutex::new(limits), wrong: Mutex::default() }
+    }
+
+    /// Other limits from now on; what was counted stays.
+    pub(crate) fn set_limits(&self, limits: ThrottleLimits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// The step whose code this is, if it is the code of now or of a neighbouring step; none: wrong, which is counted.
@@ -103,8 +108,9 @@ impl Codes {
     /// How long the login has to wait.
     fn wait(&self, all: &mut HashMap<Arc<str>, Wrong>, login: &str) -> Option<Duration> {
         let wrong = all.get(login)?;
-        let banned = self.limits.failures > 0 && wrong.count >= self.limits.failures;
-        let lasts = if banned { self.limits.ban } else { self.limits.window };
+        let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let banned = limits.failures > 0 && wrong.count >= limits.failures;
+        let lasts = if banned { limits.ban } else { limits.window };
         let rest = lasts.checked_sub(wrong.last.elapsed()).filter(|rest| !rest.is_zero());
         if rest.is_none() {
             all.remove(login);

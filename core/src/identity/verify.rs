@@ -103,6 +103,18 @@ impl PasswordVerifier {
     }
 }
 
+impl PasswordVerifier {
+    /// [`hash_password`], on the same pool.
+    pub async fn hash(&self, password: SecretString) -> Result<SecretString> {
+        let slot = self.slots.clone().acquire_owned().await.map_err(Error::internal)?;
+        let work = move || {
+            let _slot = slot;
+            hash_password(&password).map(SecretString::from)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+    }
+}
+
 /// What one hash costs to verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cost {

@@ -1,7 +1,7 @@
 //! A ledger in memory, for the tests of the jobs: audit entries, events, deliveries and leases, and nothing else. A failed
 //! transaction leaves nothing behind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Durability, Ledger, Lock, Query, Reach, Tx, TxOp};
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Incarnation, ItemState,
-    Job, JobItem, Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
+    Job, JobItem, Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
 };
 
 /// What is in the ledger.
@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub positions: Vec<(Uuid, i64)>,
     pub deliveries: Vec<Delivery>,
     pub leases: HashMap<String, (Uuid, Micros)>,
+    pub objects: BTreeMap<ObjectKey, StoredObject>,
+    pub generation: i64,
 }
 
 /// The ledger.
@@ -76,6 +78,15 @@ fn off<T>() -> Result<T> {
 
 #[async_trait]
 impl Query for State {
+    async fn file_counts(&mut self, _: &str) -> Result<Vec<(String, u64)>> {
+        off()
+    }
+    async fn objects(&mut self) -> Result<Vec<StoredObject>> {
+        Ok(self.objects.values().cloned().collect())
+    }
+    async fn object_generation(&mut self) -> Result<i64> {
+        Ok(self.generation)
+    }
     async fn job(&mut self, _: Uuid) -> Result<Option<Job>> {
         off()
     }
@@ -186,6 +197,25 @@ impl Query for State {
 
 #[async_trait]
 impl Tx for State {
+    async fn advance_objects(&mut self, from: i64) -> Result<bool> {
+        let moves = self.generation == from;
+        self.generation += i64::from(moves);
+        Ok(moves)
+    }
+    async fn put_object(&mut self, object: &StoredObject, expected: Option<i64>) -> Result<bool> {
+        let is_as_expected = self.objects.get(&object.key).map(|there| there.version) == expected;
+        if is_as_expected {
+            self.objects.insert(object.key.clone(), object.clone());
+        }
+        Ok(is_as_expected)
+    }
+    async fn delete_object(&mut self, key: &ObjectKey, expected: i64) -> Result<bool> {
+        let is_as_expected = self.objects.get(key).is_some_and(|there| there.version == expected);
+        if is_as_expected {
+            self.objects.remove(key);
+        }
+        Ok(is_as_expected)
+    }
     async fn insert_job(&mut self, _: &Job) -> Result<()> {
         off()
     }

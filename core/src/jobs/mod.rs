@@ -27,6 +27,9 @@ use crate::transfer::{DownloadCore, PartCore, UploadCore, broken, detach};
 
 pub(crate) use transfers::{Errand, settle};
 
+/// How often a node looks whether others have changed who is known: they all follow within a second.
+const OBJECTS_POLL: Duration = Duration::from_millis(500);
+
 /// What was dropped without being finished.
 pub(crate) enum Reap {
     /// An upload: to be detached.
@@ -109,6 +112,10 @@ impl Inner {
         let inner = self.clone();
         self.jobs.spawn(async move {
             every(Duration::from_secs(2), inner.jobs_end.clone(), || inner.put_away_again()).await;
+        });
+        let inner = self.clone();
+        self.jobs.spawn(async move {
+            every(OBJECTS_POLL, inner.jobs_end.clone(), || inner.follow_objects_again()).await;
         });
         let inner = self.clone();
         self.jobs.spawn(async move { inner.purge_always().await });

@@ -256,7 +256,8 @@ impl Inner {
             return pacer;
         }
         pacers.retain(|_, pacer| pacer.strong_count() > 0);
-        let pacer = Arc::new(Pacer::new(self.settings.bandwidth_up, self.settings.bandwidth_down));
+        let limits = self.limits();
+        let pacer = Arc::new(Pacer::new(limits.bandwidth_up, limits.bandwidth_down));
         pacers.insert(session.id, Arc::downgrade(&pacer));
         pacer
     }
@@ -335,8 +336,8 @@ impl Inner {
         // Whoever may write nothing here at all learns no more than that.
         policy::require_either(place.permissions, Permission::Upload, Permission::Overwrite)?;
         self.ledger.has_room()?;
-        if options.declared_size.is_some_and(|size| size > self.settings.max_file_size) {
-            return Err(too_large(self.settings.max_file_size));
+        if options.declared_size.is_some_and(|size| size > self.limits().max_file_size) {
+            return Err(too_large(self.limits().max_file_size));
         }
         let mount =
             session.tenant.mount_of(&place.path).ok_or_else(|| Error::internal("a tenant without a mount at /"))?;
@@ -350,7 +351,7 @@ impl Inner {
             id: Uuid::now_v7(),
             incarnation: self.incarnation,
             blob,
-            expiry: i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX),
+            expiry: i64::try_from(self.limits().incomplete_expiry.as_micros()).unwrap_or(i64::MAX),
             plan,
         })
     }

@@ -73,6 +73,7 @@ fn last_event(status: Status) -> &'static str {
 pub(crate) async fn tell_incomplete(tx: &mut dyn Tx, row: &UploadRow, node: &str, reason: &Error) -> Result<()> {
     let path = path_of_row(&mut *tx, row).await?;
     let facts = Facts {
+        change: None,
         tenant: Some(row.tenant.as_str().into()),
         identity: Some(row.identity.clone()),
         login: Some(row.login.clone()),
@@ -494,7 +495,7 @@ impl Inner {
 
     /// When an upload that is detached now can be resumed no more.
     pub(crate) fn expiry(&self) -> Micros {
-        now().saturating_add(i64::try_from(self.settings.incomplete_expiry.as_micros()).unwrap_or(i64::MAX))
+        now().saturating_add(i64::try_from(self.limits().incomplete_expiry.as_micros()).unwrap_or(i64::MAX))
     }
 
     /// Detaches the uploads of this process that have received nothing for a while, so that another session of their

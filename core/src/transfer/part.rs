@@ -437,7 +437,7 @@ impl Inner {
         let own = Own::find(&mut *self.ledger.read(session.reach()).await?, session, id).await?;
         own.require_free()?;
         let (_, path) = own.writable()?;
-        let max_file_size = self.settings.max_file_size;
+        let max_file_size = self.limits().max_file_size;
         let mut row = own.row;
         let (_, end) = range_of(&row, at, max_file_size)?;
         let lane = new_lane.then(|| BlobId {

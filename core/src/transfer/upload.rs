@@ -67,8 +67,8 @@ impl UploadCore {
         let end = offset.checked_add(len).filter(|end| *end <= MAX_OFFSET).ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "the offset is beyond what a file can hold (2^63 - 1 bytes)")
         })?;
-        if end > self.inner.settings.max_file_size {
-            return Err(too_large(self.inner.settings.max_file_size));
+        if end > self.inner.limits().max_file_size {
+            return Err(too_large(self.inner.limits().max_file_size));
         }
         // What was announced of an upload in chunks binds whoever goes on with it.
         let planned = work.row.announced_size();

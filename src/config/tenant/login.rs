@@ -1,21 +1,20 @@
 //! `[[tenant.login]]`: a legacy login, and the identity that it becomes.
 
-use causeway_core::identity::{AuthorizedKey, CertificateMatcher, Factor, Login, Protocol, Require};
+use causeway_core::identity::texts::{LOGIN_PROTOCOLS, code_fault};
+use causeway_core::identity::{CertificateMatcher, Factor, Login, Protocol, Require};
 use causeway_core::path::VirtualPath;
 
 use super::Known;
 use crate::config::ftps::LoginRules;
-use crate::config::reader::{Parsed, Section};
+use crate::config::reader::Section;
 use crate::config::report::{Located, Spot};
 use crate::config::secret;
 use crate::config::value;
 
-const PROTOCOLS: &[(&str, Protocol)] = &[("sftp", Protocol::Sftp), ("ftps", Protocol::Ftps), ("api", Protocol::Api)];
-
 /// Reads `protocols`; where none of them is built, that is said as an error of `serve`, else as a warning. `certified`:
 /// whether a client certificate lets in, which is the one way into the API so far.
 pub fn protocols(section: &Section<'_>, certified: bool) -> Vec<Protocol> {
-    let Some(found) = section.texts("protocols", value::one_of(PROTOCOLS)) else {
+    let Some(found) = section.texts("protocols", value::one_of(LOGIN_PROTOCOLS)) else {
         return vec![Protocol::Sftp];
     };
     let report = section.report();
@@ -55,7 +54,7 @@ pub struct Shown {
 /// rest nobody gets in (a warning).
 pub fn require(section: &Section<'_>, shown: Shown) -> Require {
     let report = section.report();
-    let Some(found) = section.text("require", word) else { return Require::Any };
+    let Some(found) = section.text("require", value::require) else { return Require::Any };
     for (factor, there, what) in [
         (Factor::PublicKey, shown.key, "a public key, and there is none"),
         (Factor::Certificate, shown.certificate, "a certificate, and none would be believed"),
@@ -65,21 +64,12 @@ pub fn require(section: &Section<'_>, shown: Shown) -> Require {
             report.warning(&found.spot, format!("asks for {what}; nobody can log in by it"));
         }
     }
-    if found.value.names(Factor::Totp) && !shown.code {
-        report.error(
-            &found.spot,
-            "asks for a code (totp), and there is no `totp_secret`; add it (`causeway totp-secret`)",
-        );
+    if !shown.code
+        && let Some(fault) = code_fault(found.value, false)
+    {
+        report.error(&found.spot, fault);
     }
     found.value
-}
-
-fn word(text: &str) -> Parsed<Require> {
-    Require::parse(text).ok_or_else(|| {
-        format!(
-            "`{text}` is not known here; write \"any\", or several of publickey or certificate, password and totp with + between them"
-        )
-    })
 }
 
 /// Says by which protocols what `require` wants cannot be shown.
@@ -144,11 +134,6 @@ fn check_certificates(
     found.into_iter().map(|located| located.value).collect()
 }
 
-/// A line of `authorized_keys`.
-fn key_line(text: &str) -> Parsed<AuthorizedKey> {
-    AuthorizedKey::parse(text).map_err(|error| error.to_string())
-}
-
 /// Reads one table; none where it has an error.
 pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Option<LoginRules>)> {
     let report = section.report();
@@ -160,7 +145,7 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Op
         !section.has("client_certificates") || certificates.as_ref().is_some_and(|f| f.value.is_empty());
     let protocols = protocols(section, certified);
     let password_hash = section.hash("password_hash", secret::password_hash);
-    let keys = section.texts("authorized_keys", key_line);
+    let keys = section.texts("authorized_keys", value::key_line);
     let totp_secret = section.secret_or_empty("totp_secret", secret::totp_secret);
     let allow_from = section.texts("allow_from", value::network);
     let home = section.text("home", value::tree_path);
@@ -177,9 +162,9 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Op
         },
     );
     if let Some(found) = &totp_secret
-        && !require.names(Factor::Totp)
+        && let Some(fault) = code_fault(require, true)
     {
-        report.error(&found.spot, "is never asked for; write totp into `require`, like \"password+totp\"");
+        report.error(&found.spot, fault);
     }
     warn_of_require(section, require, &protocols, known, certified);
     let taken = check_certificates(section, known, &protocols, certificates.map(|f| f.value).unwrap_or_default());

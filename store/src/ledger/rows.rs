@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use causeway_core::records::{
     Attributes, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState, EventRecord,
-    Incarnation, ItemKind, ItemState, Job, JobItem, Node, Seal, StoredEvent, TransferState, UploadRow, UploadState,
+    Incarnation, ItemKind, ItemState, Job, JobItem, Node, ObjectKey, Seal, StoredEvent, StoredObject, TransferState,
+    UploadRow, UploadState,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -47,6 +48,7 @@ plain! {
     Uuid: (take);
     String: (take);
     (u64, u64): (take, take);
+    (String, u64): (take, take);
     (Uuid, String, Uuid): (take, take, take);
     (Uuid, String, Vec<u8>): (take, take, take);
     ([u8; 32], Uuid): (take, take);
@@ -308,6 +310,18 @@ impl Record for (Delivery, EventRecord) {
         let event = EventRecord::read(columns)?;
         delivery.event = event.id;
         Ok((delivery, event))
+    }
+}
+
+impl Record for StoredObject {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            key: ObjectKey { tenant: columns.take()?, kind: columns.take()?, id: columns.take()? },
+            version: columns.take()?,
+            body: columns.take()?,
+            created_at: columns.take()?,
+            changed_at: columns.take()?,
+        })
     }
 }
 

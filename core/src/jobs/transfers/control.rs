@@ -78,7 +78,7 @@ impl Inner {
 
     /// Whether the job is the session's own; fails where it may do nothing with it.
     async fn may_control(&self, session: &Session, id: Uuid, wish: Wish) -> Result<bool> {
-        let admin = session.scopes.has(Scope::Admin);
+        let admin = session.scopes.allows(Scope::Admin);
         if !admin {
             policy::require_scope(session, Scope::TransfersWrite)?;
         }

@@ -126,7 +126,7 @@ fn called(session: &Session, path: Option<&str>) -> Option<String> {
     let path = VirtualPath::parse(path?).ok()?;
     let seen = place_of(session, &path).and_then(|place| place.view_path.below(&session.home));
     // Who manages the tenant may have no view of it.
-    seen.or_else(|| session.scopes.has(Scope::Admin).then_some(path)).map(|path| path.as_str().to_owned())
+    seen.or_else(|| session.scopes.allows(Scope::Admin).then_some(path)).map(|path| path.as_str().to_owned())
 }
 
 impl Transfer {
@@ -139,7 +139,7 @@ impl Transfer {
             let (source, destination) =
                 (called(session, order.source_path.as_deref()), called(session, order.destination_path.as_deref()));
             // An event is seen where its path is; a job's is its destination.
-            if destination.is_none() && !session.scopes.has(Scope::Admin) {
+            if destination.is_none() && !session.scopes.allows(Scope::Admin) {
                 return None;
             }
             (source, destination)
@@ -203,7 +203,7 @@ impl Transfer {
         let text = |name: &str| data.get(name).and_then(Value::as_str);
         let own = text("identity") == Some(&*session.identity.id);
         let (path, from) = (called(session, event.path.as_deref()), called(session, text("previous_path")));
-        if !own && !session.scopes.has(Scope::Admin) && path.is_none() {
+        if !own && !session.scopes.allows(Scope::Admin) && path.is_none() {
             return Ok(None);
         }
         let operation = text("operation").unwrap_or_default();
@@ -372,7 +372,7 @@ impl Inner {
             let own = *job.identity == *session.identity.id;
             let mut seen = Transfer::of_job(session, job).ok_or_else(no_such_transfer)?;
             // The paths of the files are those of the identity whose job it is.
-            if let Some(details) = seen.job.as_mut().filter(|_| own || session.scopes.has(Scope::Admin)) {
+            if let Some(details) = seen.job.as_mut().filter(|_| own || session.scopes.allows(Scope::Admin)) {
                 details.items = items_told(&mut *query, id).await?;
             }
             return Ok(seen);
@@ -399,7 +399,7 @@ impl Inner {
 }
 
 fn require_reader(session: &Session) -> Result<()> {
-    if session.scopes.has(Scope::Admin) { Ok(()) } else { policy::require_scope(session, Scope::TransfersRead) }
+    if session.scopes.allows(Scope::Admin) { Ok(()) } else { policy::require_scope(session, Scope::TransfersRead) }
 }
 
 /// The files of a job: those that failed, then the others, in their order.

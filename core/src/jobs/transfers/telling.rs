@@ -12,6 +12,7 @@ use crate::records::{EventRecord, ItemKind, Job, JobItem, JobOperation, Transfer
 pub(super) fn facts_of(job: &Job, node: &str) -> Facts {
     let error = job.error_code.clone().zip(job.error_message.clone());
     Facts {
+        change: None,
         tenant: Some(job.tenant.as_str().into()),
         identity: Some(job.identity.clone()),
         login: Some(job.login.clone()),

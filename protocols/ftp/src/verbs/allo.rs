@@ -9,7 +9,7 @@ pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     let Ok(size) = size.parse::<u64>() else {
         return Err(Reply::new(501, format!("the size is missing or wrong; send {}", Verb::Allo.usage())));
     };
-    if size > talk.gateway().settings().max_file_size {
+    if size > talk.gateway().limits().max_file_size {
         return Err(Reply::new(552, "a file of this size is larger than the limit"));
     }
     let inside = talk.inside()?;

@@ -7,6 +7,7 @@ mod blobs;
 mod codes;
 mod jobs;
 mod life;
+mod objects;
 mod races;
 mod trail;
 mod tree;
@@ -23,6 +24,7 @@ pub use blobs::*;
 pub use codes::*;
 pub use jobs::*;
 pub use life::*;
+pub use objects::*;
 pub use races::*;
 pub use trail::*;
 pub use tree::*;
@@ -50,6 +52,8 @@ macro_rules! ledger_cases {
             an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,
             other_transfers_are_found, two_workers_claim_two_jobs, a_step_and_a_cancel_exclude_each_other,
             codes_count_once, one_of_two_uses_a_code,
+            objects_keep_every_field, object_changes_are_conditional, one_of_two_advances_the_objects,
+            files_are_counted_by_their_makers,
             failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,
             work_goes_on_without_its_caller, closes_after_what_is_under_way,
             one_of_two_reserves, one_of_two_makes_a_name, no_orphan_in_a_removed_folder, references_race_with_release,

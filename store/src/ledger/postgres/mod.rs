@@ -69,6 +69,13 @@ mod codes {
     crate::ledger::statements::code_statements! { connection: sqlx::PgConnection }
 }
 
+mod objects {
+    crate::ledger::statements::object_statements! {
+        connection: sqlx::PgConnection,
+        member: ["CAST(", " AS jsonb) ->> 'identity'"]
+    }
+}
+
 mod jobs {
     crate::ledger::statements::job_statements! {
         connection: sqlx::PgConnection,

@@ -74,6 +74,13 @@ mod codes {
     crate::ledger::statements::code_statements! { connection: rusqlite::Connection }
 }
 
+mod objects {
+    crate::ledger::statements::object_statements! {
+        connection: rusqlite::Connection,
+        member: ["json_extract(", ", '$.identity')"]
+    }
+}
+
 mod jobs {
     crate::ledger::statements::job_statements! {
         connection: rusqlite::Connection,

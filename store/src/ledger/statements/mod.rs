@@ -8,6 +8,7 @@
 //! | `json` | `$2` | `CAST($2 AS jsonb)`: a parameter that holds JSON text |
 //! | `texts` | `json_each` | `jsonb_array_elements_text`: a JSON list of strings as rows |
 //! | `ids` | the same through `unhex` | the same through `CAST … AS uuid` |
+//! | `member` | `json_extract(…, '$.identity')` | `CAST(… AS jsonb) ->> 'identity'`: the identity of a `records::Actor` |
 //! | `skip` | nothing | ` FOR UPDATE OF j SKIP LOCKED`: what nobody else has locked |
 //! | `shard` | 0 | a random one of 16: the row that an identity's use is added to |
 //!
@@ -26,6 +27,7 @@ mod codes;
 mod jobs;
 mod leases;
 mod nodes;
+mod objects;
 mod ports;
 mod trail;
 mod uploads;
@@ -35,6 +37,7 @@ pub(super) use codes::code_statements;
 pub(super) use jobs::{job_columns, job_statements};
 pub(super) use leases::lease_statements;
 pub(super) use nodes::{node_columns, node_statements};
+pub(super) use objects::object_statements;
 pub(super) use ports::{ports, run};
 pub(super) use trail::{audit_statements, event_statements};
 pub(super) use within;

@@ -18,12 +18,12 @@ macro_rules! ports {
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
             AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job,
-            JobItem, Micros, Node, Seal, StoredEvent, UploadRow, UploadState,
+            JobItem, Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
 
-        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, uploads};
+        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, objects, uploads};
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
         use crate::ledger::statements::run;
@@ -109,6 +109,10 @@ macro_rules! ports {
                 run!(self, uploads::uploads_of(tenant, identity))
             }
 
+            async fn file_counts(&mut self, tenant: &str) -> Result<Vec<(String, u64)>> {
+                run!(self, objects::file_counts(tenant))
+            }
+
             async fn usage(&mut self, tenant: &str, identity: Option<&str>) -> Result<u64> {
                 run!(self, uploads::usage(tenant, identity))
             }
@@ -165,6 +169,14 @@ macro_rules! ports {
 
             async fn incarnations(&mut self) -> Result<Vec<Incarnation>> {
                 run!(self, leases::incarnations())
+            }
+
+            async fn objects(&mut self) -> Result<Vec<StoredObject>> {
+                run!(self, objects::objects())
+            }
+
+            async fn object_generation(&mut self) -> Result<i64> {
+                run!(self, objects::object_generation())
             }
 
             async fn job(&mut self, id: Uuid) -> Result<Option<Job>> {
@@ -269,6 +281,21 @@ macro_rules! ports {
 
             async fn purge_codes(&mut self, before: Micros) -> Result<u64> {
                 run!(self, codes::purge_codes(before))
+            }
+
+            async fn advance_objects(&mut self, from: i64) -> Result<bool> {
+                run!(self, objects::advance_objects(from))
+            }
+
+            async fn put_object(&mut self, object: &StoredObject, expected: Option<i64>) -> Result<bool> {
+                match expected {
+                    None => run!(self, objects::insert_object(object)),
+                    Some(version) => run!(self, objects::update_object(object, version)),
+                }
+            }
+
+            async fn delete_object(&mut self, key: &ObjectKey, expected: i64) -> Result<bool> {
+                run!(self, objects::delete_object(key, expected))
             }
 
             async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()> {
