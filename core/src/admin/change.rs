@@ -9,7 +9,7 @@ use crate::events::{Facts, ObjectChange, Operation, Status};
 use crate::gateway::Inner;
 use crate::identity::spec::{Fault, masked};
 use crate::identity::{Directory, Session};
-use crate::ports::{Durability, Tx};
+use crate::ports::{Durability, Reach, Tx};
 use crate::records::{ObjectKey, ObjectKind, StoredObject, now};
 
 /// How often a change is decided anew because others were faster.
@@ -133,7 +133,7 @@ impl Inner {
 
     /// A tenant's tree outlives the tenant, and must not be another one's of the same name.
     async fn require_empty(&self, tenant: &str) -> Result<(), Refusal> {
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(Reach::of(tenant)).await?;
         let root = query.walk(tenant, &[]).await?.pop();
         let has_files = match root {
             Some(root) => query.has_children(root.id).await? || query.usage(tenant, None).await? > 0,
@@ -159,7 +159,8 @@ impl Inner {
         }
         let (audit, events) = (facts.audit(), vec![facts.event("admin.changed")]);
         let (key, before, after) = (key.clone(), step.before.as_ref().map(|object| object.version), step.after.clone());
-        self.write(Durability::Disk, move |tx: &mut dyn Tx| {
+        // The count of changes is the gateway's, whoever changes.
+        self.write(Reach::Gateway, Durability::Disk, move |tx: &mut dyn Tx| {
             let (audit, events, key, after) = (audit.clone(), events.clone(), key.clone(), after.clone());
             Box::pin(async move {
                 if !tx.advance_objects(generation).await? {

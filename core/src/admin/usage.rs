@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::error::Result;
 use crate::gateway::Inner;
 use crate::identity::Session;
+use crate::ports::Reach;
 use crate::records::{ObjectKey, ObjectKind};
 
 /// What a tenant has used.
@@ -47,7 +48,7 @@ impl Inner {
             }
         };
         let directory = self.directory();
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(Reach::of(&named)).await?;
         let counts: HashMap<String, u64> = query.file_counts(&named).await?.into_iter().collect();
         let mut identities = Vec::new();
         for identity in directory.identities(&named) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::inner::Inner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Directory, TenantRecord};
+use crate::ports::Reach;
 use crate::records::StoredObject;
 
 impl Inner {
@@ -25,7 +26,7 @@ impl Inner {
 
     /// The same for who holds [`Inner::changing`].
     pub(crate) async fn follow(&self) -> Result<()> {
-        let mut query = self.ledger.read().await?;
+        let mut query = self.ledger.read(Reach::Gateway).await?;
         // The generation first: what changes between the two is read again.
         let generation = query.object_generation().await?;
         let directory = self.directory();

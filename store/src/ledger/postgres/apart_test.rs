@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use causeway_core::ports::{Lock, Query as _, Tx as _, transact};
 use causeway_core::records::{
-    AuditFilter, Delivery, EventRecord, Incarnation, ItemKind, ItemState, Job, Node, Seal, TransferState, UploadRow,
-    UploadState,
+    AuditFilter, Delivery, EventRecord, Incarnation, ItemKind, ItemState, Job, Node, ObjectKey, ObjectKind, Seal,
+    StoredObject, TransferState, UploadRow, UploadState,
 };
 use sqlx::Executor as _;
 
@@ -40,6 +40,12 @@ struct Rows {
 /// The event that ends a transfer.
 fn event() -> EventRecord {
     EventRecord { transfer: Some(Uuid::now_v7()), ..contract::event("acme", "transfer.completed") }
+}
+
+/// A login of `acme`.
+fn object(id: &str, version: i64) -> StoredObject {
+    let key = ObjectKey::new("acme", ObjectKind::Login, id);
+    StoredObject { key, version, body: "{}".into(), created_at: T0, changed_at: T0 }
 }
 
 async fn fill(ledger: &contract::Subject) -> Rows {
@@ -102,6 +108,7 @@ async fn fill(ledger: &contract::Subject) -> Rows {
             // What is no tenant's has an empty name for one.
             tx.append_audit(&contract::entry("", 3)).await?;
             tx.append_events(&[contract::event("", "auth.failed")]).await?;
+            tx.put_object(&object("l", 1), None).await?;
             tx.put_incarnation(&incarnation).await?;
             tx.take_lease("a", incarnation.id, T0 + 1, T0).await.map(drop)
         })
@@ -201,6 +208,9 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 expired_uploads(seen, 9) => "[]";
                 uploads_held_by(rows.incarnation, 9) => "[]";
                 incarnations() => "[]";
+                file_counts("acme") => "[]";
+                objects() => "[]";
+                object_generation() => "0";
                 job(rows.job.id) => "None";
                 jobs("acme", latest, 9) => "[]";
                 job_items(rows.job.id, -1, None, 9) => "[]";
@@ -291,6 +301,10 @@ async fn no_change_reaches_another_tenant() {
                 add_usage("acme", "i", 1);
                 use_code("acme", "l", 9, T0);
                 purge_codes(seen);
+                advance_objects(0);
+                put_object(&object("new", 1), None);
+                put_object(&object("l", 2), Some(1));
+                delete_object(&object("l", 1).key, 1);
                 insert_blob(&causeway_core::records::BlobId { key: rows.blob, ..contract::blob() }, id);
                 reference_blob(rows.blob, id);
                 release_blobs(holder, &[], seen);

@@ -17,3 +17,11 @@ CREATE TABLE object_generation (
     generation BIGINT NOT NULL
 );
 INSERT INTO object_generation (one, generation) VALUES (1, 0);
+
+-- A tenant's objects are its own; the gateway's, and the count of all changes, are the gateway's alone.
+CREATE POLICY apart ON objects USING ((SELECT reach()) IN ('*', tenant));
+ALTER TABLE objects ENABLE ROW LEVEL SECURITY;
+ALTER TABLE objects FORCE ROW LEVEL SECURITY;
+CREATE POLICY apart ON object_generation USING ((SELECT reach()) = '*');
+ALTER TABLE object_generation ENABLE ROW LEVEL SECURITY;
+ALTER TABLE object_generation FORCE ROW LEVEL SECURITY;
