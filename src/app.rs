@@ -301,6 +301,14 @@ pub async fn open_existing_ledger(config: &Config) -> Outcome<Arc<dyn Ledger>> {
     open_ledger(config).await
 }
 
+/// The gateway of a configuration to administer, which serves nobody and touches no storage.
+pub async fn to_administer(config: Config, installation: Uuid) -> Outcome<Gateway> {
+    let ledger = open_existing_ledger(&config).await?;
+    let names = config.storages.iter().map(|storage| storage.name.clone());
+    let storages = names.map(|name| (name, Arc::new(MemoryBlobs::new()) as Arc<dyn BlobStore>)).collect();
+    Ok(Gateway::to_administer(parts(config, ledger, storages, installation)?).await?)
+}
+
 /// The id that marks the storages as this gateway's. All nodes that share a ledger are one gateway: for PostgreSQL it
 /// follows from where the database is, for SQLite it is the data folder's.
 fn gateway_id(place: &Place, installation: Uuid) -> Uuid {
@@ -355,6 +363,7 @@ fn parts(
             ban: config.limits.ban,
         },
         penalties: config.limits.penalties,
+        api_key_max_age: config.api.as_ref().and_then(|api| api.key_max_age),
         sessions: config.limits.sessions,
         blob_grace: config.uploads.blob_grace,
         idle_detach: config.uploads.idle_detach,

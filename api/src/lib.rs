@@ -17,6 +17,7 @@ mod digest;
 mod disposition;
 mod interim;
 mod json;
+mod leaks;
 mod linger;
 mod members;
 mod openapi;

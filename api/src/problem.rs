@@ -65,6 +65,8 @@ pub enum HttpFault {
     BodyTooLarge,
     /// The request target is too long.
     TargetTooLong,
+    /// An API key stands in the URL.
+    KeyInUrl,
     /// A body of another media type, or encoded.
     MediaType,
     /// The header fields are too large together.
@@ -117,11 +119,12 @@ impl HttpFault {
     }
 
     /// Every fault, for the API's description.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::NoRoute,
         Self::Method,
         Self::BodyTooLarge,
         Self::TargetTooLong,
+        Self::KeyInUrl,
         Self::MediaType,
         Self::HeadersTooLarge,
         Self::ChunksMissing,
@@ -168,6 +171,12 @@ impl HttpFault {
                 "Target too long",
                 "target_too_long",
                 "the request's target is too long; shorten it",
+            ),
+            Self::KeyInUrl => (
+                StatusCode::BAD_REQUEST,
+                "Key in URL",
+                "key_in_url",
+                "an API key stands in the URL, where logs and histories keep it: it is leaked, have it rotated; send keys in the `Authorization: Bearer` header alone",
             ),
             Self::MediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

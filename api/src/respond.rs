@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Version};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+use crate::leaks::loggable;
 use crate::problem::{HttpFault, Problem};
 
 /// The id of a request, in every response and every problem document.
@@ -51,7 +52,7 @@ pub async fn respond(router: Router, request: Request<Body>, limits: HeadLimits,
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     // The path only: a query may hold what belongs in no log.
-    tracing::info!(request_id = %id, %method, path, status = response.status().as_u16(), ms = begun.elapsed().as_millis() as u64, "request");
+    tracing::info!(request_id = %id, %method, path = &*loggable(&path), status = response.status().as_u16(), ms = begun.elapsed().as_millis() as u64, "request");
     response
 }
 

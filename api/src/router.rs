@@ -19,6 +19,7 @@ use crate::body::spool::SpoolSpace;
 use crate::body::{BodyReader, Patience};
 use crate::config::ApiConfig;
 use crate::cors;
+use crate::leaks;
 use crate::openapi::{self, Reference, Routes, resource};
 use crate::problem::{HttpFault, Problem};
 use crate::quotas::{Quotas, by_address};
@@ -143,7 +144,9 @@ impl Front {
 
 /// Every route, with its description.
 fn routes() -> Routes {
-    use routes::{audit, content, download, events, files, folders, list, transfers, upload, uploads, validate};
+    use routes::{
+        api_keys, audit, content, download, events, files, folders, list, totp, transfers, upload, uploads, validate,
+    };
     Routes::new()
         .add(resource("/api/v1/auth/validate").get(validate::validate, validate::operation()))
         .add(resource("/api/v1/files").get(list::list, list::operation()))
@@ -210,6 +213,27 @@ fn routes() -> Routes {
         .add(resource("/api/v1/transfers/{transfer_id}/cancel").post(transfers::cancel, transfers::cancel_operation()))
         .add(resource("/api/v1/transfers/{transfer_id}/retry").post(transfers::retry, transfers::retry_operation()))
         .merge(routes::admin::routes())
+        .add(
+            resource("/api/v1/logins/{username}/totp")
+                .post(totp::begin, totp::begin_operation())
+                .delete(totp::remove, totp::remove_operation()),
+        )
+        .add(resource("/api/v1/logins/{username}/totp/confirm").post(totp::confirm, totp::confirm_operation()))
+        .add(
+            resource("/api/v1/api-keys")
+                .get(api_keys::list, api_keys::list_operation())
+                .post(api_keys::make::make, api_keys::make::make_operation()),
+        )
+        .add(
+            resource("/api/v1/api-keys/{key_id}")
+                .get(api_keys::get, api_keys::get_operation())
+                .patch(api_keys::change::change, api_keys::change::operation())
+                .delete(api_keys::revoke, api_keys::revoke_operation()),
+        )
+        .add(
+            resource("/api/v1/api-keys/{key_id}/rotate")
+                .post(api_keys::make::rotate, api_keys::make::rotate_operation()),
+        )
         .add(resource("/api/v1/events").get(events::events, events::operation()))
         .add(resource("/api/v1/audit").get(audit::entries, audit::entries_operation()))
         .add(resource("/api/v1/audit/verify").get(audit::verify, audit::verify_operation()))
@@ -221,6 +245,7 @@ fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>) -> Route
         .into_router()
         .fallback(|| async { Problem::http(HttpFault::NoRoute) })
         .method_not_allowed_fallback(|| async { Problem::http(HttpFault::Method) })
+        .layer(from_fn_with_state(shared.clone(), leaks::refuse))
         .layer(from_fn_with_state(shared.clone(), by_address));
     let routes = match cors {
         Some(layer) => routes.layer(from_fn_with_state(layer, cors::share)),

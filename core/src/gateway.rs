@@ -8,6 +8,7 @@ mod enduring;
 mod inner;
 mod limits;
 mod login;
+mod operator;
 mod parts;
 mod proof;
 mod remembered;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use crate::admin::{Administered, Refusal, Spec, Usage, Wish};
+use crate::admin::{Administered, ApiKeyChange, KeyRotation, NewApiKey, Refusal, ShownApiKey, Spec, Usage, Wish};
 use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::{Facts, Operation};
@@ -58,6 +59,7 @@ impl Gateway {
         let inner = Arc::new(Inner::new(parts));
         inner.put_alive().await?;
         inner.follow_objects().await?;
+        inner.meet_keys().await?;
         inner.recover().await?;
         Ok(Arc::new(Self { inner }))
     }
@@ -442,6 +444,97 @@ impl Gateway {
         self.inner.verifier.hash(password).await
     }
 
+    // ---- API keys and codes: as the objects above, where `tenant` is the caller's own if it is none
+
+    /// Whether the caller may administer its tenant. A refusal is on record.
+    pub async fn may_administer(&self, session: &Session) -> Result<()> {
+        self.inner.may_administer(session).await
+    }
+
+    /// The API keys of a tenant, by id.
+    pub async fn api_keys(&self, session: &Session, tenant: Option<&str>) -> Result<Vec<ShownApiKey>> {
+        self.inner.api_keys(session, tenant).await
+    }
+
+    /// One of them. `NotFound`.
+    pub async fn api_key(&self, session: &Session, tenant: Option<&str>, id: &str) -> Result<ShownApiKey> {
+        self.inner.api_key(session, tenant, id).await
+    }
+
+    /// Makes a key: what is known of it, and its text, which nobody can tell again.
+    pub async fn make_api_key(
+        &self,
+        session: &Session,
+        tenant: Option<&str>,
+        new: NewApiKey,
+    ) -> Result<(ShownApiKey, SecretString), Refusal> {
+        self.inner.make_api_key(session, tenant, new).await
+    }
+
+    /// Makes another key in the place of one, which goes on for a while; the one before that is over at once. `expected`: the
+    /// key's version; none: any.
+    pub async fn rotate_api_key(
+        &self,
+        session: &Session,
+        tenant: Option<&str>,
+        id: &str,
+        rotation: KeyRotation,
+        expected: Option<i64>,
+    ) -> Result<(ShownApiKey, SecretString), Refusal> {
+        self.inner.rotate_api_key(session, (tenant, id), rotation, expected).await
+    }
+
+    /// Changes what is known of a key; the key itself stays.
+    pub async fn change_api_key(
+        &self,
+        session: &Session,
+        tenant: Option<&str>,
+        id: &str,
+        change: ApiKeyChange,
+        expected: Option<i64>,
+    ) -> Result<ShownApiKey, Refusal> {
+        self.inner.change_api_key(session, (tenant, id), change, expected).await
+    }
+
+    /// Ends a key: on this node when this returns, on every other within a second.
+    pub async fn revoke_api_key(
+        &self,
+        session: &Session,
+        tenant: Option<&str>,
+        id: &str,
+        expected: Option<i64>,
+    ) -> Result<(), Refusal> {
+        self.inner.revoke_api_key(session, (tenant, id), expected).await
+    }
+
+    /// Makes a secret for the time-based codes of a login, in force once [`Gateway::confirm_totp`] has seen a code of it.
+    /// `require`: what the login has to prove from then on; none: what it has to now, and a code.
+    pub async fn begin_totp(
+        &self,
+        session: &Session,
+        tenant: Option<&str>,
+        username: &str,
+        require: Option<String>,
+    ) -> Result<SecretString, Refusal> {
+        self.inner.begin_totp(session, (tenant, username), require).await
+    }
+
+    /// Puts the codes of a login in force by one of them, which is used by that.
+    pub async fn confirm_totp(
+        &self,
+        session: &Session,
+        tenant: Option<&str>,
+        username: &str,
+        code: &SecretString,
+    ) -> Result<(), Refusal> {
+        self.inner.confirm_totp(session, (tenant, username), code).await
+    }
+
+    /// Takes the codes of a login away; it then proves what it had to before them.
+    pub async fn remove_totp(&self, session: &Session, tenant: Option<&str>, username: &str) -> Result<(), Refusal> {
+        self.inner.remove_totp(session, (tenant, username)).await
+    }
+
     // ---- trail
 
     /// The tenant's events above a position that lie in the caller's view, oldest first: needs `events:read`. `after`:
@@ -473,6 +566,12 @@ impl Gateway {
         facts.view_path = Some(path.to_owned());
         self.inner.put_failure(facts, error).await;
     }
+
+    /// Puts on record that an API key was sent in a URL, where it is one: its owner has to replace it. Nothing of it is told.
+    pub async fn leaked_key(&self, key: &SecretString, peer: &Peer) {
+        self.inner.put_leaked_key(key, peer).await;
+    }
+
     /// The same for a client that is not logged in. The caller bounds how often it does this: it is not throttled here.
     pub async fn refused_peer(&self, peer: &Peer, operation: Operation, path: &str, error: &Error) {
         let mut facts = Facts::of_peer(peer, &self.inner.settings.node, operation);

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job, JobItem,
-    Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
+    KeyUse, Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
 };
 
 /// How durable a transaction must be before it is acknowledged.
@@ -117,6 +117,8 @@ pub trait Query: Send {
     /// All processes that are registered.
     async fn incarnations(&mut self) -> Result<Vec<Incarnation>>;
 
+    /// What is known of a tenant's API keys, by id and digest.
+    async fn key_uses(&mut self, tenant: &str) -> Result<Vec<KeyUse>>;
     /// Everything that administrators declared through the API, by tenant, kind and id.
     async fn objects(&mut self) -> Result<Vec<StoredObject>>;
     /// How many changes of objects there were.
@@ -179,6 +181,19 @@ pub trait Tx: Query {
     /// Forgets codes that were used before this moment; how many.
     async fn purge_codes(&mut self, before: Micros) -> Result<u64>;
 
+    /// Notes that an API key, by its id and its SHA-256, is there since this moment; one that is known stays as it is.
+    async fn meet_key(&mut self, tenant: &str, key: &str, digest: &[u8; 32], now: Micros) -> Result<()>;
+    /// Notes that a known key let somebody in at this moment; an earlier one than is known changes nothing.
+    async fn note_key_use(&mut self, tenant: &str, key: &str, digest: &[u8; 32], at: Micros) -> Result<()>;
+    /// Marks this end of a key as told; false where it was before. Of two transactions that tell the same one, one gets false.
+    async fn warn_of_key(
+        &mut self,
+        tenant: &str,
+        key: &str,
+        digest: &[u8; 32],
+        ends_at: Micros,
+        now: Micros,
+    ) -> Result<bool>;
     /// Counts a change of objects where there were so many before; false: another came first, and what this change was
     /// decided on may not be true any more. Until the end of the transaction nobody else changes objects.
     async fn advance_objects(&mut self, from: i64) -> Result<bool>;

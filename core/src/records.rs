@@ -9,9 +9,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 mod job;
+mod key;
 mod object;
 
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
+pub use key::KeyUse;
 pub use object::{ObjectKey, ObjectKind, StoredObject};
 
 /// A moment, in microseconds since 1970-01-01 UTC, as the ledger stores it.

@@ -29,7 +29,8 @@ pub fn key() -> Outcome {
     Ok(())
 }
 
-fn ask(prompt: &str, twice: bool) -> Outcome<SecretString> {
+/// A secret, from the terminal (where it does not show) or from a line of standard input.
+pub fn ask(prompt: &str, twice: bool) -> Outcome<SecretString> {
     let failed = |e: std::io::Error| Failure::step("nothing could be read", e);
     let text = if std::io::stdin().is_terminal() {
         let first = rpassword::prompt_password(prompt).map_err(failed)?;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod administration;
 mod audit;
 mod check;
 mod hash;
@@ -45,6 +46,16 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         login: String,
     },
+    /// API keys that are declared in the ledger, on the ledger itself: on SQLite while no gateway runs, on PostgreSQL at any time.
+    Key {
+        #[command(subcommand)]
+        command: administration::key::KeyCommand,
+    },
+    /// Logins that are declared in the ledger, the same.
+    User {
+        #[command(subcommand)]
+        command: administration::user::UserCommand,
+    },
     /// The audit trail.
     Audit {
         #[command(subcommand)]
@@ -74,6 +85,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::HashPassword => hash::password(),
         Command::HashKey => hash::key(),
         Command::TotpSecret { login } => totp::secret(&login),
+        Command::Key { command } => administration::key::run(command),
+        Command::User { command } => administration::user::run(command),
         Command::Audit { command: AuditCommand::Verify(Configured { config }) } => audit::verify(&config),
     }
 }

@@ -28,6 +28,8 @@ pub struct Api {
     pub client_certificates: Asked,
     /// Whose pages may call the API from a browser: origins, or `*`.
     pub cors_origins: Vec<String>,
+    /// After so long an API key is refused; none: never.
+    pub key_max_age: Option<Duration>,
     /// How long the head of a request may take.
     pub header_timeout: Duration,
     /// How long a body may stand still, in either direction.
@@ -43,7 +45,6 @@ pub struct Api {
 impl Api {
     /// Reads the table; none where it is not there.
     pub fn read(section: &Section<'_>) -> Option<Self> {
-        let report = section.report();
         let public_url = section.text_or_empty("public_url", |text| {
             let url = value::web_url(text)?;
             if url.query().is_some() || url.fragment().is_some() {
@@ -56,15 +57,11 @@ impl Api {
             .map_or(Asked::Optional, |f| f.value);
         let cors_origins = section.texts("cors_origins", value::origin);
         let cors_origins = cors_origins.map(|found| found.value.into_iter().map(|one| one.value).collect());
-        match section.text("api_key_max_age", value::duration) {
-            Some(found) if found.value == MAX_KEY_AGE => {
-                report.without_effect(&found.spot, "the age limit of API keys");
-            }
-            Some(found) => {
-                report.not_built(&found.spot, "another age limit of API keys");
-            }
-            None => {}
-        }
+        let key_max_age = if section.has("api_key_max_age") {
+            section.text_or_empty("api_key_max_age", value::duration).map(|found| found.value)
+        } else {
+            Some(MAX_KEY_AGE)
+        };
         let listen = listen::addresses(section, "listen", "127.0.0.1:8443");
         let time = |key, usual| section.text(key, value::duration).map_or(usual, |found| found.value);
         let (header_timeout, body_timeout) =
@@ -80,6 +77,7 @@ impl Api {
             public_url: public_url.map(|f| f.value),
             client_certificates,
             cors_origins: cors_origins.unwrap_or_default(),
+            key_max_age,
             header_timeout,
             body_timeout,
             body_min_rate,

@@ -21,7 +21,6 @@ fn the_contract_is_right_but_not_all_built() {
     assert!(!problems.has(Severity::Error) && problems.has(Severity::NotBuilt), "{text}");
     let lines: Vec<&str> = text.lines().filter_map(|l| l.split_once(" warning: ")).map(|(_, l)| l).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    api.api_key_max_age: the age limit of API keys is not built yet; the key has no effect until it is
     events.audit_retention: the removal of old audit entries is not built yet; the key has no effect until it is
     tenant.issuer: an issuer of tokens is not built yet; leave it out until it is
     tenant.oauth_client: an OAuth client is not built yet; leave it out until it is

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use reqwest::Method;
 use serde_json::json;
+use time::format_description::well_known::Rfc3339;
 
 use crate::harness::rest::{content_path, encode};
 use crate::harness::{Ledger, Plan, Random, Rest, on_both_ledgers, sha256};
@@ -21,7 +22,10 @@ async fn who_is_asking() {
     assert_eq!(who["login"], "orders");
     assert_eq!(who["method"], "api_key");
     assert!(who["scopes"].as_array().unwrap().contains(&json!("files:write")), "{who}");
-    assert!(who["expires_at"].is_null(), "{who}");
+    // No key is used for longer than `api_key_max_age`, which is 90 days where nothing else is said.
+    let ends = time::OffsetDateTime::parse(who["expires_at"].as_str().unwrap(), &Rfc3339).unwrap();
+    let days = (ends - time::OffsetDateTime::now_utc()).whole_days();
+    assert!((88..=90).contains(&days), "{who}");
 
     for wrong in ["", "cwk_nonsense", "nonsense", &gateway_key("orders")[..20]] {
         let answer = rest.with_key(wrong).get("/auth/validate").await;

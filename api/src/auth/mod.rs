@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use causeway_core::events::{MAX_TEXT, Operation};
 use causeway_core::identity::ClientCertificate;
 use causeway_core::{Credential, Error, ErrorKind, Gateway, Peer, Protocol, Session};
+use http::Extensions;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use secrecy::SecretString;
@@ -39,12 +40,8 @@ impl FromRequestParts<Arc<Shared>> for Caller {
             return Err(Problem::no_credential()
                 .saying("this gateway demands a client certificate; show one in the TLS handshake"));
         }
-        let peer = Peer {
-            ip: parts.extensions.get::<ClientAddress>().map_or(connection.ip, |client| client.0),
-            protocol: Protocol::Api,
-            client_version: client_version(&parts.headers),
-            cipher: connection.cipher.clone(),
-            required_certificate: connection.certificate.clone().filter(|_| shared.config.certificate_required),
+        let Some(peer) = peer_of(shared, &parts.headers, &parts.extensions) else {
+            return Err(Error::internal("a request came without its connection").into());
         };
         let session = authenticate(&shared.gateway, &parts.headers, connection.certificate.as_ref(), &peer).await?;
         if !names_only(&session.tenant.id, &parts.headers) {
@@ -57,6 +54,18 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         shared.quotas.identity(&session, parts.extensions.get::<Meter>(), most)?;
         Ok(Self { session })
     }
+}
+
+/// Who is at the other end of a request's connection; none where it came without one.
+pub fn peer_of(shared: &Shared, headers: &HeaderMap, extensions: &Extensions) -> Option<Peer> {
+    let connection = extensions.get::<Arc<ConnectionInfo>>()?;
+    Some(Peer {
+        ip: extensions.get::<ClientAddress>().map_or(connection.ip, |client| client.0),
+        protocol: Protocol::Api,
+        client_version: client_version(headers),
+        cipher: connection.cipher.clone(),
+        required_certificate: connection.certificate.clone().filter(|_| shared.config.certificate_required),
+    })
 }
 
 /// Lets in by the header, and only where there is none by the certificate: who sends a header means it.

@@ -33,12 +33,13 @@ impl From<HttpFault> for Case {
 }
 
 /// What every request may meet.
-const ALWAYS: [Case; 5] = [
+const ALWAYS: [Case; 6] = [
     Case::Core(ErrorKind::Throttled),
     Case::Core(ErrorKind::Internal),
     Case::Core(ErrorKind::Unavailable),
     Case::Http(HttpFault::TargetTooLong),
     Case::Http(HttpFault::HeadersTooLarge),
+    Case::Http(HttpFault::KeyInUrl),
 ];
 
 /// What every request may meet whose caller must be known.

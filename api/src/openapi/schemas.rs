@@ -368,7 +368,13 @@ impl JsonSchema for Event {
         let mut members = facts();
         let head = take(&mut members, &["id", "type", "timestamp", "tenant_id", "transfer_id", "status"]);
         let required: Vec<&String> = head.keys().collect();
-        let data = json!({ "type": "object", "description": "What it is about.", "required": members.keys().collect::<Vec<_>>(), "properties": members });
+        let always: Vec<String> = members.keys().cloned().collect();
+        members.insert(
+            "expires_at".to_owned(),
+            json!({ "type": "string", "format": "date-time", "description": "Of `key.expiring`: when the key ends." }),
+        );
+        let data =
+            json!({ "type": "object", "description": "What it is about.", "required": always, "properties": members });
         let mut schema =
             json!({ "type": "object", "description": "What happened.", "required": required, "properties": head });
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {

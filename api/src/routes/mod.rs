@@ -1,6 +1,7 @@
 //! The routes of the contract (`api.md`): one group, one file.
 
 pub mod admin;
+pub mod api_keys;
 pub mod audit;
 pub mod content;
 pub mod download;
@@ -8,6 +9,7 @@ pub mod events;
 pub mod files;
 pub mod folders;
 pub mod list;
+pub mod totp;
 pub mod transfers;
 pub mod upload;
 pub mod uploads;

@@ -9,15 +9,18 @@
 //!   identity, without having it himself. The other scopes are those of the own tenant, whose files its administrator manages.
 //! - What others still name is not removed, and nobody takes the last way in from his own tenant's administrators.
 
+mod api_keys;
 mod change;
 mod declared;
 mod guard;
+mod totp;
 mod usage;
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+pub use api_keys::{Amendment, ApiKeyChange, KeyRotation, KeyState, NewApiKey, ShownApiKey};
 pub(crate) use change::Wish;
 pub use declared::Spec;
 pub use usage::{IdentityUsage, Usage};

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Operation;
 use crate::audit::canonical::Value;
 use crate::error::Error;
-use crate::identity::{AuthMethod, Peer, Protocol, Session};
+use crate::identity::{AuthMethod, Peer, Protocol, Session, without_keys};
 use crate::path::MAX_PATH;
 use crate::records::{AuditRecord, EventRecord, Micros, ObjectKey, now};
 
@@ -107,6 +107,8 @@ pub struct Facts {
     pub content_type: Option<String>,
     /// How long it took, in milliseconds.
     pub duration_ms: Option<u64>,
+    /// When what it is about ends: a key. Where it is none the field is left out.
+    pub expires_at: Option<Micros>,
     /// The error's code and sentence.
     pub error: Option<(String, String)>,
     /// What administration was about.
@@ -167,6 +169,11 @@ impl Facts {
         }
     }
 
+    /// Of what the gateway does by itself in a tenant. Completed, now.
+    pub fn of_gateway(tenant: &Arc<str>, node: &str, operation: Operation) -> Self {
+        Self { tenant: Some(tenant.clone()), ..Self::bare(Protocol::Api, node, operation) }
+    }
+
     fn bare(protocol: Protocol, node: &str, operation: Operation) -> Self {
         Self {
             tenant: None,
@@ -193,6 +200,7 @@ impl Facts {
             hash: None,
             content_type: None,
             duration_ms: None,
+            expires_at: None,
             error: None,
             change: None,
         }
@@ -230,7 +238,7 @@ impl Facts {
             login: text(self.login.as_deref()),
             operation: self.operation.as_str().to_owned(),
             outcome: self.status.outcome().to_owned(),
-            path: path(self.path.as_deref()),
+            path: self.place(self.path.as_deref()),
             protocol: self.protocol.as_str().to_owned(),
             body: Value::Object(fields).to_canonical(),
         }
@@ -242,9 +250,9 @@ impl Facts {
         let mut fields = self.head(id);
         fields.insert(1, ("type", kind.into()));
         fields.push(("data", Value::Object(self.data())));
-        let place = path(self.path.as_deref());
+        let place = self.place(self.path.as_deref());
         let mut order_keys: Vec<String> = self.file_id.map(|id| id.to_string()).into_iter().collect();
-        for key in [place.clone(), path(self.previous_path.as_deref())].into_iter().flatten() {
+        for key in [place.clone(), self.place(self.previous_path.as_deref())].into_iter().flatten() {
             if !order_keys.contains(&key) {
                 order_keys.push(key);
             }
@@ -262,6 +270,12 @@ impl Facts {
         }
     }
 
+    /// A path as it is told. What was done has its name, whatever that is; what was not done may name an API key by mistake.
+    fn place(&self, value: Option<&str>) -> Option<String> {
+        let told = path(value)?;
+        Some(if self.status == Status::Completed { told } else { without_keys(&told).into_owned() })
+    }
+
     /// The fields above `data`, in the contract's order (without `type`).
     fn head(&self, id: Uuid) -> Vec<(&'static str, Value)> {
         vec![
@@ -275,6 +289,7 @@ impl Facts {
 
     /// The fields of `data`, in the contract's order.
     fn data(&self) -> Vec<(&'static str, Value)> {
+        let path = |value| self.place(value);
         let place = path(self.path.as_deref());
         let name = place
             .as_deref()
@@ -282,10 +297,11 @@ impl Facts {
             .filter(|name| !name.is_empty())
             .map(str::to_owned);
         let (code, message) = match &self.error {
-            Some((code, message)) => (Some(cut(code, MAX_TEXT)), Some(cut(message, MAX_MESSAGE))),
+            Some((code, message)) => (Some(code.clone()), Some(without_keys(&cut(message, MAX_MESSAGE)).into_owned())),
             None => (None, None),
         };
-        let mut data = vec![
+        let expires = self.expires_at.map(|at| ("expires_at", timestamp(at).into()));
+        let mut data: Vec<(&'static str, Value)> = vec![
             ("identity", text(self.identity.as_deref()).into()),
             ("login", text(self.login.as_deref()).into()),
             ("protocol", self.protocol.as_str().into()),
@@ -305,9 +321,10 @@ impl Facts {
             ("hash_algorithm", self.hash.map(|_| "sha256").into()),
             ("content_type", text(self.content_type.as_deref()).into()),
             ("duration_ms", self.duration_ms.into()),
-            ("error_code", code.map(Cow::into_owned).into()),
-            ("error_message", message.map(Cow::into_owned).into()),
+            ("error_code", code.into()),
+            ("error_message", message.into()),
         ];
+        data.extend(expires);
         data.extend(self.change.iter().flat_map(|change| change.names()));
         data
     }
@@ -326,7 +343,7 @@ pub fn timestamp(at: Micros) -> String {
 }
 
 fn text(value: Option<&str>) -> Option<String> {
-    value.map(|value| cut(value, MAX_TEXT).into_owned())
+    value.map(|value| without_keys(&cut(value, MAX_TEXT)).into_owned())
 }
 
 fn path(value: Option<&str>) -> Option<String> {

@@ -5,11 +5,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use secrecy::ExposeSecret as _;
+use time::OffsetDateTime;
 
 use super::inner::Inner;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{
-    AuthMethod, Credential, Factor, FactorSet, LoginMatch, Offence, Peer, Protocol, hash_key, lies_in,
+    AuthMethod, Credential, Factor, FactorSet, KeyMatch, KeyRefusal, LoginMatch, Offence, Peer, Protocol, hash_key,
+    lies_in,
 };
 
 /// The name under which failed API keys of an address are counted: what was sent is no login, and may be a secret.
@@ -25,6 +27,8 @@ pub(super) struct Claim {
     pub(super) counted: String,
     /// Whether there is such a login; it may not be one that may come this way.
     pub(super) found: Option<LoginMatch>,
+    /// Whether there is such an API key; it may be over, or not come this way.
+    pub(super) key: Option<KeyMatch>,
     pub(super) ip: IpAddr,
 }
 
@@ -34,6 +38,7 @@ impl Claim {
         match self.method {
             AuthMethod::Login(proven) => !proven.has(Factor::PublicKey) && !proven.has(Factor::Certificate),
             AuthMethod::ApiKey => true,
+            AuthMethod::Operator => false,
         }
     }
 
@@ -81,9 +86,17 @@ impl Inner {
                 // lock out its neighbours behind the same address.
                 let digest = hash_key(key.expose_secret());
                 let name = format!("{API_KEYS} {}", hex::encode(digest.get(..8).unwrap_or_default()));
-                Claim { counted: name.clone(), name, method: AuthMethod::ApiKey, found: None, ip }
+                let key = self.directory().find_api_key(&digest);
+                Claim { counted: name.clone(), name, method: AuthMethod::ApiKey, found: None, key, ip }
             }
-            _ => Claim { name: String::new(), method: AuthMethod::ApiKey, counted: String::new(), found: None, ip },
+            _ => Claim {
+                name: String::new(),
+                method: AuthMethod::ApiKey,
+                counted: String::new(),
+                found: None,
+                key: None,
+                ip,
+            },
         }
     }
 
@@ -95,7 +108,20 @@ impl Inner {
             None => login.to_owned(),
         };
         let ip = peer.ip.to_canonical();
-        Claim { name: login.to_owned(), method: AuthMethod::one(factor), counted, found, ip }
+        Claim { name: login.to_owned(), method: AuthMethod::one(factor), counted, found, key: None, ip }
+    }
+
+    /// Why the API key that a caller has lets him not in; none: it does, or there is none.
+    pub(super) fn key_refusal(&self, claim: &Claim) -> Option<KeyRefusal> {
+        let found = claim.key.as_ref()?;
+        found.refusal(self.end_of_key(found), claim.ip, OffsetDateTime::now_utc())
+    }
+
+    /// Whether he may try: `Throttled` after too many failures. A key that counts is no guess, whatever was answered to it before:
+    /// it may have been made a moment ago on another node.
+    pub(super) fn may_try(&self, claim: &Claim) -> Result<()> {
+        let counts = claim.key.is_some() && self.key_refusal(claim).is_none();
+        if counts { Ok(()) } else { self.throttle.check(&claim.counted, claim.ip) }
     }
 
     /// See [`super::Gateway::offence_of`].
@@ -110,6 +136,9 @@ impl Inner {
     /// Why a login is refused, for the trail. The client hears the same for every reason; who reads the trail is to see that a
     /// name was not unknown but meant several.
     pub(super) fn reason(&self, claim: &Claim, error: &Error) -> Error {
+        if let (Some(why), ErrorKind::Unauthenticated) = (self.key_refusal(claim), error.kind()) {
+            return Error::new(ErrorKind::Unauthenticated, why.reason());
+        }
         if claim.found.is_some() || claim.method == AuthMethod::ApiKey || error.kind() != ErrorKind::Unauthenticated {
             return error.clone();
         }

@@ -167,7 +167,11 @@ impl Inner {
         let error = match self.step(&claim, &mut Progress::new(), &credential, peer, Some(&standings)).await {
             Ok(Admission::In(session)) => return Ok(session),
             Ok(Admission::More(next)) => {
-                tracing::info!(login = claim.name, missing = next.as_str(), "a client certificate alone is not enough");
+                tracing::info!(
+                    login = &*crate::identity::without_keys(&claim.name),
+                    missing = next.as_str(),
+                    "a client certificate alone is not enough"
+                );
                 refused()
             }
             Err(error) => error,

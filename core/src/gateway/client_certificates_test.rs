@@ -92,6 +92,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         bandwidth_down: None,
         throttle: ThrottleLimits { failures: 100, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
         penalties: PenaltyLimits::default(),
+        api_key_max_age: None,
         sessions: SessionLimits::default(),
         blob_grace: Duration::ZERO,
         idle_detach: Duration::ZERO,

@@ -17,7 +17,7 @@ use super::remembered::Remembered;
 use super::{Parts, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation};
-use crate::identity::{Codes, Directory, PasswordVerifier, Penalties, Places, Session, Throttle};
+use crate::identity::{Codes, Directory, KeyBook, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::Reap;
 use crate::namespace::Target;
 use crate::ports::{BlobStore, Durability, KeySource, Ledger, Reach, Tx, WebhookSender, transact};
@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     /// Key files whose faults were told.
     pub(crate) complaints: Mutex<Remembered<String>>,
     pub(crate) penalties: Penalties,
+    /// When the API keys were first seen and last used.
+    pub(crate) key_book: KeyBook,
     /// The sessions that are here.
     pub(crate) places: Arc<Places>,
     /// This process.
@@ -115,6 +117,7 @@ impl Inner {
             complaints: Mutex::new(Remembered::new(MAX_COMPLAINTS)),
             penalties: Penalties::new(settings.penalties.clone()),
             places: Places::new(settings.sessions),
+            key_book: KeyBook::default(),
             ledger,
             storages,
             known: watch::Sender::new(Arc::new(directory)),

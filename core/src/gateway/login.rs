@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use super::proof::{Proof, Shown};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::identity::{
-    AuthMethod, Credential, Factor, FactorSet, Peer, Place, Progress, Protocol, PublicKey, Session, source_of,
+    AuthMethod, Credential, Factor, FactorSet, Peer, Place, Progress, Protocol, PublicKey, Session, hash_key, source_of,
 };
 use crate::namespace::ensure_folder;
 use crate::path::VirtualPath;
@@ -127,16 +128,16 @@ impl Inner {
         progress.bind(&claim.name);
         // Who shows one puts its refusal on record (see `super::client_certificates`).
         let by_client_certificate = matches!(credential, Credential::ClientCertificate { .. });
-        let proof = match self.throttle.check(&claim.counted, claim.ip) {
+        let proof = match self.may_try(claim) {
             Err(throttled) => Err(throttled),
             Ok(()) => self.prove(credential, claim, progress, peer, known).await,
         };
         // Guesses that were all let in before the first one failed: the limit holds for them too.
-        let proof = proof.and_then(|proof| self.throttle.check(&claim.counted, claim.ip).map(|()| proof));
-        let proof = match proof {
-            Ok(Some(proof)) => proof,
-            Ok(None) => {
-                let error = refused();
+        let proof = proof.and_then(|proof| self.may_try(claim).map(|()| proof));
+        let proof = match proof.and_then(|proof| proof.ok_or_else(refused)) {
+            Ok(proof) => proof,
+            // Whatever it says to the holder of a key that is over: it is a refusal like any other.
+            Err(error) if error.kind() == ErrorKind::Unauthenticated => {
                 if claim.is_guess() {
                     self.throttle.failed(&claim.counted, claim.ip);
                     self.put_refused_login(claim, peer, &error).await;
@@ -252,7 +253,8 @@ impl Inner {
     /// not, as it must not be able to fill the ledger.
     pub(super) fn is_first_refusal(&self, claim: &Claim) -> bool {
         let pause = self.limits().throttle.ban.max(REFUSALS_PAUSE);
-        let login = claim.found.as_ref().map(|_| claim.counted.as_str());
+        let known = claim.found.is_some() || claim.key.is_some();
+        let login = known.then_some(claim.counted.as_str());
         held(&self.refusals).is_first(login, claim.ip, pause, Instant::now())
     }
 
@@ -275,6 +277,11 @@ impl Inner {
             facts.tenant = Some(found.tenant.id.clone());
             facts.identity = Some(found.identity.id.to_string());
         }
+        if let Some(found) = &claim.key {
+            facts.tenant = Some(found.tenant.id.clone());
+            facts.identity = Some(found.identity.id.to_string());
+            facts.login = Some(found.key.id.to_string());
+        }
         let audit = facts.audit();
         let events = vec![facts.event("auth.failed")];
         let durability = if error.kind() == ErrorKind::Throttled { Durability::Process } else { Durability::Disk };
@@ -282,6 +289,23 @@ impl Inner {
         if let Err(failure) = done {
             tracing::error!(error = %failure, "a refused login could not be put on record");
         }
+    }
+
+    /// See [`super::Gateway::leaked_key`].
+    pub(crate) async fn put_leaked_key(&self, key: &SecretString, peer: &Peer) {
+        let Some(found) = self.directory().find_api_key(&hash_key(key.expose_secret())) else { return };
+        let what = format!("a URL with {}", found.key.id);
+        if !held(&self.refusals).is_first(Some(&what), peer.ip.to_canonical(), REFUSALS_PAUSE, Instant::now()) {
+            return;
+        }
+        tracing::warn!(tenant = &*found.tenant.id, key = &*found.key.id, ip = %peer.ip, "an API key was sent in a URL; replace it");
+        let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login);
+        facts.tenant = Some(found.tenant.id.clone());
+        facts.identity = Some(found.identity.id.to_string());
+        facts.login = Some(found.key.id.to_string());
+        facts.auth_method = Some(AuthMethod::ApiKey);
+        let sentence = "the API key was sent in a URL, where logs and histories keep it; it has to be replaced";
+        self.put_failure(facts, &Error::new(ErrorKind::PermissionDenied, sentence)).await;
     }
 
     /// Makes the folders that a session's view and home stand on, where they are missing (SEMANTICS, "Names and views").

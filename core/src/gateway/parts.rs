@@ -36,6 +36,8 @@ pub struct Settings {
     pub throttle: ThrottleLimits,
     /// What connections that do not become logins cost their source.
     pub penalties: PenaltyLimits,
+    /// After so long an API key is refused, counted from when it was made; none: keys end by their own end alone.
+    pub api_key_max_age: Option<Duration>,
     /// How many sessions there may be at the same time.
     pub sessions: SessionLimits,
     /// How long a blob without reference is kept, beyond the oldest download under way.

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use time::OffsetDateTime;
 
-use super::claim::{Claim, allowed_from};
+use super::claim::Claim;
 use super::client_certificates::Standings;
 use super::inner::{Inner, held};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{
     AuthMethod, AuthorizedKey, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Presence, Progress, Protocol,
-    PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, hash_key, parse_key_file,
+    PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, parse_key_file,
 };
 use crate::path::VirtualPath;
 use crate::ports::{Durability, Reach};
@@ -119,8 +119,9 @@ impl Inner {
         };
         let knows = |tenant: &Arc<Tenant>| required.as_ref().is_none_or(|said| self.knows_required(tenant, said));
         let Some(factor) = credential.factor() else {
-            let proof = self.prove_api_key(credential, peer);
-            return Ok(proof.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if knows(tenant))));
+            // A tenant that does not know the certificate that was required says nothing of its keys.
+            let known = claim.key.as_ref().is_some_and(|found| knows(&found.tenant));
+            return if known { self.prove_api_key(claim, peer) } else { Ok(None) };
         };
         let proven = progress.proven();
         let wanted = claim.wanted(factor, proven, peer).filter(|found| knows(&found.tenant));
@@ -222,21 +223,21 @@ impl Inner {
         held(&self.complaints).add(path.to_owned())
     }
 
-    fn prove_api_key(&self, credential: &Credential, peer: &Peer) -> Option<Proof> {
-        let Credential::ApiKey(key) = credential else { return None };
-        let found = self.directory().find_api_key(&hash_key(key.expose_secret()))?;
-        let live = found.key.expires.is_none_or(|end| end > OffsetDateTime::now_utc());
-        if !live || peer.protocol != Protocol::Api || !allowed_from(&found.key.allow_from, peer.ip) {
-            return None;
+    /// What an API key proves. One that is known and lets in no more says why, where its holder may hear that.
+    fn prove_api_key(&self, claim: &Claim, peer: &Peer) -> Result<Option<Proof>> {
+        let Some(found) = claim.key.clone().filter(|_| peer.protocol == Protocol::Api) else { return Ok(None) };
+        if let Some(refusal) = self.key_refusal(claim) {
+            return refusal.told().map_or(Ok(None), |why| Err(Error::new(ErrorKind::Unauthenticated, why)));
         }
-        Some(Proof::Whole {
+        self.key_book.used((&found.tenant.id, &found.key.id), &found.digest, now());
+        Ok(Some(Proof::Whole {
             scopes: found.identity.scopes.narrowed(found.key.scopes),
             home: VirtualPath::root(),
             login: found.key.id.clone(),
             method: AuthMethod::ApiKey,
-            expires: found.key.expires,
+            expires: self.end_of_key(&found).map(|end| end.at),
             tenant: found.tenant,
             identity: found.identity,
-        })
+        }))
     }
 }

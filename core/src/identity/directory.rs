@@ -2,7 +2,7 @@
 
 mod objects;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -12,7 +12,7 @@ pub use self::objects::LeftOut;
 use self::objects::Objects;
 use super::directory_error::DirectoryError;
 use super::verify::cost_of;
-use super::{ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, Tenant, TenantRecord};
+use super::{ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, PreviousKey, Tenant, TenantRecord};
 
 /// A login that was found, and whom it becomes.
 #[derive(Clone, Debug)]
@@ -34,6 +34,10 @@ pub struct KeyMatch {
     pub identity: Arc<Identity>,
     /// The key, as configured. Its expiry and networks are not looked at here.
     pub key: Arc<ApiKey>,
+    /// SHA-256 of the text that it was found by.
+    pub digest: [u8; 32],
+    /// Where that is the old key of a rotation: what is said of it.
+    pub previous: Option<PreviousKey>,
 }
 
 /// Where something was declared.
@@ -100,8 +104,8 @@ pub struct Directory {
     usernames: HashMap<Arc<str>, Option<LoginMatch>>,
     /// API keys by the first eight bytes of their hash; see [`Directory::find_api_key`].
     keys: HashMap<[u8; 8], Vec<KeyMatch>>,
-    /// The ids of the API keys.
-    key_ids: HashSet<Arc<str>>,
+    /// The same by their ids, which are unique over the gateway.
+    key_ids: HashMap<Arc<str>, KeyMatch>,
     /// The rules that were declared through the API, of all tenants, the oldest first.
     rules: Vec<Rule>,
     /// Logins by the client certificates that they take.
@@ -234,16 +238,22 @@ impl Directory {
                 identity: key.identity.to_string(),
             });
         };
-        if self.key_ids.contains(&key.id) {
+        if self.key_ids.contains_key(&key.id) {
             return Err(DirectoryError::DuplicateApiKey { key: key.id.to_string() });
         }
-        if let Some(other) = self.find_api_key(&key.key_hash) {
+        let found = KeyMatch { tenant, identity, key: key.clone(), digest: key.key_hash, previous: None };
+        let old = key.previous.clone();
+        let old = old.map(|old| KeyMatch { digest: old.key_hash, previous: Some(old), ..found.clone() });
+        // The newest first: the old one of a rotation is found, too, while it counts.
+        let all: Vec<KeyMatch> = [Some(found.clone()), old].into_iter().flatten().collect();
+        if let Some(other) = all.iter().find_map(|one| self.find_api_key(&one.digest)) {
             let other = other.key.id.to_string();
             return Err(DirectoryError::SharedKeyHash { key: key.id.to_string(), other });
         }
-        self.key_ids.insert(key.id.clone());
-        let found = KeyMatch { tenant, identity, key: key.clone() };
-        self.keys.entry(index_of(&key.key_hash)).or_default().push(found);
+        self.key_ids.insert(key.id.clone(), found);
+        for one in all {
+            self.keys.entry(index_of(&one.digest)).or_default().push(one);
+        }
         Ok(())
     }
 
@@ -294,13 +304,22 @@ impl Directory {
     /// to a key of 256 random bits.)
     pub fn find_api_key(&self, hash: &[u8; 32]) -> Option<KeyMatch> {
         let candidates = self.keys.get(&index_of(hash))?;
-        candidates.iter().find(|found| bool::from(found.key.key_hash.ct_eq(hash))).cloned()
+        candidates.iter().find(|found| bool::from(found.digest.ct_eq(hash))).cloned()
     }
 
-    /// The API key of a tenant with this id. Its expiry is not looked at here.
+    /// The API key of a tenant with this id, by its newest text. Its expiry is not looked at here.
     pub fn api_key(&self, tenant: &str, id: &str) -> Option<KeyMatch> {
-        let found = |found: &&KeyMatch| *found.tenant.id == *tenant && *found.key.id == *id;
-        self.keys.values().flatten().find(found).cloned()
+        self.key_ids.get(id).filter(|found| *found.tenant.id == *tenant).cloned()
+    }
+
+    /// Whether there is an API key of this id in any tenant.
+    pub fn has_api_key(&self, id: &str) -> bool {
+        self.key_ids.contains_key(id)
+    }
+
+    /// All API keys, in no order; one that was rotated stands here twice while its old text counts.
+    pub fn api_keys(&self) -> impl Iterator<Item = &KeyMatch> {
+        self.keys.values().flatten()
     }
 
     /// The login of a tenant with this username, or what its rules make of it.

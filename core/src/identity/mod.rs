@@ -1,12 +1,15 @@
 //! Who is asking: tenants, identities, the logins and keys that are mapped onto them, and live sessions. A login is
 //! only another way to become an identity; what the identity may do is decided in [`crate::policy`].
 
+mod api_key;
 mod argon;
 mod authorized_keys;
 mod certificate;
 mod client_certificate;
 mod directory;
 mod directory_error;
+mod key_book;
+mod key_text;
 mod mapping;
 mod overlap;
 mod penalty;
@@ -33,12 +36,16 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
+pub(crate) use api_key::KeyRefusal;
+pub use api_key::{EndOfKey, KeyEnd};
 pub use authorized_keys::{AuthorizedKey, KeyLineError, parse_key_file};
 pub use certificate::{CertificateRefusal, CertificateRules, Revocations, UserCertificate};
 pub(crate) use client_certificate::{CertificateIndex, stands_for};
 pub use client_certificate::{CertificateMatcher, ClientCertificate, ClientCertificateRefusal, Standing, SubjectName};
 pub use directory::{Directory, KeyMatch, LeftOut, LoginMatch};
 pub use directory_error::DirectoryError;
+pub(crate) use key_book::KeyBook;
+pub use key_text::{generate_key, key_in, without_keys};
 pub use mapping::{Mapping, MappingError, NamePattern, PathTemplate};
 pub use overlap::{Automaton, SharedName};
 pub use penalty::{Offence, Overflow, Penalties, PenaltyLimits};
@@ -53,8 +60,8 @@ pub use session::{AuthMethod, Session};
 pub use source::{lies_in, source_of, unmapped};
 pub use throttle::{Throttle, ThrottleLimits};
 pub(crate) use totp::Codes;
-pub use totp::{check_totp_secret, generate_totp_secret};
-pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, generate_key, hash_key, hash_password};
+pub use totp::{check_totp_secret, generate_totp_secret, totp_uri};
+pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, hash_key, hash_password};
 pub use view::{Resolved, View, ViewEntry};
 
 use crate::path::VirtualPath;
@@ -188,10 +195,25 @@ pub struct ApiKey {
     pub key_hash: [u8; 32],
     /// Narrows the identity's scopes; empty: all of them.
     pub scopes: ScopeSet,
+    /// When it was made; none: that is not said, and its age counts from when this gateway first saw it.
+    pub created: Option<OffsetDateTime>,
     /// From then on it is refused.
     pub expires: Option<OffsetDateTime>,
     /// Networks that it may come from; empty: all.
     pub allow_from: Vec<IpNet>,
+    /// The key that stood in its place before a rotation, which counts for a while.
+    pub previous: Option<PreviousKey>,
+}
+
+/// The old key of a rotation: the same key in all but its text.
+#[derive(Clone, Debug)]
+pub struct PreviousKey {
+    /// SHA-256 of the whole key.
+    pub key_hash: [u8; 32],
+    /// When it was made; none: that is not said.
+    pub created: Option<OffsetDateTime>,
+    /// From then on it is refused.
+    pub ends: OffsetDateTime,
 }
 
 /// One tenant with everybody in it, as the configuration declares it.

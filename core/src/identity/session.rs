@@ -20,6 +20,8 @@ pub enum AuthMethod {
     Login(FactorSet),
     /// An API key.
     ApiKey,
+    /// Nothing: somebody at the machine, with the configuration and the ledger in hands (`causeway key`, `causeway user`).
+    Operator,
 }
 
 impl AuthMethod {
@@ -33,6 +35,7 @@ impl AuthMethod {
         match self {
             Self::Login(proven) => proven.as_str(),
             Self::ApiKey => "api_key",
+            Self::Operator => "operator",
         }
     }
 }

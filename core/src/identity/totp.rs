@@ -1,6 +1,7 @@
 //! Time-based codes (RFC 6238 with the defaults of every app: SHA-1, six digits, thirty seconds) as a second step.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,28 @@ pub fn generate_totp_secret() -> Result<SecretString> {
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes).map_err(Error::internal)?;
     Ok(Secret::new_stack(bytes).to_base32().into())
+}
+
+/// What apps show beside a login.
+const ISSUER: &str = "causeway";
+
+/// The key URI that authenticator apps agreed on, mostly shown to them as a QR code:
+/// `otpauth://totp/ISSUER:LOGIN?secret=…&issuer=…`. It holds the secret. `InvalidArgument` where that is no login's name.
+pub fn totp_uri(login: &str, secret: &SecretString) -> Result<SecretString> {
+    if login.is_empty() || login.contains(':') || login.chars().any(char::is_control) {
+        return Err(Error::new(ErrorKind::InvalidArgument, "that is no login; give its name"));
+    }
+    let mut label = String::new();
+    for byte in login.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            label.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(label, "%{byte:02X}");
+        }
+    }
+    let secret = secret.expose_secret();
+    Ok(format!("otpauth://totp/{ISSUER}:{label}?secret={secret}&issuer={ISSUER}").into())
 }
 
 /// Who guesses codes has to wait. Only who has proven the rest of a login gets here, so that, unlike failed passwords,
@@ -168,6 +191,15 @@ mod tests {
         for rubbish in ["", "28708", "2870820", "28708x", "-87082", "２８７０８２"] {
             assert_eq!(step(&codes(), rubbish, 59), None, "{rubbish}");
         }
+    }
+
+    #[test]
+    fn the_uri_that_apps_read() {
+        let said = |login: &str| totp_uri(login, &"ABC".into()).map(|uri| uri.expose_secret().to_owned());
+        assert_eq!(said("edi01").unwrap(), "otpauth://totp/causeway:edi01?secret=ABC&issuer=causeway");
+        let coded = "otpauth://totp/causeway:a%20b%2F%C3%BC@acme?secret=ABC&issuer=causeway";
+        assert_eq!(said("a b/ü@acme").unwrap(), coded);
+        assert!(said("").is_err() && said("a:b").is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,13 +6,10 @@ use std::sync::Arc;
 use argon2::password_hash::PasswordHasher as _;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, Version};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
-use zeroize::Zeroize as _;
 
 use super::QueueTime;
 use super::argon::Arena;
@@ -223,18 +220,6 @@ pub fn hash_key(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// A new API key: `cwk_` and 32 random bytes in unpadded base64url (RFC 4648 section 5).
-pub fn generate_key() -> Result<SecretString> {
-    let mut random = [0u8; 32];
-    getrandom::fill(&mut random).map_err(Error::internal)?;
-    // Room for all of it at once: growing would leave a part of the key behind in freed memory.
-    let mut key = String::with_capacity(KEY_PREFIX.len() + 43);
-    key.push_str(KEY_PREFIX);
-    URL_SAFE_NO_PAD.encode_string(random, &mut key);
-    random.zeroize();
-    Ok(SecretString::from(key))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -354,13 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_random_and_hashed_whole() {
-        let (one, two) = (generate_key().unwrap(), generate_key().unwrap());
-        let text = one.expose_secret();
-        assert_ne!(text, two.expose_secret());
-        assert_eq!(text.len(), 47);
-        let random = text.strip_prefix(KEY_PREFIX).unwrap();
-        assert_eq!(URL_SAFE_NO_PAD.decode(random).unwrap().len(), 32);
+    fn keys_are_hashed_whole() {
         let hex = hex::encode(hash_key("abc"));
         assert_eq!(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }

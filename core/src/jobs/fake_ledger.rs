@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Durability, Ledger, Lock, Query, Reach, Tx, TxOp};
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Incarnation, ItemState,
-    Job, JobItem, Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
+    Job, JobItem, KeyUse, Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
 };
 
 /// What is in the ledger.
@@ -79,6 +79,9 @@ fn off<T>() -> Result<T> {
 #[async_trait]
 impl Query for State {
     async fn file_counts(&mut self, _: &str) -> Result<Vec<(String, u64)>> {
+        off()
+    }
+    async fn key_uses(&mut self, _: &str) -> Result<Vec<KeyUse>> {
         off()
     }
     async fn objects(&mut self) -> Result<Vec<StoredObject>> {
@@ -299,6 +302,15 @@ impl Tx for State {
         off()
     }
     async fn purge_codes(&mut self, _: Micros) -> Result<u64> {
+        off()
+    }
+    async fn meet_key(&mut self, _: &str, _: &str, _: &[u8; 32], _: Micros) -> Result<()> {
+        off()
+    }
+    async fn note_key_use(&mut self, _: &str, _: &str, _: &[u8; 32], _: Micros) -> Result<()> {
+        off()
+    }
+    async fn warn_of_key(&mut self, _: &str, _: &str, _: &[u8; 32], _: Micros, _: Micros) -> Result<bool> {
         off()
     }
     async fn insert_blob(&mut self, _: &BlobId, _: Uuid) -> Result<()> {

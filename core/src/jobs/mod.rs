@@ -2,6 +2,7 @@
 //! removed folders, transfers, and the reaper of what was dropped without being finished.
 
 pub mod dispatcher;
+mod keys;
 mod liveness;
 mod purge;
 mod recovery;
@@ -114,6 +115,8 @@ impl Inner {
             every(Duration::from_secs(2), inner.jobs_end.clone(), || inner.put_away_again()).await;
         });
         let inner = self.clone();
+        self.jobs.spawn(async move { inner.keep_keys().await });
+        let inner = self.clone();
         self.jobs.spawn(async move {
             every(OBJECTS_POLL, inner.jobs_end.clone(), || inner.follow_objects_again()).await;
         });
@@ -154,6 +157,7 @@ impl Inner {
         self.jobs_end.cancel();
         self.jobs.close();
         self.jobs.wait().await;
+        self.note_key_uses(true).await;
         self.leave().await;
         self.ledger.close().await;
     }

@@ -98,6 +98,7 @@ pub(crate) async fn tell_incomplete(tx: &mut dyn Tx, row: &UploadRow, node: &str
         hash: None,
         content_type: None,
         duration_ms: None,
+        expires_at: None,
         error: None,
     }
     .failed(reason);

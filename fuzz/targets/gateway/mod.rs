@@ -61,6 +61,7 @@ impl Scratch {
             bandwidth_down: None,
             throttle: ThrottleLimits { failures: 0, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
             penalties: PenaltyLimits::default(),
+            api_key_max_age: None,
             sessions: SessionLimits::default(),
             blob_grace: Duration::ZERO,
             idle_detach: Duration::from_hours(1),

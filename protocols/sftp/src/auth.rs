@@ -223,7 +223,7 @@ impl Attempt {
         let presence = hardware_key::presence(shown.signature);
         let certificate = certificate::read(shown.certificate)
             .inspect_err(|why| {
-                tracing::info!(login = user, ip = %connection.peer().ip, %why, "a certificate is refused");
+                tracing::info!(login = &*causeway_core::identity::without_keys(user), ip = %connection.peer().ip, %why, "a certificate is refused");
             })
             .ok();
         let credential = Credential::Certificate { login: user.to_owned(), certificate, presence };

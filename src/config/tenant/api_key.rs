@@ -16,6 +16,7 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ApiKey> {
     let identity = section.require("identity", section.text("identity", value::slug));
     let hash = section.require("key_hash", section.hash("key_hash", secret::key_hash));
     let scopes = scopes(section, "scopes");
+    let created = section.text_or_empty("created", value::moment).map(|f| f.value);
     let expires = section.text_or_empty("expires", value::moment).map(|f| f.value);
     let allow_from = section.texts("allow_from", value::network);
     if let Some(id) = &id {
@@ -34,7 +35,9 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<ApiKey> {
         identity: identity?.into(),
         key_hash: digest,
         scopes,
+        created,
         expires,
         allow_from: allow_from.map(|f| f.value.into_iter().map(|net| net.value).collect()).unwrap_or_default(),
+        previous: None,
     })
 }

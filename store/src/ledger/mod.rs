@@ -27,6 +27,7 @@
 //! | `release_blobs` | the rows of the blobs it drops, `FOR UPDATE`, in the order of their keys | the same |
 //! | `add_usage` | one of 16 rows of the identity | one in 16 of the others |
 //! | `use_code` | the code's key in the index | another transaction that uses the same code; then says no |
+//! | `warn_of_key` | the end's key in the index | another transaction that tells the same end; then says no |
 //! | `advance_objects` | the one row that counts the changes of objects | another change of an object; then says no |
 //! | `hold_job`, `update_job`, `renew_job`, `settle_item` | the job's row | whoever changes it; then look at generation and state again |
 //! | `claim_job` | the job's row; the rows of its tenant's and identity's turns | nobody for the job: locked ones are passed over; another claim for the same tenant's turn |

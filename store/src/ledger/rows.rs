@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use causeway_core::records::{
     Attributes, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState, EventRecord,
-    Incarnation, ItemKind, ItemState, Job, JobItem, Node, ObjectKey, Seal, StoredEvent, StoredObject, TransferState,
-    UploadRow, UploadState,
+    Incarnation, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey, Seal, StoredEvent, StoredObject,
+    TransferState, UploadRow, UploadState,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -52,6 +52,17 @@ plain! {
     (Uuid, String, Uuid): (take, take, take);
     (Uuid, String, Vec<u8>): (take, take, take);
     ([u8; 32], Uuid): (take, take);
+}
+
+impl Record for KeyUse {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            key: columns.take()?,
+            digest: columns.take()?,
+            first_seen: columns.take()?,
+            last_used: columns.maybe()?,
+        })
+    }
 }
 
 impl Record for Node {

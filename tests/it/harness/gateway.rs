@@ -101,6 +101,42 @@ impl Gateway {
         self.database.as_deref()
     }
 
+    /// Runs a statement on the ledger, which both databases understand, as somebody with the database in hands would.
+    pub async fn statement(&self, sql: &str) {
+        use sqlx::{Connection as _, Executor as _};
+        match &self.database {
+            None => {
+                let connection = rusqlite::Connection::open(self.data().join("causeway.db")).unwrap();
+                connection.busy_timeout(Duration::from_secs(10)).unwrap();
+                connection.execute_batch(sql).unwrap();
+            }
+            Some(url) => {
+                let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+                connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await.unwrap();
+                connection.close().await.unwrap();
+            }
+        }
+    }
+
+    /// The one number that a query of the ledger answers; none: NULL.
+    pub async fn number(&self, sql: &str) -> Option<i64> {
+        use sqlx::Connection as _;
+        match &self.database {
+            None => {
+                let connection = rusqlite::Connection::open(self.data().join("causeway.db")).unwrap();
+                connection.busy_timeout(Duration::from_secs(10)).unwrap();
+                connection.query_row(sql, (), |row| row.get(0)).unwrap()
+            }
+            Some(url) => {
+                let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+                let sql = sqlx::AssertSqlSafe(sql.to_owned());
+                let found: (Option<i64>,) = sqlx::query_as(sql).fetch_one(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+                found.0
+            }
+        }
+    }
+
     fn log_path(&self) -> PathBuf {
         self.folder.path().join("log")
     }

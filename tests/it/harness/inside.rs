@@ -101,8 +101,10 @@ fn tenant(quota: Option<u64>) -> TenantRecord {
         identity: id.into(),
         key_hash: Sha256::digest(api_key(id)).into(),
         scopes: ScopeSet::NONE,
+        created: None,
         expires: None,
         allow_from: Vec::new(),
+        previous: None,
     };
     TenantRecord {
         tenant: Tenant {
@@ -160,6 +162,7 @@ pub async fn start_with_quota(
         bandwidth_down: None,
         throttle: ThrottleLimits { failures: 10, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
         penalties: PenaltyLimits::default(),
+        api_key_max_age: None,
         sessions: SessionLimits::default(),
         blob_grace: Duration::ZERO,
         idle_detach: Duration::from_mins(1),

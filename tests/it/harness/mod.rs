@@ -1,5 +1,6 @@
 //! The daemon under test and the clients that talk to it.
 
+pub mod codes;
 pub mod ftps;
 pub mod gateway;
 pub mod http;

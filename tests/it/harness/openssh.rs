@@ -113,7 +113,12 @@ impl OpenSsh {
 
     /// Logs in by password and runs one command line. `SSH_ASKPASS` answers the prompt, as there is no terminal.
     pub async fn with_password(&self, password: &str, commands: &str) -> Ran {
-        let ask = self.local("ask", format!("#!/bin/sh\necho '{password}'\n").as_bytes());
+        self.with_answers(&format!("#!/bin/sh\necho '{password}'\n"), commands).await
+    }
+
+    /// The same; this script answers each prompt, which is its argument.
+    pub async fn with_answers(&self, script: &str, commands: &str) -> Ran {
+        let ask = self.local("ask", script.as_bytes());
         let mut permissions = fs::metadata(&ask).unwrap().permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o700);
         fs::set_permissions(&ask, permissions).unwrap();

@@ -94,6 +94,11 @@ impl Rest {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
+    /// The key that it shows.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// A request to a path below `/api/v1`.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.client.request(method, format!("{}/api/v1{path}", self.base));

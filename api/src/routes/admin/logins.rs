@@ -34,6 +34,8 @@ impl Kind for LoginSpec {
             protocols: texts(members, "protocols").unwrap_or(usual.protocols),
             password_hash,
             totp_secret: before.and_then(|before| before.totp_secret.clone()),
+            totp_pending: before.and_then(|before| before.totp_pending.clone()),
+            require_before: before.and_then(|before| before.require_before.clone()),
             authorized_keys: texts(members, "authorized_keys").unwrap_or_default(),
             client_certificates: texts(members, "client_certificates").unwrap_or_default(),
             require: maybe(members, "require").unwrap_or(usual.require),

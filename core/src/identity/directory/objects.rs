@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
 use super::{Directory, KeyMatch, LoginMatch, Origin, Rule};
-use crate::identity::spec::{Fault, IdentitySpec, LoginSpec, MappingSpec, TenantSpec};
+use crate::identity::spec::{ApiKeySpec, Fault, IdentitySpec, LoginSpec, MappingSpec, TenantSpec};
 use crate::identity::{DirectoryError, Protocol, Scope, ScopeSet, TenantRecord};
 use crate::records::{ObjectKey, ObjectKind, StoredObject};
 
@@ -85,7 +85,11 @@ impl Directory {
             }
             // Settings are nobody who is known.
             Some(ObjectKind::Setting) => Ok(()),
-            Some(ObjectKind::ApiKey) | None => return Err("is of a kind that this version does not know".to_owned()),
+            Some(ObjectKind::ApiKey) => {
+                let made = read::<ApiKeySpec>(object)?.api_key(id).map_err(listed)?;
+                self.add_api_key(tenant, made)
+            }
+            None => return Err("is of a kind that this version does not know".to_owned()),
         };
         added.map_err(|error| if self.declares(&object.key) { SHADOWED.to_owned() } else { error.to_string() })
     }

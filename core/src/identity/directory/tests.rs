@@ -43,8 +43,10 @@ fn api_key(id: &str, identity: &str, key_hash: [u8; 32]) -> ApiKey {
         identity: identity.into(),
         key_hash,
         scopes: ScopeSet::NONE,
+        created: None,
         expires: None,
         allow_from: Vec::new(),
+        previous: None,
     }
 }
 
@@ -167,6 +169,24 @@ fn a_key_is_found_by_its_whole_hash() {
     let mut near = hash_key("cwk_one");
     near[31] ^= 1;
     assert!(directory.find_api_key(&near).is_none(), "the first bytes alone are not enough");
+}
+
+#[test]
+fn the_old_key_of_a_rotation_is_found_too_and_the_id_means_the_new_one() {
+    let ends = time::OffsetDateTime::UNIX_EPOCH;
+    let mut one = record("acme", &[], &[("other", "cwk_other")]);
+    let previous = crate::identity::PreviousKey { key_hash: hash_key("cwk_old"), created: None, ends };
+    one.api_keys.push(ApiKey { previous: Some(previous), ..api_key("k", "app", hash_key("cwk_new")) });
+    let directory = Directory::new(vec![one.clone()]).unwrap();
+    let found =
+        |key: &str| directory.find_api_key(&hash_key(key)).map(|found| (found.key.id.to_string(), found.previous));
+    assert!(matches!(found("cwk_new"), Some((id, None)) if id == "k"));
+    assert!(matches!(found("cwk_old"), Some((id, Some(old))) if id == "k" && old.ends == ends));
+    assert_eq!(directory.api_key("acme", "k").unwrap().digest, hash_key("cwk_new"));
+    assert!(directory.api_key("globex", "k").is_none() && directory.has_api_key("k"));
+    // Nobody brings the old text of another's key.
+    one.api_keys.push(api_key("thief", "app", hash_key("cwk_old")));
+    assert!(matches!(Directory::new(vec![one]).unwrap_err(), DirectoryError::SharedKeyHash { .. }));
 }
 
 #[test]

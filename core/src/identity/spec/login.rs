@@ -1,7 +1,8 @@
 //! A login, as it is declared. Its id is its username.
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
 
 use super::{Fault, Faults, kept};
 use crate::identity::texts::{self, LOGIN_PROTOCOLS};
@@ -25,6 +26,12 @@ pub struct LoginSpec {
     /// The secret of its time-based codes, in base32.
     #[serde(default, with = "kept", skip_serializing_if = "Option::is_none")]
     pub totp_secret: Option<SecretString>,
+    /// A secret whose codes are not asked for yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub totp_pending: Option<PendingCodes>,
+    /// What it had to prove before its codes were enrolled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_before: Option<String>,
     /// Lines of `authorized_keys`.
     #[serde(default)]
     pub authorized_keys: Vec<String>,
@@ -40,6 +47,25 @@ pub struct LoginSpec {
     /// Start folder and root, in the identity's view.
     #[serde(default = "root")]
     pub home: String,
+}
+
+/// Codes that are being enrolled.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PendingCodes {
+    /// Their secret, in base32.
+    #[serde(with = "kept")]
+    pub secret: Option<SecretString>,
+    /// What the login has to prove once they are in force.
+    pub require: String,
+}
+
+impl PendingCodes {
+    /// Whether this is their secret.
+    pub(crate) fn is_of(&self, secret: &SecretString) -> bool {
+        let own = self.secret.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default();
+        bool::from(own.as_bytes().ct_eq(secret.expose_secret().as_bytes()))
+    }
 }
 
 /// What `protocols` is where nothing is said.
@@ -85,6 +111,11 @@ fn names_a_tenant(username: &str, tenant: &str) -> bool {
 }
 
 impl LoginSpec {
+    /// Whether codes are asked for, or being enrolled.
+    pub(crate) const fn has_codes(&self) -> bool {
+        self.totp_secret.is_some() || self.totp_pending.is_some()
+    }
+
     /// The login of a tenant with this username, or all that is wrong with it. That the identity is there is not looked at.
     pub fn login(&self, tenant: &str, username: &str) -> Result<Login, Vec<Fault>> {
         let mut faults = Faults::default();
@@ -152,6 +183,8 @@ impl LoginSpec {
             totp_secret: login.totp_secret.clone(),
             authorized_keys: login.authorized_keys.iter().map(ToString::to_string).collect(),
             client_certificates: login.client_certificates.iter().map(ToString::to_string).collect(),
+            totp_pending: None,
+            require_before: None,
             require: login.require.as_str().to_owned(),
             allow_from: login.allow_from.iter().map(ToString::to_string).collect(),
             home: login.home.as_str().to_owned(),

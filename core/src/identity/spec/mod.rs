@@ -5,6 +5,7 @@
 //! A member that is not known is refused also where the ledger has it: it was written by a newer version, and may well
 //! be a restriction.
 
+mod api_key;
 mod identity;
 mod login;
 mod mapping;
@@ -14,8 +15,9 @@ mod tenant;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use api_key::{ApiKeySpec, KeyTextSpec, PreviousKeySpec, moment};
 pub use identity::{IdentitySpec, ViewSpec};
-pub use login::LoginSpec;
+pub use login::{LoginSpec, PendingCodes};
 pub use mapping::{MAX_PATTERN, MappingSpec};
 pub use settings::{LimitsSpec, UploadsSpec};
 pub use tenant::{MountSpec, TenantSpec};

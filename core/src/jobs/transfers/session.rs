@@ -30,7 +30,7 @@ impl Inner {
             if !job.order.client_ip.is_none_or(|ip| allowed_from(&found.key.allow_from, ip)) {
                 return Err(gone());
             }
-            let (id, expires) = (found.key.id.clone(), found.key.expires);
+            let (id, expires) = (found.key.id.clone(), self.end_of_key(&found).map(|end| end.at));
             (found.tenant, found.identity, id, scopes, VirtualPath::root(), expires, AuthMethod::ApiKey)
         } else {
             let found = self.directory().login_of(&job.tenant, &job.login).ok_or_else(gone)?;

@@ -43,6 +43,7 @@ pub(super) fn facts_of(job: &Job, node: &str) -> Facts {
         hash: None,
         content_type: None,
         duration_ms: duration(job),
+        expires_at: None,
         error,
     }
 }

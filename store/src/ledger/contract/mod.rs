@@ -6,6 +6,7 @@
 mod blobs;
 mod codes;
 mod jobs;
+mod keys;
 mod life;
 mod objects;
 mod races;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 pub use blobs::*;
 pub use codes::*;
 pub use jobs::*;
+pub use keys::*;
 pub use life::*;
 pub use objects::*;
 pub use races::*;
@@ -52,6 +54,7 @@ macro_rules! ledger_cases {
             an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,
             other_transfers_are_found, two_workers_claim_two_jobs, a_step_and_a_cancel_exclude_each_other,
             codes_count_once, one_of_two_uses_a_code,
+            keys_are_met_once_and_their_use_goes_forward, an_end_is_told_once,
             objects_keep_every_field, object_changes_are_conditional, one_of_two_advances_the_objects,
             files_are_counted_by_their_makers,
             failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,

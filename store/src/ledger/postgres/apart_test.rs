@@ -85,6 +85,8 @@ async fn fill(ledger: &contract::Subject) -> Rows {
             tx.insert_upload(&upload).await?;
             tx.add_usage("acme", "i", 5).await?;
             tx.use_code("acme", "l", 1, T0).await?;
+            tx.meet_key("acme", "k", &[1; 32], T0).await?;
+            tx.warn_of_key("acme", "k", &[1; 32], T0, T0).await?;
             tx.insert_job(&job).await?;
             tx.insert_job_items(job.id, &[contract::item(1, ItemKind::File)]).await?;
             tx.remember_request(("acme", "i"), "key", (&[1; 32], job.id), T0).await?;
@@ -209,6 +211,7 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 uploads_held_by(rows.incarnation, 9) => "[]";
                 incarnations() => "[]";
                 file_counts("acme") => "[]";
+                key_uses("acme") => "[]";
                 objects() => "[]";
                 object_generation() => "0";
                 job(rows.job.id) => "None";
@@ -301,6 +304,9 @@ async fn no_change_reaches_another_tenant() {
                 add_usage("acme", "i", 1);
                 use_code("acme", "l", 9, T0);
                 purge_codes(seen);
+                meet_key("acme", "k", &[2; 32], T0);
+                note_key_use("acme", "k", &[1; 32], T0 + 1);
+                warn_of_key("acme", "k", &[1; 32], T0 + 9, T0);
                 advance_objects(0);
                 put_object(&object("new", 1), None);
                 put_object(&object("l", 2), Some(1));

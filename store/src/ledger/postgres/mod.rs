@@ -84,6 +84,10 @@ mod jobs {
     }
 }
 
+mod keys {
+    crate::ledger::statements::key_statements! { connection: sqlx::PgConnection }
+}
+
 mod leases {
     crate::ledger::statements::lease_statements! { connection: sqlx::PgConnection }
 }

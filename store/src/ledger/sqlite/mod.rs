@@ -89,6 +89,10 @@ mod jobs {
     }
 }
 
+mod keys {
+    crate::ledger::statements::key_statements! { connection: rusqlite::Connection }
+}
+
 mod leases {
     crate::ledger::statements::lease_statements! { connection: rusqlite::Connection }
 }

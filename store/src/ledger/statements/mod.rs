@@ -25,6 +25,7 @@ macro_rules! within {
 mod blobs;
 mod codes;
 mod jobs;
+mod keys;
 mod leases;
 mod nodes;
 mod objects;
@@ -35,6 +36,7 @@ mod uploads;
 pub(super) use blobs::blob_statements;
 pub(super) use codes::code_statements;
 pub(super) use jobs::{job_columns, job_statements};
+pub(super) use keys::key_statements;
 pub(super) use leases::lease_statements;
 pub(super) use nodes::{node_columns, node_statements};
 pub(super) use objects::object_statements;

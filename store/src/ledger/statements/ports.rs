@@ -18,12 +18,12 @@ macro_rules! ports {
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
             AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job,
-            JobItem, Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
+            JobItem, KeyUse, Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
 
-        use super::{audit, blobs, codes, events, jobs, leases, locks, nodes, objects, uploads};
+        use super::{audit, blobs, codes, events, jobs, keys, leases, locks, nodes, objects, uploads};
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
         use crate::ledger::statements::run;
@@ -171,6 +171,10 @@ macro_rules! ports {
                 run!(self, leases::incarnations())
             }
 
+            async fn key_uses(&mut self, tenant: &str) -> Result<Vec<KeyUse>> {
+                run!(self, keys::key_uses(tenant))
+            }
+
             async fn objects(&mut self) -> Result<Vec<StoredObject>> {
                 run!(self, objects::objects())
             }
@@ -281,6 +285,25 @@ macro_rules! ports {
 
             async fn purge_codes(&mut self, before: Micros) -> Result<u64> {
                 run!(self, codes::purge_codes(before))
+            }
+
+            async fn meet_key(&mut self, tenant: &str, key: &str, digest: &[u8; 32], now: Micros) -> Result<()> {
+                run!(self, keys::meet_key(tenant, key, digest, now))
+            }
+
+            async fn note_key_use(&mut self, tenant: &str, key: &str, digest: &[u8; 32], at: Micros) -> Result<()> {
+                run!(self, keys::note_key_use(tenant, key, digest, at))
+            }
+
+            async fn warn_of_key(
+                &mut self,
+                tenant: &str,
+                key: &str,
+                digest: &[u8; 32],
+                ends_at: Micros,
+                now: Micros,
+            ) -> Result<bool> {
+                run!(self, keys::warn_of_key(tenant, key, digest, ends_at, now))
             }
 
             async fn advance_objects(&mut self, from: i64) -> Result<bool> {

@@ -1,0 +1,119 @@
+//! `POST /api-keys` and `POST /api-keys/{key_id}/rotate`: a new key, which is shown once.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use causeway_core::ErrorKind;
+use causeway_core::admin::{KeyRotation, NewApiKey};
+use causeway_core::identity::{Scope, spec, texts};
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::{IF_MATCH, KEY_ID, MadeJson, id_of, made, made_example, shapes};
+use crate::auth::Caller;
+use crate::members::Members;
+use crate::openapi::headers::{CACHE_CONTROL, ETAG, LOCATION};
+use crate::openapi::{Answer, Body, Operation, Tag, problems};
+use crate::problem::Problem;
+use crate::router::Shared;
+use crate::routes::header_value;
+
+/// A list of texts; what else it may be is said by who reads them.
+pub(super) fn texts_of(members: &mut Members, name: &str) -> Option<Vec<String>> {
+    members.read_as(name, "this is a list of strings", |value| {
+        value.as_array()?.iter().map(|one| one.as_str().map(str::to_owned)).collect()
+    })
+}
+
+/// A moment.
+pub(super) fn moment_of(members: &mut Members, name: &str) -> Option<OffsetDateTime> {
+    members.read_as(name, "this is a time as RFC 3339 writes it, such as 2027-12-31T00:00:00Z", |value| {
+        spec::moment(value.as_str()?).ok()
+    })
+}
+
+pub fn make_operation() -> Operation {
+    let body = json!({
+        "identity": "orders-app", "name": "Orders", "scopes": ["files:read"], "expires": "2027-12-31T00:00:00Z",
+        "allow_from": ["192.0.2.0/24"],
+    });
+    Operation::new(Tag::Administration, "makeApiKey", "Makes an API key")
+        .text("The answer is the one time that the key is shown. It can do no more than its identity, and `scopes` narrow that.")
+        .scope(Scope::Admin)
+        .body(Body::json("What the key is to be.", shapes::new_api_key(), body))
+        .answer(
+            Answer::json::<MadeJson<'_>>(StatusCode::CREATED, "The key.", made_example())
+                .header(&LOCATION)
+                .header(&ETAG)
+                .header(&CACHE_CONTROL)
+                .link("getApiKey", "key_id", "$response.body#/id")
+                .link("rotateApiKey", "key_id", "$response.body#/id")
+                .link("changeApiKey", "key_id", "$response.body#/id")
+                .link("revokeApiKey", "key_id", "$response.body#/id"),
+        )
+        .fails(problems::JSON)
+        .fails([ErrorKind::AlreadyExists, ErrorKind::QuotaExceeded])
+}
+
+fn asked(mut members: Members) -> Result<NewApiKey, Problem> {
+    let new = NewApiKey {
+        identity: members.required("identity"),
+        id: members.read_as("id", "this is a string", |value| value.as_str().map(str::to_owned)),
+        name: members.read_as("name", "this is a string", |value| value.as_str().map(str::to_owned)),
+        scopes: texts_of(&mut members, "scopes").unwrap_or_default(),
+        expires: moment_of(&mut members, "expires"),
+        allow_from: texts_of(&mut members, "allow_from").unwrap_or_default(),
+    };
+    members.finish()?;
+    Ok(new)
+}
+
+pub async fn make(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
+    // Who may not make one hears that, whatever the body says.
+    shared.gateway.may_administer(&caller.session).await?;
+    let (_, members) = Members::of(&shared, request).await?;
+    let (key, text) = shared.gateway.make_api_key(&caller.session, None, asked(members)?).await?;
+    let url = format!("{}/api/v1/api-keys/{}", shared.config.public_url, key.id);
+    let mut response = made(StatusCode::CREATED, key, &text);
+    if let Some(url) = header_value(&url) {
+        response.headers_mut().insert(header::LOCATION, url);
+    }
+    Ok(response)
+}
+
+pub fn rotate_operation() -> Operation {
+    Operation::new(Tag::Administration, "rotateApiKey", "Makes another key in the place of one")
+        .text("The new key is shown once. The old one goes on for `grace`; a rotation before that is over ends the oldest at once. What the key has asked for, transfers say, goes on.")
+        .scope(Scope::Admin)
+        .parameters(&[KEY_ID, IF_MATCH])
+        .body(Body::json("How.", shapes::rotation(), json!({ "grace": "24h" })))
+        .answer(
+            Answer::json::<MadeJson<'_>>(StatusCode::OK, "The new key.", made_example())
+                .header(&ETAG)
+                .header(&CACHE_CONTROL),
+        )
+        .fails(problems::JSON)
+        .fails([ErrorKind::NotFound, ErrorKind::Conflict, ErrorKind::PreconditionFailed])
+}
+
+pub async fn rotate(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let id = id_of(id)?;
+    shared.gateway.may_administer(&caller.session).await?;
+    let (headers, mut members) = Members::of(&shared, request).await?;
+    let lengths = "this is a length of time such as \"24h\" or \"7d\", at most \"30d\"; \"0s\": not at all";
+    let grace = members.read_as("grace", lengths, |value: &Value| texts::duration_or_zero(value.as_str()?).ok());
+    let expires = moment_of(&mut members, "expires");
+    members.finish()?;
+    let expected = super::expected(&shared, &caller, &id, &headers).await?;
+    let rotation = KeyRotation { grace, expires };
+    let (key, text) = shared.gateway.rotate_api_key(&caller.session, None, &id, rotation, expected).await?;
+    Ok(made(StatusCode::OK, key, &text))
+}
