@@ -2,28 +2,27 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_api::{ApiConfig, ConnectionInfo, OpsFront};
-use causeway_core::identity::{ClientCertificate, Directory, Protocol, ThrottleLimits};
+use causeway_api::{ConnectionInfo, OpsFront};
+use causeway_core::identity::{ClientCertificate, Directory, Protocol};
 use causeway_core::ports::{BlobStore, Ledger};
-use causeway_core::{Gateway, Parts, Settings};
-use causeway_sftp::{HostKey, SftpConfig};
+use causeway_core::{Gateway, Parts};
+use causeway_sftp::HostKey;
 use causeway_store::blobs::{LocalBlobs, MemoryBlobs};
 use causeway_store::ledger::{PostgresLedger, SqliteLedger};
+use rustls::ServerConfig;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::certificate;
-use crate::client_certificates::handshake::Asked;
 use crate::config::Config;
-use crate::config::api::Api;
 use crate::config::database::Place;
 use crate::config::node::host_name;
 use crate::config::sftp::Sftp;
@@ -35,6 +34,8 @@ use crate::ftps;
 use crate::host_keys;
 use crate::key_files::KeyFiles;
 use crate::proxy::{Header, Proxies};
+use crate::reload::{Reload, Source};
+use crate::running::{self, Running};
 use crate::sources::Sources;
 use crate::startups::Startups;
 use crate::supervisor::{Admits, Bound, Door, Supervisor, secure};
@@ -64,20 +65,28 @@ pub struct Up<'u> {
 }
 
 /// Runs the gateway until it gets SIGTERM or SIGINT; a second signal ends what is still open at once. `ready` is called
-/// when everything is up.
-pub async fn run<R>(config: Config, data_dir: DataDir, ready: R) -> Outcome
+/// when everything is up. SIGHUP, and changes of `source`'s files, have the configuration read again.
+pub async fn run<R>(config: Config, source: Source, data_dir: DataDir, ready: R) -> Outcome
 where
     R: FnOnce(&Up<'_>) -> Outcome + Send,
 {
     descriptors::raise();
     let mut signals = Signals::new()?;
-    let host_keys = load_host_keys(&config, data_dir.path()).await?;
+    let mut reload = Reload::new(source, hangup()?);
+    let host_keys = match &config.sftp {
+        Some(sftp) => running::load_host_keys(sftp, data_dir.path()).await?,
+        None => Vec::new(),
+    };
     let host_certificates = host_keys::load_certificates(config.sftp.as_ref().map_or(&[], |s| &s.host_certificates))?;
     let certs = data_dir.path().join("certs");
-    let live = |asked| certificate::live(config.tls.clone(), &certs, asked);
-    let ftps_tls = config.ftps.as_ref().map(|ftps| live(asked(ftps.client_certificates, &config, Protocol::Ftps)));
-    let api_tls = config.api.as_ref().map(|api| live(asked(api.client_certificates, &config, Protocol::Api)));
-    let (ftps_tls, api_tls) = (ftps_tls.transpose()?, api_tls.transpose()?);
+    let mut tls_wanted = Vec::new();
+    let mut live = |protocol| -> Outcome<Option<watch::Receiver<Arc<ServerConfig>>>> {
+        let Some(wanted) = running::wanted(protocol, &config) else { return Ok(None) };
+        let (sender, receiver) = watch::channel(wanted);
+        tls_wanted.push((protocol, sender));
+        certificate::live(receiver, &certs).map(Some)
+    };
+    let (ftps_tls, api_tls) = (live(Protocol::Ftps)?, live(Protocol::Api)?);
 
     // Bound before the ledger is touched, so that a taken port is told at once; nothing is accepted yet.
     let sftp = Bound::bind("sftp", config.sftp.as_ref().map_or(&[], |s| &s.listen)).await?;
@@ -92,25 +101,12 @@ where
     let storages = open_storages(&config, data_dir.installation()).await?;
     let (grace, ledger_min_free) = (config.shutdown_grace, config.database.min_free);
     let sftp_door = config.sftp.as_ref().map(|sftp| sftp_door(sftp, &config));
-    let sftp_config = config.sftp.as_ref().map(|sftp| SftpConfig {
-        host_keys: host_keys.clone(),
-        host_certificates: host_certificates.clone(),
-        banner: Some(sftp.banner.clone()).filter(|text| !text.is_empty()),
-        login_grace: sftp.login_grace,
-        idle_timeout: sftp.idle_timeout,
-        max_auth_tries: sftp.max_auth_tries as usize,
-        algorithms: sftp.algorithms.clone(),
-        rekey_bytes: sftp.rekey_bytes,
-        rekey_time: sftp.rekey_time,
-        compression: sftp.compression,
-        keepalive: sftp.keepalive,
-        max_channels: sftp.max_channels as usize,
-        max_handles: sftp.max_handles as usize,
-        scp: sftp.scp,
-    });
+    let sftp_config = config.sftp.as_ref();
+    let sftp_config = sftp_config.map(|sftp| running::sftp_config(sftp, host_keys.clone(), host_certificates.clone()));
     let ftps = ftps::settings(&config);
     let proxies = Proxies::new(&config.trusted_proxies);
-    let api_settings = config.api.as_ref().map(|api| api_config(api, &config, public_url.clone()));
+    let api_settings = config.api.as_ref().map(|api| running::api_config(api, &config, public_url.clone()));
+    let storage_names = storages.keys().cloned().collect();
     let shown = config.shown.clone();
     let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;
     gateway.show_configuration(shown);
@@ -119,6 +115,7 @@ where
     let addresses = [&sftp, &explicit, &implicit, &api, &ops].map(|bound| bound.addresses.clone());
     let supervisor = Supervisor::new();
     let sftp_front = sftp_config.map(|config| causeway_sftp::Front::new(config, gateway.clone())).transpose()?;
+    let sftp_running = sftp_front.clone().zip(sftp_door.as_ref().map(|door| door.sources.clone()));
     if let (Some(front), Some(mut door)) = (sftp_front.clone(), sftp_door) {
         let (shutdown, guard) = (supervisor.shutdown().clone(), gateway.clone());
         door.admits = Some(Arc::new(move |ip| guard.admits(ip)));
@@ -129,9 +126,11 @@ where
     }
     let ftps_front = ftps.zip(ftps_tls).map(|(settings, tls)| {
         let front = causeway_ftp::Front::new(settings.front, tls, gateway.clone());
+        let sources = settings.door.sources.clone();
         ftps::accept(&supervisor, &front, &gateway, settings.door, [explicit, implicit]);
-        front
+        (front, sources)
     });
+    let mut api_front = None;
     if let Some((tls, mut api_config)) = api_tls.zip(api_settings) {
         let spool = data_dir.path().join("spool");
         make_folder(&spool)?;
@@ -139,6 +138,7 @@ where
         // The ledger, which is in the same folder by default, stops at its own limit: forms stop well before it.
         api_config.min_free_bytes = api_config.min_free_bytes.saturating_add(ledger_min_free);
         let front = Arc::new(causeway_api::Front::new(api_config, gateway.clone()));
+        api_front = Some(front.clone());
         let shutdown = supervisor.shutdown().clone();
         let guard = gateway.clone();
         let admits: Admits = Arc::new(move |ip| guard.admits(ip));
@@ -178,7 +178,20 @@ where
     ready(&Up { sftp, ftps, api, ops, public_url: &public_url, host_keys: &host_keys })?;
     data_dir.announce(&announcement(&named))?;
 
-    let which = signals.next().await;
+    let mut running = Running {
+        gateway: gateway.clone(),
+        installation: data_dir.installation(),
+        data_dir: data_dir.path().to_owned(),
+        storages: storage_names,
+        grace,
+        public_url,
+        sftp: sftp_running,
+        ftps: ftps_front.clone(),
+        api: api_front,
+        tls: tls_wanted,
+    };
+    let which = serve(&mut signals, &mut reload, &mut running).await;
+    let grace = running.grace;
     tracing::info!(signal = which, grace = ?grace, "stopping");
     data_dir.withdraw();
     supervisor
@@ -193,7 +206,7 @@ where
             "SFTP connections that were cut have not ended; what they did last is put in order at the next start"
         );
     }
-    if let Some(front) = ftps_front
+    if let Some((front, _)) = ftps_front
         && timeout(ENDING, front.ended()).await.is_err()
     {
         tracing::warn!(
@@ -205,14 +218,6 @@ where
     Ok(())
 }
 
-/// Whether clients are asked for a certificate. Where that is optional they are asked only if a login takes any: some old
-/// clients do not know what to answer.
-fn asked(asked: Asked, config: &Config, protocol: Protocol) -> Asked {
-    let mut logins = config.tenants.iter().flat_map(|tenant| &tenant.logins);
-    let taken = logins.any(|login| login.protocols.contains(&protocol) && !login.client_certificates.is_empty());
-    if asked == Asked::Optional && !taken { Asked::Off } else { asked }
-}
-
 fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {
     let listed = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Value>();
     let mut said = serde_json::Map::from_iter([("pid".to_owned(), json!(std::process::id()))]);
@@ -220,30 +225,12 @@ fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {
     Value::Object(said)
 }
 
-/// The settings of the API's front; its spool is to follow.
-fn api_config(api: &Api, config: &Config, public_url: String) -> ApiConfig {
-    ApiConfig {
-        certificate_required: api.client_certificates == Asked::Required,
-        cors_origins: api.cors_origins.clone(),
-        header_timeout: api.header_timeout,
-        body_timeout: api.body_timeout,
-        body_min_rate: api.body_min_rate,
-        body_grace: api.body_grace,
-        idle_timeout: api.idle_timeout,
-        trusted_proxies: config.trusted_proxies.clone(),
-        requests_per_minute: config.limits.requests_per_minute,
-        requests_per_minute_per_address: config.limits.requests_per_minute_per_address,
-        ..ApiConfig::new(public_url, "")
-    }
-}
-
 /// Whom SFTP lets in. One source may have a few more connections than sessions, so that the one too many hears why it is
 /// refused.
 fn sftp_door(sftp: &Sftp, config: &Config) -> Door {
     let limits = &config.limits;
-    let per_source = limits.sessions.per_address.map_or(usize::MAX, |sessions| sessions as usize);
     Door {
-        sources: Sources::new(per_source.saturating_add(sftp.max_startups.full as usize)),
+        sources: Sources::new(running::sftp_sources(sftp, config)),
         startups: Some(Startups::new(sftp.max_startups, &limits.penalties.exempt)),
         proxies: Proxies::new(&config.trusted_proxies),
         header: Header::Required,
@@ -266,13 +253,6 @@ fn derive_url(addresses: &[SocketAddr], host: &str) -> String {
         Some(address) => format!("https://{address}"),
         None => "https://localhost".to_owned(),
     }
-}
-
-async fn load_host_keys(config: &Config, data_dir: &Path) -> Outcome<Vec<HostKey>> {
-    let Some(sftp) = &config.sftp else { return Ok(Vec::new()) };
-    let (configured, folder) = (sftp.host_keys.clone(), data_dir.join("keys"));
-    let loaded = tokio::task::spawn_blocking(move || host_keys::load(&configured, &folder)).await;
-    loaded.map_err(|e| Failure::step("the host keys cannot be loaded", e))?
 }
 
 /// Opens the ledger that the configuration names, and makes it where it is missing.
@@ -344,36 +324,30 @@ fn parts(
     storages: HashMap<String, Arc<dyn BlobStore>>,
     installation: Uuid,
 ) -> Outcome<Parts> {
-    let sole_owner = matches!(config.database.place, Place::Sqlite(_));
     let keys = Arc::new(KeyFiles::new(&config.folder));
+    let settings = running::settings(&config, installation);
     let directory = Directory::new(config.tenants).map_err(|e| Failure::configuration(e.to_string()))?;
     let sender = HttpSender::new(config.events.webhook_timeout, config.events.allow_private_addresses);
-    let settings = Settings {
-        node: config.node.name,
-        installation,
-        max_file_size: config.limits.max_file_size,
-        incomplete_expiry: config.uploads.incomplete_expiry,
-        temporary_names: config.uploads.temporary_names,
-        content_type_check: config.uploads.content_type_check,
-        bandwidth_up: config.limits.bandwidth_up,
-        bandwidth_down: config.limits.bandwidth_down,
-        throttle: ThrottleLimits {
-            failures: config.limits.failed_logins,
-            window: config.limits.failed_logins_window,
-            ban: config.limits.ban,
-        },
-        penalties: config.limits.penalties,
-        api_key_max_age: config.api.as_ref().and_then(|api| api.key_max_age),
-        sessions: config.limits.sessions,
-        blob_grace: config.uploads.blob_grace,
-        idle_detach: config.uploads.idle_detach,
-        checkpoint_bytes: config.uploads.checkpoint,
-        webhooks: config.webhooks,
-        webhook_max_attempts: config.events.webhook_max_attempts,
-        transfers: config.transfers,
-        sole_owner,
-    };
     Ok(Parts { ledger, storages, directory, keys, sender: Arc::new(sender), settings })
+}
+
+/// Reads the configuration again as often as that is due, until a signal to stop comes.
+async fn serve(signals: &mut Signals, reload: &mut Reload, running: &mut Running) -> &'static str {
+    loop {
+        let cause = tokio::select! {
+            which = signals.next() => return which,
+            cause = reload.due() => cause,
+        };
+        tokio::select! {
+            which = signals.next() => return which,
+            () = reload.run(cause, running) => {}
+        }
+    }
+}
+
+/// SIGHUP. From here on it does not end the process any more.
+fn hangup() -> Outcome<Signal> {
+    signal(SignalKind::hangup()).map_err(|e| Failure::step("signals cannot be watched", e))
 }
 
 struct Signals {

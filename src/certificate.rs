@@ -148,28 +148,52 @@ fn trace(path: &Path) -> Trace {
     std::fs::metadata(path).ok().and_then(|m| m.modified().ok().map(|at| (at, m.len())))
 }
 
-/// The same, kept up to date with its files: connections that come after a change get the new certificate, those that are
-/// there stay as they are. Files that are wrong, or not yet whole, change nothing and are told in the log.
-pub fn live(tls: Tls, development_folder: &Path, asked: Asked) -> Outcome<watch::Receiver<Arc<ServerConfig>>> {
-    let (chain, key) = match &tls.files {
-        Some((chain, key)) => (chain.clone(), key.clone()),
-        None => (development_folder.join("server.pem"), development_folder.join("server.key")),
-    };
-    let (current, seen) = watch::channel(server_config(&tls, development_folder, asked)?);
+/// What a listener is to speak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The certificate and the versions.
+    pub tls: Tls,
+    /// Whether clients are asked for a certificate.
+    pub asked: Asked,
+}
+
+impl Wanted {
+    fn files(&self, development_folder: &Path) -> (PathBuf, PathBuf) {
+        match &self.tls.files {
+            Some((chain, key)) => (chain.clone(), key.clone()),
+            None => (development_folder.join("server.pem"), development_folder.join("server.key")),
+        }
+    }
+}
+
+/// The same, kept up to date with its files and with what is wanted: connections that come after a change get the new certificate,
+/// those that are there stay as they are. Files that are wrong, or not yet whole, change nothing and are told in the log.
+pub fn live(
+    mut wanted: watch::Receiver<Wanted>,
+    development_folder: &Path,
+) -> Outcome<watch::Receiver<Arc<ServerConfig>>> {
+    let mut want = wanted.borrow_and_update().clone();
+    let (current, seen) = watch::channel(server_config(&want.tls, development_folder, want.asked)?);
     let folder = development_folder.to_owned();
+    let (mut chain, mut key) = want.files(&folder);
     let mut known = (trace(&chain), trace(&key));
     tokio::spawn(async move {
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+            let other = tokio::select! {
+                () = tokio::time::sleep(LOOK) => false,
+                Ok(()) = wanted.changed() => true,
                 () = current.closed() => return,
+            };
+            if other {
+                want = wanted.borrow_and_update().clone();
+                (chain, key) = want.files(&folder);
             }
             let now = (trace(&chain), trace(&key));
-            if now == known || now.0.is_none() || now.1.is_none() {
+            if !other && (now == known || now.0.is_none() || now.1.is_none()) {
                 continue;
             }
             known = now;
-            match server_config(&tls, &folder, asked) {
+            match server_config(&want.tls, &folder, want.asked) {
                 Ok(config) => {
                     tracing::info!(chain = %chain.display(), "the certificate is taken anew");
                     // The receivers were there a moment ago; where they are gone nobody needs it.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use causeway_core::identity::source_of;
@@ -11,7 +12,7 @@ use causeway_core::identity::source_of;
 /// The sources that have connections, and how many each may have.
 #[derive(Clone)]
 pub struct Sources {
-    limit: usize,
+    limit: Arc<AtomicUsize>,
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
@@ -24,7 +25,17 @@ pub struct Place {
 impl Sources {
     /// Without connections; each source may have `limit`.
     pub fn new(limit: usize) -> Self {
-        Self { limit, counts: Arc::default() }
+        Self { limit: Arc::new(AtomicUsize::new(limit)), counts: Arc::default() }
+    }
+
+    /// From now on each source may have so many; those that are there stay.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// How many each source may have.
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
     }
 
     /// A place for a connection from an address; none where its source has all that it may have.
@@ -32,7 +43,7 @@ impl Sources {
         let source = source_of(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(source).or_default();
-        if *count >= self.limit {
+        if *count >= self.limit() {
             return None;
         }
         *count += 1;

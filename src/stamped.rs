@@ -37,7 +37,7 @@ enum Outcome<T> {
 
 /// What tells that a file is the one that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -46,7 +46,8 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Result<Self> {
+    /// Of the file as it is now. `InvalidArgument` where there is none.
+    pub fn of(path: &Path) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         Ok(Self {
             device: metadata.dev(),

@@ -92,7 +92,9 @@ impl<K: Hash + Eq + Clone> Policy<K> {
 type OfIdentities = Policy<(Arc<str>, Arc<str>)>;
 
 /// The limits of the API.
-pub struct Quotas {
+pub struct Quotas(RwLock<Arc<Policies>>);
+
+struct Policies {
     addresses: Policy<IpAddr>,
     identities: RwLock<Arc<OfIdentities>>,
     /// As the configuration says.
@@ -136,6 +138,36 @@ fn refused(wait: Duration, of: &str) -> Problem {
 impl Quotas {
     /// With the limits of the configuration, and nobody counted.
     pub fn new(config: &ApiConfig) -> Self {
+        Self(RwLock::new(Arc::new(Policies::new(config))))
+    }
+
+    /// Goes on with the limits of this configuration; where they are others, nobody is counted yet.
+    pub fn adopt(&self, config: &ApiConfig) {
+        let (new, old) = (Policies::new(config), self.now());
+        if (new.addresses.quota, new.declared) != (old.addresses.quota, old.declared) {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        }
+    }
+
+    fn now(&self) -> Arc<Policies> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts a request for its identity. `most`: the requests of a minute that were set through the API, if any.
+    pub fn identity(&self, session: &Session, meter: Option<&Meter>, most: Option<u32>) -> Result<(), Problem> {
+        let policies = self.now();
+        let (standing, wait) = policies
+            .of_identities(most.unwrap_or(policies.declared))
+            .count(&(session.tenant.id.clone(), session.identity.id.clone()));
+        if let Some(meter) = meter {
+            meter.note(standing);
+        }
+        wait.map_or(Ok(()), |wait| Err(refused(wait, "identity")))
+    }
+}
+
+impl Policies {
+    fn new(config: &ApiConfig) -> Self {
         Self {
             addresses: Policy::new("address", config.requests_per_minute_per_address),
             identities: RwLock::new(Arc::new(Policy::new("identity", config.requests_per_minute))),
@@ -155,17 +187,6 @@ impl Quotas {
         }
         policy.clone()
     }
-
-    /// Counts a request for its identity. `most`: the requests of a minute that were set through the API, if any.
-    pub fn identity(&self, session: &Session, meter: Option<&Meter>, most: Option<u32>) -> Result<(), Problem> {
-        let (standing, wait) = self
-            .of_identities(most.unwrap_or(self.declared))
-            .count(&(session.tenant.id.clone(), session.identity.id.clone()));
-        if let Some(meter) = meter {
-            meter.note(standing);
-        }
-        wait.map_or(Ok(()), |wait| Err(refused(wait, "identity")))
-    }
 }
 
 /// Finds out a request's client and counts the request for its address, before anything else is done for it.
@@ -175,7 +196,7 @@ pub async fn by_address(State(shared): State<Arc<Shared>>, mut request: Request,
     };
     let client = client_of(connection.ip, request.headers(), &shared.config.trusted_proxies);
     let meter = Meter::default();
-    let (standing, wait) = shared.quotas.addresses.count(&source_of(client));
+    let (standing, wait) = shared.quotas.now().addresses.count(&source_of(client));
     meter.note(standing);
     // Who came by a proxy has not been at the door.
     let turned_away = client != connection.ip.to_canonical() && !shared.gateway.admits(client);

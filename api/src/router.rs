@@ -1,6 +1,6 @@
 //! The routes, and what handlers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -30,8 +30,10 @@ use crate::serve::{ConnectionInfo, Limits, serve_connection};
 
 /// What every handler can reach.
 pub struct Shared {
-    /// The settings.
+    /// The settings, as they were at the start.
     pub config: ApiConfig,
+    /// How patient bodies are read, as it is now.
+    patience: RwLock<Patience>,
     /// Core.
     pub gateway: Arc<Gateway>,
     /// The limits of requests.
@@ -85,14 +87,17 @@ impl Shared {
 
     /// The body of a request, read as patiently as the settings say.
     pub fn body(&self, parts: &Parts, body: Body) -> BodyReader {
-        let Self { config: ApiConfig { body_timeout, body_grace, body_min_rate, .. }, .. } = self;
-        BodyReader::new(parts, body, Patience { still: *body_timeout, grace: *body_grace, rate: *body_min_rate })
+        BodyReader::new(parts, body, self.patience())
     }
 
     /// How long a client may take for one step of a download. A slow one that moves is not cut by this: its connection
     /// is watched for writes that stand still ([`crate::linger`]).
     pub fn step_timeout(&self) -> Duration {
-        self.config.body_timeout.saturating_mul(10)
+        self.patience().still.saturating_mul(10)
+    }
+
+    fn patience(&self) -> Patience {
+        *self.patience.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,7 +110,8 @@ pub struct Tasks(pub TaskTracker);
 pub struct Front {
     router: Router,
     head: HeadLimits,
-    limits: Limits,
+    limits: RwLock<Limits>,
+    shared: Arc<Shared>,
 }
 
 impl Front {
@@ -117,8 +123,17 @@ impl Front {
         let (quotas, cors) = (Quotas::new(&config), cors::layer(&config.cors_origins));
         let routes = routes();
         let reference = Reference::new(&routes, &config.public_url);
-        let shared = Arc::new(Shared { config, gateway, quotas, spools, takeovers: Takeovers::default(), reference });
-        Self { router: router(routes, shared, cors), head, limits }
+        let (takeovers, patience) = (Takeovers::default(), RwLock::new(patience(&config)));
+        let shared = Arc::new(Shared { config, patience, gateway, quotas, spools, takeovers, reference });
+        Self { router: router(routes, shared.clone(), cors), head, limits: RwLock::new(limits), shared }
+    }
+
+    /// Goes on with the times and the limits of requests of this configuration: for connections that come from now on, and bodies
+    /// that are begun. All else stays as it is.
+    pub fn adopt(&self, config: &ApiConfig) {
+        self.shared.quotas.adopt(config);
+        *self.shared.patience.write().unwrap_or_else(PoisonError::into_inner) = patience(config);
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Limits::of(config);
     }
 
     /// Serves one connection, already through TLS, until it ends. When `shutdown` is cancelled, running requests finish
@@ -130,7 +145,8 @@ impl Front {
         tracing::debug!(ip = %peer.ip, alpn = peer.alpn.as_deref(), "connection");
         let (peer, tasks) = (Arc::new(peer), TaskTracker::new());
         let (router, head, running) = (self.router.clone(), self.head, tasks.clone());
-        serve_connection(stream, &self.limits, shutdown, move |request| {
+        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner).clone();
+        serve_connection(stream, &limits, shutdown, move |request| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Arc::clone(&peer));
             request.extensions_mut().insert(Tasks(running.clone()));
@@ -142,10 +158,15 @@ impl Front {
     }
 }
 
+const fn patience(config: &ApiConfig) -> Patience {
+    Patience { still: config.body_timeout, grace: config.body_grace, rate: config.body_min_rate }
+}
+
 /// Every route, with its description.
 fn routes() -> Routes {
     use routes::{
-        api_keys, audit, content, download, events, files, folders, list, totp, transfers, upload, uploads, validate,
+        api_keys, audit, content, download, events, files, folders, list, sessions, totp, transfers, upload, uploads,
+        validate,
     };
     Routes::new()
         .add(resource("/api/v1/auth/validate").get(validate::validate, validate::operation()))
@@ -237,6 +258,8 @@ fn routes() -> Routes {
         .add(resource("/api/v1/events").get(events::events, events::operation()))
         .add(resource("/api/v1/audit").get(audit::entries, audit::entries_operation()))
         .add(resource("/api/v1/audit/verify").get(audit::verify, audit::verify_operation()))
+        .add(resource("/api/v1/sessions").get(sessions::list, sessions::list_operation()))
+        .add(resource("/api/v1/sessions/{id}").delete(sessions::end, sessions::end_operation()))
         .merge(openapi::routes())
 }
 

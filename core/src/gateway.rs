@@ -4,9 +4,12 @@
 mod access;
 mod claim;
 mod client_certificates;
+mod configuration;
 mod enduring;
+mod holding;
 mod inner;
 mod limits;
+mod live_sessions;
 mod login;
 mod operator;
 mod parts;
@@ -39,10 +42,12 @@ use crate::transfer::{Completion, Download, Incomplete, Part, PartAt, Receipt, S
 
 pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
 pub(crate) use claim::allowed_from;
+pub use configuration::Reconfigured;
 pub(crate) use enduring::enduring;
 pub(crate) use inner::{Inner, held};
 pub use limits::Limits;
 pub use limits::{LIMITS, UPLOADS};
+pub use live_sessions::{LiveSession, SessionFilter, SessionPage};
 pub use login::Admission;
 pub use parts::{Parts, Settings};
 
@@ -83,9 +88,21 @@ impl Gateway {
         self.inner.ledger.read(Reach::Gateway).await?.incarnations().await.map(drop)
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
-        &self.inner.settings
+    /// The settings of now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.inner.rules()
+    }
+
+    /// Puts on record, in the gateway's own chain, what reading the configuration again came to.
+    pub async fn reconfigured(&self, outcome: &Reconfigured) -> Result<()> {
+        self.inner.put_reconfigured(outcome).await
+    }
+
+    /// Goes on with these settings, as far as they can change while it runs: `max_file_size`, `incomplete_expiry`,
+    /// `temporary_names`, `content_type_check`, the bandwidth (of sessions that begin to move something), `throttle`, `penalties`,
+    /// `sessions` and `webhooks`. The others stay as they were at the start.
+    pub fn adopt(&self, settings: Settings) {
+        self.inner.adopt(settings);
     }
 
     /// Takes what a new configuration declares: who is not there any more is not known from here on. Fails with
@@ -188,6 +205,18 @@ impl Gateway {
     /// Tells `session.closed`, once, and gives the session's place to the next one.
     pub async fn close_session(&self, session: &Session) {
         self.inner.close_session(session).await;
+    }
+
+    /// The live sessions of all nodes, the newest first: needs `admin`; another tenant's need `admin:gateway`. Those of other
+    /// nodes are known about a second after they began.
+    pub async fn sessions(&self, session: &Session, filter: &SessionFilter, limit: u32) -> Result<SessionPage> {
+        self.inner.sessions(session, filter, limit).await
+    }
+
+    /// Ends a live session: needs `admin`; another tenant's needs `admin:gateway`, and is `NotFound` without. One of this node
+    /// ends now, another one within about a second: what it is committing comes to its end, what it has open is left incomplete.
+    pub async fn end_session(&self, session: &Session, id: Uuid) -> Result<()> {
+        self.inner.end_session(session, id).await
     }
 
     // ---- names

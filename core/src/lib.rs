@@ -18,7 +18,9 @@ pub mod transfer;
 pub mod wide;
 
 pub use error::{Error, ErrorKind, Result};
-pub use gateway::{Admission, Gateway, Limits, Parts, Settings};
+pub use gateway::{
+    Admission, Gateway, Limits, LiveSession, Parts, Reconfigured, SessionFilter, SessionPage, Settings,
+};
 pub use identity::{Credential, Peer, Protocol, Session};
 pub use namespace::{Entry, Listing};
 pub use path::{Name, VirtualPath};

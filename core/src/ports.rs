@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job, JobItem,
-    KeyUse, Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
+    KeyUse, Micros, Node, ObjectKey, Seal, SessionRow, SessionSearch, StoredEvent, StoredObject, UploadRow,
+    UploadState,
 };
 
 /// How durable a transaction must be before it is acknowledged.
@@ -116,6 +117,12 @@ pub trait Query: Send {
     async fn uploads_held_by(&mut self, incarnation: Uuid, limit: u32) -> Result<Vec<UploadRow>>;
     /// All processes that are registered.
     async fn incarnations(&mut self) -> Result<Vec<Incarnation>>;
+    /// Sessions that processes have told of, the newest first.
+    async fn sessions(&mut self, search: &SessionSearch, limit: u32) -> Result<Vec<SessionRow>>;
+    /// Sessions of a process whose end was asked for.
+    async fn sessions_to_end(&mut self, incarnation: Uuid) -> Result<Vec<Uuid>>;
+    /// How many sessions a process has told of.
+    async fn session_count(&mut self, incarnation: Uuid) -> Result<u64>;
 
     /// What is known of a tenant's API keys, by id and digest.
     async fn key_uses(&mut self, tenant: &str) -> Result<Vec<KeyUse>>;
@@ -204,6 +211,14 @@ pub trait Tx: Query {
     /// objects.
     async fn delete_object(&mut self, key: &ObjectKey, expected: i64) -> Result<bool>;
 
+    /// Tells of sessions; of those that are told of already nothing changes.
+    async fn insert_sessions(&mut self, rows: &[SessionRow]) -> Result<()>;
+    /// Forgets sessions.
+    async fn delete_sessions(&mut self, ids: &[Uuid]) -> Result<()>;
+    /// Forgets all sessions of a process; how many.
+    async fn clear_sessions(&mut self, incarnation: Uuid) -> Result<u64>;
+    /// Asks for the end of a session, of this tenant or of any (none), which is returned; none: no process has told of it.
+    async fn ask_session_end(&mut self, id: Uuid, tenant: Option<&str>, now: Micros) -> Result<Option<SessionRow>>;
     /// Adds a blob's row, live, with its first reference.
     async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()>;
     /// Takes one more reference, where the blob is live; `Conflict` where it is not.

@@ -11,10 +11,12 @@ use uuid::Uuid;
 mod job;
 mod key;
 mod object;
+mod session;
 
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
 pub use key::KeyUse;
 pub use object::{ObjectKey, ObjectKind, StoredObject};
+pub use session::{SessionRow, SessionSearch};
 
 /// A moment, in microseconds since 1970-01-01 UTC, as the ledger stores it.
 pub type Micros = i64;

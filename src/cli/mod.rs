@@ -3,6 +3,7 @@
 mod administration;
 mod audit;
 mod check;
+mod config;
 mod hash;
 pub mod quickstart;
 mod serve;
@@ -56,6 +57,16 @@ enum Command {
         #[command(subcommand)]
         command: administration::user::UserCommand,
     },
+    /// The configuration file.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print what completes the commands in a shell.
+    Completions {
+        /// The shell.
+        shell: config::Shell,
+    },
     /// The audit trail.
     Audit {
         #[command(subcommand)]
@@ -67,6 +78,12 @@ enum Command {
 enum AuditCommand {
     /// Walk all chains and say whether an entry was changed, removed or inserted. Exit code 1: one was.
     Verify(Configured),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the JSON Schema of the configuration file, for editors.
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +104,11 @@ pub fn run(cli: Cli) -> Outcome {
         Command::TotpSecret { login } => totp::secret(&login),
         Command::Key { command } => administration::key::run(command),
         Command::User { command } => administration::user::run(command),
+        Command::Config { command: ConfigCommand::Schema } => config::schema(),
+        Command::Completions { shell } => {
+            config::completions(shell);
+            Ok(())
+        }
         Command::Audit { command: AuditCommand::Verify(Configured { config }) } => audit::verify(&config),
     }
 }

@@ -85,7 +85,7 @@ pub fn run(options: &Options) -> Outcome {
     };
     write_private(&layout.config(), text.as_bytes())?;
 
-    let config = load_to_serve(&layout.config())?;
+    let (config, source) = load_to_serve(&layout.config())?;
     let wanted = [
         config.sftp.as_ref().map(|s| &s.listen),
         config.api.as_ref().map(|a| &a.listen),
@@ -94,7 +94,7 @@ pub fn run(options: &Options) -> Outcome {
     ];
     wanted.into_iter().flatten().flatten().try_for_each(|address| check_free(*address))?;
     let has_own_certificate = config.tls.files.is_none();
-    super::runtime()?.block_on(app::run(config, data_dir, |up| {
+    super::runtime()?.block_on(app::run(config, source, data_dir, |up| {
         write_private(&layout.known_hosts(), known_hosts(up)?.as_bytes())?;
         say(&welcome(&layout, &credentials, up, first, has_own_certificate));
         Ok(())

@@ -67,11 +67,8 @@ impl Api {
         let (header_timeout, body_timeout) =
             (time("header_timeout", HEADER_TIMEOUT), time("body_timeout", BODY_TIMEOUT));
         let (body_grace, idle_timeout) = (time("body_grace", BODY_GRACE), time("idle_timeout", IDLE_TIMEOUT));
-        let body_min_rate = if section.has("body_min_rate") {
-            section.text_or_empty("body_min_rate", value::rate).map(|found| found.value)
-        } else {
-            Some(BODY_MIN_RATE)
-        };
+        let body_min_rate = section.text_or_empty("body_min_rate", value::rate).map(|found| found.value);
+        let body_min_rate = if section.has("body_min_rate") { body_min_rate } else { Some(BODY_MIN_RATE) };
         section.is_present().then(|| Self {
             listen,
             public_url: public_url.map(|f| f.value),

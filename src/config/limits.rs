@@ -15,7 +15,8 @@ const OF_AN_ADDRESS: u32 = 10;
 /// one address (NAT, a balancer).
 const SESSIONS_PER_ADDRESS: u32 = 1_000;
 
-const OVERFLOW: &[(&str, Overflow)] = &[("permissive", Overflow::Permissive), ("deny-all", Overflow::DenyAll)];
+/// What becomes of sources that the tables have no room for.
+pub const OVERFLOW: &[(&str, Overflow)] = &[("permissive", Overflow::Permissive), ("deny-all", Overflow::DenyAll)];
 
 /// What nobody may exceed.
 #[derive(Clone, Debug)]

@@ -3,9 +3,11 @@
 
 pub mod algorithms;
 pub mod api;
+pub mod changes;
 pub mod database;
 pub mod events;
 pub mod ftps;
+pub mod keys;
 pub mod limits;
 pub mod listen;
 pub mod network;
@@ -13,6 +15,7 @@ pub mod node;
 pub mod ops;
 pub mod reader;
 pub mod report;
+pub mod schema;
 pub mod secret;
 pub mod sftp;
 pub mod shown;

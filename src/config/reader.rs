@@ -47,8 +47,10 @@ impl<'a> Section<'a> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn find(&self, key: &'static str) -> Option<(Spot, &'a Value<'a>)> {
+    /// `form`: how its value is to be written; the tests look at that.
+    fn find(&self, key: &'static str, form: &dyn std::fmt::Display) -> Option<(Spot, &'a Value<'a>)> {
         self.asked.borrow_mut().push(key);
+        self.report.note(|| (self.key_path(key), form.to_string()));
         let (name, value) = self.table?.get_key_value(key)?;
         Some((Spot { key: self.key_path(key), offset: start(name.span) }, value))
     }
@@ -68,7 +70,7 @@ impl<'a> Section<'a> {
 
     /// A text, read by a parser.
     pub fn text<T>(&self, key: &'static str, parse: impl Fn(&str) -> Parsed<T>) -> Option<Located<T>> {
-        let (spot, value) = self.find(key)?;
+        let (spot, value) = self.find(key, &"text")?;
         let Some(text) = value.as_str() else {
             self.wrong_type(&spot, "a string in quotes", value);
             return None;
@@ -96,7 +98,7 @@ impl<'a> Section<'a> {
 
     /// A list of texts, each read by a parser; each wrong one is reported in its own line. None where one is wrong.
     pub fn texts<T>(&self, key: &'static str, parse: impl Fn(&str) -> Parsed<T>) -> Option<Located<Vec<Located<T>>>> {
-        let (spot, value) = self.find(key)?;
+        let (spot, value) = self.find(key, &"texts")?;
         let Some(list) = value.as_array() else {
             self.wrong_type(&spot, "a list of strings in brackets", value);
             return None;
@@ -115,7 +117,7 @@ impl<'a> Section<'a> {
 
     /// true or false.
     pub fn flag(&self, key: &'static str) -> Option<Located<bool>> {
-        let (spot, value) = self.find(key)?;
+        let (spot, value) = self.find(key, &"flag")?;
         let Some(flag) = value.as_bool() else {
             self.wrong_type(&spot, "true or false without quotes", value);
             return None;
@@ -125,7 +127,8 @@ impl<'a> Section<'a> {
 
     /// A whole number in a range.
     pub fn number(&self, key: &'static str, range: RangeInclusive<u32>) -> Option<Located<u32>> {
-        let (spot, value) = self.find(key)?;
+        let form = format_args!("number {} to {}", range.start(), range.end());
+        let (spot, value) = self.find(key, &form)?;
         let Some(number) = value.as_integer() else {
             self.wrong_type(&spot, "a whole number without quotes", value);
             return None;
@@ -143,7 +146,7 @@ impl<'a> Section<'a> {
         let path = self.key_path(key);
         let absent =
             |path| Section { report: self.report, path, offset: self.offset, table: None, asked: RefCell::default() };
-        let Some((spot, value)) = self.find(key) else { return absent(path) };
+        let Some((spot, value)) = self.find(key, &"table") else { return absent(path) };
         let Some(table) = value.as_table() else {
             self.wrong_type(&spot, &format!("a table; write [{path}]"), value);
             return absent(path);
@@ -153,7 +156,7 @@ impl<'a> Section<'a> {
 
     /// A list of tables; empty where it is not there.
     pub fn tables(&self, key: &'static str) -> Vec<Section<'a>> {
-        let Some((spot, value)) = self.find(key) else { return Vec::new() };
+        let Some((spot, value)) = self.find(key, &"tables") else { return Vec::new() };
         let Some(list) = value.as_array() else {
             self.wrong_type(&spot, &format!("a list of tables; write [[{}]]", spot.key), value);
             return Vec::new();
@@ -177,7 +180,7 @@ impl<'a> Section<'a> {
 
     /// A table of texts under keys that the operator chooses.
     pub fn free_texts<T>(&self, key: &'static str, parse: impl Fn(&str) -> Parsed<T>) -> Vec<(String, Located<T>)> {
-        let Some((spot, value)) = self.find(key) else { return Vec::new() };
+        let Some((spot, value)) = self.find(key, &"map") else { return Vec::new() };
         let Some(table) = value.as_table() else {
             self.wrong_type(&spot, "a table of strings", value);
             return Vec::new();

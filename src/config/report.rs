@@ -1,7 +1,7 @@
 //! What is wrong with a configuration file: every problem in one go, each with file, line, column and key.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -60,6 +60,10 @@ pub struct Report {
     resolve_secrets: bool,
     problems: RefCell<Vec<Problem>>,
     claimed: RefCell<BTreeMap<(&'static str, String), usize>>,
+    /// Files that were read for it, beside the file itself.
+    files: RefCell<BTreeSet<PathBuf>>,
+    #[cfg(test)]
+    asked: RefCell<BTreeSet<(String, String)>>,
 }
 
 impl Report {
@@ -76,7 +80,32 @@ impl Report {
             resolve_secrets,
             problems: RefCell::default(),
             claimed: RefCell::default(),
+            files: RefCell::default(),
+            #[cfg(test)]
+            asked: RefCell::default(),
         }
+    }
+
+    /// Notes that a key was asked for, and how it is to be written.
+    #[cfg(test)]
+    pub fn note(&self, asked: impl FnOnce() -> (String, String)) {
+        self.asked.borrow_mut().insert(asked());
+    }
+
+    /// Only tests want to know.
+    #[cfg(not(test))]
+    #[allow(clippy::unused_self)]
+    pub fn note(&self, _: impl FnOnce() -> (String, String)) {}
+
+    /// The keys that were asked for, with their forms.
+    #[cfg(test)]
+    pub fn asked(&self) -> BTreeSet<(String, String)> {
+        self.asked.borrow().clone()
+    }
+
+    /// Notes that a file's content is a part of the configuration: where it changes, the configuration does.
+    pub fn reads(&self, file: &Path) {
+        self.files.borrow_mut().insert(file.to_owned());
     }
 
     /// Whether references to secrets are looked up.
@@ -155,7 +184,7 @@ impl Report {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|p| (p.line, p.column));
         problems.dedup();
-        Problems { file: self.file, list: problems }
+        Problems { file: self.file, list: problems, files: self.files.into_inner() }
     }
 }
 
@@ -164,6 +193,7 @@ impl Report {
 pub struct Problems {
     file: String,
     list: Vec<Problem>,
+    files: BTreeSet<PathBuf>,
 }
 
 impl Problems {
@@ -171,7 +201,12 @@ impl Problems {
     pub fn unreadable(path: &Path, error: &std::io::Error) -> Self {
         let message = format!("cannot be read: {error}; name a readable file with --config");
         let problem = Problem { line: 0, column: 0, key: String::new(), severity: Severity::Error, message };
-        Self { file: path.display().to_string(), list: vec![problem] }
+        Self { file: path.display().to_string(), list: vec![problem], files: BTreeSet::new() }
+    }
+
+    /// The files whose content is a part of the configuration, beside the file itself.
+    pub const fn files(&self) -> &BTreeSet<PathBuf> {
+        &self.files
     }
 
     /// Whether any has this severity.

@@ -118,6 +118,9 @@ impl Section<'_> {
     fn looked_up(&self, spot: &Spot, parsed: Parsed<Reference>, check: impl Fn(&str) -> Parsed<()>) -> Option<Secret> {
         use secrecy::ExposeSecret as _;
         let report = self.report();
+        if let Ok(Reference::File(path)) = &parsed {
+            report.reads(path);
+        }
         let reference = match parsed {
             Ok(reference) => reference,
             // Said already.

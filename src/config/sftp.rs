@@ -106,6 +106,7 @@ fn files(section: &Section<'_>, key: &'static str, hint: &str) -> Vec<PathBuf> {
     let found = section.texts(key, value::file_path).map(|f| f.value).unwrap_or_default();
     let each = found.iter().map(|file| {
         let path = report.path(&file.value);
+        report.reads(&path);
         if let Err(error) = std::fs::File::open(&path) {
             report.error(&file.spot, format!("{} cannot be read: {}; {hint}", path.display(), error.kind()));
         }

@@ -28,20 +28,26 @@ pub struct Storage {
     pub kind: Kind,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
+/// The kinds by their words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// A folder.
     Local,
+    /// An S3-compatible store.
     S3,
+    /// Gone when the process ends.
     Memory,
 }
+
+/// The words.
+pub const KINDS: &[(&str, Word)] = &[("local", Word::Local), ("s3", Word::S3), ("memory", Word::Memory)];
 
 impl Storage {
     /// Reads one table; none where it has an error.
     fn read(section: &Section<'_>, data_dir: &Path) -> Option<Self> {
         let report = section.report();
         let name = section.require("name", section.text("name", value::slug));
-        let kinds = value::one_of(&[("local", Word::Local), ("s3", Word::S3), ("memory", Word::Memory)]);
-        let kind = section.require("kind", section.text("kind", kinds));
+        let kind = section.require("kind", section.text("kind", value::one_of(KINDS)));
         let root = section.text_or_empty("root", value::file_path);
         let bucket = section.text_or_empty("bucket", value::words);
         let mut of_s3 = vec![

@@ -12,6 +12,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// The formats.
+pub const FORMATS: &[(&str, LogFormat)] = &[("human", LogFormat::Human), ("json", LogFormat::Json)];
+
 /// Logs and traces.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
@@ -25,7 +28,6 @@ impl Telemetry {
         if let Some(found) = section.text_or_empty("otlp_endpoint", value::web_url) {
             section.report().not_built(&found.spot, "the export of traces");
         }
-        let formats = value::one_of(&[("human", LogFormat::Human), ("json", LogFormat::Json)]);
-        Self { log_format: section.text("log_format", formats).map_or(LogFormat::Human, |f| f.value) }
+        Self { log_format: section.text("log_format", value::one_of(FORMATS)).map_or(LogFormat::Human, |f| f.value) }
     }
 }

@@ -14,8 +14,11 @@ pub enum MinVersion {
     Tls13,
 }
 
+/// The versions.
+pub const VERSIONS: &[(&str, MinVersion)] = &[("1.2", MinVersion::Tls12), ("1.3", MinVersion::Tls13)];
+
 /// The gateway's certificate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
     /// Certificate chain and private key, both PEM; none: the development certificate.
     pub files: Option<(PathBuf, PathBuf)>,
@@ -50,8 +53,7 @@ impl Tls {
             }
             (None, None) => None,
         };
-        let versions = value::one_of(&[("1.2", MinVersion::Tls12), ("1.3", MinVersion::Tls13)]);
-        let min_version = section.text("min_version", versions).map_or(MinVersion::Tls12, |f| f.value);
+        let min_version = section.text("min_version", value::one_of(VERSIONS)).map_or(MinVersion::Tls12, |f| f.value);
         Self { files, min_version }
     }
 }

@@ -10,7 +10,8 @@ use super::value;
 
 const TEMPORARY_NAMES: &[&str] = &["*.filepart", "*.partial", "*.part", "*.tmp", ".in.*"];
 
-const CHECKS: &[(&str, TypeCheck)] =
+/// What becomes of content that is not of its type.
+pub const CHECKS: &[(&str, TypeCheck)] =
     &[("off", TypeCheck::Off), ("event", TypeCheck::Event), ("refuse", TypeCheck::Refuse)];
 
 /// How uploads are treated.

@@ -52,6 +52,8 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         }
         let most = shared.gateway.limits().requests_per_minute;
         shared.quotas.identity(&session, parts.extensions.get::<Meter>(), most)?;
+        // Its body is read for as long as the session is there.
+        parts.extensions.insert(session.clone());
         Ok(Self { session })
     }
 }

@@ -29,6 +29,8 @@ pub trait Source: Send + Sync + 'static {
     fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = Result<Bytes>> + Send;
     /// All was sent.
     fn finish(self) -> impl Future<Output = Result<()>> + Send;
+    /// Waits until nothing more is to be sent; why.
+    fn cut(&self) -> impl Future<Output = Error> + Send;
     /// The reader broke off, or reading failed.
     fn fail(self, reason: Error) -> impl Future<Output = ()> + Send;
 }
@@ -39,6 +41,9 @@ impl Source for Download {
     }
     fn finish(self) -> impl Future<Output = Result<()>> + Send {
         Self::finish(self)
+    }
+    fn cut(&self) -> impl Future<Output = Error> + Send {
+        self.until_ended()
     }
     fn fail(self, reason: Error) -> impl Future<Output = ()> + Send {
         Self::fail(self, reason)
@@ -172,7 +177,12 @@ struct Pump<S> {
 impl<S: Source> Pump<S> {
     async fn run(self, mut pieces: Pieces) {
         loop {
-            let bytes = match pieces.next(&self.source).await {
+            let next = tokio::select! {
+                biased;
+                why = self.source.cut() => Err(why),
+                next = pieces.next(&self.source) => next,
+            };
+            let bytes = match next {
                 Ok(bytes) if bytes.is_empty() => break,
                 Ok(bytes) => bytes,
                 Err(error) => {
@@ -181,7 +191,13 @@ impl<S: Source> Pump<S> {
                     return self.source.fail(error).await;
                 }
             };
-            match tokio::time::timeout(self.stall, self.sender.send(Ok(bytes))).await {
+            let sending = tokio::time::timeout(self.stall, self.sender.send(Ok(bytes)));
+            let sent = tokio::select! {
+                biased;
+                why = self.source.cut() => return self.source.fail(why).await,
+                sent = sending => sent,
+            };
+            match sent {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return self.source.fail(gone()).await,
                 Err(_) => return self.source.fail(stalled()).await,
@@ -190,7 +206,10 @@ impl<S: Source> Pump<S> {
         // All is read; the body is dropped when the last byte is taken or the client is gone.
         loop {
             let before = self.taken.load(Ordering::Acquire);
-            let closed = tokio::time::timeout(self.stall, self.sender.closed()).await.is_ok();
+            let closed = tokio::select! {
+                closed = tokio::time::timeout(self.stall, self.sender.closed()) => closed.is_ok(),
+                why = self.source.cut() => return self.source.fail(why).await,
+            };
             let taken = self.taken.load(Ordering::Acquire);
             if closed && taken == self.len {
                 if let Err(error) = self.source.finish().await {
@@ -301,6 +320,9 @@ mod tests {
         async fn finish(self) -> Result<()> {
             *self.end.lock().unwrap() = Some("finished");
             Ok(())
+        }
+        async fn cut(&self) -> Error {
+            std::future::pending().await
         }
         async fn fail(self, _: Error) {
             *self.end.lock().unwrap() = Some("failed");

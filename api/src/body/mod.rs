@@ -4,12 +4,13 @@ pub mod download;
 pub mod multipart;
 pub mod spool;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use causeway_core::piece::{PIECE, Piece};
-use causeway_core::{Error, ErrorKind, Result};
+use causeway_core::{Error, ErrorKind, Result, Session};
 use futures::FutureExt as _;
 use http::request::Parts;
 use http::{Version, header};
@@ -54,6 +55,8 @@ pub struct BodyReader {
     received: u64,
     http2: bool,
     ended: bool,
+    /// The session that it is for: where that is ended, nothing more is read.
+    session: Option<Arc<Session>>,
     /// What came behind the bytes that were handed out last, and comes next.
     behind: Option<Result<Bytes>>,
 }
@@ -63,7 +66,9 @@ impl BodyReader {
     pub fn new(parts: &Parts, body: Body, patience: Patience) -> Self {
         let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let http2 = parts.version >= Version::HTTP_2;
-        Self { body, patience, waited: Duration::ZERO, declared, received: 0, http2, ended: false, behind: None }
+        let session = parts.extensions.get::<Arc<Session>>().cloned();
+        let (waited, received, ended, behind) = (Duration::ZERO, 0, false, None);
+        Self { body, patience, waited, declared, received, http2, ended, session, behind }
     }
 
     /// `Content-Length`, where it was sent.
@@ -107,8 +112,16 @@ impl BodyReader {
     async fn frame(&mut self) -> Result<Option<Bytes>> {
         while !self.ended {
             let (begun, left) = (Instant::now(), self.patience.left(self.received, self.waited));
+            let (session, body) = (self.session.as_deref(), &mut self.body);
+            let frame = async move {
+                tokio::select! {
+                    biased;
+                    why = ended(session) => Err(why),
+                    frame = body.frame() => Ok(frame),
+                }
+            };
             // What is there already is taken, however slowly it came.
-            let Ok(frame) = tokio::time::timeout(left.min(self.patience.still), self.body.frame()).await else {
+            let Ok(frame) = tokio::time::timeout(left.min(self.patience.still), frame).await else {
                 return Err(Error::new(
                     ErrorKind::TimedOut,
                     if left < self.patience.still {
@@ -119,7 +132,7 @@ impl BodyReader {
                 ));
             };
             self.waited += begun.elapsed();
-            match frame {
+            match frame? {
                 Some(Ok(frame)) => {
                     // What is not data is trailers, and none of them means anything here.
                     let Ok(data) = frame.into_data() else { continue };
@@ -158,6 +171,14 @@ impl BodyReader {
             whole.extend_from_slice(&data);
         }
         Ok(Some(whole.freeze()))
+    }
+}
+
+/// Waits until a session is ended; for ever where there is none. Why what it has under way breaks off.
+async fn ended(session: Option<&Session>) -> Error {
+    match session {
+        Some(session) => session.until_ended().await,
+        None => std::future::pending().await,
     }
 }
 

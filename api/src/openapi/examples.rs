@@ -61,6 +61,15 @@ pub fn transfer() -> Value {
     })
 }
 
+/// A live session.
+pub fn session() -> Value {
+    json!({
+        "session_id": ID, "tenant_id": "acme", "protocol": "sftp", "identity": "edi-partner", "login": "edi01",
+        "client_ip": "192.0.2.7", "client_version": "SSH-2.0-OpenSSH_9.2", "auth_method": "publickey", "node": "gw-1",
+        "started_at": MOMENT, "bytes_up": 1_048_576, "bytes_down": 0, "operation": "upload",
+    })
+}
+
 /// An event.
 pub fn event() -> Value {
     json!({

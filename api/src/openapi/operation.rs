@@ -29,7 +29,7 @@ pub enum Tag {
     Events,
     /// The trail.
     Audit,
-    /// Who is known, and what it may do.
+    /// Who may come and who is there, and what they may do.
     Administration,
     /// This description.
     Reference,
@@ -82,7 +82,7 @@ impl Tag {
             Self::Events => "What happened to the files in the caller's view.",
             Self::Audit => "The trail of every operation, refused ones included, and whether it is unbroken.",
             Self::Administration => {
-                "Tenants, identities, logins and mapping rules, declared while the gateway runs. What its configuration declares is shown, too, and cannot be changed here."
+                "Tenants, identities, logins, keys and mapping rules, declared while the gateway runs, and the sessions that are there. What its configuration declares is shown, too, and cannot be changed here."
             }
             Self::Reference => "This description, for programs and for people.",
         }

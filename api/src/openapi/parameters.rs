@@ -92,6 +92,9 @@ pub const SESSION_ID: Parameter = Parameter::path("session_id", "The upload's id
 /// `{transfer_id}`.
 pub const TRANSFER_ID: Parameter =
     Parameter::path("transfer_id", "The transfer's id, as answers and events have it.", schemas::id, schemas::ID);
+/// `{id}` of a live session.
+pub const LIVE_SESSION_ID: Parameter =
+    Parameter::path("id", "The session's id, as the list and events have it.", schemas::id, schemas::ID);
 /// `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY: Parameter = Parameter::header(
     "Idempotency-Key",

@@ -9,6 +9,7 @@ pub mod events;
 pub mod files;
 pub mod folders;
 pub mod list;
+pub mod sessions;
 pub mod totp;
 pub mod transfers;
 pub mod upload;

@@ -113,6 +113,8 @@ pub struct Facts {
     pub error: Option<(String, String)>,
     /// What administration was about.
     pub change: Option<Box<ObjectChange>>,
+    /// What else is to be told of it, behind all other fields: what an administrator has changed.
+    pub details: Vec<(&'static str, Value)>,
 }
 
 /// What a change of an object was. The audit entry has it whole, the event without what the object looks like.
@@ -170,8 +172,13 @@ impl Facts {
     }
 
     /// Of what the gateway does by itself in a tenant. Completed, now.
-    pub fn of_gateway(tenant: &Arc<str>, node: &str, operation: Operation) -> Self {
-        Self { tenant: Some(tenant.clone()), ..Self::bare(Protocol::Api, node, operation) }
+    pub fn of_gateway_in(tenant: &Arc<str>, node: &str, operation: Operation) -> Self {
+        Self { tenant: Some(tenant.clone()), ..Self::of_gateway(node, operation) }
+    }
+
+    /// Something of the gateway's own, which no session has asked for. Completed, now.
+    pub fn of_gateway(node: &str, operation: Operation) -> Self {
+        Self::bare(Protocol::Gateway, node, operation)
     }
 
     fn bare(protocol: Protocol, node: &str, operation: Operation) -> Self {
@@ -203,6 +210,7 @@ impl Facts {
             expires_at: None,
             error: None,
             change: None,
+            details: Vec::new(),
         }
     }
 
@@ -326,6 +334,7 @@ impl Facts {
         ];
         data.extend(expires);
         data.extend(self.change.iter().flat_map(|change| change.names()));
+        data.extend(self.details.iter().cloned());
         data
     }
 }

@@ -45,17 +45,19 @@ impl Claim {
     /// The login, where a proof of this would bring it on: it may come by this protocol and from this address, and this is
     /// what it has to prove next, having proven that much.
     pub(super) fn wanted(&self, factor: Factor, proven: FactorSet, peer: &Peer) -> Option<&LoginMatch> {
-        self.found.as_ref().filter(|found| may_come(found, peer) && is_in_turn(found, factor, proven, peer))
+        self.found
+            .as_ref()
+            .filter(|found| may_come(found, peer.protocol, peer.ip) && is_in_turn(found, factor, proven, peer))
     }
 }
 
 /// Whether a login may come by this protocol and from this address.
-pub(super) fn may_come(found: &LoginMatch, peer: &Peer) -> bool {
-    let by = match peer.protocol {
+pub(super) fn may_come(found: &LoginMatch, protocol: Protocol, ip: IpAddr) -> bool {
+    let by = match protocol {
         Protocol::Scp => Protocol::Sftp,
         other => other,
     };
-    found.login.protocols.contains(&by) && allowed_from(&found.login.allow_from, peer.ip)
+    found.login.protocols.contains(&by) && allowed_from(&found.login.allow_from, ip)
 }
 
 /// Whether this would bring the login on now. Over FTPS a client certificate is shown before all else: nothing else counts

@@ -4,6 +4,7 @@
 //! must not be told by the time that this takes.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -13,8 +14,8 @@ use super::inner::Inner;
 use super::login::{Admission, refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{
-    AuthMethod, ClientCertificate, Credential, Factor, LoginMatch, Peer, Progress, Session, Standing, Tenant,
-    stands_for,
+    AuthMethod, ClientCertificate, Credential, EndReason, Factor, LoginMatch, Peer, Progress, Session, Standing,
+    Tenant, stands_for,
 };
 
 /// How many certificates are examined at once: whoever makes himself a chain of them makes the gateway search for a path.
@@ -76,7 +77,7 @@ impl Inner {
     }
 
     /// Whether the certificate that these are the standings of stands for this login; without one the answer is no.
-    pub(super) fn knows_client(found: Option<&LoginMatch>, standings: &Standings, peer: &Peer) -> bool {
+    pub(super) fn knows_client(found: Option<&LoginMatch>, standings: &Standings, ip: IpAddr) -> bool {
         let certificate = &standings.certificate;
         let Some(found) = found else { return false };
         let Some(standing) = standings.of(&found.tenant) else { return false };
@@ -86,7 +87,7 @@ impl Inner {
         {
             tracing::info!(
                 login = &*found.login.username,
-                ip = %peer.ip,
+                %ip,
                 fingerprint = hex::encode(certificate.fingerprint()),
                 %why,
                 "a client certificate is refused"
@@ -110,19 +111,33 @@ impl Inner {
 
     /// See [`super::Gateway::still_knows`].
     pub(super) async fn still_knows(&self, session: &Session, certificate: &ClientCertificate, peer: &Peer) -> bool {
+        let stands = self.still_stands(session, certificate, peer.required_certificate.is_some()).await;
+        if !stands {
+            session.life.end(EndReason::Revoked);
+        }
+        stands
+    }
+
+    /// The same; `required`: whether the listener demands a certificate of everybody.
+    pub(super) async fn still_stands(
+        &self,
+        session: &Session,
+        certificate: &ClientCertificate,
+        required: bool,
+    ) -> bool {
         let standings = self.standings(certificate, None).await;
         let tenant = &session.tenant;
         if matches!(standings.said.get(&tenant.id), Some(Err(_))) {
             return true;
         }
-        if peer.required_certificate.is_some() && !self.knows_required(tenant, &standings) {
+        if required && !self.knows_required(tenant, &standings) {
             return false;
         }
         if !matches!(session.auth_method, AuthMethod::Login(by) if by.has(Factor::Certificate)) {
             return true;
         }
         let found = self.directory().find_login(&format!("{}@{}", session.login, tenant.id));
-        Self::knows_client(found.as_ref(), &standings, peer)
+        Self::knows_client(found.as_ref(), &standings, session.client_ip)
     }
 
     /// See [`super::Gateway::show_certificate`].
@@ -195,7 +210,8 @@ impl Inner {
         }
         let stands = |found: &&LoginMatch| {
             let standing = standings.of(&found.tenant);
-            may_come(found, peer) && standing.is_some_and(|it| stands_for(&found.login, certificate, it).is_ok())
+            may_come(found, peer.protocol, peer.ip)
+                && standing.is_some_and(|it| stands_for(&found.login, certificate, it).is_ok())
         };
         logins.retain(stands);
         let (first, others) = logins.split_first()?;

@@ -1,7 +1,7 @@
 //! What every part of the gateway shares: the ports, the rules, and how an operation leaves its trail.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
@@ -16,8 +16,8 @@ use super::login::Refusals;
 use super::remembered::Remembered;
 use super::{Parts, Settings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::{Facts, Operation};
-use crate::identity::{Codes, Directory, KeyBook, PasswordVerifier, Penalties, Places, Session, Throttle};
+use crate::events::{Facts, Operation, Webhook};
+use crate::identity::{Codes, Directory, KeyBook, Live, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::Reap;
 use crate::namespace::Target;
 use crate::ports::{BlobStore, Durability, KeySource, Ledger, Reach, Tx, WebhookSender, transact};
@@ -42,11 +42,16 @@ pub(crate) struct Inner {
     /// Held by whoever is about to put another directory there.
     pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) sender: Arc<dyn WebhookSender>,
+    /// As they were at the start; those that can change while the gateway runs are asked of [`Inner::rules`].
     pub(crate) settings: Settings,
     /// The configuration as an operator may see it.
     pub(crate) configuration: Mutex<Arc<serde_json::Value>>,
     /// What of the settings can be changed, as it is now.
     pub(crate) limits: watch::Sender<Limits>,
+    /// As they are now.
+    rules: RwLock<Arc<Settings>>,
+    /// The webhooks of all tenants, as they are now.
+    pub(crate) hooks: watch::Sender<Arc<[Webhook]>>,
     pub(crate) verifier: PasswordVerifier,
     pub(crate) throttle: Throttle,
     pub(crate) codes: Codes,
@@ -56,8 +61,10 @@ pub(crate) struct Inner {
     pub(crate) penalties: Penalties,
     /// When the API keys were first seen and last used.
     pub(crate) key_book: KeyBook,
-    /// The sessions that are here.
+    /// How many sessions each login and source has.
     pub(crate) places: Arc<Places>,
+    /// The sessions that are here.
+    pub(crate) live: Arc<Live>,
     /// This process.
     pub(crate) incarnation: Uuid,
     /// Wakes the sequencer.
@@ -118,6 +125,7 @@ impl Inner {
             penalties: Penalties::new(settings.penalties.clone()),
             places: Places::new(settings.sessions),
             key_book: KeyBook::default(),
+            live: Arc::default(),
             ledger,
             storages,
             known: watch::Sender::new(Arc::new(directory)),
@@ -125,6 +133,8 @@ impl Inner {
             sender,
             configuration: Mutex::default(),
             limits: watch::Sender::new(Limits::declared(&settings)),
+            rules: RwLock::new(Arc::new(settings.clone())),
+            hooks: watch::Sender::new(settings.webhooks.clone().into()),
             settings,
             incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),
@@ -151,6 +161,34 @@ impl Inner {
     /// Who is known now. A caller that asks it several things asks one and the same: it may be another one a moment later.
     pub(crate) fn directory(&self) -> Arc<Directory> {
         self.known.borrow().clone()
+    }
+
+    /// The settings of now. A caller that asks several things asks one and the same.
+    pub(crate) fn rules(&self) -> Arc<Settings> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// See [`super::Gateway::adopt`].
+    pub(crate) fn adopt(&self, wanted: Settings) {
+        self.penalties.set_limits(wanted.penalties.clone());
+        self.places.set_limits(wanted.sessions);
+        self.hooks.send_replace(wanted.webhooks.clone().into());
+        let rules = Settings {
+            max_file_size: wanted.max_file_size,
+            incomplete_expiry: wanted.incomplete_expiry,
+            temporary_names: wanted.temporary_names,
+            content_type_check: wanted.content_type_check,
+            bandwidth_up: wanted.bandwidth_up,
+            bandwidth_down: wanted.bandwidth_down,
+            throttle: wanted.throttle,
+            api_key_max_age: wanted.api_key_max_age,
+            penalties: wanted.penalties,
+            sessions: wanted.sessions,
+            webhooks: wanted.webhooks,
+            ..self.settings.clone()
+        };
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        self.follow_limits(self.directory().objects());
     }
 
     /// Runs a transaction, and wakes the sequencer for what it left.
@@ -247,7 +285,7 @@ impl Inner {
 
     /// Whether a name is announced only when it is renamed (`uploads.temporary_names`).
     pub(crate) fn is_temporary(&self, name: &str) -> bool {
-        self.settings.temporary_names.is_match(name)
+        self.rules().temporary_names.is_match(name)
     }
 
     /// When the oldest download under way began; now, if there is none.

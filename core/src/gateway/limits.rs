@@ -83,7 +83,7 @@ impl Inner {
 
     /// Makes the limits those that these objects set.
     pub(crate) fn follow_limits(&self, objects: &[StoredObject]) {
-        let next = Limits::declared(&self.settings).with(objects);
+        let next = Limits::declared(&self.rules()).with(objects);
         if self.limits.send_replace(next) != next {
             self.throttle.set_limits(next.throttle);
             self.codes.set_limits(next.throttle);

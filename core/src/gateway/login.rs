@@ -13,12 +13,14 @@ use uuid::Uuid;
 
 use super::claim::Claim;
 use super::client_certificates::Standings;
+use super::holding::why_lost;
 use super::inner::{Inner, held};
 use super::proof::{Proof, Shown};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::identity::{
-    AuthMethod, Credential, Factor, FactorSet, Peer, Place, Progress, Protocol, PublicKey, Session, hash_key, source_of,
+    AuthMethod, Credential, Directory, Factor, FactorSet, Grounds, Life, Peer, Place, Progress, Protocol, PublicKey,
+    Session, hash_key, source_of,
 };
 use crate::namespace::ensure_folder;
 use crate::path::VirtualPath;
@@ -125,6 +127,7 @@ impl Inner {
         known: Option<&Arc<Standings>>,
     ) -> Result<Admission> {
         self.require_open()?;
+        let asked = self.directory();
         progress.bind(&claim.name);
         // Who shows one puts its refusal on record (see `super::client_certificates`).
         let by_client_certificate = matches!(credential, Credential::ClientCertificate { .. });
@@ -156,12 +159,13 @@ impl Inner {
         let proof = match proof {
             Proof::Factor { found, factor } => {
                 progress.prove(factor, found.login.require);
+                progress.keep(credential);
                 if !progress.next().is_empty() {
                     return Ok(Admission::More(progress.next()));
                 }
-                let proven = progress.proven();
+                let (proven, evidence) = (progress.proven(), progress.evidence());
                 progress.clear();
-                Proof::whole(found, proven)
+                Proof::whole(found, proven, evidence)
             }
             whole @ Proof::Whole { .. } => whole,
         };
@@ -176,7 +180,7 @@ impl Inner {
                 return Err(error);
             }
         };
-        self.enter(proof, place, peer).await.map(Admission::In)
+        self.enter(proof, place, peer, &asked).await.map(Admission::In)
     }
 
     /// A place among the sessions that last; a request of the API takes none.
@@ -189,10 +193,18 @@ impl Inner {
         }
     }
 
-    async fn enter(&self, proof: Proof, place: Option<Place>, peer: &Peer) -> Result<Arc<Session>> {
-        let Proof::Whole { tenant, identity, login, scopes, home, method, expires } = proof else {
+    /// Lets in. `asked`: who was known when the credential was looked at.
+    async fn enter(
+        &self,
+        proof: Proof,
+        place: Option<Place>,
+        peer: &Peer,
+        asked: &Arc<Directory>,
+    ) -> Result<Arc<Session>> {
+        let Proof::Whole { tenant, identity, login, scopes, home, method, expires, by, evidence } = proof else {
             return Err(refused());
         };
+        let life = Life::new((tenant.quota, identity.quota));
         let session = Arc::new(Session {
             errand: None,
             id: Uuid::now_v7(),
@@ -209,7 +221,15 @@ impl Inner {
             expires,
             opened: AtomicBool::new(false),
             place: Mutex::new(place),
+            life,
+            grounds: Arc::new(Grounds { by, evidence: *evidence, required: peer.required_certificate.clone() }),
         });
+        self.live.enter(&session);
+        // Who looks through the sessions that are here when somebody is known no more has not seen this one before now.
+        let known = self.directory();
+        if !Arc::ptr_eq(asked, &known) && why_lost(&session, &known).is_some() {
+            return Err(refused());
+        }
         self.ensure_view(&session).await?;
         if peer.protocol != Protocol::Api {
             self.put_opened(&session).await?;
@@ -237,10 +257,15 @@ impl Inner {
     /// See [`super::Gateway::close_session`].
     pub(crate) async fn close_session(&self, session: &Session) {
         session.leave();
+        self.live.forget(session.id);
         if !session.take_opened() {
             return;
         }
-        let facts = self.facts(session, Operation::Logout);
+        let mut facts = self.facts(session, Operation::Logout);
+        if let Some(reason) = session.end_reason() {
+            facts.status = Status::Cancelled;
+            facts.error = Some((reason.code().to_owned(), reason.sentence().to_owned()));
+        }
         let audit = facts.audit();
         let events = vec![facts.event("session.closed")];
         let done = self.put(Durability::Process, audit, events).await;

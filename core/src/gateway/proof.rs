@@ -10,8 +10,8 @@ use super::client_certificates::Standings;
 use super::inner::{Inner, held};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{
-    AuthMethod, AuthorizedKey, Credential, Factor, FactorSet, Identity, LoginMatch, Peer, Presence, Progress, Protocol,
-    PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, parse_key_file,
+    AuthMethod, AuthorizedKey, By, Credential, Evidence, Factor, FactorSet, Identity, LoginMatch, Peer, Presence,
+    Progress, Protocol, PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, parse_key_file,
 };
 use crate::path::VirtualPath;
 use crate::ports::{Durability, Reach};
@@ -39,12 +39,14 @@ pub(crate) enum Proof {
         home: VirtualPath,
         method: AuthMethod,
         expires: Option<OffsetDateTime>,
+        by: By,
+        evidence: Box<Evidence>,
     },
 }
 
 impl Proof {
-    /// A login that has proven all that it must.
-    pub(crate) fn whole(found: LoginMatch, proven: FactorSet) -> Self {
+    /// A login that has proven all that it must, by showing this.
+    pub(crate) fn whole(found: LoginMatch, proven: FactorSet, evidence: Evidence) -> Self {
         let LoginMatch { tenant, identity, login } = found;
         Self::Whole {
             scopes: identity.scopes,
@@ -54,6 +56,8 @@ impl Proof {
             identity,
             method: AuthMethod::Login(proven),
             expires: None,
+            by: By::Login(login),
+            evidence: Box::new(evidence),
         }
     }
 }
@@ -142,7 +146,7 @@ impl Inner {
             Credential::ClientCertificate { certificate, .. } => {
                 // Whoever is named, and whether or not there is such a login: see there.
                 let said = self.standings(certificate, required.as_ref().or(known)).await;
-                Self::knows_client(wanted, &said, peer)
+                Self::knows_client(wanted, &said, peer.ip)
             }
             Credential::Code { code, .. } => match wanted {
                 Some(found) => self.takes_code(found, &claim.counted, code).await?,
@@ -238,6 +242,8 @@ impl Inner {
             expires: self.end_of_key(&found).map(|end| end.at),
             tenant: found.tenant,
             identity: found.identity,
+            by: By::ApiKey(found.key),
+            evidence: Box::default(),
         }))
     }
 }

@@ -8,6 +8,8 @@ mod certificate;
 mod client_certificate;
 mod directory;
 mod directory_error;
+mod grounds;
+mod live;
 mod key_book;
 mod key_text;
 mod mapping;
@@ -44,6 +46,9 @@ pub(crate) use client_certificate::{CertificateIndex, stands_for};
 pub use client_certificate::{CertificateMatcher, ClientCertificate, ClientCertificateRefusal, Standing, SubjectName};
 pub use directory::{Directory, KeyMatch, LeftOut, LoginMatch};
 pub use directory_error::DirectoryError;
+pub(crate) use grounds::{By, Evidence, Grounds};
+pub use live::EndReason;
+pub(crate) use live::{Life, Live};
 pub(crate) use key_book::KeyBook;
 pub use key_text::{generate_key, key_in, without_keys};
 pub use mapping::{Mapping, MappingError, NamePattern, PathTemplate};
@@ -79,6 +84,8 @@ pub enum Protocol {
     Api,
     /// A background transfer of the gateway's own.
     Transfer,
+    /// None: the gateway itself, or its operator at the machine.
+    Gateway,
 }
 
 impl Protocol {
@@ -90,10 +97,11 @@ impl Protocol {
             Self::Ftps => "ftps",
             Self::Api => "api",
             Self::Transfer => "transfer",
+            Self::Gateway => "gateway",
         }
     }
 
-    /// The one of this name.
+    /// The one of this name that somebody can come by, or a transfer.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Sftp, Self::Scp, Self::Ftps, Self::Api, Self::Transfer].into_iter().find(|p| p.as_str() == text)
     }

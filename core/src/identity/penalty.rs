@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -106,12 +106,21 @@ impl PenaltyLimits {
             Offence::GraceExceeded => self.grace_exceeded,
         }
     }
+
+    fn is_free(&self, ip: IpAddr) -> bool {
+        !self.enabled || self.exempt.iter().any(|network| lies_in(*network, ip))
+    }
+
+    fn source(&self, ip: IpAddr) -> (IpAddr, usize) {
+        let source = block_of(ip, self.netblock4, self.netblock6);
+        (source, if source.is_ipv4() { self.max_sources4 } else { self.max_sources6 })
+    }
 }
 
 /// Who has to wait, and for how long.
 #[derive(Debug)]
 pub struct Penalties {
-    limits: PenaltyLimits,
+    limits: RwLock<Arc<PenaltyLimits>>,
     tables: Mutex<Tables>,
 }
 
@@ -137,7 +146,16 @@ struct Penalty {
 impl Penalties {
     /// Nobody has to wait yet.
     pub fn new(limits: PenaltyLimits) -> Self {
-        Self { limits, tables: Mutex::default() }
+        Self { limits: RwLock::new(Arc::new(limits)), tables: Mutex::default() }
+    }
+
+    /// From now on with other limits. What was counted stays.
+    pub fn set_limits(&self, limits: PenaltyLimits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
+    }
+
+    fn limits(&self) -> Arc<PenaltyLimits> {
+        self.limits.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether a connection from this address is to be looked at.
@@ -151,28 +169,30 @@ impl Penalties {
     }
 
     fn admits_at(&self, ip: IpAddr, now: Instant) -> bool {
-        if self.is_free(ip) {
+        let limits = self.limits();
+        if limits.is_free(ip) {
             return true;
         }
-        let (source, capacity) = self.source(ip);
+        let (source, capacity) = limits.source(ip);
         let mut tables = self.tables();
         let table = tables.of(source);
-        if self.limits.overflow == Overflow::DenyAll && table.is_full(capacity, now) {
+        if limits.overflow == Overflow::DenyAll && table.is_full(capacity, now) {
             return false;
         }
         table.entries.get(&source).is_none_or(|penalty| !penalty.active || penalty.until <= now)
     }
 
     fn add_at(&self, ip: IpAddr, offence: Offence, now: Instant) {
-        let price = self.limits.price(offence);
-        if self.is_free(ip) || price.is_zero() {
+        let limits = self.limits();
+        let price = limits.price(offence);
+        if limits.is_free(ip) || price.is_zero() {
             return;
         }
-        let (source, capacity) = self.source(ip);
+        let (source, capacity) = limits.source(ip);
         let mut tables = self.tables();
         let table = tables.of(source);
         if !table.entries.contains_key(&source) && table.is_full(capacity, now) {
-            match self.limits.overflow {
+            match limits.overflow {
                 Overflow::DenyAll => return,
                 Overflow::Permissive => table.make_room(capacity),
             }
@@ -182,22 +202,13 @@ impl Penalties {
         if penalty.until <= now {
             *penalty = fresh;
         }
-        let rest = penalty.until.saturating_duration_since(now).saturating_add(price).min(self.limits.max);
+        let rest = penalty.until.saturating_duration_since(now).saturating_add(price).min(limits.max);
         // No configuration has so long a penalty that this could fail.
         penalty.until = now.checked_add(rest).unwrap_or(penalty.until);
-        if rest > self.limits.min && !penalty.active {
+        if rest > limits.min && !penalty.active {
             penalty.active = true;
             tracing::info!(%source, ?offence, seconds = rest.as_secs(), "a source is refused for a while");
         }
-    }
-
-    fn is_free(&self, ip: IpAddr) -> bool {
-        !self.limits.enabled || self.limits.exempt.iter().any(|network| lies_in(*network, ip))
-    }
-
-    fn source(&self, ip: IpAddr) -> (IpAddr, usize) {
-        let source = block_of(ip, self.limits.netblock4, self.limits.netblock6);
-        (source, if source.is_ipv4() { self.limits.max_sources4 } else { self.limits.max_sources6 })
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::source::source_of;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +30,7 @@ struct Counts {
 /// The sessions that are here.
 #[derive(Debug)]
 pub(crate) struct Places {
-    limits: SessionLimits,
+    limits: RwLock<SessionLimits>,
     counts: Mutex<Counts>,
 }
 
@@ -45,18 +45,24 @@ pub(crate) struct Place {
 impl Places {
     /// Nobody here yet.
     pub(crate) fn new(limits: SessionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, counts: Mutex::default() })
+        Arc::new(Self { limits: RwLock::new(limits), counts: Mutex::default() })
+    }
+
+    /// From now on with other limits. Who is here stays.
+    pub(crate) fn set_limits(&self, limits: SessionLimits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// A place for one more session; `Throttled`, and what to do about it, where there is none.
     pub(crate) fn enter(self: &Arc<Self>, tenant: &Arc<str>, login: &Arc<str>, ip: IpAddr) -> Result<Place> {
         let (who, source) = ((tenant.clone(), login.clone()), source_of(ip));
+        let limits = *self.limits.read().unwrap_or_else(PoisonError::into_inner);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |has: Option<&u32>, limit: Option<u32>| limit.filter(|limit| has.is_some_and(|has| has >= limit));
-        if let Some(limit) = full(counts.logins.get(&who), self.limits.per_login) {
+        if let Some(limit) = full(counts.logins.get(&who), limits.per_login) {
             return Err(refused("login", limit));
         }
-        if let Some(limit) = full(counts.sources.get(&source), self.limits.per_address) {
+        if let Some(limit) = full(counts.sources.get(&source), limits.per_address) {
             return Err(refused("address", limit));
         }
         *counts.logins.entry(who.clone()).or_default() += 1;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::QueueTime;
+use super::{Credential, Evidence, QueueTime};
 
 /// One thing that a login can prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +182,7 @@ pub struct Progress {
     login: Option<String>,
     proven: FactorSet,
     missing: FactorSet,
+    evidence: Evidence,
     queue: QueueTime,
 }
 
@@ -222,6 +223,16 @@ impl Progress {
     pub(crate) fn prove(&mut self, factor: Factor, require: Require) {
         self.proven = self.proven.with(factor);
         self.missing = require.next(self.proven);
+    }
+
+    /// Keeps what the credential that proved it has shown.
+    pub(crate) fn keep(&mut self, credential: &Credential) {
+        self.evidence.keep(credential);
+    }
+
+    /// What was shown of it so far.
+    pub(crate) fn evidence(&self) -> Evidence {
+        self.evidence.clone()
     }
 
     pub(crate) fn clear(&mut self) {

@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::jobs::{Errand, settle};
 use crate::ports::{Reach, Tx};
 
-use super::{Factor, FactorSet, Identity, Place, Protocol, ScopeSet, Tenant};
+use super::{EndReason, Factor, FactorSet, Grounds, Identity, Life, Place, Protocol, ScopeSet, Tenant};
 use crate::path::VirtualPath;
 
 /// How a session was authenticated, by the names that audit entries carry.
@@ -74,6 +75,10 @@ pub struct Session {
     pub(crate) place: Mutex<Option<Place>>,
     /// The job that it works on; none: a caller's.
     pub(crate) errand: Option<Arc<Errand>>,
+    /// What becomes of it.
+    pub(crate) life: Arc<Life>,
+    /// What it stands on.
+    pub(crate) grounds: Arc<Grounds>,
 }
 
 impl Session {
@@ -96,6 +101,44 @@ impl Session {
             opened: AtomicBool::new(false),
             place: Mutex::new(None),
             errand: self.errand.clone(),
+            life: self.life.clone(),
+            grounds: self.grounds.clone(),
+        }
+    }
+
+    /// Cancelled when the session is to end before its client ends it. Whoever serves it waits for this beside its own work:
+    /// it begins nothing more, lets what is being committed come to its end, leaves the rest incomplete, and tells the client
+    /// [`EndReason::sentence`].
+    pub fn ended(&self) -> &CancellationToken {
+        self.life.ended()
+    }
+
+    /// The quotas of its tenant and of its identity, as they are now: they may change while it is here.
+    pub(crate) fn quotas(&self) -> (Option<u64>, Option<u64>) {
+        self.life.quotas()
+    }
+
+    /// Why the session was ended, once it was.
+    pub fn end_reason(&self) -> Option<EndReason> {
+        self.life.reason()
+    }
+
+    /// Waits until the session is ended; why what it has under way breaks off.
+    pub async fn until_ended(&self) -> Error {
+        self.life.ended().cancelled().await;
+        self.end_reason().unwrap_or(EndReason::Changed).error()
+    }
+
+    /// The error of what the session begins after it was ended.
+    pub(crate) fn require_live(&self) -> Result<()> {
+        self.end_reason().map_or(Ok(()), |reason| Err(reason.error()))
+    }
+
+    /// Why something of the session broke off: that it was ended, where that is what made the front end give up.
+    pub(crate) fn cause(&self, reason: &Error) -> Error {
+        match self.end_reason() {
+            Some(ended) if reason.kind() == ErrorKind::Incomplete => ended.error(),
+            _ => reason.clone(),
         }
     }
 

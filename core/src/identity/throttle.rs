@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
@@ -34,7 +34,7 @@ pub struct ThrottleLimits {
 /// /64, which is what one host has; an IPv4-mapped one as its IPv4 address.
 #[derive(Debug)]
 pub struct Throttle {
-    limits: Mutex<ThrottleLimits>,
+    limits: RwLock<ThrottleLimits>,
     counts: Mutex<Counts>,
 }
 
@@ -56,7 +56,16 @@ impl Throttle {
 
     fn with_capacity(limits: ThrottleLimits, capacity: usize) -> Self {
         let counts = Counts { pairs: Table::new(capacity), addresses: Table::new(capacity) };
-        Self { limits: Mutex::new(limits), counts: Mutex::new(counts) }
+        Self { limits: RwLock::new(limits), counts: Mutex::new(counts) }
+    }
+
+    /// From now on with other limits. What was counted stays.
+    pub fn set_limits(&self, limits: ThrottleLimits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    fn limits(&self) -> ThrottleLimits {
+        *self.limits.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this login may be tried from this address: `Throttled`, with the time to wait, where it may not. Ask
@@ -111,15 +120,6 @@ impl Throttle {
         let mut counts = self.counts();
         counts.pairs.count((login, ip), limit, limits, now);
         counts.addresses.count(ip, limit.saturating_mul(ADDRESS_FACTOR), limits, now);
-    }
-
-    /// Other limits from now on; what was counted stays.
-    pub fn set_limits(&self, limits: ThrottleLimits) {
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
-    }
-
-    fn limits(&self) -> ThrottleLimits {
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -69,7 +69,7 @@ pub fn totp_uri(login: &str, secret: &SecretString) -> Result<SecretString> {
 /// ([`crate::ports::Tx::use_code`]), over restarts and for all nodes.
 #[derive(Debug)]
 pub(crate) struct Codes {
-    limits: Mutex<ThrottleLimits>,
+    limits: RwLock<ThrottleLimits>,
     /// By `login@tenant`. Logins with a secret stand in the configuration, so that there are not more than that.
     wrong: Mutex<HashMap<Arc<str>, Wrong>>,
 }
@@ -82,12 +82,12 @@ struct Wrong {
 
 impl Codes {
     pub(crate) fn new(limits: ThrottleLimits) -> Self {
-        Self { limits: Mutex::new(limits), wrong: Mutex::default() }
+        Self { limits: RwLock::new(limits), wrong: Mutex::default() }
     }
 
-    /// Other limits from now on; what was counted stays.
+    /// From now on with other limits. What was counted stays.
     pub(crate) fn set_limits(&self, limits: ThrottleLimits) {
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// The step whose code this is, if it is the code of now or of a neighbouring step; none: wrong, which is counted.
@@ -131,7 +131,7 @@ impl Codes {
     /// How long the login has to wait.
     fn wait(&self, all: &mut HashMap<Arc<str>, Wrong>, login: &str) -> Option<Duration> {
         let wrong = all.get(login)?;
-        let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = *self.limits.read().unwrap_or_else(PoisonError::into_inner);
         let banned = limits.failures > 0 && wrong.count >= limits.failures;
         let lasts = if banned { limits.ban } else { limits.window };
         let rest = lasts.checked_sub(wrong.last.elapsed()).filter(|rest| !rest.is_zero());

@@ -1,7 +1,7 @@
 //! Passwords and keys: Argon2id (RFC 9106) for passwords, which are weak and must be slow to guess; SHA-256 for API
 //! keys, which are 256 random bits and need no more.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::password_hash::PasswordHasher as _;
 use argon2::password_hash::phc::PasswordHash;
@@ -34,7 +34,7 @@ const DEFAULT_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 pub struct PasswordVerifier {
     slots: Arc<Semaphore>,
     arena: Arc<Arena>,
-    dummy: Cost,
+    dummy: Mutex<Cost>,
 }
 
 impl PasswordVerifier {
@@ -42,10 +42,18 @@ impl PasswordVerifier {
     /// configured hash (see [`super::Directory::sample_hash`]); without one, or where it is one that [`check_phc`]
     /// refuses, at that of [`hash_password`].
     pub fn new(max_parallel: usize, sample: Option<&str>) -> Self {
-        let cost = sample.and_then(|phc| Bounded::parse(phc).ok()).map(|bounded| bounded.cost);
         let slots = Arc::new(Semaphore::new(max_parallel.clamp(1, Semaphore::MAX_PERMITS)));
-        let dummy = cost.unwrap_or_default();
-        Self { slots, arena: Arc::new(Arena::keeping(dummy.memory_kib)), dummy }
+        let dummy = Cost::of_sample(sample);
+        Self { slots, arena: Arc::new(Arena::keeping(dummy.memory_kib)), dummy: Mutex::new(dummy) }
+    }
+
+    /// From now on an unknown login is verified at the cost of this sample: other logins are known.
+    pub fn take_sample(&self, sample: Option<&str>) {
+        *self.dummy.lock().unwrap_or_else(PoisonError::into_inner) = Cost::of_sample(sample);
+    }
+
+    fn dummy(&self) -> Cost {
+        *self.dummy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this is the password of the hash. Without a hash (an unknown login, or one that has no password) the
@@ -74,7 +82,7 @@ impl PasswordVerifier {
         if !wanted() {
             return false;
         }
-        let (hash, password, dummy, arena) = (hash.cloned(), password.clone(), self.dummy, self.arena.clone());
+        let (hash, password, dummy, arena) = (hash.cloned(), password.clone(), self.dummy(), self.arena.clone());
         let work = move || {
             let _slot = slot;
             match hash.as_ref().map(|phc| Bounded::parse(phc.expose_secret())) {
@@ -119,6 +127,12 @@ struct Cost {
     passes: u32,
     lanes: u32,
     output_len: usize,
+}
+
+impl Cost {
+    fn of_sample(sample: Option<&str>) -> Self {
+        sample.and_then(|phc| Bounded::parse(phc).ok()).map(|bounded| bounded.cost).unwrap_or_default()
+    }
 }
 
 impl Default for Cost {
@@ -258,12 +272,15 @@ mod tests {
 
     #[test]
     fn the_dummy_costs_what_the_sample_costs() {
-        assert_eq!(PasswordVerifier::new(0, None).dummy, Cost::default());
+        assert_eq!(PasswordVerifier::new(0, None).dummy(), Cost::default());
         let sample = phc("argon2id", "v=19$", "m=65536,t=3,p=4");
-        let cost = PasswordVerifier::new(1, Some(&sample)).dummy;
+        let cost = PasswordVerifier::new(1, Some(&sample)).dummy();
         assert_eq!((cost.memory_kib, cost.passes, cost.lanes, cost.output_len), (65536, 3, 4, 32));
         let refused = phc("argon2id", "v=19$", "m=65536,t=300,p=4");
-        assert_eq!(PasswordVerifier::new(1, Some(&refused)).dummy, Cost::default());
+        let verifier = PasswordVerifier::new(1, Some(&refused));
+        assert_eq!(verifier.dummy(), Cost::default());
+        verifier.take_sample(Some(&sample));
+        assert_eq!(verifier.dummy(), cost);
     }
 
     /// Times of single runs scatter on a busy machine; the fastest of several is stable enough to show that the two

@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Durability, Ledger, Lock, Query, Reach, Tx, TxOp};
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Incarnation, ItemState,
-    Job, JobItem, KeyUse, Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
+    Job, JobItem, KeyUse, Micros, Node, ObjectKey, Seal, SessionRow, SessionSearch, StoredEvent, StoredObject,
+    UploadRow, UploadState,
 };
 
 /// What is in the ledger.
@@ -196,6 +197,15 @@ impl Query for State {
     async fn incarnations(&mut self) -> Result<Vec<Incarnation>> {
         off()
     }
+    async fn sessions(&mut self, _: &SessionSearch, _: u32) -> Result<Vec<SessionRow>> {
+        off()
+    }
+    async fn sessions_to_end(&mut self, _: Uuid) -> Result<Vec<Uuid>> {
+        off()
+    }
+    async fn session_count(&mut self, _: Uuid) -> Result<u64> {
+        off()
+    }
 }
 
 #[async_trait]
@@ -311,6 +321,18 @@ impl Tx for State {
         off()
     }
     async fn warn_of_key(&mut self, _: &str, _: &str, _: &[u8; 32], _: Micros, _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn insert_sessions(&mut self, _: &[SessionRow]) -> Result<()> {
+        off()
+    }
+    async fn delete_sessions(&mut self, _: &[Uuid]) -> Result<()> {
+        off()
+    }
+    async fn clear_sessions(&mut self, _: Uuid) -> Result<u64> {
+        off()
+    }
+    async fn ask_session_end(&mut self, _: Uuid, _: Option<&str>, _: Micros) -> Result<Option<SessionRow>> {
         off()
     }
     async fn insert_blob(&mut self, _: &BlobId, _: Uuid) -> Result<()> {

@@ -32,7 +32,7 @@ fn micros(at: OffsetDateTime) -> Micros {
 impl Inner {
     /// When a key ends, and why; none: it does not.
     pub(crate) fn end_of_key(&self, found: &KeyMatch) -> Option<KeyEnd> {
-        found.end(self.key_book.first_seen(&found.digest), self.settings.api_key_max_age)
+        found.end(self.key_book.first_seen(&found.digest), self.rules().api_key_max_age)
     }
 
     /// Notes the keys that are new here, and takes over what the ledger knows of all of them.
@@ -110,7 +110,7 @@ impl Inner {
     }
 
     async fn warn_of_key(&self, found: &KeyMatch, end: KeyEnd) -> Result<()> {
-        let mut facts = Facts::of_gateway(&found.tenant.id, &self.settings.node, Operation::Admin);
+        let mut facts = Facts::of_gateway_in(&found.tenant.id, &self.settings.node, Operation::Admin);
         facts.identity = Some(found.identity.id.to_string());
         facts.login = Some(found.key.id.to_string());
         facts.expires_at = Some(micros(end.at));

@@ -61,7 +61,10 @@ impl Inner {
         }
         let gone = self
             .write(Reach::Gateway, Durability::Process, move |tx| {
-                Box::pin(async move { tx.delete_incarnation(id).await })
+                Box::pin(async move {
+                    tx.clear_sessions(id).await?;
+                    tx.delete_incarnation(id).await
+                })
             })
             .await;
         if let Err(error) = gone {

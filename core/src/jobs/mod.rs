@@ -2,11 +2,13 @@
 //! removed folders, transfers, and the reaper of what was dropped without being finished.
 
 pub mod dispatcher;
+mod endpoints;
 mod keys;
 mod liveness;
 mod purge;
 mod recovery;
 pub mod sequencer;
+mod sessions;
 mod sweeper;
 pub mod transfers;
 
@@ -21,9 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::events::Webhook;
 use crate::gateway::{Inner, held};
-use crate::jobs::dispatcher::Dispatcher;
 use crate::transfer::{DownloadCore, PartCore, UploadCore, broken, detach};
 
 pub(crate) use transfers::{Errand, settle};
@@ -82,30 +82,20 @@ impl Inner {
         let Some(dropped) = held(&self.reaped).take() else { return };
         self.tasks.spawn(reap(self.clone(), dropped));
         let sole = self.settings.sole_owner;
-        let webhooks: Arc<[Webhook]> = self.settings.webhooks.clone().into();
         let (positions, seen) = watch::channel(0);
         // What other nodes left is found by looking; what this process leaves wakes the sequencer.
         let sequence_poll = if sole { Duration::from_secs(5) } else { Duration::from_millis(200) };
         let deliver_poll = if sole { Duration::from_secs(15) } else { Duration::from_secs(1) };
         self.jobs.spawn(sequencer::run(
             self.ledger.clone(),
-            webhooks.clone(),
+            self.hooks.subscribe(),
             self.wake.clone(),
             positions,
             sequence_poll,
             self.jobs_end.clone(),
         ));
-        for webhook in webhooks.iter() {
-            let dispatcher = Dispatcher {
-                ledger: self.ledger.clone(),
-                sender: self.sender.clone(),
-                webhook: webhook.clone(),
-                holder: self.settings.installation,
-                max_attempts: self.settings.webhook_max_attempts,
-                poll: deliver_poll,
-            };
-            self.jobs.spawn(dispatcher::run(dispatcher, seen.clone(), self.jobs_end.clone()));
-        }
+        let inner = self.clone();
+        self.jobs.spawn(async move { inner.dispatch_always(seen, deliver_poll).await });
         let inner = self.clone();
         self.jobs.spawn(async move {
             every(liveness::INTERVAL, inner.jobs_end.clone(), || inner.give_sign_of_life()).await;
@@ -124,6 +114,10 @@ impl Inner {
         self.jobs.spawn(async move { inner.purge_always().await });
         let inner = self.clone();
         self.jobs.spawn(async move { inner.work_always().await });
+        let inner = self.clone();
+        self.jobs.spawn(async move { inner.tell_of_sessions().await });
+        let inner = self.clone();
+        self.jobs.spawn(async move { inner.end_what_does_not_hold().await });
         let (inner, idle) = (self.clone(), self.settings.idle_detach);
         self.jobs.spawn(async move {
             let pause = (idle / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));

@@ -58,6 +58,7 @@ impl Inner {
                 Box::pin(async move {
                     // Its transfers need not wait for the end of their leases.
                     tx.release_jobs(id, now()).await?;
+                    tx.clear_sessions(id).await?;
                     if all { tx.delete_incarnation(id).await } else { Ok(()) }
                 })
             })

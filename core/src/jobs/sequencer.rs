@@ -51,10 +51,11 @@ impl Round {
 }
 
 /// Runs until shutdown, and then once more. `wake` is notified by commits of this process; what other nodes commit is
-/// found every `poll`. `positions` tells the highest position after each round that gave one.
+/// found every `poll`. `positions` tells the highest position after each round that gave one; `webhooks` may
+/// change.
 pub async fn run(
     ledger: Arc<dyn Ledger>,
-    webhooks: Arc<[Webhook]>,
+    webhooks: watch::Receiver<Arc<[Webhook]>>,
     wake: Arc<Notify>,
     positions: watch::Sender<i64>,
     poll: Duration,
@@ -63,7 +64,8 @@ pub async fn run(
     loop {
         // Read before the round: whatever was committed before the shutdown is in the last round.
         let last = shutdown.is_cancelled();
-        let pause = match run_once(ledger.as_ref(), &webhooks).await {
+        let now = webhooks.borrow().clone();
+        let pause = match run_once(ledger.as_ref(), &now).await {
             Ok(round) => {
                 if let Some(position) = round.last {
                     positions.send_replace(position);

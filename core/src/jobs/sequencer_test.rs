@@ -107,7 +107,7 @@ async fn more_than_a_batch_is_drained_after_a_failure_and_at_shutdown() {
     let (wake, shutdown) = (Arc::new(Notify::new()), CancellationToken::new());
     let job = tokio::spawn(run(
         ledger.clone(),
-        Arc::new([]),
+        watch::channel(Arc::from([])).1,
         wake.clone(),
         positions,
         Duration::from_mins(1),

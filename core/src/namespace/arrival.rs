@@ -27,7 +27,7 @@ pub(super) struct Arrival {
 impl Inner {
     /// What the content of the file at `from` is under the name that it gets; `TypeMismatch` where that is refused. None where there is no such file: the rename itself says so.
     pub(super) async fn judge_arrival(&self, session: &Session, from: &Place, to: &Place) -> Result<Option<Arrival>> {
-        let check = self.settings.content_type_check;
+        let check = self.rules().content_type_check;
         let Some(name) = to.path.name().filter(|_| check != TypeCheck::Off) else { return Ok(None) };
         // Who may not rename learns nothing of what is in the file; the rename itself says why.
         let may = |place: &Place, needed| policy::require(place.permissions, needed).is_ok();

@@ -378,7 +378,7 @@ impl Inner {
         facts.previous_path = Some(from.path.as_str().to_owned());
         let temporary = |place: &Place| place.path.name().is_some_and(|name| self.is_temporary(name.as_str()));
         let (from_temporary, to_temporary) = (temporary(&from), temporary(&to_place));
-        let judges = self.settings.content_type_check != TypeCheck::Off
+        let judges = self.rules().content_type_check != TypeCheck::Off
             && !to_temporary
             && (from_temporary || type_by_name(&from) != type_by_name(&to_place));
         let arrival = if judges { self.judge_arrival(session, &from, &to_place).await? } else { None };

@@ -189,11 +189,12 @@ impl Beginning {
 
     async fn first_reservation(&self, tx: &mut dyn Tx, base: u64) -> Result<u64> {
         let (tenant, identity) = (&self.session.tenant, &self.session.identity);
-        if tenant.quota.is_none() && identity.quota.is_none() {
+        let (tenant_quota, identity_quota) = self.session.quotas();
+        if tenant_quota.is_none() && identity_quota.is_none() {
             return Ok(0);
         }
         tx.lock(&[Lock::Quota(tenant.id.to_string())]).await?;
-        let room = quota_room(&mut *tx, (&tenant.id, tenant.quota), (&identity.id, identity.quota)).await?;
+        let room = quota_room(&mut *tx, (&tenant.id, tenant_quota), (&identity.id, identity_quota)).await?;
         match self.options.declared_size {
             Some(size) if size > room => Err(quota_exceeded()),
             Some(size) => Ok(size.max(base.min(room))),
@@ -328,6 +329,7 @@ impl Inner {
         plan: Option<UploadPlan>,
     ) -> Result<Beginning> {
         self.require_open()?;
+        session.require_live()?;
         let place = locate_place(session, path)?;
         place.split()?;
         if place.mount_point {

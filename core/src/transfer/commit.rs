@@ -98,7 +98,7 @@ async fn commit_held(core: &UploadCore) -> Result<Receipt> {
 async fn judge_content(core: &UploadCore, work: &mut Work) -> Result<Judged> {
     let planned = work.row.plan.as_ref().and_then(|plan| plan.content_type.clone());
     let declared = core.options.content_type.clone().or(planned);
-    let check = core.inner.settings.content_type_check;
+    let check = core.inner.rules().content_type_check;
     // Of a copy it is known.
     let head = if check == TypeCheck::Off || work.copied_from().is_some() {
         Bytes::new()

@@ -100,6 +100,7 @@ pub(crate) async fn tell_incomplete(tx: &mut dyn Tx, row: &UploadRow, node: &str
         duration_ms: None,
         expires_at: None,
         error: None,
+        details: Vec::new(),
     }
     .failed(reason);
     tx.append_audit(&facts.audit()).await?;
@@ -123,7 +124,7 @@ impl Ending {
         facts.bytes = Some(work.received);
         facts.complete = Some(false);
         facts.duration_ms = u64::try_from(core.began.elapsed().as_millis()).ok();
-        let mut facts = facts.failed(reason);
+        let mut facts = facts.failed(&core.session.cause(reason));
         if let Some(status) = status {
             facts.status = status;
         }

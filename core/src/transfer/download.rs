@@ -108,6 +108,7 @@ impl Inner {
         target: &Target,
     ) -> Result<Arc<DownloadCore>> {
         self.require_open()?;
+        session.require_live()?;
         // The lease comes before the look at the ledger: the sweeper spares what was live when the oldest read began.
         let lease = (now(), Uuid::now_v7());
         held(&self.reads).insert(lease);
@@ -181,7 +182,7 @@ impl DownloadCore {
         facts.duration_ms = u64::try_from(self.began.elapsed().as_millis()).ok();
         let last = match failure {
             Some(error) => {
-                facts = facts.failed(error);
+                facts = facts.failed(&self.session.cause(error));
                 // What was read for it and what it received are not the same: a download that broke off is not whole.
                 facts.complete = Some(false);
                 "transfer.failed"
@@ -204,6 +205,14 @@ impl Download {
         &self.entry
     }
 
+    /// Waits until the session that it is for is ended; why it breaks off.
+    pub async fn until_ended(&self) -> Error {
+        match &self.core {
+            Some(core) => core.session.until_ended().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// The transfer's id.
     pub fn id(&self) -> Uuid {
         self.core.as_ref().map_or_else(Uuid::nil, |core| core.id)
@@ -219,6 +228,7 @@ impl Download {
         };
         if !bytes.is_empty() {
             held(&core.sent).note(offset, bytes.len() as u64);
+            core.session.life.went(bytes.len() as u64);
         }
         core.pacer.down(bytes.len()).await;
         Ok(bytes)

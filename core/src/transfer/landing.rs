@@ -29,7 +29,7 @@ pub(super) struct Landing {
 impl Landing {
     /// The row as it is then, and how many bytes of the part were there already.
     pub(super) async fn run(self, tx: &mut dyn Tx) -> Result<(UploadRow, u64)> {
-        let quotas = (self.session.tenant.quota, self.session.identity.quota);
+        let quotas = self.session.quotas();
         let counts = self.plan.unsized_yet && quotas != (None, None);
         let mut locks = vec![Lock::Name(self.plan.parent, self.plan.name.clone())];
         if counts {

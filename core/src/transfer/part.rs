@@ -227,6 +227,7 @@ impl PartCore {
 
     async fn take(&mut self, data: Bytes) -> Result<()> {
         self.require_sound()?;
+        self.session.life.came(data.len() as u64);
         let end = self.plan.start.saturating_add(self.taken).saturating_add(data.len() as u64);
         if end > self.plan.end {
             return Err(Error::new(ErrorKind::InvalidArgument, "more bytes were sent than belong here"));
@@ -485,7 +486,7 @@ impl Inner {
             hash_before: row.hash_state,
         };
         // Elsewhere the whole was reserved before.
-        let counts = (session.tenant.quota, session.identity.quota) != (None, None);
+        let counts = session.quotas() != (None, None);
         let reserved = if counts && endless { row.reserved } else { u64::MAX };
         Ok(Prepared { plan, path, hasher, lane, reserved })
     }

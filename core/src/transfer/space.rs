@@ -33,7 +33,8 @@ impl Inner {
         let (tenant, identity) = (&session.tenant, &session.identity);
         let mut query = self.ledger.read(session.reach()).await?;
         let mut tightest: Option<(u64, u64)> = None;
-        for (quota, of) in [(tenant.quota, None), (identity.quota, Some(&*identity.id))] {
+        let (tenant_quota, identity_quota) = session.quotas();
+        for (quota, of) in [(tenant_quota, None), (identity_quota, Some(&*identity.id))] {
             let Some(total) = quota else { continue };
             let free = total.saturating_sub(query.usage(&tenant.id, of).await?);
             if tightest.is_none_or(|(_, least)| free < least) {

@@ -72,7 +72,7 @@ pub(super) struct Taking {
 
 impl Taking {
     fn quotas(&self) -> (Option<u64>, Option<u64>) {
-        (self.session.tenant.quota, self.session.identity.quota)
+        self.session.quotas()
     }
 
     /// Bytes that have to be reserved for this part, beyond what is. Where nobody knows how much will come, it is reserved as it
@@ -215,7 +215,7 @@ pub(super) struct Reserving {
 impl Reserving {
     /// How far the upload may go now: at least to `end`. `QuotaExceeded`.
     pub(super) async fn run(self, tx: &mut dyn Tx) -> Result<u64> {
-        let (tenant, identity) = (self.session.tenant.quota, self.session.identity.quota);
+        let (tenant, identity) = self.session.quotas();
         tx.lock(&[Lock::Name(self.parent, self.name.clone()), Lock::Quota(self.session.tenant.id.to_string())]).await?;
         let mut row = tx.upload(self.id).await?.ok_or_else(no_such_upload)?;
         if row.state != UploadState::Detached || row.generation != self.generation {

@@ -89,6 +89,7 @@ impl UploadCore {
         self.touched.store(now(), Ordering::Relaxed);
         work.reattach(&self.inner).await?;
         self.reserve(work, end).await?;
+        self.session.life.came(data.len() as u64);
         work.write(offset, data).await?;
         if work.checkpoint_due(self.inner.settings.checkpoint_bytes) {
             work.checkpoint(&self.inner, Durability::Process).await?;
@@ -114,7 +115,8 @@ impl UploadCore {
     }
 
     pub(super) async fn reserve(&self, work: &mut Work, end: u64) -> Result<()> {
-        work.reserve(&self.inner, end, self.session.tenant.quota, self.session.identity.quota).await
+        let (tenant, identity) = self.session.quotas();
+        work.reserve(&self.inner, end, tenant, identity).await
     }
 }
 

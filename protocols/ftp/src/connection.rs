@@ -5,11 +5,12 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_core::events::Operation;
-use causeway_core::identity::Offence;
-use causeway_core::{Error, ErrorKind};
+use causeway_core::identity::{EndReason, Offence};
+use causeway_core::{Error, ErrorKind, Session};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +72,8 @@ enum Event {
     /// A line took too long.
     SlowLine(SlowLine),
     Leaving,
+    /// The gateway has ended the session.
+    Dismissed(&'static str),
 }
 
 /// What a connection is at, beside what it has said.
@@ -85,6 +88,8 @@ struct Turns {
     quitting: bool,
     /// The gateway is shutting down.
     leaving: bool,
+    /// The gateway has ended the session, and why.
+    dismissed: Option<&'static str>,
 }
 
 impl Turns {
@@ -101,8 +106,15 @@ async fn converse(
     shutdown: &CancellationToken,
 ) -> io::Result<()> {
     let now = Instant::now();
-    let mut turns =
-        Turns { opened: now, touched: now, queue: VecDeque::new(), nonsense: 0, quitting: false, leaving: false };
+    let mut turns = Turns {
+        opened: now,
+        touched: now,
+        queue: VecDeque::new(),
+        nonsense: 0,
+        quitting: false,
+        leaving: false,
+        dismissed: None,
+    };
     if start == Start::Implicit {
         secure(talk, control, &turns).await?;
         if let Security::Tls { private, sized, .. } = &mut talk.security {
@@ -116,6 +128,9 @@ async fn converse(
         if talk.running.is_none() {
             if turns.quitting {
                 return Ok(());
+            }
+            if let Some(why) = turns.dismissed {
+                return control.send(&Reply::new(421, why)).await;
             }
             if turns.leaving {
                 return control.send(&Reply::new(421, "the gateway is shutting down; come back later")).await;
@@ -169,6 +184,16 @@ async fn converse(
                 return control.send(&Reply::new(421, slow.to_string())).await;
             }
             Event::Leaving => turns.leaving = true,
+            Event::Dismissed(why) => {
+                turns.dismissed = Some(why);
+                match &talk.running {
+                    // What comes to its end in any case is not waited for.
+                    Some(running) if running.endures => return control.send(&Reply::new(421, why)).await,
+                    // What is being committed comes to its end all the same.
+                    Some(running) => running.abort.cancel(),
+                    None => {}
+                }
+            }
         }
     }
 }
@@ -188,18 +213,20 @@ async fn next(
     };
     // Nothing is answered between a transfer's command and its first reply, which is soon.
     let opening = talk.running.as_ref().is_some_and(|running| running.opening.is_some());
-    let reads = !turns.has_quit() && !opening && (!busy || turns.queue.len() < QUEUED);
+    let reads = !turns.has_quit() && turns.dismissed.is_none() && !opening && (!busy || turns.queue.len() < QUEUED);
     let late = async {
         match deadline {
             Some(at) => sleep_until(at).await,
             None => std::future::pending().await,
         }
     };
+    let ended = ended(talk.session_of_now());
     let (running, strangers) = talk.waits();
     tokio::select! {
         biased;
         step = Running::step(running) => Ok(Event::Step(step)),
         () = shutdown.cancelled(), if !turns.leaving => Ok(Event::Leaving),
+        why = ended, if turns.dismissed.is_none() => Ok(Event::Dismissed(why)),
         address = Conversation::stranger(strangers) => Ok(Event::Stranger(address)),
         line = control.next(), if reads => match line {
             Err(error) => match error.downcast::<SlowLine>() {
@@ -210,6 +237,13 @@ async fn next(
         },
         () = late => Ok(Event::Late),
     }
+}
+
+/// Waits until the gateway ends the session; for ever where there is none. The reason.
+async fn ended(session: Option<Arc<Session>>) -> &'static str {
+    let Some(session) = session else { return std::future::pending().await };
+    session.ended().cancelled().await;
+    session.end_reason().map_or("the gateway has ended this session", EndReason::sentence)
 }
 
 /// Takes a line: a command is answered, or waits its turn. False where the connection is to end.

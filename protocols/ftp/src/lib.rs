@@ -31,7 +31,7 @@ pub mod wire;
 
 use std::any::Any;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use causeway_core::Gateway;
 use rustls::ServerConfig;
@@ -78,7 +78,7 @@ pub enum Start {
 /// The FTPS front of a gateway.
 #[derive(Clone)]
 pub struct Front {
-    terms: Arc<Terms>,
+    terms: Arc<RwLock<Arc<Terms>>>,
     connections: TaskTracker,
 }
 
@@ -88,7 +88,21 @@ impl Front {
     pub fn new(config: FtpsConfig, tls: watch::Receiver<Arc<ServerConfig>>, gateway: Arc<Gateway>) -> Self {
         let ports = Ports::new(config.passive_ports.clone());
         let terms = Terms { gateway, config, ports, tls };
-        Self { terms: Arc::new(terms), connections: TaskTracker::new() }
+        Self { terms: Arc::new(RwLock::new(Arc::new(terms))), connections: TaskTracker::new() }
+    }
+
+    /// Serves connections that come from now on with these settings; but for the passive ports and whether a certificate is
+    /// required, which stay.
+    pub fn adopt(&self, config: FtpsConfig) {
+        let old = self.terms();
+        let (passive_ports, certificate_required) = (old.config.passive_ports.clone(), old.config.certificate_required);
+        let config = FtpsConfig { passive_ports, certificate_required, ..config };
+        let terms = Terms { gateway: old.gateway.clone(), config, ports: old.ports.clone(), tls: old.tls.clone() };
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
+    }
+
+    fn terms(&self) -> Arc<Terms> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Serves one accepted connection until it ends, and its login is closed. When `shutdown` is cancelled a transfer under
@@ -105,8 +119,9 @@ impl Front {
         held: Box<dyn Any + Send + Sync>,
     ) {
         let cut = CancellationToken::new();
-        let control = Control::new(stream, self.terms.config.line_timeout);
-        let talk = Conversation::new(self.terms.clone(), ends, held);
+        let terms = self.terms();
+        let control = Control::new(stream, terms.config.line_timeout);
+        let talk = Conversation::new(terms, ends, held);
         // A task of its own, so that its end is orderly however this future ends.
         let work = self.connections.spawn(connection::serve(talk, control, start, shutdown, cut.clone()));
         let _guard = cut.drop_guard();

@@ -17,7 +17,7 @@ use crate::exec::{self, Command, Console};
 use crate::files::Account;
 use crate::flow::Flow;
 use crate::refusal::NO_SHELL;
-use crate::session::{self, Gone, Inbound, Incoming, Outbound};
+use crate::session::{self, Closing, Gone, Inbound, Incoming, Outbound};
 
 /// The subsystem that there is.
 pub(crate) const SUBSYSTEM: &str = "sftp";
@@ -58,6 +58,7 @@ pub(crate) async fn serve(channel: Channel<Msg>, connection: Arc<Connection>) {
         let message = tokio::select! {
             message = read.wait() => message,
             () = connection.shutdown().cancelled() => None,
+            _ = connection.ended() => None,
         };
         let message = match message {
             None | Some(ChannelMsg::Close) => {
@@ -75,17 +76,18 @@ pub(crate) async fn serve(channel: Channel<Msg>, connection: Arc<Connection>) {
         (Purpose::Sftp, Some(session)) => {
             let files = Arc::new(Account::new(connection.gateway().clone(), session.clone()));
             let flow = connection.flow().clone();
-            let shutdown = connection.shutdown().clone();
-            let ended = session::run(files, flow, Input { read }, output, shutdown).await;
+            let closing = Closing { shutdown: connection.shutdown().clone(), ended: session.ended().clone() };
+            let ended = session::run(files, flow, Input { read }, output, closing).await;
             tracing::debug!(session = %session.id, ?ended, "an SFTP session ended");
             return;
         }
         (Purpose::Exec(line), Some(session)) => match Command::parse(&line, connection.scp()) {
             Ok(command) => {
                 let session = Arc::new(session.over(command.protocol()));
+                let closing = Closing { shutdown: connection.shutdown().clone(), ended: session.ended().clone() };
                 let files = Account::new(connection.gateway().clone(), session);
                 let flow = connection.flow().clone();
-                exec::run(&files, &command, flow, Input { read }, output, connection.shutdown()).await;
+                exec::run(&files, &command, flow, Input { read }, output, &closing).await;
                 return;
             }
             Err(refusal) => refusal,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use causeway_core::identity::{Offence, QueueTime};
+use causeway_core::identity::{EndReason, Offence, QueueTime};
 use causeway_core::{Gateway, Peer, Protocol, Session};
 use russh::AlgorithmKind;
 use russh::Disconnect;
@@ -27,6 +27,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How long what a connection began may take to end once its socket is dead. What does not end is given up: its uploads
 /// are left to be resumed.
 const ENDING: Duration = Duration::from_secs(30);
+/// How long channels may take to answer what they have let in, once their session was ended; then the client is told to go
+/// all the same.
+const PARTING: Duration = Duration::from_secs(5);
 /// What a client is told that did not log in in time.
 const TOO_LATE: &str = "the login took too long";
 /// How often the idle time is looked at while work is being done.
@@ -154,6 +157,19 @@ impl Connection {
     /// Whether the old scp protocol is spoken.
     pub(crate) const fn scp(&self) -> bool {
         self.scp
+    }
+
+    /// Whether its session was ended by the gateway.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.session.get().is_some_and(|session| session.ended().is_cancelled())
+    }
+
+    /// Waits until the gateway ends the session that is logged in here; the reason.
+    pub(crate) async fn ended(&self) -> &'static str {
+        self.inside.cancelled().await;
+        let Some(session) = self.session.get() else { return std::future::pending().await };
+        session.ended().cancelled().await;
+        session.end_reason().map_or("the gateway has ended this session", EndReason::sentence)
     }
 
     /// The login, once there is one.
@@ -292,6 +308,7 @@ where
         reason = overstays(connection, deadline, terms.idle_timeout) => reason,
         reason = connection.is_dismissed() => reason,
         () = closes(connection) => "the gateway is shutting down",
+        reason = parts(connection) => reason,
     };
     let overstayed = farewell == TOO_LATE;
     tracing::debug!(ip = %connection.ip, farewell, "a client is told to go");
@@ -330,6 +347,17 @@ async fn closes(connection: &Connection) {
     connection.shutdown.cancelled().await;
     connection.channels.close();
     connection.channels.wait().await;
+}
+
+/// Waits until the gateway ends the session, and the channels have answered what they had let in: what is being committed
+/// comes to its end, and its client hears of it.
+async fn parts(connection: &Connection) -> &'static str {
+    let reason = connection.ended().await;
+    connection.channels.close();
+    if timeout(PARTING, connection.channels.wait()).await.is_err() {
+        tracing::debug!(ip = %connection.ip, "a client takes no answer; it is told to go all the same");
+    }
+    reason
 }
 
 async fn say(handle: &Handle, farewell: &str) {

@@ -139,7 +139,9 @@ impl Handler for Callbacks {
             // A client that keeps its connection for ever goes on with the next one.
             return session.disconnect(Disconnect::ByApplication, "too many channels were opened; connect again", "");
         }
-        let closing = self.connection.shutdown().is_cancelled() || self.connection.session().is_none();
+        let closing = self.connection.shutdown().is_cancelled()
+            || self.connection.session().is_none()
+            || self.connection.is_ended();
         let shortage = if closing {
             Some("the gateway ends this connection; connect again")
         } else if !self.connection.has_channel() || self.opened >= CHANNELS_EVER {

@@ -46,7 +46,7 @@ mod wire;
 
 use std::any::Any;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use causeway_core::{Gateway, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -61,37 +61,36 @@ pub use status::status_of;
 
 use connection::Terms;
 
+/// Settings that a front can go on with.
+pub struct Prepared(Arc<Terms>);
+
 /// The SFTP front of a gateway.
 #[derive(Clone)]
 pub struct Front {
-    terms: Arc<Terms>,
+    terms: Arc<RwLock<Arc<Terms>>>,
     connections: TaskTracker,
 }
 
 impl Front {
     /// With these settings. Fails with `InvalidArgument` where there is no host key.
     pub fn new(config: SftpConfig, gateway: Arc<Gateway>) -> Result<Self> {
-        let banner = config.banner.clone().filter(|text| !text.is_empty()).map(|mut text| {
-            if !text.ends_with('\n') {
-                text.push_str("\r\n");
-            }
-            text
-        });
-        let terms = Terms {
-            ciphers: config.algorithms.ciphers.as_slice().into(),
-            gateway,
-            banner,
-            login_grace: config.login_grace,
-            max_auth_tries: config.max_auth_tries,
-            idle_timeout: config.idle_timeout,
-            algorithms: config.algorithms.clone(),
-            scp: config.scp,
-            max_channels: config.max_channels,
-            max_handles: config.max_handles,
-            russh: Arc::new(config::russh_config(config)?),
-        };
-        let terms = Arc::new(terms);
+        let terms = Arc::new(RwLock::new(Arc::new(terms(config, gateway)?)));
         Ok(Self { terms, connections: TaskTracker::new() })
+    }
+
+    /// Makes ready to go on with these settings. Fails as [`Front::new`] does.
+    pub fn prepare(&self, config: SftpConfig) -> Result<Prepared> {
+        let gateway = self.terms().gateway.clone();
+        terms(config, gateway).map(|terms| Prepared(Arc::new(terms)))
+    }
+
+    /// Serves connections that come from now on with other settings.
+    pub fn adopt(&self, prepared: Prepared) {
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = prepared.0;
+    }
+
+    fn terms(&self) -> Arc<Terms> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Serves one accepted connection until it ends, and its login is closed. When `shutdown` is cancelled nothing new is
@@ -117,7 +116,7 @@ impl Front {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let cut = CancellationToken::new();
-        let served = connection::serve(self.terms.clone(), stream, peer, shutdown, cut.clone(), held);
+        let served = connection::serve(self.terms(), stream, peer, shutdown, cut.clone(), held);
         // A task of its own, so that its end is orderly however this future ends.
         let work = self.connections.spawn(served);
         let _guard = cut.drop_guard();
@@ -132,6 +131,29 @@ impl Front {
         self.connections.close();
         self.connections.wait().await;
     }
+}
+
+/// What every connection shares.
+fn terms(config: SftpConfig, gateway: Arc<Gateway>) -> Result<Terms> {
+    let banner = config.banner.clone().filter(|text| !text.is_empty()).map(|mut text| {
+        if !text.ends_with('\n') {
+            text.push_str("\r\n");
+        }
+        text
+    });
+    Ok(Terms {
+        ciphers: config.algorithms.ciphers.as_slice().into(),
+        gateway,
+        banner,
+        login_grace: config.login_grace,
+        max_auth_tries: config.max_auth_tries,
+        idle_timeout: config.idle_timeout,
+        algorithms: config.algorithms.clone(),
+        scp: config.scp,
+        max_channels: config.max_channels,
+        max_handles: config.max_handles,
+        russh: Arc::new(config::russh_config(config)?),
+    })
 }
 
 #[cfg(test)]

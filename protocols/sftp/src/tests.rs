@@ -151,7 +151,7 @@ impl Place {
 
     /// The files of a login, as a session of the front sees them.
     pub(crate) async fn account(&self) -> Arc<Account> {
-        let gateway = self.front.terms.gateway.clone();
+        let gateway = self.front.terms().gateway.clone();
         let key = PublicKey { blob: self.key.public_key().public_key_bytes() };
         let peer = Peer {
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -293,7 +293,7 @@ async fn what_is_cut_is_on_record_when_it_has_ended() {
 async fn a_wait_for_other_logins_does_not_cost_the_grace() {
     const GRACE: Duration = Duration::from_secs(2);
     let place = Place::with(|config| config.login_grace = GRACE).await;
-    let (gateway, begun) = (place.front.terms.gateway.clone(), Arc::new(AtomicU32::new(0)));
+    let (gateway, begun) = (place.front.terms().gateway.clone(), Arc::new(AtomicU32::new(0)));
     let guess = move |n: u32, begun: Arc<AtomicU32>| {
         let gateway = gateway.clone();
         async move {

@@ -73,6 +73,7 @@ fn ca_keys(report: &Report, text: &str) -> Parsed<Vec<PublicKey>> {
         return accepted(key).map(|key| vec![key]);
     }
     let path = report.path(text);
+    report.reads(&path);
     let content = std::fs::read_to_string(&path).map_err(|error| {
         format!(
             "is no OpenSSH public key, and no file that can be read ({}: {}); write the line of the .pub file of the CA, or name that file",

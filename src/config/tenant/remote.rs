@@ -5,7 +5,8 @@ use crate::config::reader::Section;
 use crate::config::secret;
 use crate::config::value;
 
-const KINDS: &[(&str, ())] = &[("sftp", ()), ("ftps", ()), ("https", ()), ("s3", ())];
+/// What a remote speaks.
+pub const KINDS: &[(&str, ())] = &[("sftp", ()), ("ftps", ()), ("https", ()), ("s3", ())];
 
 /// Reads one table; its name.
 pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<String> {

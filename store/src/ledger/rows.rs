@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use causeway_core::records::{
     Attributes, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState, EventRecord,
-    Incarnation, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey, Seal, StoredEvent, StoredObject,
-    TransferState, UploadRow, UploadState,
+    Incarnation, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey, Seal, SessionRow, StoredEvent,
+    StoredObject, TransferState, UploadRow, UploadState,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -344,6 +344,25 @@ impl Record for Incarnation {
             installation: columns.take()?,
             heartbeat: columns.take()?,
             oldest_read: columns.take()?,
+        })
+    }
+}
+
+impl Record for SessionRow {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            id: columns.take()?,
+            tenant: columns.take()?,
+            identity: columns.take()?,
+            login: columns.take()?,
+            protocol: columns.take()?,
+            client_ip: columns.take()?,
+            client_version: columns.maybe()?,
+            auth_method: columns.take()?,
+            node: columns.take()?,
+            incarnation: columns.take()?,
+            started_at: columns.take()?,
+            end_asked: columns.maybe()?,
         })
     }
 }

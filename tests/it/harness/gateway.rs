@@ -214,6 +214,21 @@ impl Gateway {
         self.signal(Signal::TERM);
     }
 
+    /// Sends SIGHUP: the configuration is read again.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Changes the configuration file as an administrator does, in one go, while the daemon runs.
+    pub fn edit(&self, change: impl FnOnce(String) -> String) {
+        let old = fs::read_to_string(self.config()).unwrap();
+        let new = change(old.clone());
+        assert_ne!(old, new, "nothing is changed");
+        let beside = self.folder.path().join("causeway.toml.new");
+        fs::write(&beside, new).unwrap();
+        fs::rename(beside, self.config()).unwrap();
+    }
+
     /// SIGSTOP: it does nothing until [`Gateway::go_on`], and does not know it.
     pub fn pause(&self) {
         self.signal(Signal::STOP);

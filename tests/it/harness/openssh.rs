@@ -105,6 +105,21 @@ impl OpenSsh {
             .expect("OpenSSH's sftp is installed")
     }
 
+    /// Starts a client that takes its commands from a file, a pipe say, and leaves it running; its output goes to
+    /// `folder()/output`.
+    pub fn spawn_reading(&self, commands: &Path) -> Child {
+        let output = File::create(self.folder.path().join("output")).unwrap();
+        self.base()
+            .args(["-o", "IdentitiesOnly=yes", "-i"])
+            .arg(&self.identity)
+            .arg(format!("{}@127.0.0.1", self.login))
+            .stdin(File::open(commands).unwrap())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .expect("OpenSSH's sftp is installed")
+    }
+
     /// Runs these commands, one a line, until one fails.
     pub async fn batch(&self, commands: &str) -> Ran {
         let child = self.spawn(commands);

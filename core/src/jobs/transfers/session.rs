@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::pattern::Source;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::{Inner, Located, allowed_from, locate, locate_place};
-use crate::identity::{AuthMethod, Factor, Protocol, Scope, Session};
+use crate::identity::{AuthMethod, Factor, Grounds, Life, Protocol, Scope, Session};
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::records::{Job, JobOrder};
@@ -46,6 +46,7 @@ impl Inner {
         if *identity.id != job.identity || expires.is_some_and(|end| end <= time::OffsetDateTime::now_utc()) {
             return Err(gone());
         }
+        let life = Life::new((tenant.quota, identity.quota));
         let session = Session {
             id: Uuid::now_v7(),
             tenant,
@@ -62,6 +63,8 @@ impl Inner {
             opened: AtomicBool::new(false),
             place: Mutex::new(None),
             errand: None,
+            life,
+            grounds: Arc::new(Grounds::job()),
         };
         policy::require_scope(&session, Scope::TransfersWrite)?;
         self.ensure_view(&session).await?;

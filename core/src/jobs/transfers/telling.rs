@@ -45,6 +45,7 @@ pub(super) fn facts_of(job: &Job, node: &str) -> Facts {
         duration_ms: duration(job),
         expires_at: None,
         error,
+        details: Vec::new(),
     }
 }
 

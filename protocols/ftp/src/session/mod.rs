@@ -250,6 +250,14 @@ impl Conversation {
         self.inside().map(|inside| inside.session.clone())
     }
 
+    /// The login's session, if there is one.
+    pub(crate) fn session_of_now(&self) -> Option<Arc<Session>> {
+        match &self.stage {
+            Stage::Inside(inside) => Some(inside.session.clone()),
+            Stage::Nobody | Stage::Named(_) | Stage::Halfway(_) => None,
+        }
+    }
+
     /// Whether somebody is logged in.
     pub(crate) const fn is_inside(&self) -> bool {
         matches!(self.stage, Stage::Inside(_))

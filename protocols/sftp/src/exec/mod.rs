@@ -27,7 +27,7 @@ use self::checksum::Checksum;
 use crate::files::Files;
 use crate::flow::Flow;
 use crate::scp::{self, Scp};
-use crate::session::{Gone, Inbound, Outbound};
+use crate::session::{Closing, Gone, Inbound, Outbound};
 
 /// What is told to those who ask for any other command.
 const NO_SUCH_COMMAND: &str = "This is a file gateway: it has no shell and runs no commands but scp and checksums \
@@ -147,16 +147,18 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// Runs a command to its end, or until the client is gone or the gateway shuts down: an upload that is open then may
-/// still be finished, whatever else is under way is broken off.
+/// Runs a command to its end, or until the client is gone, the gateway shuts down, or ends the session: at a shutdown an upload
+/// that is open may still be finished, whatever else is under way is broken off. What is being committed comes to its end in
+/// any case.
 pub(crate) async fn run<F: Files, I: Inbound, C: Console>(
     files: &F,
     command: &Command,
     flow: Arc<Flow>,
     inbound: I,
     console: C,
-    shutdown: &CancellationToken,
+    closing: &Closing,
 ) {
+    let shutdown = &closing.shutdown;
     let (lost, closed) = (CancellationToken::new(), CancellationToken::new());
     let (feed, mut stdin) = stdin::halves(inbound, flow.clone(), lost.clone(), closed.clone());
     let mut terminal = Terminal { console, lost, closed };
@@ -191,5 +193,7 @@ pub(crate) async fn run<F: Files, I: Inbound, C: Console>(
     tokio::select! {
         () = work => {}
         () = feed.pump() => {}
+        // Dropped, an upload is left to be resumed; the connection tells the client why.
+        () = closing.ended.cancelled() => {}
     }
 }

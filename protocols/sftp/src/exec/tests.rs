@@ -100,7 +100,8 @@ impl Peer {
         let inbound = FromClient { read: far_read, cut: cut.clone(), ended: false };
         let console = ToClient { write: far_write, seen: seen.clone() };
         let (files, held, shuts) = (files.clone(), flow.clone(), shutdown.clone());
-        let work = tokio::spawn(async move { super::run(&*files, &command, held, inbound, console, &shuts).await });
+        let work =
+            tokio::spawn(async move { super::run(&*files, &command, held, inbound, console, &shuts.into()).await });
         Self { read, write: Some(write), seen, cut, shutdown, flow, work }
     }
 

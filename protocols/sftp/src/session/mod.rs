@@ -15,7 +15,8 @@
 //! How it ends: at the client's orderly end everything that was asked is done and answered first. When the client is
 //! gone, or sends what is no packet, what was let in is still done, and nothing more is. When the gateway shuts down the
 //! session ends as soon as no upload is open in it; those that are may be finished within the gateway's grace, after
-//! which the connection is cut. In each case what is open then is not complete: uploads are left to be resumed, downloads
+//! which the connection is cut. When the gateway ends the session (an administrator, a login that is gone) what was let in is
+//! still done and answered. In each case what is open then is not complete: uploads are left to be resumed, downloads
 //! have failed.
 
 mod dispatch;
@@ -66,6 +67,22 @@ pub(crate) const HELD: usize = 32 * 1024 * 1024;
 /// How long a client that sent what is no packet may take to hear the replies before it.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// What ends a session, beside its client.
+#[derive(Clone, Debug)]
+pub(crate) struct Closing {
+    /// The gateway shuts down: what is open may still be finished.
+    pub(crate) shutdown: CancellationToken,
+    /// The gateway has ended the session: what was let in is still done, and nothing more.
+    pub(crate) ended: CancellationToken,
+}
+
+#[cfg(any(test, feature = "fuzz"))]
+impl From<CancellationToken> for Closing {
+    fn from(shutdown: CancellationToken) -> Self {
+        Self { shutdown, ended: CancellationToken::new() }
+    }
+}
+
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -77,6 +94,8 @@ pub(crate) enum Ended {
     Broken(&'static str),
     /// The gateway shuts down.
     Closing,
+    /// The gateway has ended it.
+    Dismissed,
 }
 
 impl Ended {
@@ -87,6 +106,8 @@ impl Ended {
             Self::Lost => "the connection broke before the file was closed",
             Self::Broken(_) => "the client sent what is no SFTP packet before the file was closed",
             Self::Closing => "the gateway shut down before the file was closed",
+            // Core knows why.
+            Self::Dismissed => "the gateway ended the session before the file was closed",
         };
         Error::new(ErrorKind::Incomplete, sentence)
     }
@@ -95,7 +116,7 @@ impl Ended {
     const fn status(self) -> u32 {
         match self {
             Self::Client => 0,
-            Self::Lost | Self::Broken(_) | Self::Closing => 1,
+            Self::Lost | Self::Broken(_) | Self::Closing | Self::Dismissed => 1,
         }
     }
 }
@@ -176,9 +197,9 @@ pub(crate) async fn run<F: Files, I: Inbound, O: Outbound>(
     flow: Arc<Flow>,
     inbound: I,
     outbound: O,
-    shutdown: CancellationToken,
+    closing: impl Into<Closing>,
 ) -> Ended {
-    gathered::gathered(talk(files, flow, inbound, outbound, shutdown)).await
+    gathered::gathered(talk(files, flow, inbound, outbound, closing.into())).await
 }
 
 async fn talk<F: Files, I: Inbound, O: Outbound>(
@@ -186,7 +207,7 @@ async fn talk<F: Files, I: Inbound, O: Outbound>(
     flow: Arc<Flow>,
     mut inbound: I,
     outbound: O,
-    shutdown: CancellationToken,
+    closing: Closing,
 ) -> Ended {
     let (replies, outgoing) = unbounded_channel();
     let (events, mut happened) = unbounded_channel();
@@ -221,7 +242,8 @@ async fn talk<F: Files, I: Inbound, O: Outbound>(
             Some(()) = session.parts.next(), if !session.parts.is_empty() => {}
             // It ends only when nothing can be answered any more, which is not before the session's end.
             outbound = &mut writer, if written.is_none() => written = Some(outbound),
-            () = shutdown.cancelled(), if !session.closing => session.closing = true,
+            () = closing.shutdown.cancelled(), if !session.closing => session.closing = true,
+            () = closing.ended.cancelled(), if session.ended.is_none() => session.end(Ended::Dismissed),
         }
     };
 
@@ -232,7 +254,7 @@ async fn talk<F: Files, I: Inbound, O: Outbound>(
         match ended {
             // These were heard, or have their own limits: the connection's idle time, the grace of a shutdown.
             Ended::Client | Ended::Lost | Ended::Closing => std::future::pending().await,
-            Ended::Broken(_) => tokio::time::sleep(FAREWELL).await,
+            Ended::Broken(_) | Ended::Dismissed => tokio::time::sleep(FAREWELL).await,
         }
         lost.cancel();
         std::future::pending::<()>().await;
@@ -242,7 +264,10 @@ async fn talk<F: Files, I: Inbound, O: Outbound>(
             Some(outbound) => outbound,
             None => writer.await,
         };
-        outbound.finish(ended.status()).await;
+        // A client whose channel is closed goes away by itself, before it is told why the connection is ended.
+        if ended != Ended::Dismissed {
+            outbound.finish(ended.status()).await;
+        }
     };
     tokio::select! {
         () = client.meanwhile(farewell) => {}

@@ -10,6 +10,7 @@ mod keys;
 mod life;
 mod objects;
 mod races;
+mod sessions;
 mod trail;
 mod tree;
 mod uploads;
@@ -28,6 +29,7 @@ pub use keys::*;
 pub use life::*;
 pub use objects::*;
 pub use races::*;
+pub use sessions::*;
 pub use trail::*;
 pub use tree::*;
 pub use uploads::*;
@@ -53,6 +55,7 @@ macro_rules! ledger_cases {
             jobs_keep_every_field, jobs_are_listed_newest_first, jobs_are_claimed_in_turn,
             an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,
             other_transfers_are_found, two_workers_claim_two_jobs, a_step_and_a_cancel_exclude_each_other,
+            sessions_come_and_go, the_end_of_a_session_is_asked_for,
             codes_count_once, one_of_two_uses_a_code,
             keys_are_met_once_and_their_use_goes_forward, an_end_is_told_once,
             objects_keep_every_field, object_changes_are_conditional, one_of_two_advances_the_objects,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use causeway_core::ports::{Lock, Query as _, Tx as _, transact};
 use causeway_core::records::{
     AuditFilter, Delivery, EventRecord, Incarnation, ItemKind, ItemState, Job, Node, ObjectKey, ObjectKind, Seal,
-    StoredObject, TransferState, UploadRow, UploadState,
+    SessionRow, SessionSearch, StoredObject, TransferState, UploadRow, UploadState,
 };
 use sqlx::Executor as _;
 
@@ -33,6 +33,7 @@ struct Rows {
     sealed: Uuid,
     events: [Uuid; 2],
     incarnation: Uuid,
+    session: Uuid,
     blob: Uuid,
     doomed: Uuid,
 }
@@ -46,6 +47,24 @@ fn event() -> EventRecord {
 fn object(id: &str, version: i64) -> StoredObject {
     let key = ObjectKey::new("acme", ObjectKind::Login, id);
     StoredObject { key, version, body: "{}".into(), created_at: T0, changed_at: T0 }
+}
+
+/// A session of `acme`.
+fn session(id: Uuid, incarnation: Uuid) -> SessionRow {
+    SessionRow {
+        id,
+        tenant: "acme".into(),
+        identity: "i".into(),
+        login: "l".into(),
+        protocol: "sftp".into(),
+        client_ip: "192.0.2.1".into(),
+        client_version: None,
+        auth_method: "password".into(),
+        node: "gw-1".into(),
+        incarnation,
+        started_at: T0,
+        end_asked: Some(T0),
+    }
 }
 
 async fn fill(ledger: &contract::Subject) -> Rows {
@@ -73,6 +92,7 @@ async fn fill(ledger: &contract::Subject) -> Rows {
         sealed: sealed.id,
         events: [events[0].id, events[1].id],
         incarnation: incarnation.id,
+        session: Uuid::now_v7(),
         blob: blob.key,
         doomed: doomed.key,
         file,
@@ -101,15 +121,16 @@ async fn fill(ledger: &contract::Subject) -> Rows {
     })
     .await
     .unwrap();
-    let (entry, position) = (rows.sealed, rows.events[0]);
+    let (entry, position, live) = (rows.sealed, rows.events[0], session(rows.session, rows.incarnation));
     transact(&**ledger, Reach::Gateway, Durability::Disk, move |tx| {
-        let incarnation = incarnation.clone();
+        let (incarnation, live) = (incarnation.clone(), live.clone());
         Box::pin(async move {
             tx.insert_seals(&[Seal { chain: "acme".into(), seq: 1, entry, hash: [1; 32] }]).await?;
             tx.position_events(&[(position, 1)], &[contract::delivery("acme/w", (position, 1))]).await?;
             // What is no tenant's has an empty name for one.
             tx.append_audit(&contract::entry("", 3)).await?;
             tx.append_events(&[contract::event("", "auth.failed")]).await?;
+            tx.insert_sessions(std::slice::from_ref(&live)).await?;
             tx.put_object(&object("l", 1), None).await?;
             tx.put_incarnation(&incarnation).await?;
             tx.take_lease("a", incarnation.id, T0 + 1, T0).await.map(drop)
@@ -185,6 +206,7 @@ async fn every_query_of_another_tenant_finds_nothing() {
             // The statements' own conditions let everything through.
             let mut query = Session::new(&mut *transaction, Reach::Gateway);
             let all = AuditFilter::default();
+            let search = SessionSearch { tenant: "acme".into(), ..SessionSearch::default() };
             let (latest, seen) = (Uuid::max(), T0 + 1_000_000);
             let asked = asks! { query,
                 walk("acme", &["file"]) => "[]";
@@ -210,6 +232,9 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 expired_uploads(seen, 9) => "[]";
                 uploads_held_by(rows.incarnation, 9) => "[]";
                 incarnations() => "[]";
+                sessions(&search, 9) => "[]";
+                sessions_to_end(rows.incarnation) => "[]";
+                session_count(rows.incarnation) => "0";
                 file_counts("acme") => "[]";
                 key_uses("acme") => "[]";
                 objects() => "[]";
@@ -307,6 +332,10 @@ async fn no_change_reaches_another_tenant() {
                 meet_key("acme", "k", &[2; 32], T0);
                 note_key_use("acme", "k", &[1; 32], T0 + 1);
                 warn_of_key("acme", "k", &[1; 32], T0 + 9, T0);
+                insert_sessions(&[session(Uuid::now_v7(), rows.incarnation)]);
+                delete_sessions(&[rows.session]);
+                clear_sessions(rows.incarnation);
+                ask_session_end(rows.session, None, T0);
                 advance_objects(0);
                 put_object(&object("new", 1), None);
                 put_object(&object("l", 2), Some(1));

@@ -87,6 +87,12 @@ mod jobs {
 mod keys {
     crate::ledger::statements::key_statements! { connection: sqlx::PgConnection }
 }
+mod sessions {
+    crate::ledger::statements::session_statements! {
+        connection: sqlx::PgConnection,
+        ids: ["(SELECT CAST(one AS uuid) FROM jsonb_array_elements_text(CAST(", " AS jsonb)) AS one)"]
+    }
+}
 
 mod leases {
     crate::ledger::statements::lease_statements! { connection: sqlx::PgConnection }

@@ -92,6 +92,12 @@ mod jobs {
 mod keys {
     crate::ledger::statements::key_statements! { connection: rusqlite::Connection }
 }
+mod sessions {
+    crate::ledger::statements::session_statements! {
+        connection: rusqlite::Connection,
+        ids: ["(SELECT unhex(value, '-') FROM json_each(", "))"]
+    }
+}
 
 mod leases {
     crate::ledger::statements::lease_statements! { connection: rusqlite::Connection }

@@ -30,6 +30,7 @@ mod leases;
 mod nodes;
 mod objects;
 mod ports;
+mod sessions;
 mod trail;
 mod uploads;
 
@@ -41,6 +42,7 @@ pub(super) use leases::lease_statements;
 pub(super) use nodes::{node_columns, node_statements};
 pub(super) use objects::object_statements;
 pub(super) use ports::{ports, run};
+pub(super) use sessions::{session_columns, session_statements};
 pub(super) use trail::{audit_statements, event_statements};
 pub(super) use within;
 

@@ -18,12 +18,13 @@ macro_rules! ports {
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
             AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job,
-            JobItem, KeyUse, Micros, Node, ObjectKey, Seal, StoredEvent, StoredObject, UploadRow, UploadState,
+            JobItem, KeyUse, Micros, Node, ObjectKey, Seal, SessionRow, SessionSearch, StoredEvent, StoredObject,
+            UploadRow, UploadState,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
 
-        use super::{audit, blobs, codes, events, jobs, keys, leases, locks, nodes, objects, uploads};
+        use super::{audit, blobs, codes, events, jobs, keys, leases, locks, nodes, objects, sessions, uploads};
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
         use crate::ledger::statements::run;
@@ -183,6 +184,18 @@ macro_rules! ports {
                 run!(self, objects::object_generation())
             }
 
+            async fn sessions(&mut self, search: &SessionSearch, limit: u32) -> Result<Vec<SessionRow>> {
+                run!(self, sessions::sessions(search, limit))
+            }
+
+            async fn sessions_to_end(&mut self, incarnation: Uuid) -> Result<Vec<Uuid>> {
+                run!(self, sessions::sessions_to_end(incarnation))
+            }
+
+            async fn session_count(&mut self, incarnation: Uuid) -> Result<u64> {
+                run!(self, sessions::session_count(incarnation)).map(|count| u64::try_from(count).unwrap_or(0))
+            }
+
             async fn job(&mut self, id: Uuid) -> Result<Option<Job>> {
                 run!(self, jobs::job(self.reach.tenant(), id))
             }
@@ -319,6 +332,27 @@ macro_rules! ports {
 
             async fn delete_object(&mut self, key: &ObjectKey, expected: i64) -> Result<bool> {
                 run!(self, objects::delete_object(key, expected))
+            }
+
+            async fn insert_sessions(&mut self, rows: &[SessionRow]) -> Result<()> {
+                run!(self, sessions::insert_sessions(rows))
+            }
+
+            async fn delete_sessions(&mut self, ids: &[Uuid]) -> Result<()> {
+                run!(self, sessions::delete_sessions(ids))
+            }
+
+            async fn clear_sessions(&mut self, incarnation: Uuid) -> Result<u64> {
+                run!(self, sessions::clear_sessions(incarnation))
+            }
+
+            async fn ask_session_end(
+                &mut self,
+                id: Uuid,
+                tenant: Option<&str>,
+                now: Micros,
+            ) -> Result<Option<SessionRow>> {
+                run!(self, sessions::ask_session_end(id, tenant, now))
             }
 
             async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()> {

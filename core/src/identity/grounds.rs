@@ -1,0 +1,58 @@
+//! What a session stands on: the login or key that let it in, as it was then, and what was shown. Where that does not hold
+//! any more, the session ends (`crate::gateway`, "holding").
+
+use std::sync::Arc;
+
+use super::{ApiKey, ClientCertificate, Credential, Login, PublicKey, UserCertificate};
+
+/// The login or key that let a session in, as it was then.
+#[derive(Clone, Debug)]
+pub(crate) enum By {
+    /// A login, or what a rule made of a name.
+    Login(Arc<Login>),
+    /// An API key.
+    ApiKey(Arc<ApiKey>),
+    /// No caller's: a job asks for its rights itself, step by step.
+    Job,
+}
+
+/// What a login has shown that can be revoked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Evidence {
+    /// The key that it signed with.
+    pub(crate) key: Option<PublicKey>,
+    /// Its OpenSSH certificate.
+    pub(crate) certificate: Option<UserCertificate>,
+    /// Its TLS client certificate.
+    pub(crate) client: Option<ClientCertificate>,
+}
+
+impl Evidence {
+    /// Keeps what a credential that was right has shown.
+    pub(crate) fn keep(&mut self, credential: &Credential) {
+        match credential {
+            Credential::PublicKey { key, .. } => self.key = Some(key.clone()),
+            Credential::Certificate { certificate, .. } => self.certificate.clone_from(certificate),
+            Credential::ClientCertificate { certificate, .. } => self.client = Some(certificate.clone()),
+            Credential::Password { .. } | Credential::Code { .. } | Credential::ApiKey(_) => {}
+        }
+    }
+}
+
+/// All that a session stands on.
+#[derive(Clone, Debug)]
+pub(crate) struct Grounds {
+    /// What let it in.
+    pub(crate) by: By,
+    /// What was shown.
+    pub(crate) evidence: Evidence,
+    /// The client certificate that its listener required, whatever else was shown.
+    pub(crate) required: Option<ClientCertificate>,
+}
+
+impl Grounds {
+    /// A job's.
+    pub(crate) fn job() -> Self {
+        Self { by: By::Job, evidence: Evidence::default(), required: None }
+    }
+}

@@ -1,0 +1,75 @@
+//! Which webhooks are served: one dispatcher for each that there is now. Where the configuration changes one its dispatcher ends
+//! first, so that no event overtakes another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::dispatcher::{self, Dispatcher};
+use crate::events::Webhook;
+use crate::gateway::Inner;
+
+/// A webhook that is being served.
+struct Served {
+    webhook: Webhook,
+    end: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Served {
+    /// Whether this one would be served otherwise. (What it wants to hear is looked at when an event is queued.)
+    fn differs(&self, webhook: &Webhook) -> bool {
+        self.webhook.url != webhook.url || self.webhook.secret.expose_secret() != webhook.secret.expose_secret()
+    }
+}
+
+impl Inner {
+    /// Serves the webhooks that there are, until the gateway stops. `poll`: how often the ledger is looked at for what other nodes
+    /// queued.
+    pub(crate) async fn dispatch_always(self: Arc<Self>, seen: watch::Receiver<i64>, poll: Duration) {
+        let mut hooks = self.hooks.subscribe();
+        let mut served: HashMap<String, Served> = HashMap::new();
+        loop {
+            let wanted = hooks.borrow_and_update().clone();
+            let by_key: HashMap<String, &Webhook> = wanted.iter().map(|webhook| (webhook.key(), webhook)).collect();
+            let over: Vec<String> = served
+                .iter()
+                .filter(|(key, one)| by_key.get(*key).is_none_or(|webhook| one.differs(webhook)))
+                .map(|(key, _)| key.clone())
+                .collect();
+            let over: Vec<Served> = over.iter().filter_map(|key| served.remove(key)).collect();
+            for one in &over {
+                one.end.cancel();
+            }
+            for one in over {
+                if let Err(error) = one.task.await {
+                    tracing::error!(%error, webhook = one.webhook.key(), "a dispatcher ended early");
+                }
+            }
+            for (key, webhook) in by_key {
+                let end = self.jobs_end.child_token();
+                served.entry(key).or_insert_with(|| {
+                    let dispatcher = Dispatcher {
+                        ledger: self.ledger.clone(),
+                        sender: self.sender.clone(),
+                        webhook: webhook.clone(),
+                        holder: self.settings.installation,
+                        max_attempts: self.settings.webhook_max_attempts,
+                        poll,
+                    };
+                    let task = self.jobs.spawn(dispatcher::run(dispatcher, seen.clone(), end.clone()));
+                    Served { webhook: webhook.clone(), end, task }
+                });
+            }
+            tokio::select! {
+                () = self.jobs_end.cancelled() => return,
+                changed = hooks.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
