@@ -29,6 +29,7 @@ use crate::config::sftp::Sftp;
 use crate::config::storage::Kind;
 use crate::data_dir::{DataDir, make_folder};
 use crate::descriptors;
+use crate::documents::HttpDocuments;
 use crate::failure::{Failure, Outcome};
 use crate::ftps;
 use crate::host_keys;
@@ -108,7 +109,7 @@ where
     let api_settings = config.api.as_ref().map(|api| running::api_config(api, &config, public_url.clone()));
     let storage_names = storages.keys().cloned().collect();
     let shown = config.shown.clone();
-    let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation())?).await?;
+    let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation(), public_url.clone())?).await?;
     gateway.show_configuration(shown);
     gateway.spawn_jobs();
 
@@ -323,12 +324,14 @@ fn parts(
     ledger: Arc<dyn Ledger>,
     storages: HashMap<String, Arc<dyn BlobStore>>,
     installation: Uuid,
+    public_url: String,
 ) -> Outcome<Parts> {
     let keys = Arc::new(KeyFiles::new(&config.folder));
-    let settings = running::settings(&config, installation);
+    let settings = running::settings(&config, installation, public_url);
     let directory = Directory::new(config.tenants).map_err(|e| Failure::configuration(e.to_string()))?;
     let sender = HttpSender::new(config.events.webhook_timeout, config.events.allow_private_addresses);
-    Ok(Parts { ledger, storages, directory, keys, sender: Arc::new(sender), settings })
+    let documents = Arc::new(HttpDocuments::new(config.tokens.private_issuers));
+    Ok(Parts { ledger, storages, directory, keys, documents, sender: Arc::new(sender), settings })
 }
 
 /// Reads the configuration again as often as that is due, until a signal to stop comes.

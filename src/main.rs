@@ -7,6 +7,7 @@ mod client_certificates;
 mod config;
 mod data_dir;
 mod descriptors;
+mod documents;
 mod failure;
 mod ftps;
 mod host_keys;

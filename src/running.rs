@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use causeway_api::ApiConfig;
 use causeway_core::identity::{Protocol, ThrottleLimits};
+use causeway_core::tokens::TokenSettings;
 use causeway_core::{Gateway, Settings};
 use causeway_sftp::{HostCertificate, HostKey, SftpConfig};
 use tokio::sync::watch;
@@ -72,7 +73,7 @@ impl Running {
                 tls.push((now.clone(), wanted));
             }
         }
-        let settings = settings(&config, self.installation);
+        let settings = settings(&config, self.installation, self.public_url.clone());
         let ftps = ftps::settings(&config);
         let api = config.api.as_ref().map(|api| api_config(api, &config, self.public_url.clone()));
         let tenants = std::mem::take(&mut config.tenants);
@@ -187,7 +188,7 @@ pub fn api_config(api: &Api, config: &Config, public_url: String) -> ApiConfig {
 }
 
 /// The rules of core.
-pub fn settings(config: &Config, installation: Uuid) -> Settings {
+pub fn settings(config: &Config, installation: Uuid, public_url: String) -> Settings {
     Settings {
         node: config.node.name.clone(),
         installation,
@@ -211,6 +212,12 @@ pub fn settings(config: &Config, installation: Uuid) -> Settings {
         webhooks: config.webhooks.clone(),
         webhook_max_attempts: config.events.webhook_max_attempts,
         transfers: config.transfers.clone(),
+        oauth: config.oauth.clone(),
+        tokens: TokenSettings {
+            issuer: public_url,
+            key_rotation: config.tokens.key_rotation,
+            encryption_key: config.tokens.encryption_key.clone(),
+        },
         sole_owner: matches!(config.database.place, Place::Sqlite(_)),
     }
 }

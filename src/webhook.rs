@@ -82,7 +82,7 @@ impl WebhookSender for HttpSender {
 }
 
 /// The chain of causes, without the URL (which may carry a token in its path).
-fn causes(error: &reqwest::Error) -> String {
+pub fn causes(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
@@ -117,7 +117,7 @@ pub fn refused_host(url: &Url) -> Option<IpAddr> {
 }
 
 /// Resolves names to public addresses alone.
-struct PublicOnly;
+pub struct PublicOnly;
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {

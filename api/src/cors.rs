@@ -61,6 +61,10 @@ pub fn layer(origins: &[String]) -> Option<CorsLayer> {
 
 /// Answers preflights, and says in other responses who may read them. An OPTIONS that is no preflight is a route's own.
 pub async fn share(State(layer): State<CorsLayer>, request: Request, next: Next) -> Response {
+    // People sign in there: nobody's script may read those pages, whoever may call the rest.
+    if request.uri().path() == crate::oauth::AUTHORIZE {
+        return next.run(request).await;
+    }
     let preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if request.method() == Method::OPTIONS && !preflight {
         return next.run(request).await;

@@ -20,6 +20,7 @@ mod json;
 mod leaks;
 mod linger;
 mod members;
+mod oauth;
 mod openapi;
 mod ops;
 mod problem;

@@ -165,11 +165,12 @@ const fn patience(config: &ApiConfig) -> Patience {
 /// Every route, with its description.
 fn routes() -> Routes {
     use routes::{
-        api_keys, audit, content, download, events, files, folders, list, sessions, totp, transfers, upload, uploads,
-        validate,
+        api_keys, audit, content, download, events, files, folders, jwks, list, sessions, totp, transfers, upload,
+        uploads, validate,
     };
     Routes::new()
         .add(resource("/api/v1/auth/validate").get(validate::validate, validate::operation()))
+        .add(resource("/.well-known/jwks.json").get(jwks::jwks, jwks::operation()))
         .add(resource("/api/v1/files").get(list::list, list::operation()))
         .add(
             resource("/api/v1/files/upload")
@@ -224,6 +225,7 @@ fn routes() -> Routes {
                 .post(uploads::complete::complete, uploads::complete::operation()),
         )
         .merge(crate::tus::routes())
+        .merge(crate::oauth::routes())
         .add(
             resource("/api/v1/transfers")
                 .post(transfers::request::request, transfers::request::operation())

@@ -11,11 +11,13 @@ mod inner;
 mod limits;
 mod live_sessions;
 mod login;
+mod oauth;
 mod operator;
 mod parts;
 mod proof;
 mod remembered;
 mod roster;
+mod tokens;
 mod trail;
 
 use std::net::IpAddr;
@@ -49,7 +51,12 @@ pub use limits::Limits;
 pub use limits::{LIMITS, UPLOADS};
 pub use live_sessions::{LiveSession, SessionFilter, SessionPage};
 pub use login::Admission;
+pub use oauth::{
+    Asked, Authorization, AuthorizationRefusal, ClientClaim, Consent, Introspection, Issued, OAuthAnswer, OAuthFault,
+    OAuthRefusal, OAuthSettings, SignInNext, SignInStage, SignInStep, TokenKind, TokenRequest,
+};
 pub use parts::{Parts, Settings};
+pub(crate) use proof::scopes_of_key;
 
 /// The gateway.
 pub struct Gateway {
@@ -168,6 +175,11 @@ impl Gateway {
     /// come by the peer's protocol. `Unauthenticated` where there is none, or several, or the login must prove more.
     pub async fn login_by_certificate(&self, certificate: &ClientCertificate, peer: &Peer) -> Result<Arc<Session>> {
         self.inner.login_by_certificate(certificate, peer).await
+    }
+
+    /// The public keys that the gateway's own tokens are verified by: a JSON Web Key Set (RFC 7517 section 5).
+    pub async fn published_keys(&self) -> Result<serde_json::Value> {
+        self.inner.published_keys().await
     }
 
     /// Whether there is a tenant of this name (FTP's HOST may name it).

@@ -14,6 +14,7 @@ pub mod piece;
 pub mod policy;
 pub mod ports;
 pub mod records;
+pub mod tokens;
 pub mod transfer;
 pub mod wide;
 

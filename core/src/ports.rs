@@ -11,9 +11,9 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job, JobItem,
-    KeyUse, Micros, Node, ObjectKey, Seal, SessionRow, SessionSearch, StoredEvent, StoredObject, UploadRow,
-    UploadState,
+    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
+    ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
+    SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
 };
 
 /// How durable a transaction must be before it is acknowledged.
@@ -91,6 +91,13 @@ pub trait Query: Send {
     /// Bytes used and reserved, by one identity or the whole tenant (none).
     async fn usage(&mut self, tenant: &str, identity: Option<&str>) -> Result<u64>;
 
+    /// All keys that tokens are signed by, the oldest first.
+    async fn signing_keys(&mut self) -> Result<Vec<SigningKeyRow>>;
+    /// The grants that were revoked at that moment or later, and whose tokens may hold by themselves beyond `now`.
+    async fn revoked_grants(&mut self, since: Micros, now: Micros) -> Result<Vec<RevokedGrant>>;
+    /// What was last kept of an issuer's keys.
+    async fn issuer_keys(&mut self, issuer: &str) -> Result<Option<IssuerKeys>>;
+
     /// A tenant's events above a position, oldest first; `kinds` empty: all.
     async fn events(&mut self, tenant: &str, after: i64, kinds: &[String], limit: u32) -> Result<Vec<StoredEvent>>;
     /// The position of an event, once it has one.
@@ -130,6 +137,17 @@ pub trait Query: Send {
     async fn objects(&mut self) -> Result<Vec<StoredObject>>;
     /// How many changes of objects there were.
     async fn object_generation(&mut self) -> Result<i64>;
+
+    /// The step of a sign-in that this cookie stands for, by the SHA-256 of it.
+    async fn sign_in(&mut self, hash: &[u8; 32]) -> Result<Option<SignIn>>;
+    /// A tenant's grant, by the SHA-256 of its code.
+    async fn grant_of_code(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<Grant>>;
+    /// A tenant's grant, by its id.
+    async fn grant(&mut self, tenant: &str, id: Uuid) -> Result<Option<Grant>>;
+    /// A tenant's refresh token, by its SHA-256.
+    async fn refresh_token(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<RefreshToken>>;
+    /// Grants behind this id whose codes were exchanged and that are not over, of all tenants, in the order of their ids.
+    async fn live_grants(&mut self, after: Uuid, now: Micros, limit: u32) -> Result<Vec<Grant>>;
 
     /// A job by its id.
     async fn job(&mut self, id: Uuid) -> Result<Option<Job>>;
@@ -219,6 +237,38 @@ pub trait Tx: Query {
     async fn clear_sessions(&mut self, incarnation: Uuid) -> Result<u64>;
     /// Asks for the end of a session, of this tenant or of any (none), which is returned; none: no process has told of it.
     async fn ask_session_end(&mut self, id: Uuid, tenant: Option<&str>, now: Micros) -> Result<Option<SessionRow>>;
+    /// Adds a step of a sign-in.
+    async fn insert_sign_in(&mut self, row: &SignIn) -> Result<()>;
+    /// Takes a step of a sign-in away, where it still counts; false where it does not. One of several that try gets true.
+    async fn take_sign_in(&mut self, hash: &[u8; 32], now: Micros) -> Result<bool>;
+    /// Adds a grant.
+    async fn insert_grant(&mut self, grant: &Grant) -> Result<()>;
+    /// Spends the code of a grant that is not over, where it still counts; false where it does not. One of several that try gets
+    /// true.
+    async fn spend_authorization_code(&mut self, tenant: &str, hash: &[u8; 32], now: Micros) -> Result<bool>;
+    /// Ends a grant before its time; false where it had ended so before. One of several that try gets true.
+    async fn end_grant(&mut self, tenant: &str, id: Uuid, now: Micros) -> Result<bool>;
+    /// Adds a refresh token.
+    async fn insert_refresh_token(&mut self, row: &RefreshToken) -> Result<()>;
+    /// Spends a refresh token of a grant that is not over, where it still counts; false where it does not. One of several that
+    /// try gets true.
+    async fn spend_refresh_token(&mut self, tenant: &str, hash: &[u8; 32], now: Micros) -> Result<bool>;
+    /// Forgets sign-ins that lapsed before this moment, grants that ended or whose codes lapsed unused before it, and refresh
+    /// tokens without a grant; how many rows.
+    async fn purge_grants(&mut self, before: Micros) -> Result<u64>;
+    /// Adds a key that tokens are signed by. `AlreadyExists` where there is one of its id.
+    async fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<()>;
+    /// Says of all keys that sign from that moment or earlier, and of which it is not said yet, when nothing of theirs is believed any
+    /// more; how many.
+    async fn retire_signing_keys(&mut self, signs_from: Micros, at: Micros) -> Result<u64>;
+    /// Revokes all tokens of a grant, which end by themselves at `until`. Once that is committed, this process has to be told, too
+    /// (`Inner::grant_is_revoked`). Revoking one again changes nothing but a later end.
+    async fn revoke_grant(&mut self, grant: Uuid, until: Micros, now: Micros) -> Result<()>;
+    /// Keeps an issuer's keys, in place of older ones.
+    async fn put_issuer_keys(&mut self, keys: &IssuerKeys) -> Result<()>;
+    /// Forgets the revocations whose tokens have ended by `now`, and removes the keys that nothing is believed of any more; how many.
+    async fn purge_tokens(&mut self, now: Micros) -> Result<u64>;
+
     /// Adds a blob's row, live, with its first reference.
     async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()>;
     /// Takes one more reference, where the blob is live; `Conflict` where it is not.
@@ -396,6 +446,26 @@ pub enum Answer {
 pub trait WebhookSender: Send + Sync {
     /// One POST, no redirects, within the time-out.
     async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Answer;
+}
+
+/// Fetches what OpenID providers publish.
+#[async_trait]
+pub trait DocumentSource: Send + Sync {
+    /// The body of the answer to a GET of this URL, where that is a `200` of at most `most` bytes. No redirect is followed, time is
+    /// bounded, and only HTTPS is spoken, but for loopback addresses where the configuration allows it. Otherwise why there is none,
+    /// for the log.
+    async fn fetch(&self, url: &str, most: usize) -> Result<Bytes, String>;
+}
+
+/// Fetches nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoDocuments;
+
+#[async_trait]
+impl DocumentSource for NoDocuments {
+    async fn fetch(&self, _url: &str, _most: usize) -> Result<Bytes, String> {
+        Err("nothing is fetched here".to_owned())
+    }
 }
 
 /// The longest file of keys, in bytes.

@@ -185,7 +185,7 @@ id = "demo"
   [[tenant.login]]
   username = "demo"
   identity = "demo"
-  protocols = ["sftp", "ftps"]
+  protocols = ["sftp", "ftps", "api"]
   password_hash = "{password_hash}"
   authorized_keys = ["{public_key}"]
 
@@ -193,6 +193,12 @@ id = "demo"
   id = "demo-app"
   identity = "demo"
   key_hash = "{key_hash}"
+
+  # A tool on this machine that people may let act for them: see README.md, "OAuth 2.0".
+  [[tenant.oauth_client]]
+  id = "demo-tool"
+  name = "The demo tool"
+  redirect_uris = ["http://127.0.0.1/callback"]
 "#
     ))
 }
@@ -302,7 +308,10 @@ fn welcome(layout: &Layout, credentials: &Credentials, up: &Up<'_>, first: bool,
             "\nREST: upload, list, download:\n    \
              {curl} -F file=@{config} -F destination=/ -F overwrite=true {base}/files/upload\n    \
              {curl} \"{base}/files?path=/\"\n    \
-             {curl} -o copy.toml \"{base}/files/content?path=/quickstart.toml\""
+             {curl} -o copy.toml \"{base}/files/content?path=/quickstart.toml\"\n  \
+             or with a token of its own (OAuth 2.0; the application's id is demo-app, its secret the key):\n    \
+             curl {trust}-u demo-app:{} -d grant_type=client_credentials {base}/oauth/token",
+            credentials.api_key.expose_secret()
         );
     }
     if let Some(address) = up.ops.first().copied().map(reachable) {

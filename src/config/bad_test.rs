@@ -584,12 +584,10 @@ file = "x.cedar"
     c.toml:27:1: error: tenant.login.username: this key is required here; add it
     c.toml:28:1: error: tenant.login.usrname: unknown key `usrname`; did you mean `username`?
     c.toml:29:1: error: tenant.login.identity: there is no identity of this tenant `nobody`; add it under [[tenant.identity]]
-    c.toml:30:15: warning: tenant.login.protocols: logging in over "api" is not built yet; leave it out until it is
     c.toml:31:1: error: tenant.login.require: `two` is not known here; write "any", or several of publickey or certificate, password and totp with + between them
     c.toml:32:1: error: tenant.login.password_hash: this is no password hash (PHC string `$argon2id$v=19$…`); make one with `causeway hash-password`
     c.toml:33:25: error: tenant.login.client_certificates: `edi` names no certificate; write "sha256:<64 hex digits>" or "san:<name>"
-    c.toml:34:1: warning: tenant.oauth_client: an OAuth client is not built yet; leave it out until it is
-    c.toml:36:19: error: tenant.oauth_client.redirect_uris: `portal` is no URL (relative URL without a base); write one that begins with https:// or http://
+    c.toml:36:19: error: tenant.oauth_client.redirect_uris: `portal` is no absolute URI; write one that begins with https://
     c.toml:38:1: warning: tenant.policy.file: a policy is not built yet; leave it out until it is
     "#);
 }

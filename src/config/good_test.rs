@@ -22,8 +22,6 @@ fn the_contract_is_right_but_not_all_built() {
     let lines: Vec<&str> = text.lines().filter_map(|l| l.split_once(" warning: ")).map(|(_, l)| l).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
     events.audit_retention: the removal of old audit entries is not built yet; the key has no effect until it is
-    tenant.issuer: an issuer of tokens is not built yet; leave it out until it is
-    tenant.oauth_client: an OAuth client is not built yet; leave it out until it is
     tenant.remote: a remote is not built yet; leave it out until it is
     tenant.route: a route is not built yet; leave it out until it is
     tenant.schedule: a schedule is not built yet; leave it out until it is
@@ -37,6 +35,9 @@ fn the_contract_is_right_but_not_all_built() {
     assert_eq!(tenant.tenant.quota, Some(1 << 40));
     assert_eq!(tenant.tenant.mounts[0].path, "acme");
     assert_eq!(tenant.identities.len(), 3);
+    let portal = &tenant.oauth_clients[0];
+    assert_eq!((&*portal.id, &*portal.name, portal.secret_hash), ("portal", "portal", None));
+    assert!(portal.redirects_to("https://portal.acme.example/callback") && portal.scopes.is_empty());
     assert_eq!(tenant.identities[0].view.entries().len(), 2);
     assert_eq!(tenant.logins[0].protocols, [Protocol::Sftp, Protocol::Ftps]);
     let branch = tenant.mappings[0].login("branch-017").unwrap();

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod listen;
 pub mod network;
 pub mod node;
+pub mod oauth;
 pub mod ops;
 pub mod reader;
 pub mod report;
@@ -23,6 +24,7 @@ pub mod storage;
 pub mod telemetry;
 pub mod tenant;
 pub mod tls;
+pub mod tokens;
 pub mod transfers;
 pub mod uploads;
 pub mod value;
@@ -36,6 +38,8 @@ mod client_certificate_test;
 #[cfg(test)]
 mod good_test;
 #[cfg(test)]
+mod issuer_test;
+#[cfg(test)]
 mod overlap_test;
 #[cfg(test)]
 mod sftp_test;
@@ -44,6 +48,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use causeway_core::events::Webhook;
+use causeway_core::gateway::OAuthSettings;
 use causeway_core::identity::TenantRecord;
 use causeway_core::jobs::transfers::TransferSettings;
 use ipnet::IpNet;
@@ -84,6 +89,10 @@ pub struct Config {
     pub uploads: uploads::Uploads,
     /// `[transfers]`.
     pub transfers: TransferSettings,
+    /// What `[oauth]` says of grants.
+    pub oauth: OAuthSettings,
+    /// What `[oauth]` says of tokens.
+    pub tokens: tokens::Tokens,
     /// `[limits]`.
     pub limits: limits::Limits,
     /// `[events]`.
@@ -152,7 +161,18 @@ fn read(root: &Section<'_>) -> Config {
         ftps: ftps.as_ref().map(|ftps| ftps.client_certificates),
         api: api.as_ref().map(|api| api.client_certificates),
     };
-    let declared = tenant::read(root, &names, events.allow_private_addresses, asked);
+    // One table, read by two.
+    let table = root.table("oauth");
+    let (tokens, oauth) = (tokens::read(&table), oauth::read(&table));
+    drop(table);
+    let around = tenant::Around {
+        storages: &names,
+        private_webhooks: events.allow_private_addresses,
+        private_issuers: tokens.private_issuers,
+        public_url: api.as_ref().and_then(|api| api.public_url.as_deref()),
+        asked,
+    };
+    let declared = tenant::read(root, around);
     let (mut tenants, mut webhooks, mut ftps_logins) = (Vec::new(), Vec::new(), Vec::new());
     for tenant in declared {
         let id = tenant.record.tenant.id.to_string();
@@ -175,6 +195,8 @@ fn read(root: &Section<'_>) -> Config {
         storages,
         uploads: uploads::Uploads::read(&root.table("uploads")),
         transfers: transfers::read(&root.table("transfers")),
+        oauth,
+        tokens,
         limits,
         events,
         telemetry: telemetry::Telemetry::read(&root.table("telemetry")),

@@ -1,17 +1,18 @@
-//! Who is asking: `Authorization: Bearer` (RFC 6750 section 2.1) with an API key. Keys in the query (section 2.3) or in
-//! a form (section 2.2) are never looked at. Without such a header the client certificate of the TLS handshake counts, where
+//! Who is asking: `Authorization: Bearer` (RFC 6750 section 2.1) with an API key or a token. Either in the query (section 2.3) or in
+//! a form (section 2.2) is never looked at. Without such a header the client certificate of the TLS handshake counts, where
 //! there was one: it says itself which login it stands for. One request is one session.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use causeway_core::events::{MAX_TEXT, Operation};
-use causeway_core::identity::ClientCertificate;
+use causeway_core::identity::{ClientCertificate, KEY_PREFIX};
+use causeway_core::tokens::{MAX_TOKEN, looks_like_token};
 use causeway_core::{Credential, Error, ErrorKind, Gateway, Peer, Protocol, Session};
 use http::Extensions;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::client::ClientAddress;
 use crate::problem::Problem;
@@ -20,7 +21,7 @@ use crate::router::Shared;
 use crate::serve::ConnectionInfo;
 
 /// The longest credential, in bytes.
-const MAX_CREDENTIAL: usize = 8 * 1024;
+const MAX_CREDENTIAL: usize = MAX_TOKEN;
 
 /// The authenticated caller of a request. A handler that takes it runs for nobody else.
 pub struct Caller {
@@ -32,17 +33,7 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        let Some(connection) = parts.extensions.get::<Arc<ConnectionInfo>>() else {
-            return Err(Error::internal("a request came without its connection").into());
-        };
-        if shared.config.certificate_required && connection.certificate.is_none() {
-            // The handshake refuses such connections; what has no certificate must not count as what needs none.
-            return Err(Problem::no_credential()
-                .saying("this gateway demands a client certificate; show one in the TLS handshake"));
-        }
-        let Some(peer) = peer_of(shared, &parts.headers, &parts.extensions) else {
-            return Err(Error::internal("a request came without its connection").into());
-        };
+        let (connection, peer) = (connection_of(&parts.extensions)?, peer_of(shared, &parts.headers, &parts.extensions)?);
         let session = authenticate(&shared.gateway, &parts.headers, connection.certificate.as_ref(), &peer).await?;
         if !names_only(&session.tenant.id, &parts.headers) {
             let error =
@@ -58,10 +49,23 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     }
 }
 
-/// Who is at the other end of a request's connection; none where it came without one.
-pub fn peer_of(shared: &Shared, headers: &HeaderMap, extensions: &Extensions) -> Option<Peer> {
-    let connection = extensions.get::<Arc<ConnectionInfo>>()?;
-    Some(Peer {
+fn connection_of(extensions: &Extensions) -> Result<&ConnectionInfo, Problem> {
+    let connection = extensions.get::<Arc<ConnectionInfo>>();
+    connection
+        .map(|connection| &**connection)
+        .ok_or_else(|| Error::internal("a request came without its connection").into())
+}
+
+/// The other end of a request's connection, whoever that is.
+pub fn peer_of(shared: &Shared, headers: &HeaderMap, extensions: &Extensions) -> Result<Peer, Problem> {
+    let connection = connection_of(extensions)?;
+    if shared.config.certificate_required && connection.certificate.is_none() {
+        // The handshake refuses such connections; what has no certificate must not count as what needs none.
+        return Err(
+            Problem::no_credential().saying("this gateway demands a client certificate; show one in the TLS handshake")
+        );
+    }
+    Ok(Peer {
         ip: extensions.get::<ClientAddress>().map_or(connection.ip, |client| client.0),
         protocol: Protocol::Api,
         client_version: client_version(headers),
@@ -78,7 +82,7 @@ async fn authenticate(
     peer: &Peer,
 ) -> Result<Arc<Session>, Problem> {
     match (bearer(headers), certificate) {
-        (Some(token), _) => Ok(gateway.login(Credential::ApiKey(token), peer).await?),
+        (Some(token), _) => Ok(gateway.login(credential(token), peer).await?),
         (None, Some(certificate)) if !headers.contains_key(header::AUTHORIZATION) => {
             gateway.login_by_certificate(certificate, peer).await.map_err(|error| match error.kind() {
                 // No token was sent that could be invalid.
@@ -89,6 +93,17 @@ async fn authenticate(
             })
         }
         (None, _) => Err(Problem::no_credential()),
+    }
+}
+
+/// What a bearer token is. An API key begins as none of the others can; what has not the form of a token is looked up as a key, and
+/// found to be none.
+fn credential(token: SecretString) -> Credential {
+    let text = token.expose_secret();
+    if !text.starts_with(KEY_PREFIX) && looks_like_token(text) {
+        Credential::Token(token)
+    } else {
+        Credential::ApiKey(token)
     }
 }
 
@@ -117,7 +132,6 @@ fn client_version(headers: &HeaderMap) -> Option<String> {
 mod tests {
     use super::*;
     use http::HeaderValue;
-    use secrecy::ExposeSecret as _;
 
     fn token(values: &[&str]) -> Option<String> {
         let mut headers = HeaderMap::new();
@@ -137,6 +151,15 @@ mod tests {
         assert_eq!(token(&["Bearer "]), None);
         assert_eq!(token(&["Bearer a", "Bearer b"]), None);
         assert_eq!(token(&[&format!("Bearer {}", "x".repeat(MAX_CREDENTIAL + 1))]), None);
+    }
+
+    #[test]
+    fn what_has_the_form_of_a_token_is_one() {
+        let is_token = |text: &str| matches!(credential(text.into()), Credential::Token(_));
+        assert!(is_token("eyJh.eyJz.c2ln"));
+        for key in ["cwk_abc", "cwk_a.b.c", "abc", "a.b", "a.b.c.d", "a..c", ".b.c", "a.b.", "a.b=.c", "a.b+.c"] {
+            assert!(!is_token(key), "{key}");
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub fn document(routes: &Routes, public_url: &str) -> Value {
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An API key (`cwk_…`) in `Authorization: Bearer` (RFC 6750).",
+                    "description": "An API key (`cwk_…`) or a JSON Web Token (the gateway's own, or a configured issuer's) in `Authorization: Bearer` (RFC 6750).",
                 },
                 "certificate": {
                     "type": "mutualTLS",

@@ -52,6 +52,10 @@ headers! {
         text("Tue, 24 Nov 2026 20:15:02 GMT");
     CACHE_CONTROL "Cache-Control" "How long the answer may be kept."
         text("private, no-cache");
+    PRAGMA "Pragma" "The same for caches of HTTP/1.0 (RFC 6749 section 5.1)."
+        json!({ "type": "string", "const": "no-cache" });
+    SET_COOKIE "Set-Cookie" "What binds a sign-in to the browser (RFC 6265)."
+        text("__Host-causeway-sign-in=…; Path=/; Secure; HttpOnly; SameSite=Strict");
     VARY "Vary" "The header of the request that chose the form of the answer."
         text("accept");
     LINK "Link" "The address of the next page, where there is one (RFC 8288)."

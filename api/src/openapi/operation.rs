@@ -15,6 +15,8 @@ use super::schemas::Shape;
 pub enum Tag {
     /// Who is asking.
     Auth,
+    /// Access tokens for applications.
+    OAuth,
     /// Files and their content.
     Files,
     /// Folders.
@@ -39,6 +41,7 @@ impl Tag {
     /// Every tag, in the order in which the reference has them.
     pub const ALL: [Self; 10] = [
         Self::Auth,
+        Self::OAuth,
         Self::Files,
         Self::Folders,
         Self::Uploads,
@@ -54,6 +57,7 @@ impl Tag {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auth => "Auth",
+            Self::OAuth => "OAuth 2.0",
             Self::Files => "Files",
             Self::Folders => "Folders",
             Self::Uploads => "Uploads in parts",
@@ -70,6 +74,9 @@ impl Tag {
     pub const fn description(self) -> &'static str {
         match self {
             Self::Auth => "Who is asking.",
+            Self::OAuth => {
+                "Access tokens for applications: on their own behalf, or on that of people who sign in and agree (RFC 6749, 7009, 7636, 7662, 8414)."
+            }
             Self::Files => "Files: their content, what is known of them, moving, copying and removing them.",
             Self::Folders => "Folders are made and removed here; what is in one is told by `GET /api/v1/files`.",
             Self::Uploads => {
@@ -111,6 +118,11 @@ impl Body {
     /// A form (RFC 7578).
     pub fn form(description: &'static str, shape: Shape, example: Value) -> Self {
         Self { media_type: "multipart/form-data", ..Self::json(description, shape, example) }
+    }
+
+    /// A form as queries are written (RFC 6749 appendix B).
+    pub fn urlencoded(description: &'static str, shape: Shape, example: Value) -> Self {
+        Self { media_type: "application/x-www-form-urlencoded", ..Self::json(description, shape, example) }
     }
 
     /// Bytes of this media type.

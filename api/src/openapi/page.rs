@@ -179,7 +179,7 @@ fn content(page: &mut Page, document: &Value, of: &Value) {
                 page.raw("<p>").raw(&html::constraints(schema)).raw("</p>\n");
             }
         }
-        if media_type == "multipart/form-data" {
+        if media_type == "multipart/form-data" || media_type == "application/x-www-form-urlencoded" {
             html::properties(page, resolved(document, schema));
         }
         for (name, example) in object(content, "/examples") {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::headers::{ALLOW, Header, RETRY_AFTER, WWW_AUTHENTICATE};
 use super::operation::Operation;
-use super::schemas::ID;
+use super::schemas::{ID, Shape};
 use crate::problem::{HttpFault, Problem};
 
 /// One way to fail.
@@ -182,6 +182,11 @@ fn put(object: &mut Value, name: &str, value: Value) {
     if let Some(object) = object.as_object_mut() {
         object.insert(name.to_owned(), value);
     }
+}
+
+/// A problem document as the content of an answer that may be something else, too.
+pub fn problem_content() -> Shape {
+    Shape::Inline(json!({ "$ref": "#/components/schemas/Problem" }))
 }
 
 /// The schema of a problem document.

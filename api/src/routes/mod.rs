@@ -8,6 +8,7 @@ pub mod download;
 pub mod events;
 pub mod files;
 pub mod folders;
+pub mod jwks;
 pub mod list;
 pub mod sessions;
 pub mod totp;

@@ -21,11 +21,11 @@ struct Validated<'a> {
     tenant_id: &'a str,
     /// The identity that it acts as.
     identity: &'a str,
-    /// The login, or the name of the API key.
+    /// The login, or the name of the API key; of a token the one that it was given by, of an issuer's token its subject.
     login: &'a str,
     /// What it may do.
     scopes: Vec<&'static str>,
-    /// What was proven: `api_key`, `certificate`.
+    /// What was proven: `api_key`, `certificate`, `jwt` (a token of the gateway's own), `oidc` (an issuer's).
     method: &'static str,
     /// When the credential ends; null where it does not.
     #[schemars(with = "Option<Moment>")]

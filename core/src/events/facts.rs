@@ -65,6 +65,8 @@ pub struct Facts {
     pub identity: Option<String>,
     /// The login or key id.
     pub login: Option<String>,
+    /// The OAuth client that acts, or is to act, for it.
+    pub client: Option<String>,
     /// The protocol.
     pub protocol: Protocol,
     /// The session.
@@ -181,11 +183,17 @@ impl Facts {
         Self::bare(Protocol::Gateway, node, operation)
     }
 
+    /// What the gateway does by itself about somebody who came over the API. Completed, now.
+    pub fn of_node(node: &str, operation: Operation) -> Self {
+        Self::bare(Protocol::Api, node, operation)
+    }
+
     fn bare(protocol: Protocol, node: &str, operation: Operation) -> Self {
         Self {
             tenant: None,
             identity: None,
             login: None,
+            client: None,
             protocol,
             session: None,
             client_ip: None,
@@ -332,6 +340,8 @@ impl Facts {
             ("error_code", code.into()),
             ("error_message", message.into()),
         ];
+        // Of an application's access alone.
+        data.extend(text(self.client.as_deref()).map(|client| ("client_id", client.into())));
         data.extend(expires);
         data.extend(self.change.iter().flat_map(|change| change.names()));
         data.extend(self.details.iter().cloned());

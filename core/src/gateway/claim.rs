@@ -4,23 +4,25 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use time::OffsetDateTime;
 
 use super::inner::Inner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{
-    AuthMethod, Credential, Factor, FactorSet, KeyMatch, KeyRefusal, LoginMatch, Offence, Peer, Protocol, hash_key,
-    lies_in,
+    AuthMethod, Credential, Factor, FactorSet, KeyMatch, KeyRefusal, LoginMatch, Offence, Peer, Protocol, TokenOrigin,
+    hash_key, lies_in,
 };
 
 /// The name under which failed API keys of an address are counted: what was sent is no login, and may be a secret.
 const API_KEYS: &str = "(api key)";
+/// The same of tokens.
+const TOKENS: &str = "(token)";
 
 /// Whom a caller says that he is.
 #[derive(Clone)]
 pub(super) struct Claim {
-    /// As it was sent; of an API key none of it.
+    /// As it was sent; of an API key or token none of it.
     pub(super) name: String,
     pub(super) method: AuthMethod,
     /// The name that failures are counted under: one, however it is written.
@@ -33,13 +35,24 @@ pub(super) struct Claim {
 }
 
 impl Claim {
+    fn of_bearer(what: &str, secret: &SecretString, method: AuthMethod, ip: IpAddr) -> Self {
+        let digest = hash_key(secret.expose_secret());
+        let name = format!("{what} {}", hex::encode(digest.get(..8).unwrap_or_default()));
+        Self { counted: name.clone(), name, method, found: None, key: None, ip }
+    }
+
     /// Only what can be guessed counts as a failed login: nobody guesses a key, and clients show all that they have.
     pub(super) const fn is_guess(&self) -> bool {
         match self.method {
             AuthMethod::Login(proven) => !proven.has(Factor::PublicKey) && !proven.has(Factor::Certificate),
-            AuthMethod::ApiKey => true,
+            AuthMethod::ApiKey | AuthMethod::Token(_) => true,
             AuthMethod::Operator => false,
         }
+    }
+
+    /// Whether it names a login, rather than being a key or a token.
+    pub(super) const fn names_login(&self) -> bool {
+        matches!(self.method, AuthMethod::Login(_))
     }
 
     /// The login, where a proof of this would bring it on: it may come by this protocol and from this address, and this is
@@ -83,13 +96,14 @@ impl Inner {
         let ip = peer.ip.to_canonical();
         match (credential, credential.factor(), credential.login()) {
             (_, Some(factor), Some(login)) => self.claim_login(login, factor, peer),
+            // Counted per key that was sent, by a piece of its digest: one application with a wrong key must not
+            // lock out its neighbours behind the same address.
             (Credential::ApiKey(key), ..) => {
-                // Counted per key that was sent, by a piece of its digest: one application with a wrong key must not
-                // lock out its neighbours behind the same address.
-                let digest = hash_key(key.expose_secret());
-                let name = format!("{API_KEYS} {}", hex::encode(digest.get(..8).unwrap_or_default()));
-                let key = self.directory().find_api_key(&digest);
-                Claim { counted: name.clone(), name, method: AuthMethod::ApiKey, found: None, key, ip }
+                let key_match = self.directory().find_api_key(&hash_key(key.expose_secret()));
+                Claim { key: key_match, ..Claim::of_bearer(API_KEYS, key, AuthMethod::ApiKey, ip) }
+            }
+            (Credential::Token(token), ..) => {
+                Claim::of_bearer(TOKENS, token, AuthMethod::Token(TokenOrigin::Unread), ip)
             }
             _ => Claim {
                 name: String::new(),
@@ -111,6 +125,15 @@ impl Inner {
         };
         let ip = peer.ip.to_canonical();
         Claim { name: login.to_owned(), method: AuthMethod::one(factor), counted, found, key: None, ip }
+    }
+
+    /// Whether an API key holds now, from this address (none: wherever).
+    pub(super) fn key_holds(&self, found: &KeyMatch, ip: Option<IpAddr>) -> bool {
+        let now = OffsetDateTime::now_utc();
+        match (found.refusal(self.end_of_key(found), ip.unwrap_or(IpAddr::from([0, 0, 0, 0])), now), ip) {
+            (None, _) | (Some(KeyRefusal::Address), None) => true,
+            (Some(_), _) => false,
+        }
     }
 
     /// Why the API key that a caller has lets him not in; none: it does, or there is none.
@@ -141,7 +164,7 @@ impl Inner {
         if let (Some(why), ErrorKind::Unauthenticated) = (self.key_refusal(claim), error.kind()) {
             return Error::new(ErrorKind::Unauthenticated, why.reason());
         }
-        if claim.found.is_some() || claim.method == AuthMethod::ApiKey || error.kind() != ErrorKind::Unauthenticated {
+        if claim.found.is_some() || !claim.names_login() || error.kind() != ErrorKind::Unauthenticated {
             return error.clone();
         }
         let directory = self.directory();

@@ -76,7 +76,9 @@ fn tenant(id: &str, ca: &Arc<Ca>, logins: Vec<Login>) -> TenantRecord {
         identities: vec![Identity { id: "app".into(), scopes: ScopeSet::all(), quota: None, view: View::default() }],
         logins,
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: Vec::new(),
+        oauth_clients: Vec::new(),
     }
 }
 
@@ -100,6 +102,8 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         webhooks: Vec::new(),
         webhook_max_attempts: 1,
         transfers: crate::jobs::transfers::TransferSettings::default(),
+        oauth: crate::gateway::OAuthSettings::default(),
+        tokens: crate::tokens::TokenSettings::default(),
         sole_owner: true,
     };
     Arc::new(Inner::new(Parts {
@@ -107,6 +111,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         storages: HashMap::new(),
         directory: Directory::new(tenants).unwrap(),
         keys: Arc::new(NoKeyFiles),
+        documents: Arc::new(crate::ports::NoDocuments),
         sender: Arc::new(NoWebhooks),
         settings,
     }))

@@ -163,6 +163,16 @@ pub(super) fn why_lost(session: &Session, directory: &Directory) -> Option<EndRe
             }
             (now.identity.clone(), is_same_key(was, &now.key, session))
         }
+        By::Issuer(was) => {
+            let mut known = directory.issuers(&was.url).iter();
+            let Some(now) = known.find(|now| now.tenant.id == session.tenant.id && now.issuer.audience == was.audience) else {
+                return Some(EndReason::Gone);
+            };
+            let Some(identity) = directory.identity(&session.tenant.id, &session.identity.id) else {
+                return Some(EndReason::Gone);
+            };
+            (identity.clone(), now.issuer == *was)
+        }
     };
     let Some(tenant) = directory.tenant(&session.tenant.id) else { return Some(EndReason::Gone) };
     // No right, but what uploads are held to from now on.
@@ -205,7 +215,7 @@ fn may_come_still(now: &LoginMatch, session: &Session) -> bool {
 fn is_same_login(was: &Login, now: &Login, session: &Session) -> bool {
     let proven = match session.auth_method {
         AuthMethod::Login(proven) => proven,
-        AuthMethod::ApiKey => FactorSet::NONE,
+        AuthMethod::ApiKey | AuthMethod::Operator | AuthMethod::Token(_) => FactorSet::NONE,
     };
     was.require == now.require
         && was.home == now.home

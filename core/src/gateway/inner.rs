@@ -20,8 +20,9 @@ use crate::events::{Facts, Operation, Webhook};
 use crate::identity::{Codes, Directory, KeyBook, Live, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::Reap;
 use crate::namespace::Target;
-use crate::ports::{BlobStore, Durability, KeySource, Ledger, Reach, Tx, WebhookSender, transact};
+use crate::ports::{BlobStore, DocumentSource, Durability, KeySource, Ledger, Reach, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
+use crate::tokens::{Mint, Providers};
 use crate::transfer::{DownloadCore, Lanes, Pacer, Unsettled, UploadCore};
 
 /// Tenant, identity and home: what the folders of a view depend on.
@@ -42,6 +43,11 @@ pub(crate) struct Inner {
     /// Held by whoever is about to put another directory there.
     pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) sender: Arc<dyn WebhookSender>,
+    pub(crate) documents: Arc<dyn DocumentSource>,
+    /// What is known of the gateway's own tokens.
+    pub(crate) mint: Mint,
+    /// What is known of the issuers of others.
+    pub(crate) providers: Providers,
     /// As they were at the start; those that can change while the gateway runs are asked of [`Inner::rules`].
     pub(crate) settings: Settings,
     /// The configuration as an operator may see it.
@@ -112,7 +118,7 @@ pub(crate) fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Inner {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { ledger, storages, directory, keys, sender, settings } = parts;
+        let Parts { ledger, storages, directory, keys, documents, sender, settings } = parts;
         let (reaper, reaped) = mpsc::unbounded_channel();
         // Argon2 takes memory and a core for some ten milliseconds: as many at once as there are cores.
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -123,6 +129,9 @@ impl Inner {
             keys,
             complaints: Mutex::new(Remembered::new(MAX_COMPLAINTS)),
             penalties: Penalties::new(settings.penalties.clone()),
+            mint: Mint::new(&settings.tokens),
+            providers: Providers::default(),
+            documents,
             places: Places::new(settings.sessions),
             key_book: KeyBook::default(),
             live: Arc::default(),

@@ -150,7 +150,9 @@ impl Inner {
                 return Err(error);
             }
             Err(error) => {
-                if error.kind() != ErrorKind::Throttled || self.is_first_refusal(claim) {
+                // Whoever has a token that has expired, or none can say what it is worth, may come again and again.
+                let often = error.kind() == ErrorKind::Throttled || matches!(claim.method, AuthMethod::Token(_));
+                if !often || self.is_first_refusal(claim) {
                     self.put_refused_login(claim, peer, &error).await;
                 }
                 return Err(error);
@@ -201,7 +203,7 @@ impl Inner {
         peer: &Peer,
         asked: &Arc<Directory>,
     ) -> Result<Arc<Session>> {
-        let Proof::Whole { tenant, identity, login, scopes, home, method, expires, by, evidence } = proof else {
+        let Proof::Whole { tenant, identity, login, scopes, home, method, expires, issuer, by, evidence } = proof else {
             return Err(refused());
         };
         let life = Life::new((tenant.quota, identity.quota));
@@ -219,6 +221,7 @@ impl Inner {
             cipher: peer.cipher.clone(),
             client_version: peer.client_version.clone(),
             expires,
+            issuer,
             opened: AtomicBool::new(false),
             place: Mutex::new(place),
             life,
@@ -277,10 +280,14 @@ impl Inner {
     /// Whether a login that is turned away is the first one in a while: that one is on record, the flood behind it is
     /// not, as it must not be able to fill the ledger.
     pub(super) fn is_first_refusal(&self, claim: &Claim) -> bool {
-        let pause = self.limits().throttle.ban.max(REFUSALS_PAUSE);
         let known = claim.found.is_some() || claim.key.is_some();
-        let login = known.then_some(claim.counted.as_str());
-        held(&self.refusals).is_first(login, claim.ip, pause, Instant::now())
+        self.is_first_refusal_of(known.then_some(claim.counted.as_str()), claim.ip)
+    }
+
+    /// The same of whatever is counted under this name.
+    pub(super) fn is_first_refusal_of(&self, counted: Option<&str>, ip: IpAddr) -> bool {
+        let pause = self.limits().throttle.ban.max(REFUSALS_PAUSE);
+        held(&self.refusals).is_first(counted, ip, pause, Instant::now())
     }
 
     /// Puts a refusal of what nobody guesses on record, once in a while, and behind the client's back: only what names a login
@@ -296,7 +303,7 @@ impl Inner {
     pub(super) async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {
         let mut facts = Facts::of_peer(peer, &self.settings.node, Operation::Login).failed(&self.reason(claim, error));
         facts.status = Status::Denied;
-        facts.login = (claim.method != AuthMethod::ApiKey).then(|| claim.name.clone());
+        facts.login = claim.names_login().then(|| claim.name.clone());
         facts.auth_method = Some(claim.method);
         if let Some(found) = &claim.found {
             facts.tenant = Some(found.tenant.id.clone());

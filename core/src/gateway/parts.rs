@@ -10,8 +10,11 @@ use uuid::Uuid;
 use crate::events::Webhook;
 use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::jobs::transfers::TransferSettings;
-use crate::ports::{BlobStore, KeySource, Ledger, WebhookSender};
+use crate::ports::{BlobStore, DocumentSource, KeySource, Ledger, WebhookSender};
+use crate::tokens::TokenSettings;
 use crate::transfer::TypeCheck;
+
+use super::oauth::OAuthSettings;
 
 /// The rules that the configuration sets.
 #[derive(Clone, Debug)]
@@ -52,6 +55,10 @@ pub struct Settings {
     pub webhook_max_attempts: u32,
     /// Transfers in the background.
     pub transfers: TransferSettings,
+    /// How long what OAuth 2.0 gives out counts.
+    pub oauth: OAuthSettings,
+    /// Tokens: the gateway's own, and those of issuers.
+    pub tokens: TokenSettings,
     /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.
     pub sole_owner: bool,
 }
@@ -66,6 +73,8 @@ pub struct Parts {
     pub directory: Directory,
     /// The files of keys that mapping rules name.
     pub keys: Arc<dyn KeySource>,
+    /// How the keys of issuers are fetched.
+    pub documents: Arc<dyn DocumentSource>,
     /// How webhooks go out.
     pub sender: Arc<dyn WebhookSender>,
     /// The rules.

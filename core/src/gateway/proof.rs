@@ -1,5 +1,6 @@
 //! What a credential proves.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -10,8 +11,8 @@ use super::client_certificates::Standings;
 use super::inner::{Inner, held};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{
-    AuthMethod, AuthorizedKey, By, Credential, Evidence, Factor, FactorSet, Identity, LoginMatch, Peer, Presence,
-    Progress, Protocol, PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, parse_key_file,
+    AuthMethod, AuthorizedKey, By, Credential, Evidence, Factor, FactorSet, Identity, KeyMatch, LoginMatch, Peer,
+    Presence, Progress, Protocol, PublicKey, Revocations, ScopeSet, Tenant, UserCertificate, parse_key_file,
 };
 use crate::path::VirtualPath;
 use crate::ports::{Durability, Reach};
@@ -39,12 +40,22 @@ pub(crate) enum Proof {
         home: VirtualPath,
         method: AuthMethod,
         expires: Option<OffsetDateTime>,
+        /// Whose token it is, where it is an issuer's.
+        issuer: Option<Arc<str>>,
         by: By,
         evidence: Box<Evidence>,
     },
 }
 
 impl Proof {
+    /// Whom it proves, in a line.
+    #[cfg(test)]
+    pub(crate) fn summary(&self) -> String {
+        let Self::Whole { tenant, identity, login, scopes, home, .. } = self else { return String::new() };
+        let scopes: Vec<&str> = scopes.words().map(crate::identity::Scope::as_str).collect();
+        format!("{} {} {login} {} {}", tenant.id, identity.id, scopes.join(" "), home.as_str())
+    }
+
     /// A login that has proven all that it must, by showing this.
     pub(crate) fn whole(found: LoginMatch, proven: FactorSet, evidence: Evidence) -> Self {
         let LoginMatch { tenant, identity, login } = found;
@@ -56,10 +67,16 @@ impl Proof {
             identity,
             method: AuthMethod::Login(proven),
             expires: None,
+            issuer: None,
             by: By::Login(login),
             evidence: Box::new(evidence),
         }
     }
+}
+
+/// What who comes by an API key may do.
+pub(crate) fn scopes_of_key(found: &KeyMatch) -> ScopeSet {
+    found.identity.scopes.narrowed(found.key.scopes)
 }
 
 /// What the tenant has revoked; none where that cannot be said.
@@ -110,7 +127,7 @@ impl Inner {
     /// What the credential proves; none: nothing. `progress` says what the login has proven before, and takes what is waited. Every way to nothing takes the
     /// same time, as far as it can be measured from outside. `known` is what was said of the client's certificate just before.
     pub(super) async fn prove(
-        &self,
+        self: &Arc<Self>,
         credential: &Credential,
         claim: &Claim,
         progress: &Progress,
@@ -123,6 +140,10 @@ impl Inner {
         };
         let knows = |tenant: &Arc<Tenant>| required.as_ref().is_none_or(|said| self.knows_required(tenant, said));
         let Some(factor) = credential.factor() else {
+            if let Credential::Token(token) = credential {
+                let proof = self.prove_token(token, peer).await?;
+                return Ok(proof.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if knows(tenant))));
+            }
             // A tenant that does not know the certificate that was required says nothing of its keys.
             let known = claim.key.as_ref().is_some_and(|found| knows(&found.tenant));
             return if known { self.prove_api_key(claim, peer) } else { Ok(None) };
@@ -152,7 +173,7 @@ impl Inner {
                 Some(found) => self.takes_code(found, &claim.counted, code).await?,
                 None => false,
             },
-            Credential::ApiKey(_) => false,
+            Credential::ApiKey(_) | Credential::Token(_) => false,
         };
         Ok(wanted.filter(|_| right).map(|found| Proof::Factor { found: found.clone(), factor }))
     }
@@ -235,11 +256,12 @@ impl Inner {
         }
         self.key_book.used((&found.tenant.id, &found.key.id), &found.digest, now());
         Ok(Some(Proof::Whole {
-            scopes: found.identity.scopes.narrowed(found.key.scopes),
+            scopes: scopes_of_key(&found),
             home: VirtualPath::root(),
             login: found.key.id.clone(),
             method: AuthMethod::ApiKey,
             expires: self.end_of_key(&found).map(|end| end.at),
+            issuer: None,
             tenant: found.tenant,
             identity: found.identity,
             by: By::ApiKey(found.key),

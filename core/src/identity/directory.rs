@@ -12,7 +12,11 @@ pub use self::objects::LeftOut;
 use self::objects::Objects;
 use super::directory_error::DirectoryError;
 use super::verify::cost_of;
-use super::{ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, PreviousKey, Tenant, TenantRecord};
+use super::{
+    ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, OAuthClient, OAuthClientMatch, PreviousKey, Tenant,
+    TenantRecord,
+};
+use crate::tokens::{Issuer, IssuerMatch};
 
 /// A login that was found, and whom it becomes.
 #[derive(Clone, Debug)]
@@ -108,6 +112,10 @@ pub struct Directory {
     key_ids: HashMap<Arc<str>, KeyMatch>,
     /// The rules that were declared through the API, of all tenants, the oldest first.
     rules: Vec<Rule>,
+    /// Applications that act for people, by id.
+    applications: HashMap<Arc<str>, OAuthClientMatch>,
+    /// The issuers of tokens by their URLs: tenants may share one.
+    issuers: HashMap<Arc<str>, Vec<IssuerMatch>>,
     /// Logins by the client certificates that they take.
     pub(crate) clients: CertificateIndex,
     /// What the configuration declares.
@@ -146,6 +154,13 @@ impl Directory {
         }
         for key in record.api_keys {
             self.add_api_key(&id, key)?;
+        }
+        for client in record.oauth_clients {
+            self.add_application(&id, client)?;
+        }
+        for issuer in record.issuers {
+            let found = IssuerMatch { tenant: self.household(&id)?.tenant.clone(), issuer: Arc::new(issuer) };
+            self.issuers.entry(found.issuer.url.clone()).or_default().push(found);
         }
         Ok(())
     }
@@ -228,6 +243,21 @@ impl Directory {
         Ok(())
     }
 
+    /// One name space with the keys, whose ids are client ids, too.
+    fn add_application(&mut self, tenant: &str, client: OAuthClient) -> Result<(), DirectoryError> {
+        if self.takes_key_id(&client.id) {
+            return Err(DirectoryError::DuplicateApiKey { key: client.id.to_string() });
+        }
+        let found = OAuthClientMatch { tenant: self.household(tenant)?.tenant.clone(), client: Arc::new(client) };
+        self.applications.insert(found.client.id.clone(), found);
+        Ok(())
+    }
+
+    /// Whether an API key or an application of any tenant has this id.
+    pub fn takes_key_id(&self, id: &str) -> bool {
+        self.key_ids.contains_key(id) || self.applications.contains_key(id)
+    }
+
     fn add_api_key(&mut self, tenant: &str, key: ApiKey) -> Result<(), DirectoryError> {
         let household = self.household(tenant)?;
         let (tenant, key) = (household.tenant.clone(), Arc::new(key));
@@ -238,7 +268,7 @@ impl Directory {
                 identity: key.identity.to_string(),
             });
         };
-        if self.key_ids.contains_key(&key.id) {
+        if self.takes_key_id(&key.id) {
             return Err(DirectoryError::DuplicateApiKey { key: key.id.to_string() });
         }
         let found = KeyMatch { tenant, identity, key: key.clone(), digest: key.key_hash, previous: None };
@@ -305,6 +335,16 @@ impl Directory {
     pub fn find_api_key(&self, hash: &[u8; 32]) -> Option<KeyMatch> {
         let candidates = self.keys.get(&index_of(hash))?;
         candidates.iter().find(|found| bool::from(found.digest.ct_eq(hash))).cloned()
+    }
+
+    /// The application that acts for people, of this id.
+    pub fn find_oauth_client(&self, id: &str) -> Option<OAuthClientMatch> {
+        self.applications.get(id).cloned()
+    }
+
+    /// The issuers of this URL, each of a tenant.
+    pub fn issuers(&self, url: &str) -> &[IssuerMatch] {
+        self.issuers.get(url).map_or(&[], Vec::as_slice)
     }
 
     /// The API key of a tenant with this id, by its newest text. Its expiry is not looked at here.

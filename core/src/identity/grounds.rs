@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::tokens::Issuer;
+
 use super::{ApiKey, ClientCertificate, Credential, Login, PublicKey, UserCertificate};
 
 /// The login or key that let a session in, as it was then.
@@ -12,6 +14,8 @@ pub(crate) enum By {
     Login(Arc<Login>),
     /// An API key.
     ApiKey(Arc<ApiKey>),
+    /// A token of this provider of the tenant.
+    Issuer(Arc<Issuer>),
     /// No caller's: a job asks for its rights itself, step by step.
     Job,
 }
@@ -34,7 +38,7 @@ impl Evidence {
             Credential::PublicKey { key, .. } => self.key = Some(key.clone()),
             Credential::Certificate { certificate, .. } => self.certificate.clone_from(certificate),
             Credential::ClientCertificate { certificate, .. } => self.client = Some(certificate.clone()),
-            Credential::Password { .. } | Credential::Code { .. } | Credential::ApiKey(_) => {}
+            Credential::Password { .. } | Credential::Code { .. } | Credential::ApiKey(_) | Credential::Token(_) => {}
         }
     }
 }

@@ -13,6 +13,7 @@ mod live;
 mod key_book;
 mod key_text;
 mod mapping;
+mod oauth_client;
 mod overlap;
 mod penalty;
 mod permission;
@@ -52,6 +53,7 @@ pub(crate) use live::{Life, Live};
 pub(crate) use key_book::KeyBook;
 pub use key_text::{generate_key, key_in, without_keys};
 pub use mapping::{Mapping, MappingError, NamePattern, PathTemplate};
+pub use oauth_client::{OAuthClient, OAuthClientMatch, RedirectUri, origin_of};
 pub use overlap::{Automaton, SharedName};
 pub use penalty::{Offence, Overflow, Penalties, PenaltyLimits};
 pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
@@ -61,7 +63,7 @@ pub use presence::{Presence, PresenceDemand};
 pub use public_key::PublicKey;
 pub use queue_time::QueueTime;
 pub use require::{Factor, FactorSet, Progress, Require};
-pub use session::{AuthMethod, Session};
+pub use session::{AuthMethod, Session, TokenOrigin};
 pub use source::{lies_in, source_of, unmapped};
 pub use throttle::{Throttle, ThrottleLimits};
 pub(crate) use totp::Codes;
@@ -70,6 +72,7 @@ pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, hash_key, hash_passwor
 pub use view::{Resolved, View, ViewEntry};
 
 use crate::path::VirtualPath;
+use crate::tokens::Issuer;
 
 /// The protocols of the front ends, by the names that events carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -237,6 +240,10 @@ pub struct TenantRecord {
     pub mappings: Vec<Mapping>,
     /// Its API keys.
     pub api_keys: Vec<ApiKey>,
+    /// Applications that act for its people.
+    pub oauth_clients: Vec<OAuthClient>,
+    /// The OpenID providers whose tokens it takes.
+    pub issuers: Vec<Issuer>,
 }
 
 /// What a caller shows to be let in.
@@ -284,21 +291,23 @@ pub enum Credential {
     },
     /// An API key (`cwk_…`).
     ApiKey(SecretString),
+    /// A JSON Web Token: the gateway's own, or an issuer's.
+    Token(SecretString),
 }
 
 impl Credential {
-    /// What it would prove of a login; none for an API key, which is no login's.
+    /// What it would prove of a login; none for API keys and tokens, which are no login's.
     pub const fn factor(&self) -> Option<Factor> {
         match self {
             Self::Password { .. } => Some(Factor::Password),
             Self::PublicKey { .. } => Some(Factor::PublicKey),
             Self::Certificate { .. } | Self::ClientCertificate { .. } => Some(Factor::Certificate),
             Self::Code { .. } => Some(Factor::Totp),
-            Self::ApiKey(_) => None,
+            Self::ApiKey(_) | Self::Token(_) => None,
         }
     }
 
-    /// The login's name as it was sent; none for an API key.
+    /// The login's name as it was sent; none for API keys and tokens.
     pub fn login(&self) -> Option<&str> {
         match self {
             Self::Password { login, .. }
@@ -306,7 +315,7 @@ impl Credential {
             | Self::Certificate { login, .. }
             | Self::ClientCertificate { login, .. }
             | Self::Code { login, .. } => Some(login),
-            Self::ApiKey(_) => None,
+            Self::ApiKey(_) | Self::Token(_) => None,
         }
     }
 }

@@ -71,6 +71,16 @@ impl FactorSet {
         self.0 == 0
     }
 
+    /// As a number that the ledger keeps.
+    pub(crate) const fn bits(self) -> i64 {
+        self.0 as i64
+    }
+
+    /// The set of that number; what is no factor is not in it.
+    pub(crate) fn from_bits(bits: i64) -> Self {
+        Factor::ALL.iter().copied().filter(|factor| bits & i64::from(factor.bit()) != 0).collect()
+    }
+
     /// What is in it, in the order of [`Factor::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Factor> {
         Factor::ALL.iter().copied().filter(move |factor| self.has(*factor))
@@ -190,6 +200,11 @@ impl Progress {
     /// Of nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Of a login that has proven this much on another connection, as the ledger says.
+    pub(crate) fn resumed(login: &str, proven: FactorSet, require: Require) -> Self {
+        Self { login: Some(login.to_owned()), proven, missing: require.next(proven), ..Self::default() }
     }
 
     /// The same; its waits are added to this clock.

@@ -13,6 +13,7 @@ use crate::ports::{Reach, Tx};
 
 use super::{EndReason, Factor, FactorSet, Grounds, Identity, Life, Place, Protocol, ScopeSet, Tenant};
 use crate::path::VirtualPath;
+use crate::tokens::Via;
 
 /// How a session was authenticated, by the names that audit entries carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,19 @@ pub enum AuthMethod {
     ApiKey,
     /// Nothing: somebody at the machine, with the configuration and the ledger in hands (`causeway key`, `causeway user`).
     Operator,
+    /// A JSON Web Token.
+    Token(TokenOrigin),
+}
+
+/// Where a token comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenOrigin {
+    /// That is not known, as it was refused.
+    Unread,
+    /// The gateway itself, which gave it for this.
+    Own(Via),
+    /// An OpenID provider that the tenant names.
+    Issuer,
 }
 
 impl AuthMethod {
@@ -31,12 +45,19 @@ impl AuthMethod {
         Self::Login(FactorSet::NONE.with(factor))
     }
 
-    /// The name in audit entries and in `GET /auth/validate`: `password`, `publickey+totp`, `api_key` …
+    /// Whether it stands on an API key: shown, or one that a token was given by.
+    pub(crate) const fn is_key(self) -> bool {
+        matches!(self, Self::ApiKey | Self::Token(TokenOrigin::Own(Via::ApiKey)))
+    }
+
+    /// The name in audit entries and in `GET /auth/validate`: `password`, `publickey+totp`, `api_key`, `jwt`, `oidc` …
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Login(proven) => proven.as_str(),
             Self::ApiKey => "api_key",
             Self::Operator => "operator",
+            Self::Token(TokenOrigin::Unread | TokenOrigin::Own(_)) => "jwt",
+            Self::Token(TokenOrigin::Issuer) => "oidc",
         }
     }
 }
@@ -51,7 +72,7 @@ pub struct Session {
     pub tenant: Arc<Tenant>,
     /// The identity that it acts as.
     pub identity: Arc<Identity>,
-    /// The login or API key id, as configured.
+    /// The login or API key id, as configured; of a token the one that it was given by; of an issuer's token its subject.
     pub login: Arc<str>,
     /// The protocol that it came by.
     pub protocol: Protocol,
@@ -67,8 +88,10 @@ pub struct Session {
     pub cipher: Option<String>,
     /// The client's software.
     pub client_version: Option<String>,
-    /// When the credential ends, where it does (API keys).
+    /// When the credential ends, where it does (API keys, tokens).
     pub expires: Option<time::OffsetDateTime>,
+    /// The issuer of the token that it came by, where that is not the gateway itself.
+    pub(crate) issuer: Option<Arc<str>>,
     /// Whether `session.opened` was told, so that `session.closed` follows once.
     pub(crate) opened: AtomicBool,
     /// Its place among the sessions of its login and of its address, until it is closed.
@@ -98,6 +121,7 @@ impl Session {
             cipher: self.cipher.clone(),
             client_version: self.client_version.clone(),
             expires: self.expires,
+            issuer: self.issuer.clone(),
             opened: AtomicBool::new(false),
             place: Mutex::new(None),
             errand: self.errand.clone(),

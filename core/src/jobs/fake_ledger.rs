@@ -2,6 +2,7 @@
 //! transaction leaves nothing behind.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -10,9 +11,9 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Durability, Ledger, Lock, Query, Reach, Tx, TxOp};
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Incarnation, ItemState,
-    Job, JobItem, KeyUse, Micros, Node, ObjectKey, Seal, SessionRow, SessionSearch, StoredEvent, StoredObject,
-    UploadRow, UploadState,
+    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant, Incarnation,
+    IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
+    SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
 };
 
 /// What is in the ledger.
@@ -27,6 +28,9 @@ pub(crate) struct State {
     pub leases: HashMap<String, (Uuid, Micros)>,
     pub objects: BTreeMap<ObjectKey, StoredObject>,
     pub generation: i64,
+    pub signing_keys: Vec<SigningKeyRow>,
+    pub revoked: Vec<RevokedGrant>,
+    pub issuer_keys: HashMap<String, IssuerKeys>,
 }
 
 /// The ledger.
@@ -35,6 +39,8 @@ pub(crate) struct FakeLedger {
     state: Mutex<State>,
     /// One transaction at a time.
     writer: tokio::sync::Mutex<()>,
+    /// Whether it does not answer at all.
+    away: AtomicBool,
     /// How many of the next transactions fail.
     pub failures: Mutex<u32>,
 }
@@ -43,11 +49,24 @@ impl FakeLedger {
     pub(crate) fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.state.lock().unwrap())
     }
+
+    /// Takes it away, or brings it back.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    fn is_there(&self) -> Result<()> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Unavailable, "the ledger is away"));
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Ledger for FakeLedger {
     async fn write(&self, _: Reach, _: Durability, op: Arc<dyn TxOp>) -> Result<()> {
+        self.is_there()?;
         let _writer = self.writer.lock().await;
         {
             let mut failures = self.failures.lock().unwrap();
@@ -63,6 +82,7 @@ impl Ledger for FakeLedger {
     }
 
     async fn read(&self, _: Reach) -> Result<Box<dyn Query>> {
+        self.is_there()?;
         Ok(Box::new(self.look(|state| state.clone())))
     }
 
@@ -90,6 +110,30 @@ impl Query for State {
     }
     async fn object_generation(&mut self) -> Result<i64> {
         Ok(self.generation)
+    }
+    async fn sign_in(&mut self, _: &[u8; 32]) -> Result<Option<SignIn>> {
+        off()
+    }
+    async fn grant_of_code(&mut self, _: &str, _: &[u8; 32]) -> Result<Option<Grant>> {
+        off()
+    }
+    async fn grant(&mut self, _: &str, _: Uuid) -> Result<Option<Grant>> {
+        off()
+    }
+    async fn refresh_token(&mut self, _: &str, _: &[u8; 32]) -> Result<Option<RefreshToken>> {
+        off()
+    }
+    async fn live_grants(&mut self, _: Uuid, _: Micros, _: u32) -> Result<Vec<Grant>> {
+        off()
+    }
+    async fn signing_keys(&mut self) -> Result<Vec<SigningKeyRow>> {
+        Ok(self.signing_keys.clone())
+    }
+    async fn revoked_grants(&mut self, since: Micros, now: Micros) -> Result<Vec<RevokedGrant>> {
+        Ok(self.revoked.iter().filter(|row| row.revoked_at >= since && row.until > now).copied().collect())
+    }
+    async fn issuer_keys(&mut self, issuer: &str) -> Result<Option<IssuerKeys>> {
+        Ok(self.issuer_keys.get(issuer).cloned())
     }
     async fn job(&mut self, _: Uuid) -> Result<Option<Job>> {
         off()
@@ -228,6 +272,51 @@ impl Tx for State {
             self.objects.remove(key);
         }
         Ok(is_as_expected)
+    }
+    async fn insert_sign_in(&mut self, _: &SignIn) -> Result<()> {
+        off()
+    }
+    async fn take_sign_in(&mut self, _: &[u8; 32], _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn insert_grant(&mut self, _: &Grant) -> Result<()> {
+        off()
+    }
+    async fn spend_authorization_code(&mut self, _: &str, _: &[u8; 32], _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn end_grant(&mut self, _: &str, _: Uuid, _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn insert_refresh_token(&mut self, _: &RefreshToken) -> Result<()> {
+        off()
+    }
+    async fn spend_refresh_token(&mut self, _: &str, _: &[u8; 32], _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn purge_grants(&mut self, _: Micros) -> Result<u64> {
+        off()
+    }
+    async fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<()> {
+        self.signing_keys.push(row.clone());
+        Ok(())
+    }
+    async fn retire_signing_keys(&mut self, signs_from: Micros, at: Micros) -> Result<u64> {
+        let due = |row: &&mut SigningKeyRow| row.retired_at.is_none() && row.signs_from <= signs_from;
+        Ok(self.signing_keys.iter_mut().filter(due).map(|row| row.retired_at = Some(at)).count() as u64)
+    }
+    async fn revoke_grant(&mut self, grant: Uuid, until: Micros, now: Micros) -> Result<()> {
+        self.revoked.push(RevokedGrant { grant, until, revoked_at: now });
+        Ok(())
+    }
+    async fn put_issuer_keys(&mut self, keys: &IssuerKeys) -> Result<()> {
+        self.issuer_keys.insert(keys.issuer.clone(), keys.clone());
+        Ok(())
+    }
+    async fn purge_tokens(&mut self, now: Micros) -> Result<u64> {
+        self.revoked.retain(|row| row.until > now);
+        self.signing_keys.retain(|row| row.retired_at.is_none_or(|at| at > now));
+        Ok(0)
     }
     async fn insert_job(&mut self, _: &Job) -> Result<()> {
         off()

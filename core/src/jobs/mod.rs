@@ -104,6 +104,11 @@ impl Inner {
         self.jobs.spawn(async move {
             every(Duration::from_secs(2), inner.jobs_end.clone(), || inner.put_away_again()).await;
         });
+        let (inner, rotation) = (self.clone(), self.settings.tokens.key_rotation);
+        self.jobs.spawn(async move {
+            let pause = (rotation / 20).clamp(Duration::from_millis(100), Duration::from_mins(1));
+            every(pause, inner.jobs_end.clone(), || inner.rotate_keys()).await;
+        });
         let inner = self.clone();
         self.jobs.spawn(async move { inner.keep_keys().await });
         let inner = self.clone();
@@ -118,6 +123,8 @@ impl Inner {
         self.jobs.spawn(async move { inner.tell_of_sessions().await });
         let inner = self.clone();
         self.jobs.spawn(async move { inner.end_what_does_not_hold().await });
+        let inner = self.clone();
+        self.jobs.spawn(async move { inner.end_stale_grants_always().await });
         let (inner, idle) = (self.clone(), self.settings.idle_detach);
         self.jobs.spawn(async move {
             let pause = (idle / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));

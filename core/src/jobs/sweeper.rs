@@ -15,7 +15,8 @@ use crate::transfer::give_up_row;
 const BATCH: u32 = 200;
 /// How long rows of committed and discarded uploads stay.
 const KEEP_ENDED: Duration = Duration::from_hours(24);
-/// How long it is known that a code was used. It lapses in a minute and a half; the rest is for clocks that differ.
+/// How long it is known that a code was used. It lapses in a minute and a half; the rest is for clocks that differ. So long, too,
+/// stays what was granted and is over.
 const KEEP_CODES: Duration = Duration::from_hours(1);
 
 fn expired() -> Error {
@@ -92,6 +93,8 @@ impl Inner {
                 tx.purge_uploads(ended).await?;
                 tx.purge_jobs(jobs).await?;
                 tx.purge_requests(keyed).await?;
+                tx.purge_grants(lapsed).await?;
+                tx.purge_tokens(now).await?;
                 tx.purge_codes(lapsed).await
             })
         })

@@ -118,6 +118,12 @@ pub struct JobOrder {
     pub notify: bool,
     /// Whether `login` of the job is the id of an API key rather than a username.
     pub api_key: bool,
+    /// The issuer whose token asked for it; `login` of the job is the token's subject then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// What the token that asked for it allowed; none: whatever its login or key may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
     /// Where it was asked from.
     pub client_ip: Option<IpAddr>,
 }

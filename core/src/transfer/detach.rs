@@ -77,6 +77,7 @@ pub(crate) async fn tell_incomplete(tx: &mut dyn Tx, row: &UploadRow, node: &str
         tenant: Some(row.tenant.as_str().into()),
         identity: Some(row.identity.clone()),
         login: Some(row.login.clone()),
+        client: None,
         protocol: Protocol::parse(&row.protocol).unwrap_or(Protocol::Transfer),
         session: Some(row.session),
         client_ip: None,

@@ -69,6 +69,8 @@ impl Scratch {
             webhooks: Vec::new(),
             webhook_max_attempts: 3,
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+            oauth: causeway_core::gateway::OAuthSettings::default(),
+            tokens: causeway_core::tokens::TokenSettings::default(),
             sole_owner: true,
         };
         let parts = Parts {
@@ -76,6 +78,7 @@ impl Scratch {
             storages: HashMap::from([("memory".to_owned(), blobs)]),
             directory: Directory::new(vec![tenant()]).expect("a directory"),
             keys: Arc::new(NoKeyFiles),
+            documents: Arc::new(causeway_core::ports::NoDocuments),
             sender: Arc::new(NoWebhooks),
             settings,
         };
@@ -173,6 +176,8 @@ fn tenant() -> TenantRecord {
             home: root(),
         }],
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: Vec::new(),
+        oauth_clients: Vec::new(),
     }
 }

@@ -33,6 +33,7 @@ pub const ROOT: &[Key] = &[
     tables("storage", STORAGE, "Where content is kept.").restart(),
     table("uploads", UPLOADS, "Incomplete uploads, temporary names, checks of content."),
     table("transfers", TRANSFERS, "Copies and moves in the background."),
+    table("oauth", OAUTH, "Tokens, and how long what people allow applications counts."),
     table("limits", LIMITS, "What nobody may exceed."),
     table("events", EVENTS, "How events leave the gateway, and how long the trail is kept."),
     table("telemetry", TELEMETRY, "Logs and traces."),
@@ -240,6 +241,16 @@ const UPLOADS: &[Key] = &[
         .or("\"26h\"")
         .restart(),
     text("checkpoint", Size, "How much of a running upload a crash can cost at the most.").or("\"64 MiB\"").restart(),
+];
+
+const OAUTH: &[Key] = &[
+    text("refresh_token_idle", Duration, "An application that does not ask for so long needs its person anew.")
+        .or("\"30d\"")
+        .restart(),
+    text("refresh_token_lifetime", Duration, "The same however often it asks.").or("\"90d\"").restart(),
+    text("token_key_rotation", Duration, "How long a key signs tokens before the next one does.").or("\"30d\"").restart(),
+    text_or_empty("token_encryption_key", Secret, "Encrypts those keys in the ledger: 32 bytes in base64.").restart(),
+    flag("issuer_allow_private_addresses", "Whether issuers may be at private addresses.").or("false").restart(),
 ];
 
 const TRANSFERS: &[Key] = &[

@@ -123,15 +123,19 @@ const API_KEY: &[Key] = &[
 const ISSUER: &[Key] = &[
     text("url", Url, "Where discovery and keys come from.").required(),
     text("audience", Any, "What its tokens must be for.").required(),
-    text("identity_claim", Any, "The claim whose value is an identity's id."),
-    text("scope_claim", Any, "The claim with the scopes."),
+    text("identity_claim", Any, "The claim whose value is an identity's id.").or("\"sub\""),
+    text_or_empty("scope_claim", Any, "The claim with the scopes; empty: all that the identity may.").or("\"scope\""),
+    texts("authorized_parties", Any, "The clients that its tokens may be given to (`azp`, `client_id`); by default any.")
+        .or("[]"),
     map("identities", Slug, "Values of the claim, and the identities that they mean."),
 ];
 
 const OAUTH_CLIENT: &[Key] = &[
     text("id", Slug, "The client's id.").required(),
     text_or_empty("secret_hash", Any, "The SHA-256 of its secret in hex; none: a public client."),
-    texts("redirect_uris", Url, "Where answers may go; exact match."),
+    text_or_empty("name", Any, "What people are told that it is called; by default its id."),
+    texts("scopes", OneOf(scopes), "The most that it can be allowed; empty: whatever the person may.").or("[]"),
+    texts("redirect_uris", Url, "Where answers may go; exact match.").required(),
 ];
 
 const WEBHOOK: &[Key] = &[

@@ -11,9 +11,9 @@ use crate::config::report::{Located, Spot};
 use crate::config::secret;
 use crate::config::value;
 
-/// Reads `protocols`; where none of them is built, that is said as an error of `serve`, else as a warning. `certified`:
-/// whether a client certificate lets in, which is the one way into the API so far.
-pub fn protocols(section: &Section<'_>, certified: bool) -> Vec<Protocol> {
+/// Reads `protocols`; where none of them can be logged in by, that is said as an error of `serve`, else as a warning. `over_api`:
+/// whether there is what lets into the API: a client certificate, or a password for the sign-in page.
+pub fn protocols(section: &Section<'_>, over_api: bool) -> Vec<Protocol> {
     let Some(found) = section.texts("protocols", value::one_of(LOGIN_PROTOCOLS)) else {
         return vec![Protocol::Sftp];
     };
@@ -21,7 +21,7 @@ pub fn protocols(section: &Section<'_>, certified: bool) -> Vec<Protocol> {
     if found.value.is_empty() {
         report.error(&found.spot, "is empty, so that nobody can log in; name a protocol");
     }
-    let is_built = |protocol| certified || matches!(protocol, Protocol::Sftp | Protocol::Ftps);
+    let is_built = |protocol| over_api || matches!(protocol, Protocol::Sftp | Protocol::Ftps);
     let built = found.value.iter().find(|p| is_built(p.value)).map(|p| p.value);
     for protocol in found.value.iter().filter(|p| !is_built(p.value)) {
         let what = format!("logging in over \"{}\"", protocol.value);
@@ -84,7 +84,7 @@ fn warn_of_require(
     let cannot = |protocol| match protocol {
         Protocol::Ftps => require.names(Factor::PublicKey) || (wants_certificate && !certified),
         Protocol::Sftp => wants_certificate && !known.certificates,
-        Protocol::Api => require != Require::Any,
+        Protocol::Api => require.names(Factor::PublicKey) || wants_certificate,
         _ => false,
     };
     for protocol in protocols.iter().copied().filter(|protocol| cannot(*protocol)) {
@@ -143,7 +143,7 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<(Login, Spot, Op
     let certified = certificates.as_ref().is_some_and(|f| !f.value.is_empty());
     let without_certificates =
         !section.has("client_certificates") || certificates.as_ref().is_some_and(|f| f.value.is_empty());
-    let protocols = protocols(section, certified);
+    let protocols = protocols(section, certified || section.has("password_hash"));
     let password_hash = section.hash("password_hash", secret::password_hash);
     let keys = section.texts("authorized_keys", value::key_line);
     let totp_secret = section.secret_or_empty("totp_secret", secret::totp_secret);

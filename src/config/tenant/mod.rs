@@ -38,6 +38,12 @@ pub struct Known<'k> {
     pub remotes: BTreeSet<String>,
     /// Whether webhooks may go to private addresses.
     pub private_webhooks: bool,
+    /// Whether issuers may be at private addresses.
+    pub private_issuers: bool,
+    /// The API's URL, where it is set.
+    pub public_url: Option<&'k str>,
+    /// Whether there is no `[api]`.
+    pub no_api: bool,
     /// Whether the tenant believes OpenSSH user certificates.
     pub certificates: bool,
     /// Whether the tenant has a CA of client certificates.
@@ -131,8 +137,23 @@ pub struct Declared {
     mapping_spots: Vec<Spot>,
 }
 
+/// What the rest of the file says that tenants depend on.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// The names of all storages.
+    pub storages: &'a BTreeSet<String>,
+    /// Whether webhooks may go to private addresses.
+    pub private_webhooks: bool,
+    /// Whether issuers may be at private addresses.
+    pub private_issuers: bool,
+    /// The API's URL, where it is set.
+    pub public_url: Option<&'a str>,
+    /// Who asks for certificates.
+    pub asked: Asking,
+}
+
 /// Reads all tenants.
-pub fn read(root: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: bool, asked: Asking) -> Vec<Declared> {
+pub fn read(root: &Section<'_>, around: Around<'_>) -> Vec<Declared> {
     let sections = root.tables("tenant");
     if sections.is_empty() {
         root.report().warning(
@@ -140,13 +161,14 @@ pub fn read(root: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: b
             "no tenant is declared, so nobody can log in; add [[tenant]]",
         );
     }
-    let tenants: Vec<Declared> = sections.iter().map(|s| read_one(s, storages, private_webhooks, asked)).collect();
+    let tenants: Vec<Declared> = sections.iter().map(|s| read_one(s, around)).collect();
     check_usernames(root.report(), &tenants);
     overlaps::check(root.report(), &tenants);
     tenants
 }
 
-fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks: bool, asked: Asking) -> Declared {
+fn read_one(section: &Section<'_>, around: Around<'_>) -> Declared {
+    let Around { storages, private_webhooks, private_issuers, public_url, asked } = around;
     let report = section.report();
     let id = section.require("id", section.text("id", value::slug));
     if let Some(id) = &id {
@@ -161,6 +183,9 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
         identities: BTreeSet::new(),
         remotes: BTreeSet::new(),
         private_webhooks,
+        private_issuers,
+        public_url,
+        no_api: asked.api.is_none(),
         certificates: !certificates.authorities.is_empty(),
         client_ca: has_client_ca,
         asked,
@@ -200,8 +225,8 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
     let (mappings, mapping_spots) =
         section.tables("mapping").iter().filter_map(|s| Some((mapping::read(s, &known)?, s.spot()))).unzip();
     let api_keys = section.tables("api_key").iter().filter_map(|s| api_key::read(s, &known)).collect();
-    section.tables("issuer").iter().for_each(|s| issuer::read(s, &known));
-    section.tables("oauth_client").iter().for_each(oauth_client::read);
+    let issuers = section.tables("issuer").iter().filter_map(|s| issuer::read(s, &known)).collect();
+    let oauth_clients = section.tables("oauth_client").iter().filter_map(oauth_client::read).collect();
     let webhooks = section.tables("webhook").iter().filter_map(|s| webhook::read(s, &known)).collect();
     section.tables("route").iter().for_each(|s| route::read(s, &known));
     section.tables("schedule").iter().for_each(|s| schedule::read(s, &known));
@@ -210,7 +235,7 @@ fn read_one(section: &Section<'_>, storages: &BTreeSet<String>, private_webhooks
         .texts("classifications", value::slug)
         .map_or_else(Tenant::default_classifications, |f| f.value.into_iter().map(|word| word.value).collect());
     let tenant = Tenant { id: id.as_str().into(), quota, mounts, certificates, classifications };
-    let record = TenantRecord { tenant, identities, logins, mappings, api_keys };
+    let record = TenantRecord { tenant, identities, logins, mappings, api_keys, issuers, oauth_clients };
     Declared { record, webhooks, ftps, login_spots, mapping_spots }
 }
 

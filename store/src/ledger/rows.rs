@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use causeway_core::records::{
     Attributes, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState, EventRecord,
-    Incarnation, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey, Seal, SessionRow, StoredEvent,
-    StoredObject, TransferState, UploadRow, UploadState,
+    Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey, RevokedGrant, Seal,
+    SessionRow, SigningKeyRow, StoredEvent, StoredObject, TransferState, UploadRow, UploadState,
 };
 use serde::Serialize;
 use uuid::Uuid;
+
+mod oauth;
 
 use super::driver::{Columns, Json, Outcome, Record, Row, Value, unfit, values};
 
@@ -62,6 +64,33 @@ impl Record for KeyUse {
             first_seen: columns.take()?,
             last_used: columns.maybe()?,
         })
+    }
+}
+
+impl Record for SigningKeyRow {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            kid: columns.take()?,
+            algorithm: columns.take()?,
+            public: columns.take()?,
+            private: columns.take::<Vec<u8>>()?.into(),
+            sealed: columns.take()?,
+            created_at: columns.take()?,
+            signs_from: columns.take()?,
+            retired_at: columns.maybe()?,
+        })
+    }
+}
+
+impl Record for RevokedGrant {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self { grant: columns.take()?, until: columns.take()?, revoked_at: columns.take()? })
+    }
+}
+
+impl Record for IssuerKeys {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self { issuer: columns.take()?, keys: columns.take()?, fetched_at: columns.take()? })
     }
 }
 

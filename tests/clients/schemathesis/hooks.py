@@ -68,6 +68,10 @@ schemathesis.openapi.format(
     "tus-checksum",
     st.binary(min_size=20, max_size=20).map(lambda raw: f"sha1 {base64.b64encode(raw).decode()}"),
 )
+schemathesis.openapi.format("oauth-client", st.just("orders"))
+schemathesis.openapi.format("oauth-secret", st.just(os.environ["CAUSEWAY_KEY"]))
+schemathesis.openapi.format("oauth-scope", st.sampled_from(["files:read", "files:read files:write"]))
+
 api = os.environ["CAUSEWAY_BASE"]
 session = requests.Session()
 session.headers["Authorization"] = f"Bearer {os.environ['CAUSEWAY_KEY']}"
@@ -109,6 +113,33 @@ entry_cursor = ask("GET", "/audit", params={"limit": 1}).json()["next_cursor"]
 event = ask("GET", "/events", params={"limit": 1}).json()["events"][0]["id"]
 
 
+client = {"client_id": "orders", "client_secret": os.environ["CAUSEWAY_KEY"]}
+asked = {
+    "response_type": "code",
+    "client_id": "portal",
+    "redirect_uri": "https://portal.example/callback",
+    "scope": "files:read",
+    "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+    "code_challenge_method": "S256",
+}
+forms = {
+    "issueToken": {"grant_type": "client_credentials", "scope": "files:read", **client},
+    "revokeToken": client,
+    "introspectToken": client,
+    "submitAuthorization": {"step": "decision", "mark": "x", "decision": "allow"},
+}
+
+
+def oauth(case, name, right):
+    """In a form every value is text, and which parameters count hangs on each other: what is right and what is wrong is said here."""
+    if name in forms:
+        token = case.body.get("token") if isinstance(case.body, dict) else None
+        token = token if isinstance(token, str) and token and "\0" not in token else "x"
+        case.body = {"token": token, **forms[name]} if right(At.BODY) else {"token": ""}
+    if name == "authorize":
+        case.query = dict(asked) if right(At.QUERY) else {"client_id": "x" * 3000}
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Right data names what is there: a file, an upload with the room for the body, a cursor of this list."""
@@ -119,6 +150,7 @@ def before_call(context, case, kwargs):
     def right(*places):
         return not any(meta.is_negative_at(place) for place in places)
 
+    oauth(case, name, right)
     # What breaks our own format may still be a path: an empty one is the root. `a//b` is none.
     for place, values in ((At.BODY, case.body), (At.QUERY, case.query)):
         for member in ("path", "source", "destination") if meta.is_negative_at(place) and isinstance(values, dict) else ():

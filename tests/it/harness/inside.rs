@@ -120,7 +120,9 @@ fn tenant(quota: Option<u64>) -> TenantRecord {
         identities: vec![identity("app", "/"), identity("peer", "/in")],
         logins: vec![login("app"), login("peer")],
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: vec![key("app"), key("peer")],
+        oauth_clients: Vec::new(),
     }
 }
 
@@ -170,6 +172,8 @@ pub async fn start_with_quota(
         webhooks: Vec::new(),
         webhook_max_attempts: 3,
         transfers: causeway_core::jobs::transfers::TransferSettings::default(),
+        oauth: causeway_core::gateway::OAuthSettings::default(),
+        tokens: causeway_core::tokens::TokenSettings::default(),
         sole_owner: true,
     };
     let storages = HashMap::from([("local".to_owned(), blobs), ("vault".to_owned(), vault)]);
@@ -179,6 +183,7 @@ pub async fn start_with_quota(
         storages,
         directory,
         keys: Arc::new(NoKeyFiles),
+        documents: Arc::new(causeway_core::ports::NoDocuments),
         sender: Arc::new(NoWebhooks),
         settings,
     })

@@ -1,13 +1,16 @@
 //! The daemon under test and the clients that talk to it.
 
+pub mod browser;
 pub mod codes;
 pub mod ftps;
 pub mod gateway;
 pub mod http;
 pub mod inside;
+pub mod minted;
 pub mod openssh;
 pub mod pki;
 pub mod plan;
+pub mod provider;
 pub mod proxy;
 pub mod random;
 pub mod rest;

@@ -118,6 +118,7 @@ pub struct Plan {
     pub trusted: Option<String>,
     ftps_listen: &'static str,
     transfers: String,
+    tokens: String,
     far: bool,
 }
 
@@ -146,6 +147,7 @@ impl Plan {
             trusted: None,
             ftps_listen: "127.0.0.1:0",
             transfers: String::new(),
+            tokens: String::new(),
             far: false,
         }
     }
@@ -190,6 +192,13 @@ impl Plan {
         self
     }
 
+    /// With other text in the lines of its own logins.
+    pub fn replacing(mut self, from: &str, to: &str) -> Self {
+        assert!(self.logins.contains(from), "{from}");
+        self.logins = self.logins.replace(from, to);
+        self
+    }
+
     /// Adds a line to `[api]`.
     pub fn api(mut self, line: &str) -> Self {
         writeln!(self.api, "{line}").unwrap();
@@ -200,6 +209,12 @@ impl Plan {
     pub fn tls(mut self, lines: &str, trusted: &str) -> Self {
         writeln!(self.tls, "{lines}").unwrap();
         self.trusted = Some(trusted.to_owned());
+        self
+    }
+
+    /// Adds a line about tokens to `[oauth]`.
+    pub fn tokens(mut self, line: &str) -> Self {
+        writeln!(self.tokens, "{line}").unwrap();
         self
     }
 
@@ -335,7 +350,8 @@ listen = ["{ftps_listen}"]
 listen_implicit = ["{ftps_listen}"]
 {ftps}[api]
 listen = ["127.0.0.1:0"]
-{api}[tls]
+{api}[oauth]
+{tokens}[tls]
 {tls}[ops]
 listen = ["127.0.0.1:0"]
 [database]
@@ -397,6 +413,7 @@ view = []
             url = if self.ledger == Ledger::Postgres { "env:CAUSEWAY_DATABASE_URL" } else { "" },
             far = far,
             transfers = self.transfers,
+            tokens = self.tokens,
             acme = self.acme,
             uploads = self.uploads,
             limits = self.limits,

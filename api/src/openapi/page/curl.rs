@@ -41,6 +41,10 @@ pub fn command(document: &Value, operation: &Value, (method, path): (&str, &str)
                 let at = if field.is_some_and(|format| format == "binary") { "@" } else { "" };
                 parts.push(quoted("--form", &format!("{name}={at}{}", plain(value))));
             }
+        } else if media_type == "application/x-www-form-urlencoded" {
+            for (name, value) in example.and_then(Value::as_object).into_iter().flatten() {
+                parts.push(quoted("--data-urlencode", &format!("{name}={}", plain(value))));
+            }
         } else if let Some(example) = example {
             parts.push(quoted("--header", &format!("Content-Type: {media_type}")));
             parts.push(quoted("--data", &plain(example)));

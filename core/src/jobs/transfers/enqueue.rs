@@ -107,6 +107,7 @@ impl Inner {
             .await
             .map_err(|error| WrongTransfer { field: Some("destination"), error })?;
         let slash = if request.into_folder && !request.destination.is_root() { "/" } else { "" };
+        let by_token = matches!(session.auth_method, AuthMethod::Token(_));
         let order = JobOrder {
             operation: request.operation,
             source: request.source.path().as_str().to_owned(),
@@ -115,7 +116,9 @@ impl Inner {
             destination_path: Some(goal.path.as_str().to_owned()),
             overwrite: request.overwrite,
             notify: request.notify,
-            api_key: session.auth_method == AuthMethod::ApiKey,
+            api_key: session.auth_method.is_key(),
+            issuer: session.issuer.as_deref().map(str::to_owned),
+            scopes: by_token.then(|| session.scopes.words().map(|scope| scope.as_str().to_owned()).collect()),
             client_ip: Some(session.client_ip),
         };
         let enqueued = self.put_job(session, order, request.priority, request.key).await?;

@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use super::pattern::Source;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gateway::{Inner, Located, allowed_from, locate, locate_place};
-use crate::identity::{AuthMethod, Factor, Grounds, Life, Protocol, Scope, Session};
+use crate::gateway::{Inner, Located, allowed_from, locate, locate_place, scopes_of_key};
+use crate::identity::{AuthMethod, Factor, Grounds, Life, Protocol, Scope, Session, TokenOrigin};
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::records::{Job, JobOrder};
+use crate::tokens::cut;
 
 fn gone() -> Error {
     Error::new(
@@ -23,17 +24,24 @@ fn gone() -> Error {
 impl Inner {
     /// The session of a job. `Unauthenticated` where its login or key is gone, has expired, or is another identity's by now.
     pub(super) async fn session_of(&self, job: &Job) -> Result<Session> {
-        let (tenant, identity, login, scopes, home, expires, auth_method) = if job.order.api_key {
-            let found = self.directory().api_key(&job.tenant, &job.login).ok_or_else(gone)?;
-            let (narrowed, all) = (found.key.scopes, found.identity.scopes);
-            let scopes = if narrowed.is_empty() { all } else { all.and(narrowed) };
+        let directory = self.directory();
+        let (tenant, identity, login, scopes, home, expires, auth_method) = if let Some(url) = &job.order.issuer {
+            // The token has ended long ago, as tokens do. What it stood for has to be there still.
+            let tenant =
+                directory.tenant(&job.tenant).filter(|_| self.takes_issuer(&job.tenant, url)).ok_or_else(gone)?;
+            let identity = directory.identity(&job.tenant, &job.identity).ok_or_else(gone)?;
+            let (login, method) = (job.login.as_str().into(), AuthMethod::Token(TokenOrigin::Issuer));
+            (tenant.clone(), identity.clone(), login, identity.scopes, VirtualPath::root(), None, method)
+        } else if job.order.api_key {
+            let found = directory.api_key(&job.tenant, &job.login).ok_or_else(gone)?;
+            let scopes = scopes_of_key(&found);
             if !job.order.client_ip.is_none_or(|ip| allowed_from(&found.key.allow_from, ip)) {
                 return Err(gone());
             }
             let (id, expires) = (found.key.id.clone(), self.end_of_key(&found).map(|end| end.at));
             (found.tenant, found.identity, id, scopes, VirtualPath::root(), expires, AuthMethod::ApiKey)
         } else {
-            let found = self.directory().login_of(&job.tenant, &job.login).ok_or_else(gone)?;
+            let found = directory.login_of(&job.tenant, &job.login).ok_or_else(gone)?;
             let from_there = job.order.client_ip.is_none_or(|ip| allowed_from(&found.login.allow_from, ip));
             if !found.login.protocols.contains(&Protocol::Api) || !from_there {
                 return Err(gone());
@@ -46,6 +54,11 @@ impl Inner {
         if *identity.id != job.identity || expires.is_some_and(|end| end <= time::OffsetDateTime::now_utc()) {
             return Err(gone());
         }
+        // What a token was not allowed, its job is not either.
+        let scopes = match &job.order.scopes {
+            Some(words) => cut(words.iter().filter_map(|word| Scope::parse(word)).collect(), scopes),
+            None => scopes,
+        };
         let life = Life::new((tenant.quota, identity.quota));
         let session = Session {
             id: Uuid::now_v7(),
@@ -60,6 +73,7 @@ impl Inner {
             cipher: None,
             client_version: None,
             expires,
+            issuer: job.order.issuer.as_deref().map(Into::into),
             opened: AtomicBool::new(false),
             place: Mutex::new(None),
             errand: None,

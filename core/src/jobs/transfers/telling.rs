@@ -16,6 +16,7 @@ pub(super) fn facts_of(job: &Job, node: &str) -> Facts {
         tenant: Some(job.tenant.as_str().into()),
         identity: Some(job.identity.clone()),
         login: Some(job.login.clone()),
+        client: None,
         protocol: Protocol::Transfer,
         session: None,
         client_ip: job.order.client_ip,

@@ -41,6 +41,8 @@ pub(in crate::ledger) fn job(tenant: &str, identity: &str, priority: i64) -> Job
             overwrite: false,
             notify: true,
             api_key: true,
+            issuer: Some("https://login.example".into()),
+            scopes: Some(vec!["files:read".into()]),
             client_ip: Some([192, 0, 2, 7].into()),
         },
     }
@@ -99,6 +101,8 @@ pub async fn jobs_keep_every_field(ledger: Subject) {
         overwrite: true,
         notify: false,
         api_key: false,
+        issuer: None,
+        scopes: None,
         client_ip: None,
         source_path: Some("/s".into()),
         ..row.order.clone()

@@ -9,8 +9,10 @@ mod jobs;
 mod keys;
 mod life;
 mod objects;
+mod oauth;
 mod races;
 mod sessions;
+mod tokens;
 mod trail;
 mod tree;
 mod uploads;
@@ -28,8 +30,10 @@ pub use jobs::*;
 pub use keys::*;
 pub use life::*;
 pub use objects::*;
+pub use oauth::*;
 pub use races::*;
 pub use sessions::*;
+pub use tokens::*;
 pub use trail::*;
 pub use tree::*;
 pub use uploads::*;
@@ -60,6 +64,10 @@ macro_rules! ledger_cases {
             keys_are_met_once_and_their_use_goes_forward, an_end_is_told_once,
             objects_keep_every_field, object_changes_are_conditional, one_of_two_advances_the_objects,
             files_are_counted_by_their_makers,
+            sign_ins_are_taken_once, authorization_codes_are_spent_once, refresh_tokens_are_spent_once,
+            grants_end_once, grants_are_listed_and_purged, one_of_many_spends,
+            signing_keys_follow_each_other, one_node_makes_the_first_key, revocations_are_read_since,
+            issuer_keys_are_kept,
             failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,
             work_goes_on_without_its_caller, closes_after_what_is_under_way,
             one_of_two_reserves, one_of_two_makes_a_name, no_orphan_in_a_removed_folder, references_race_with_release,

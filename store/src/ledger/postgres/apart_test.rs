@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use causeway_core::ports::{Lock, Query as _, Tx as _, transact};
 use causeway_core::records::{
-    AuditFilter, Delivery, EventRecord, Incarnation, ItemKind, ItemState, Job, Node, ObjectKey, ObjectKind, Seal,
+    AuditFilter, Delivery, EventRecord, Grant, Incarnation, IssuerKeys, ItemKind, ItemState, Job, Node, ObjectKey, ObjectKind, Seal,
     SessionRow, SessionSearch, StoredObject, TransferState, UploadRow, UploadState,
 };
 use sqlx::Executor as _;
@@ -34,6 +34,7 @@ struct Rows {
     events: [Uuid; 2],
     incarnation: Uuid,
     session: Uuid,
+    grant: Uuid,
     blob: Uuid,
     doomed: Uuid,
 }
@@ -67,6 +68,10 @@ fn session(id: Uuid, incarnation: Uuid) -> SessionRow {
     }
 }
 
+fn issuer_keys(keys: &str) -> IssuerKeys {
+    IssuerKeys { issuer: "https://issuer.example".into(), keys: keys.into(), fetched_at: T0 }
+}
+
 async fn fill(ledger: &contract::Subject) -> Rows {
     let root = contract::root(ledger).await;
     let file = contract::file(root.id, "file");
@@ -84,6 +89,7 @@ async fn fill(ledger: &contract::Subject) -> Rows {
         oldest_read: T0,
     };
     let (blob, doomed) = (contract::blob(), contract::blob());
+    let grant = Grant { code_spent_at: Some(T0), ..contract::grant(1) };
     let rows = Rows {
         root,
         upload: upload.clone(),
@@ -93,6 +99,7 @@ async fn fill(ledger: &contract::Subject) -> Rows {
         events: [events[0].id, events[1].id],
         incarnation: incarnation.id,
         session: Uuid::now_v7(),
+        grant: grant.id,
         blob: blob.key,
         doomed: doomed.key,
         file,
@@ -123,13 +130,19 @@ async fn fill(ledger: &contract::Subject) -> Rows {
     .unwrap();
     let (entry, position, live) = (rows.sealed, rows.events[0], session(rows.session, rows.incarnation));
     transact(&**ledger, Reach::Gateway, Durability::Disk, move |tx| {
-        let (incarnation, live) = (incarnation.clone(), live.clone());
+        let (incarnation, live, grant) = (incarnation.clone(), live.clone(), grant.clone());
         Box::pin(async move {
             tx.insert_seals(&[Seal { chain: "acme".into(), seq: 1, entry, hash: [1; 32] }]).await?;
             tx.position_events(&[(position, 1)], &[contract::delivery("acme/w", (position, 1))]).await?;
             // What is no tenant's has an empty name for one.
             tx.append_audit(&contract::entry("", 3)).await?;
             tx.append_events(&[contract::event("", "auth.failed")]).await?;
+            tx.insert_sign_in(&contract::sign_in(1)).await?;
+            tx.insert_grant(&grant).await?;
+            tx.insert_refresh_token(&contract::token(1, grant.id)).await?;
+            tx.insert_signing_key(&contract::signing_key("one", T0)).await?;
+            tx.revoke_grant(grant.id, T0 + 9, T0).await?;
+            tx.put_issuer_keys(&issuer_keys("{}")).await?;
             tx.insert_sessions(std::slice::from_ref(&live)).await?;
             tx.put_object(&object("l", 1), None).await?;
             tx.put_incarnation(&incarnation).await?;
@@ -232,6 +245,14 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 expired_uploads(seen, 9) => "[]";
                 uploads_held_by(rows.incarnation, 9) => "[]";
                 incarnations() => "[]";
+                signing_keys() => "[]";
+                revoked_grants(0, 0) => "[]";
+                issuer_keys("https://issuer.example") => "None";
+                sign_in(&[1; 32]) => "None";
+                grant_of_code("acme", &[1; 32]) => "None";
+                grant("acme", rows.grant) => "None";
+                refresh_token("acme", &[1; 32]) => "None";
+                live_grants(Uuid::nil(), T0, 9) => "[]";
                 sessions(&search, 9) => "[]";
                 sessions_to_end(rows.incarnation) => "[]";
                 session_count(rows.incarnation) => "0";
@@ -336,6 +357,19 @@ async fn no_change_reaches_another_tenant() {
                 delete_sessions(&[rows.session]);
                 clear_sessions(rows.incarnation);
                 ask_session_end(rows.session, None, T0);
+                insert_sign_in(&contract::sign_in(2));
+                take_sign_in(&[1; 32], T0);
+                insert_grant(&contract::grant(2));
+                spend_authorization_code("acme", &[1; 32], T0);
+                end_grant("acme", rows.grant, T0);
+                insert_refresh_token(&contract::token(2, rows.grant));
+                spend_refresh_token("acme", &[1; 32], T0);
+                purge_grants(seen);
+                insert_signing_key(&contract::signing_key("two", T0));
+                retire_signing_keys(seen, T0);
+                revoke_grant(Uuid::now_v7(), seen, T0);
+                put_issuer_keys(&issuer_keys("[]"));
+                purge_tokens(seen);
                 advance_objects(0);
                 put_object(&object("new", 1), None);
                 put_object(&object("l", 2), Some(1));

@@ -75,6 +75,9 @@ mod objects {
         member: ["CAST(", " AS jsonb) ->> 'identity'"]
     }
 }
+mod tokens {
+    crate::ledger::statements::token_statements! { connection: sqlx::PgConnection }
+}
 
 mod jobs {
     crate::ledger::statements::job_statements! {
@@ -92,6 +95,9 @@ mod sessions {
         connection: sqlx::PgConnection,
         ids: ["(SELECT CAST(one AS uuid) FROM jsonb_array_elements_text(CAST(", " AS jsonb)) AS one)"]
     }
+}
+mod oauth {
+    crate::ledger::statements::oauth_statements! { connection: sqlx::PgConnection }
 }
 
 mod leases {

@@ -80,6 +80,9 @@ mod objects {
         member: ["json_extract(", ", '$.identity')"]
     }
 }
+mod tokens {
+    crate::ledger::statements::token_statements! { connection: rusqlite::Connection }
+}
 
 mod jobs {
     crate::ledger::statements::job_statements! {
@@ -97,6 +100,9 @@ mod sessions {
         connection: rusqlite::Connection,
         ids: ["(SELECT unhex(value, '-') FROM json_each(", "))"]
     }
+}
+mod oauth {
+    crate::ledger::statements::oauth_statements! { connection: rusqlite::Connection }
 }
 
 mod leases {

@@ -29,8 +29,10 @@ mod keys;
 mod leases;
 mod nodes;
 mod objects;
+mod oauth;
 mod ports;
 mod sessions;
+mod tokens;
 mod trail;
 mod uploads;
 
@@ -41,8 +43,10 @@ pub(super) use keys::key_statements;
 pub(super) use leases::lease_statements;
 pub(super) use nodes::{node_columns, node_statements};
 pub(super) use objects::object_statements;
+pub(super) use oauth::{grant_columns, oauth_statements};
 pub(super) use ports::{ports, run};
 pub(super) use sessions::{session_columns, session_statements};
+pub(super) use tokens::token_statements;
 pub(super) use trail::{audit_statements, event_statements};
 pub(super) use within;
 

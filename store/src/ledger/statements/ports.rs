@@ -17,14 +17,16 @@ macro_rules! ports {
         use async_trait::async_trait;
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Incarnation, ItemState, Job,
-            JobItem, KeyUse, Micros, Node, ObjectKey, Seal, SessionRow, SessionSearch, StoredEvent, StoredObject,
-            UploadRow, UploadState,
+            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
+            ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
+            SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
 
-        use super::{audit, blobs, codes, events, jobs, keys, leases, locks, nodes, objects, sessions, uploads};
+        use super::{
+            audit, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions, tokens, uploads,
+        };
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
         use crate::ledger::statements::run;
@@ -118,6 +120,18 @@ macro_rules! ports {
                 run!(self, uploads::usage(tenant, identity))
             }
 
+            async fn signing_keys(&mut self) -> Result<Vec<SigningKeyRow>> {
+                run!(self, tokens::signing_keys())
+            }
+
+            async fn revoked_grants(&mut self, since: Micros, now: Micros) -> Result<Vec<RevokedGrant>> {
+                run!(self, tokens::revoked_grants(since, now))
+            }
+
+            async fn issuer_keys(&mut self, issuer: &str) -> Result<Option<IssuerKeys>> {
+                run!(self, tokens::issuer_keys(issuer))
+            }
+
             async fn events(
                 &mut self,
                 tenant: &str,
@@ -194,6 +208,26 @@ macro_rules! ports {
 
             async fn session_count(&mut self, incarnation: Uuid) -> Result<u64> {
                 run!(self, sessions::session_count(incarnation)).map(|count| u64::try_from(count).unwrap_or(0))
+            }
+
+            async fn sign_in(&mut self, hash: &[u8; 32]) -> Result<Option<SignIn>> {
+                run!(self, oauth::sign_in(hash))
+            }
+
+            async fn grant_of_code(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<Grant>> {
+                run!(self, oauth::grant_of_code(tenant, hash))
+            }
+
+            async fn grant(&mut self, tenant: &str, id: Uuid) -> Result<Option<Grant>> {
+                run!(self, oauth::grant(tenant, id))
+            }
+
+            async fn refresh_token(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<RefreshToken>> {
+                run!(self, oauth::refresh_token(tenant, hash))
+            }
+
+            async fn live_grants(&mut self, after: Uuid, now: Micros, limit: u32) -> Result<Vec<Grant>> {
+                run!(self, oauth::live_grants(after, now, limit))
             }
 
             async fn job(&mut self, id: Uuid) -> Result<Option<Job>> {
@@ -353,6 +387,58 @@ macro_rules! ports {
                 now: Micros,
             ) -> Result<Option<SessionRow>> {
                 run!(self, sessions::ask_session_end(id, tenant, now))
+            }
+
+            async fn insert_sign_in(&mut self, row: &SignIn) -> Result<()> {
+                run!(self, oauth::insert_sign_in(row))
+            }
+
+            async fn take_sign_in(&mut self, hash: &[u8; 32], now: Micros) -> Result<bool> {
+                run!(self, oauth::take_sign_in(hash, now))
+            }
+
+            async fn insert_grant(&mut self, grant: &Grant) -> Result<()> {
+                run!(self, oauth::insert_grant(grant))
+            }
+
+            async fn spend_authorization_code(&mut self, tenant: &str, hash: &[u8; 32], now: Micros) -> Result<bool> {
+                run!(self, oauth::spend_authorization_code(tenant, hash, now))
+            }
+
+            async fn end_grant(&mut self, tenant: &str, id: Uuid, now: Micros) -> Result<bool> {
+                run!(self, oauth::end_grant(tenant, id, now))
+            }
+
+            async fn insert_refresh_token(&mut self, row: &RefreshToken) -> Result<()> {
+                run!(self, oauth::insert_refresh_token(row))
+            }
+
+            async fn spend_refresh_token(&mut self, tenant: &str, hash: &[u8; 32], now: Micros) -> Result<bool> {
+                run!(self, oauth::spend_refresh_token(tenant, hash, now))
+            }
+
+            async fn purge_grants(&mut self, before: Micros) -> Result<u64> {
+                run!(self, oauth::purge_grants(before))
+            }
+
+            async fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<()> {
+                run!(self, tokens::insert_signing_key(row))
+            }
+
+            async fn retire_signing_keys(&mut self, signs_from: Micros, at: Micros) -> Result<u64> {
+                run!(self, tokens::retire_signing_keys(signs_from, at))
+            }
+
+            async fn revoke_grant(&mut self, grant: Uuid, until: Micros, now: Micros) -> Result<()> {
+                run!(self, tokens::revoke_grant(grant, until, now))
+            }
+
+            async fn put_issuer_keys(&mut self, keys: &IssuerKeys) -> Result<()> {
+                run!(self, tokens::put_issuer_keys(keys))
+            }
+
+            async fn purge_tokens(&mut self, now: Micros) -> Result<u64> {
+                run!(self, tokens::purge_tokens(now))
             }
 
             async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()> {

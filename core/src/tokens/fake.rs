@@ -1,0 +1,196 @@
+//! A gateway in memory for the tests of tokens, and tokens made by hand.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{AccessClaims, TokenSettings, Via};
+use crate::gateway::{Inner, Parts, Settings};
+use crate::identity::{
+    ApiKey, CertificateRules, Directory, Identity, Login, Peer, PenaltyLimits, Protocol, Require, Scope, ScopeSet,
+    SessionLimits, Tenant, TenantRecord, ThrottleLimits, View,
+};
+use crate::jobs::fake_ledger::FakeLedger;
+use crate::path::VirtualPath;
+use crate::ports::{Answer, DocumentSource, NoDocuments, NoKeyFiles, WebhookSender};
+use crate::records::now;
+
+pub(super) const ISSUER: &str = "https://gw.example";
+
+struct NoWebhooks;
+
+#[async_trait]
+impl WebhookSender for NoWebhooks {
+    async fn post(&self, _: &str, _: &[(&'static str, String)], _: Bytes) -> Answer {
+        Answer::Status(200, None)
+    }
+}
+
+pub(super) fn scopes(scopes: &[Scope]) -> ScopeSet {
+    scopes.iter().copied().collect()
+}
+
+/// The tenant `acme`: the identity `app` with the API key `key`, and with the login `person` from 192.0.2.0/24.
+pub(super) fn tenant() -> TenantRecord {
+    let identity = |id: &str| Identity {
+        id: id.into(),
+        scopes: scopes(&[Scope::FilesRead, Scope::FilesWrite, Scope::Admin]),
+        quota: None,
+        view: View::default(),
+    };
+    TenantRecord {
+        tenant: Tenant {
+            id: "acme".into(),
+            quota: None,
+            mounts: Vec::new(),
+            certificates: CertificateRules::default(),
+            classifications: Tenant::default_classifications(),
+        },
+        identities: vec![identity("app"), identity("other")],
+        logins: vec![Login {
+            username: "person".into(),
+            identity: "app".into(),
+            protocols: vec![Protocol::Sftp, Protocol::Api],
+            password_hash: None,
+            totp_secret: None,
+            authorized_keys: Vec::new(),
+            authorized_keys_file: None,
+            client_certificates: Vec::new(),
+            require: Require::Any,
+            allow_from: vec!["192.0.2.0/24".parse().unwrap()],
+            home: VirtualPath::parse("/home").unwrap(),
+        }],
+        mappings: Vec::new(),
+        issuers: Vec::new(),
+        oauth_clients: Vec::new(),
+        api_keys: vec![ApiKey {
+            id: "key".into(),
+            identity: "app".into(),
+            key_hash: [7; 32],
+            scopes: ScopeSet::NONE,
+            expires: None,
+            allow_from: Vec::new(),
+        }],
+    }
+}
+
+pub(super) fn inner(ledger: &Arc<FakeLedger>) -> Arc<Inner> {
+    inner_of(
+        ledger,
+        tenant(),
+        TokenSettings { issuer: ISSUER.into(), ..TokenSettings::default() },
+        Arc::new(NoDocuments),
+    )
+}
+
+pub(super) fn inner_of(
+    ledger: &Arc<FakeLedger>,
+    tenant: TenantRecord,
+    tokens: TokenSettings,
+    documents: Arc<dyn DocumentSource>,
+) -> Arc<Inner> {
+    let settings = Settings {
+        node: "test".into(),
+        installation: Uuid::nil(),
+        max_file_size: 1,
+        incomplete_expiry: Duration::ZERO,
+        temporary_names: globset::GlobSet::empty(),
+        content_type_check: crate::transfer::TypeCheck::Off,
+        bandwidth_up: None,
+        bandwidth_down: None,
+        throttle: ThrottleLimits { failures: 5, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
+        penalties: PenaltyLimits::default(),
+        sessions: SessionLimits::default(),
+        blob_grace: Duration::ZERO,
+        idle_detach: Duration::ZERO,
+        checkpoint_bytes: 1,
+        webhooks: Vec::new(),
+        webhook_max_attempts: 1,
+        transfers: crate::jobs::transfers::TransferSettings::default(),
+        oauth: crate::gateway::OAuthSettings::default(),
+        tokens,
+        sole_owner: true,
+    };
+    Arc::new(Inner::new(Parts {
+        ledger: ledger.clone(),
+        storages: HashMap::new(),
+        directory: Directory::new(vec![tenant]).unwrap(),
+        keys: Arc::new(NoKeyFiles),
+        documents,
+        sender: Arc::new(NoWebhooks),
+        settings,
+    }))
+}
+
+pub(super) fn peer() -> Peer {
+    Peer {
+        ip: [192, 0, 2, 7].into(),
+        protocol: Protocol::Api,
+        client_version: None,
+        cipher: None,
+        required_certificate: None,
+    }
+}
+
+pub(super) fn granted(by: Via) -> AccessClaims {
+    let login = match by {
+        Via::ApiKey => "key",
+        Via::Login => "person",
+    };
+    AccessClaims {
+        tenant: "acme".into(),
+        identity: "app".into(),
+        login: login.into(),
+        by,
+        client: login.into(),
+        scopes: scopes(&[Scope::FilesRead, Scope::EventsRead, Scope::TransfersRead]),
+        grant: Uuid::now_v7(),
+    }
+}
+
+/// A part of a token in base64url.
+pub(super) fn part(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A token, taken apart: header, claims, and the rest.
+pub(super) fn apart(token: &SecretString) -> (Value, Value) {
+    let mut parts = token.expose_secret().split('.');
+    let mut next = || serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts.next().unwrap()).unwrap()).unwrap();
+    (next(), next())
+}
+
+/// A token of these parts as they stand, with a right signature of the gateway's.
+pub(super) fn signed(inner: &Inner, header: &str, claims: &str) -> SecretString {
+    let signed = format!("{}.{}", part(header), part(claims));
+    let signature = inner.mint.ring().signer(now()).unwrap().sign(signed.as_bytes()).unwrap();
+    format!("{signed}.{}", part(signature)).into()
+}
+
+pub(super) fn seconds() -> i64 {
+    OffsetDateTime::now_utc().unix_timestamp()
+}
+
+/// A JSON value with one member changed, or removed where it is null.
+pub(super) fn with(mut value: Value, name: &str, changed: Value) -> Value {
+    let members = value.as_object_mut().unwrap();
+    if changed.is_null() {
+        members.remove(name);
+    } else {
+        members.insert(name.into(), changed);
+    }
+    value
+}
+
+pub(super) fn kid_of(inner: &Inner) -> Value {
+    json!(inner.mint.ring().signer(now()).unwrap().kid)
+}
