@@ -180,6 +180,8 @@ pub fn api_config(api: &Api, config: &Config, public_url: String) -> ApiConfig {
         body_min_rate: api.body_min_rate,
         body_grace: api.body_grace,
         idle_timeout: api.idle_timeout,
+        signature_window: api.signature_window,
+        signature_hosts: api.public_url.is_some().then(|| api.signature_hosts.clone()),
         trusted_proxies: config.trusted_proxies.clone(),
         requests_per_minute: config.limits.requests_per_minute,
         requests_per_minute_per_address: config.limits.requests_per_minute_per_address,

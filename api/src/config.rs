@@ -43,6 +43,11 @@ pub struct ApiConfig {
     pub cors_origins: Vec<String>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How far the moment at which a request was signed may be from now, either way.
+    pub signature_window: Duration,
+    /// Under which hosts clients may have called besides that of `public_url`, when they signed (`host[:port]`); none: under any,
+    /// as nobody has said what `public_url` is.
+    pub signature_hosts: Option<Vec<String>>,
     /// Requests that one identity may make in a minute; as many at once, if none were made for a minute.
     pub requests_per_minute: u32,
     /// Requests that may come from one address (an IPv6 /64) in a minute, whoever makes them.
@@ -73,6 +78,8 @@ impl ApiConfig {
             certificate_required: false,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            signature_window: Duration::from_mins(5),
+            signature_hosts: None,
             requests_per_minute: 6_000,
             requests_per_minute_per_address: 60_000,
         }

@@ -14,13 +14,14 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 const KEPT: Duration = Duration::from_mins(10);
 
 /// What of a response a page may read besides the Fetch standard's safe list.
-const EXPOSED: [HeaderName; 25] = [
+const EXPOSED: [HeaderName; 26] = [
     header::LOCATION,
     header::ETAG,
     header::RETRY_AFTER,
     header::CONTENT_DISPOSITION,
     header::CONTENT_RANGE,
     header::ACCEPT_RANGES,
+    HeaderName::from_static("accept-signature"),
     HeaderName::from_static("content-digest"),
     HeaderName::from_static("repr-digest"),
     HeaderName::from_static("ratelimit"),

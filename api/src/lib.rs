@@ -32,6 +32,7 @@ mod resumable;
 mod router;
 mod routes;
 mod serve;
+mod signatures;
 mod tus;
 
 pub use config::ApiConfig;
@@ -39,3 +40,5 @@ pub use ops::OpsFront;
 pub use problem::{status_of, title_of};
 pub use router::Front;
 pub use serve::ConnectionInfo;
+#[cfg(feature = "fuzz")]
+pub use signatures::fuzz;

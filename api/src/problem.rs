@@ -10,6 +10,8 @@ use causeway_core::{Error, ErrorKind};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use crate::signatures::ACCEPT_SIGNATURE;
+
 /// What a client without a usable credential is told.
 pub const CHALLENGE: &str = "Bearer realm=\"causeway\"";
 const CHALLENGE_INVALID: &str = "Bearer realm=\"causeway\", error=\"invalid_token\"";
@@ -304,6 +306,8 @@ pub struct Problem {
     retryable: bool,
     retry_after: Option<Duration>,
     challenge: Option<&'static str>,
+    /// Whether the client is told what it has to sign.
+    asks_signature: bool,
     lists: Box<Lists>,
 }
 
@@ -359,6 +363,7 @@ impl Problem {
             retryable: matches!(fault, HttpFault::TusLocked | HttpFault::UploadHeld | HttpFault::MismatchingOffset),
             retry_after: (fault == HttpFault::UploadHeld).then_some(Duration::from_secs(1)),
             challenge: None,
+            asks_signature: false,
             lists: Box::new(Lists { kind: fault.kind(), ..Lists::default() }),
         }
     }
@@ -367,6 +372,14 @@ impl Problem {
     pub fn no_credential() -> Self {
         let error = Error::new(ErrorKind::Unauthenticated, "send `Authorization: Bearer` with an API key");
         Self { challenge: Some(CHALLENGE), ..Self::from(error) }
+    }
+
+    /// The credential is right, and a signature is missing or wrong. Where it is that, `Accept-Signature` says what to sign (RFC
+    /// 9421 section 5.1).
+    pub fn signature(error: Error) -> Self {
+        let asks_signature = error.kind() == ErrorKind::Unauthenticated;
+        let challenge = asks_signature.then_some(CHALLENGE);
+        Self { challenge, asks_signature, ..Self::from(error) }
     }
 
     /// One field of the request is wrong: 400.
@@ -466,6 +479,7 @@ impl From<Error> for Problem {
             retryable,
             retry_after: error.retry_after(),
             challenge: (error.kind() == ErrorKind::Unauthenticated).then_some(CHALLENGE_INVALID),
+            asks_signature: false,
             lists: Box::default(),
         }
     }
@@ -476,6 +490,9 @@ impl IntoResponse for Problem {
         let mut response = self.status.into_response();
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.asks_signature {
+            response.headers_mut().insert("accept-signature", HeaderValue::from_static(ACCEPT_SIGNATURE));
         }
         if let Some(seconds) = self.retry_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -27,6 +27,7 @@ use crate::respond::{HeadLimits, caught, respond};
 use crate::resumable::{self, Takeovers};
 use crate::routes;
 use crate::serve::{ConnectionInfo, Limits, serve_connection};
+use crate::signatures;
 
 /// What every handler can reach.
 pub struct Shared {
@@ -270,6 +271,7 @@ fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>) -> Route
         .into_router()
         .fallback(|| async { Problem::http(HttpFault::NoRoute) })
         .method_not_allowed_fallback(|| async { Problem::http(HttpFault::Method) })
+        .layer(from_fn_with_state(shared.clone(), signatures::check))
         .layer(from_fn_with_state(shared.clone(), leaks::refuse))
         .layer(from_fn_with_state(shared.clone(), by_address));
     let routes = match cors {

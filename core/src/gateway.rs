@@ -17,6 +17,7 @@ mod parts;
 mod proof;
 mod remembered;
 mod roster;
+mod signed;
 mod tokens;
 mod trail;
 
@@ -31,7 +32,8 @@ use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::{Facts, Operation};
 use crate::identity::{
-    ClientCertificate, Credential, LeftOut, Offence, Peer, Progress, PublicKey, Session, TenantRecord,
+    BodyMac, ClientCertificate, Credential, LeftOut, Offence, Peer, Progress, PublicKey, Session, SignedRequest,
+    TenantRecord,
 };
 use crate::jobs::transfers::{
     Control, Enqueued, Transfer, TransferFilter, TransferPage, TransferRequest, WrongTransfer,
@@ -57,6 +59,7 @@ pub use oauth::{
 };
 pub use parts::{Parts, Settings};
 pub(crate) use proof::scopes_of_key;
+pub use signed::NotLetIn;
 
 /// The gateway.
 pub struct Gateway {
@@ -142,6 +145,24 @@ impl Gateway {
     /// `session.opened`, and must be given to [`Gateway::close_session`] at its end.
     pub async fn login(&self, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
         self.inner.login(credential, peer).await
+    }
+
+    /// The same for a request of the API, with what it shows to prove that nobody has changed it; none: nothing. It is judged by the
+    /// API key that lets the caller in: every signature that is there must be right, and there must be one where the key wants
+    /// it (`require_signature`). What signs a request that changes something counts once. Answers what the body, which is
+    /// still to come, must be, where that was signed.
+    pub async fn login_signed(
+        &self,
+        credential: Credential,
+        peer: &Peer,
+        request: Option<&SignedRequest>,
+    ) -> Result<(Arc<Session>, Option<BodyMac>), NotLetIn> {
+        self.inner.login_signed(credential, peer, request).await
+    }
+
+    /// Puts on record that the body of a signed request was not the one that was signed.
+    pub async fn refused_body(&self, session: &Session, error: &Error) {
+        self.inner.put_refused_request(session, error).await;
     }
 
     /// One step of a login that may need several (`require`): takes a credential and answers the session, or what would

@@ -268,6 +268,11 @@ pub trait Tx: Query {
     async fn put_issuer_keys(&mut self, keys: &IssuerKeys) -> Result<()>;
     /// Forgets the revocations whose tokens have ended by `now`, and removes the keys that nothing is believed of any more; how many.
     async fn purge_tokens(&mut self, now: Micros) -> Result<u64>;
+    /// Marks what was signed, by its SHA-256, as used by the API key of this tenant and id; false where it was used before. It
+    /// may be forgotten from `lapses` on. Where two transactions bring the same one, one of them gets false.
+    async fn use_signature(&mut self, key: (&str, &str), digest: &[u8; 32], lapses: Micros) -> Result<bool>;
+    /// Forgets signatures that lapsed before this moment; how many.
+    async fn purge_signatures(&mut self, before: Micros) -> Result<u64>;
 
     /// Adds a blob's row, live, with its first reference.
     async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()>;

@@ -13,6 +13,9 @@ const MAX_KEY_AGE: Duration = Duration::from_hours(90 * 24);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 const BODY_GRACE: Duration = Duration::from_secs(20);
+const SIGNATURE_WINDOW: Duration = Duration::from_mins(5);
+/// Signatures that were used are remembered for twice as long.
+const MAX_SIGNATURE_WINDOW: Duration = Duration::from_hours(1);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 /// What Apache's mod_reqtimeout has for a body; modems brought ten times that.
 const BODY_MIN_RATE: u64 = 500;
@@ -26,6 +29,10 @@ pub struct Api {
     pub public_url: Option<String>,
     /// Whether clients are asked for a certificate.
     pub client_certificates: Asked,
+    /// How far the moment of a signature may be from now, either way.
+    pub signature_window: Duration,
+    /// Under which hosts clients that sign may call, besides that of `public_url`.
+    pub signature_hosts: Vec<String>,
     /// Whose pages may call the API from a browser: origins, or `*`.
     pub cors_origins: Vec<String>,
     /// After so long an API key is refused; none: never.
@@ -67,12 +74,25 @@ impl Api {
         let (header_timeout, body_timeout) =
             (time("header_timeout", HEADER_TIMEOUT), time("body_timeout", BODY_TIMEOUT));
         let (body_grace, idle_timeout) = (time("body_grace", BODY_GRACE), time("idle_timeout", IDLE_TIMEOUT));
+        let signature_window = section.text("signature_window", |text| {
+            let window = value::duration(text)?;
+            let fits = window >= Duration::from_secs(1) && window <= MAX_SIGNATURE_WINDOW;
+            if fits { Ok(window) } else { Err(format!("`{text}` is out of range; give 1s to 1h")) }
+        });
+        let signature_hosts = section.texts("signature_hosts", value::authority);
+        if let (Some(hosts), None) = (&signature_hosts, &public_url) {
+            section.report().error(&hosts.spot, "are hosts besides that of `public_url`, which is not set; set it too");
+        }
         let body_min_rate = section.text_or_empty("body_min_rate", value::rate).map(|found| found.value);
         let body_min_rate = if section.has("body_min_rate") { body_min_rate } else { Some(BODY_MIN_RATE) };
         section.is_present().then(|| Self {
             listen,
             public_url: public_url.map(|f| f.value),
             client_certificates,
+            signature_window: signature_window.map_or(SIGNATURE_WINDOW, |found| found.value),
+            signature_hosts: signature_hosts
+                .map(|found| found.value.into_iter().map(|host| host.value).collect())
+                .unwrap_or_default(),
             cors_origins: cors_origins.unwrap_or_default(),
             key_max_age,
             header_timeout,

@@ -32,6 +32,7 @@ fn form(key: &Key) -> String {
         Form::Text(_) | Form::TextOrEmpty(_) => "text".to_owned(),
         Form::Texts(_) => "texts".to_owned(),
         Form::Flag => "flag".to_owned(),
+        Form::FlagOrText(_) => "flag or text".to_owned(),
         Form::Number(least, most) => format!("number {least} to {most}"),
         Form::Table(_) => "table".to_owned(),
         Form::Tables(_) => "tables".to_owned(),

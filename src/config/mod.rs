@@ -43,6 +43,8 @@ mod issuer_test;
 mod overlap_test;
 #[cfg(test)]
 mod sftp_test;
+#[cfg(test)]
+mod signing_test;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

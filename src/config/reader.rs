@@ -125,6 +125,23 @@ impl<'a> Section<'a> {
         Some(Located { value: flag, spot })
     }
 
+    /// true, false, or a word.
+    pub fn flag_or<T: From<bool>>(&self, key: &'static str, parse: impl Fn(&str) -> Parsed<T>) -> Option<Located<T>> {
+        let (spot, value) = self.find(key, &"flag or text")?;
+        match (value.as_bool(), value.as_str().map(parse)) {
+            (Some(flag), _) => Some(Located { value: flag.into(), spot }),
+            (None, Some(Ok(value))) => Some(Located { value, spot }),
+            (None, Some(Err(message))) => {
+                self.report.error(&spot, message);
+                None
+            }
+            (None, None) => {
+                self.wrong_type(&spot, "true or false without quotes, or a word in quotes", value);
+                None
+            }
+        }
+    }
+
     /// A whole number in a range.
     pub fn number(&self, key: &'static str, range: RangeInclusive<u32>) -> Option<Located<u32>> {
         let form = format_args!("number {} to {}", range.start(), range.end());

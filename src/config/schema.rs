@@ -33,6 +33,7 @@ fn property(key: &Key) -> Value {
         Form::TextOrEmpty(kind) => or_empty(text(kind)),
         Form::Texts(kind) => json!({ "type": "array", "items": text(kind) }),
         Form::Flag => json!({ "type": "boolean" }),
+        Form::FlagOrText(kind) => json!({ "anyOf": [{ "type": "boolean" }, text(kind)] }),
         Form::Number(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Form::Table(keys) => object(keys),
         Form::Tables(keys) => json!({ "type": "array", "items": object(keys) }),

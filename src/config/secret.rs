@@ -159,6 +159,11 @@ pub fn totp_secret(text: &str) -> Parsed<()> {
     causeway_core::identity::check_totp_secret(&text.into()).map_err(|e| format!("the secret {}", e.message()))
 }
 
+/// A secret that requests are signed with.
+pub fn signing_secret(text: &str) -> Parsed<()> {
+    causeway_core::identity::check_signing_secret(&text.into()).map_err(|e| format!("the secret {}", e.message()))
+}
+
 /// 64 hex digits.
 pub fn key_hash(text: &str) -> Parsed<()> {
     match hex::decode(text) {

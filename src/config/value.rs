@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-use causeway_core::identity::PublicKey;
 pub use causeway_core::identity::texts::{
     certificate_match, duration, duration_or_zero, key_line, network, one_of, require, size, slug, storage_path,
     tree_path, username,
 };
+use causeway_core::identity::{PublicKey, SignatureKey};
 use globset::{Glob, GlobBuilder};
 use reqwest::Url;
 use time::OffsetDateTime;
@@ -150,6 +150,22 @@ pub fn origin(text: &str) -> Parsed<String> {
     } else {
         Err(format!("`{text}` is no origin; write \"{}\"", url.origin().ascii_serialization()))
     }
+}
+
+/// A host as clients write it behind `https://`: a name or an address, and a port where it is not 443.
+pub fn authority(text: &str) -> Parsed<String> {
+    let wrong = || format!("`{text}` is no host; write \"files.example.com\" or \"10.0.0.5:8443\"");
+    let url = Url::parse(&format!("https://{text}")).map_err(|_| wrong())?;
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let written = format!("{}{port}", url.host_str().unwrap_or_default());
+    if written == text.to_ascii_lowercase() { Ok(written) } else { Err(wrong()) }
+}
+
+/// A public key that requests are signed with.
+pub fn signature_key(text: &str) -> Parsed<SignatureKey> {
+    SignatureKey::parse(text).ok_or_else(|| {
+        "is no public key of Ed25519 or ECDSA on P-256; write what `openssl pkey -pubout` prints".to_owned()
+    })
 }
 
 /// One line of an OpenSSH public key.

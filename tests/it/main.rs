@@ -72,6 +72,8 @@ mod scp;
 mod sessions;
 mod sftp_extensions;
 mod sftp_ops;
+mod signed;
+mod signed_clients;
 mod slow_requests;
 mod spine;
 mod ssh_audit;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use causeway_core::events::{MAX_TEXT, Operation};
-use causeway_core::identity::{ClientCertificate, KEY_PREFIX};
+use causeway_core::identity::{BodyMac, ClientCertificate, KEY_PREFIX, SignedRequest};
 use causeway_core::tokens::{MAX_TOKEN, looks_like_token};
-use causeway_core::{Credential, Error, ErrorKind, Gateway, Peer, Protocol, Session};
+use causeway_core::{Credential, Error, ErrorKind, Gateway, NotLetIn, Peer, Protocol, Session};
 use http::Extensions;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
@@ -19,6 +19,7 @@ use crate::problem::Problem;
 use crate::quotas::Meter;
 use crate::router::Shared;
 use crate::serve::ConnectionInfo;
+use crate::signatures::Uploader;
 
 /// The longest credential, in bytes.
 const MAX_CREDENTIAL: usize = MAX_TOKEN;
@@ -33,19 +34,7 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        let (connection, peer) = (connection_of(&parts.extensions)?, peer_of(shared, &parts.headers, &parts.extensions)?);
-        let session = authenticate(&shared.gateway, &parts.headers, connection.certificate.as_ref(), &peer).await?;
-        if !names_only(&session.tenant.id, &parts.headers) {
-            let error =
-                Error::new(ErrorKind::PermissionDenied, "`X-Tenant-Id` is not the credential's tenant; leave it out");
-            shared.gateway.refused(&session, Operation::Login, "", &error).await;
-            return Err(Problem::from(error).at("X-Tenant-Id"));
-        }
-        let most = shared.gateway.limits().requests_per_minute;
-        shared.quotas.identity(&session, parts.extensions.get::<Meter>(), most)?;
-        // Its body is read for as long as the session is there.
-        parts.extensions.insert(session.clone());
-        Ok(Self { session })
+        Uploader::from_request_parts(parts, shared).await?.settled()
     }
 }
 
@@ -74,17 +63,49 @@ pub fn peer_of(shared: &Shared, headers: &HeaderMap, extensions: &Extensions) ->
     })
 }
 
+/// Lets the caller of a request in, with what it shows to prove that nobody has changed it (none: nothing), and counts the
+/// request for its identity. What the body must be is answered, where that was signed. Once for each request.
+pub async fn admit(
+    parts: &Parts,
+    shared: &Shared,
+    signed: Option<&SignedRequest>,
+) -> Result<(Arc<Session>, Option<BodyMac>), Problem> {
+    let peer = peer_of(shared, &parts.headers, &parts.extensions)?;
+    let certificate = connection_of(&parts.extensions)?.certificate.as_ref();
+    let (session, mac) = authenticate(&shared.gateway, &parts.headers, certificate, &peer, signed).await?;
+    if !names_only(&session.tenant.id, &parts.headers) {
+        let error =
+            Error::new(ErrorKind::PermissionDenied, "`X-Tenant-Id` is not the credential's tenant; leave it out");
+        shared.gateway.refused(&session, Operation::Login, "", &error).await;
+        return Err(Problem::from(error).at("X-Tenant-Id"));
+    }
+    let most = shared.gateway.limits().requests_per_minute;
+    shared.quotas.identity(&session, parts.extensions.get::<Meter>(), most)?;
+    Ok((session, mac))
+}
+
 /// Lets in by the header, and only where there is none by the certificate: who sends a header means it.
 async fn authenticate(
     gateway: &Gateway,
     headers: &HeaderMap,
     certificate: Option<&ClientCertificate>,
     peer: &Peer,
-) -> Result<Arc<Session>, Problem> {
+    signed: Option<&SignedRequest>,
+) -> Result<(Arc<Session>, Option<BodyMac>), Problem> {
     match (bearer(headers), certificate) {
-        (Some(token), _) => Ok(gateway.login(credential(token), peer).await?),
+        (Some(token), _) => {
+            gateway.login_signed(credential(token), peer, signed).await.map_err(|why| match why {
+                NotLetIn::Credential(error) => error.into(),
+                NotLetIn::Signature(error) => Problem::signature(error),
+            })
+        }
+        // A signature that nobody would check is not passed over.
+        (None, _) if signed.is_some() => Err(Problem::no_credential().saying(
+            "a signature belongs to an API key; send `Authorization: Bearer` with it, or leave the signature out",
+        )),
         (None, Some(certificate)) if !headers.contains_key(header::AUTHORIZATION) => {
-            gateway.login_by_certificate(certificate, peer).await.map_err(|error| match error.kind() {
+            let admitted = gateway.login_by_certificate(certificate, peer).await;
+            admitted.map(|session| (session, None)).map_err(|error| match error.kind() {
                 // No token was sent that could be invalid.
                 ErrorKind::Unauthenticated => Problem::no_credential().saying(
                     "the client certificate stands for no login here; send `Authorization: Bearer` with an API key",

@@ -18,6 +18,8 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
+use crate::signatures::{Signed, told};
+
 /// How long a body is waited for (RFC 9110 section 15.5.9; what a slow one holds is told in RFC 9112 section 11.4 and in the
 /// draft of resumable uploads, "Security Considerations").
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,8 @@ pub struct BodyReader {
     ended: bool,
     /// The session that it is for: where that is ended, nothing more is read.
     session: Option<Arc<Session>>,
+    /// Whether only its end tells that it is the one that was signed.
+    pending: bool,
     /// What came behind the bytes that were handed out last, and comes next.
     behind: Option<Result<Bytes>>,
 }
@@ -67,8 +71,20 @@ impl BodyReader {
         let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let http2 = parts.version >= Version::HTTP_2;
         let session = parts.extensions.get::<Arc<Session>>().cloned();
+        let pending = parts.extensions.get::<Signed>().is_some_and(|signed| signed.pending);
         let (waited, received, ended, behind) = (Duration::ZERO, 0, false, None);
-        Self { body, patience, waited, declared, received, http2, ended, session, behind }
+        Self { body, patience, waited, declared, received, http2, ended, session, pending, behind }
+    }
+
+    /// Whether only its end tells that it is the one that was signed: until then it may be anybody's, and nothing of one that
+    /// has no such end may be kept.
+    pub const fn is_pending(&self) -> bool {
+        self.pending
+    }
+
+    /// What was read of it and not handed out, and what is still to come.
+    pub fn into_rest(self) -> (Option<Result<Bytes>>, Body) {
+        (self.behind, self.body)
     }
 
     /// `Content-Length`, where it was sent.
@@ -142,6 +158,9 @@ impl BodyReader {
                     }
                 }
                 Some(Err(error)) => {
+                    if let Some(own) = told(&error) {
+                        return Err(own);
+                    }
                     tracing::debug!(%error, "a request's body broke off");
                     return Err(incomplete("the body broke off before its end; send it again"));
                 }

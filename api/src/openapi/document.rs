@@ -15,7 +15,10 @@ const ABOUT: &str = "Files, uploads, events and the trail of a causeway gateway.
 files, the same identities, the same rules.\n\nTimes are RFC 3339 in UTC, sizes are bytes, ids are UUIDs. A path is a path in the caller's own view. \
 Every answer has `X-Request-Id`; every failure is a problem document (RFC 9457) whose `code` is for programs. A success of a request that \
 writes is told only when it is on stable storage. Query parameters and JSON members that are not known are refused; answers may get more \
-fields. `GET` is also answered as `HEAD`. A method that a route does not take is 405 with `Allow`.";
+fields. `GET` is also answered as `HEAD`. A method that a route does not take is 405 with `Allow`.\n\nRequests may be signed, and an API key may demand it: \
+with HTTP Message Signatures in `Signature-Input` and `Signature` (RFC 9421; hmac-sha256, ed25519, ecdsa-p256-sha256), which cover `@method`, `@target-uri`, \
+of a body `content-digest` and `content-type`, and what else of the header changes the meaning; or with `X-Signature`, the HMAC-SHA-256 of the body in hex. \
+A signature that is sent is always checked: 401 where it is not right, 422 where the body does not have the signed digest.";
 
 /// The document of these routes.
 pub fn document(routes: &Routes, public_url: &str) -> Value {

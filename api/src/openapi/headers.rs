@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::schemas::{HASH, ID};
+use crate::signatures::ACCEPT_SIGNATURE as ACCEPT_SIGNATURE_FIELD;
 
 /// A header of an answer.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ headers! {
         json!({ "type": "integer", "minimum": 1, "examples": [5] });
     WWW_AUTHENTICATE "WWW-Authenticate" "Which credential is wanted (RFC 6750)."
         text("Bearer realm=\"causeway\"");
+    ACCEPT_SIGNATURE "Accept-Signature" "What to sign, where the API key demands signed requests (RFC 9421 section 5.1)."
+        text(ACCEPT_SIGNATURE_FIELD);
     ALLOW "Allow" "The methods that the route takes."
         text("GET,HEAD");
     LOCATION "Location" "The address of what was made."

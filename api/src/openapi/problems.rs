@@ -6,7 +6,7 @@ use causeway_core::{Error, ErrorKind};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::headers::{ALLOW, Header, RETRY_AFTER, WWW_AUTHENTICATE};
+use super::headers::{ACCEPT_SIGNATURE, ALLOW, Header, RETRY_AFTER, WWW_AUTHENTICATE};
 use super::operation::Operation;
 use super::schemas::{ID, Shape};
 use crate::problem::{HttpFault, Problem};
@@ -173,7 +173,10 @@ fn answer(status: u16, cases: &[(String, Value)], head: bool) -> Value {
         Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => &[&RETRY_AFTER],
         _ => &[],
     };
-    let own: Vec<(&Header, bool)> = own.iter().map(|header| (*header, true)).collect();
+    let mut own: Vec<(&Header, bool)> = own.iter().map(|header| (*header, true)).collect();
+    if status == StatusCode::UNAUTHORIZED.as_u16() {
+        own.push((&ACCEPT_SIGNATURE, false));
+    }
     put(&mut answer, "headers", super::document::headers(&own));
     answer
 }
@@ -281,10 +284,12 @@ pub const CREATION: [Case; 4] = [
 ];
 
 /// What is wrong with a JSON body.
-pub const JSON: [Case; 5] = [
+pub const JSON: [Case; 6] = [
     Case::Core(ErrorKind::InvalidArgument),
     Case::Core(ErrorKind::Incomplete),
     Case::Core(ErrorKind::TimedOut),
+    // Where the request is signed.
+    Case::Core(ErrorKind::DigestMismatch),
     Case::Http(HttpFault::BodyTooLarge),
     Case::Http(HttpFault::MediaType),
 ];

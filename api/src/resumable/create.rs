@@ -14,7 +14,6 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::fields::{self, INTEROP_VERSION, UPLOAD_COMPLETE, UPLOAD_LIMIT, boolean};
 use super::{SUPPORTED, VERSION, describe, failed, finish, interim_of, limits_of, location};
-use crate::auth::Caller;
 use crate::digest;
 use crate::disposition::filename;
 use crate::json;
@@ -65,8 +64,7 @@ pub async fn put(
 
 /// `POST`: as the form of `/files/upload`, with the content itself as the body. Its fields stand in the query, the name there or in
 /// `Content-Disposition: inline; filename=`.
-pub async fn post(shared: &Shared, caller: &Caller, (parts, body): (Parts, Body)) -> Result<Response, Problem> {
-    let session = &caller.session;
+pub async fn post(shared: &Shared, session: &Arc<Session>, (parts, body): (Parts, Body)) -> Result<Response, Problem> {
     let query = Query::parse(parts.uri.query(), &QUERY)?;
     let Some(folder) = query.bytes("destination")? else {
         return Err(Problem::field("destination", "this is required: the folder for the file"));

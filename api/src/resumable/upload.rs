@@ -27,6 +27,7 @@ use crate::router::Shared;
 use crate::routes::content::plain;
 use crate::routes::file_id;
 use crate::routes::uploads::receive::{Announced, Receiving};
+use crate::signatures::Uploader;
 
 type Id = Result<Path<Uuid>, PathRejection>;
 
@@ -168,7 +169,7 @@ impl Append {
 /// Goes on at `Upload-Offset`; with `Upload-Complete: ?1` the upload becomes the file.
 pub async fn patch(
     State(shared): State<Arc<Shared>>,
-    caller: Caller,
+    caller: Uploader,
     id: Id,
     request: Request,
 ) -> Result<Response, Problem> {

@@ -14,7 +14,6 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::uploads::UploadJson;
 use super::{header_value, location};
-use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::conditions::{Conditions, Tags, Verdict, etag};
 use crate::digest;
@@ -25,6 +24,7 @@ use crate::problem::{HttpFault, Problem};
 use crate::query::Query;
 use crate::resumable;
 use crate::router::Shared;
+use crate::signatures::Uploader;
 
 pub fn put_operation() -> Operation {
     let linked = |answer: Answer| {
@@ -73,7 +73,7 @@ pub fn overwritten() -> Answer {
 
 pub async fn put(
     State(shared): State<Arc<Shared>>,
-    caller: Caller,
+    caller: Uploader,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -95,6 +95,7 @@ pub async fn put(
         return resumable::put(&shared, session, path, options, (parts, body)).await;
     }
     let mut body = shared.body(&parts, body);
+    options.resumable = !body.is_pending();
     options.declared_size = body.declared();
     options.content_type = content_type(parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()));
     options.expected_sha256 = digest::declared(&parts.headers)?;

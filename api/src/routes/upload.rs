@@ -15,7 +15,6 @@ use causeway_core::{Error, ErrorKind, Name, Receipt, Session, Upload, UploadOpti
 use http::{StatusCode, header};
 
 use super::content::{content_type, created, overwritten, plain, stored};
-use crate::auth::Caller;
 use crate::body::BodyReader;
 use crate::body::multipart::{Event, Head, Malformed, Parser, boundary};
 use crate::body::spool::Spool;
@@ -27,6 +26,7 @@ use crate::problem::{HttpFault, Problem};
 use crate::query::{self, Query};
 use crate::resumable;
 use crate::router::Shared;
+use crate::signatures::Uploader;
 
 /// The longest text field, in bytes.
 const MAX_TEXT: usize = 16 * 1024;
@@ -66,13 +66,17 @@ pub fn operation() -> Operation {
         .fails([HttpFault::MediaType])
 }
 
-pub async fn upload(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
+pub async fn upload(
+    State(shared): State<Arc<Shared>>,
+    caller: Uploader,
+    request: Request,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (form, complete) = (boundary(content_type), resumable::complete(&parts.headers));
     if form.is_none() && complete.is_some() {
-        return resumable::post(&shared, &caller, (parts, body)).await;
+        return resumable::post(&shared, &caller.session, (parts, body)).await;
     }
     if complete == Some(false) {
         let instead =
@@ -103,7 +107,9 @@ pub async fn upload(State(shared): State<Arc<Shared>>, caller: Caller, request: 
         shared.gateway.refused(&session, Act::Upload, "", &error).await;
         return Err(error.into());
     }
-    let mut form = Form { shared: &shared, session: &session, fields: Fields::default(), file: FileField::Missing };
+    let resumable = !body.is_pending();
+    let (fields, file) = (Fields::default(), FileField::Missing);
+    let mut form = Form { shared: &shared, session: &session, fields, file, resumable };
     let mut events = Events { parser: Parser::new(&boundary), body };
     match form.read(&mut events).await {
         Ok(()) => {
@@ -195,6 +201,8 @@ struct Form<'a> {
     session: &'a Arc<Session>,
     fields: Fields,
     file: FileField,
+    /// Whether what comes of the file may be kept if the body breaks off.
+    resumable: bool,
 }
 
 impl Form<'_> {
@@ -305,6 +313,7 @@ impl Form<'_> {
         options.content_type = content_type;
         options.expected_sha256 = self.fields.sha256;
         options.make_folders = true;
+        options.resumable = self.resumable;
         options
     }
 

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 
 use super::headers::{self, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH};
 use super::{X_FILE_ID, as_tus, complete_if_whole, describe};
-use crate::auth::Caller;
 use crate::openapi::{Answer, Body, Operation, Parameter, Tag, headers as told, problems, schemas};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
@@ -22,6 +21,7 @@ use crate::routes::content::{content_type, plain};
 use crate::routes::header_value;
 use crate::routes::uploads::begin::usual_chunk_size;
 use crate::routes::uploads::receive::receive;
+use crate::signatures::Uploader;
 
 /// `Tus-Resumable`.
 pub const TUS_RESUMABLE: Parameter =
@@ -80,8 +80,13 @@ pub fn operation() -> Operation {
         .fails([HttpFault::MediaType, HttpFault::BodyTooLarge, HttpFault::TusVersion, HttpFault::TusChecksum])
 }
 
-pub async fn create(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
-    let session = &caller.session;
+pub async fn create(
+    State(shared): State<Arc<Shared>>,
+    caller: Uploader,
+    request: Request,
+) -> Result<Response, Problem> {
+    let session = caller.session.clone();
+    let session = &session;
     let (parts, body) = request.into_parts();
     let mut body = shared.body(&parts, body);
     let metadata = headers::metadata(&parts.headers)?;
@@ -91,6 +96,9 @@ pub async fn create(State(shared): State<Arc<Shared>>, caller: Caller, request: 
         return Err(Problem::field("Upload-Length", why));
     };
     let with_upload = headers::is_part(&parts.headers);
+    if !with_upload {
+        caller.settled()?;
+    }
     plain(&parts.headers)?;
     let checksum = if with_upload { headers::checksum(&parts.headers)? } else { None };
     let path = shared.path(session, Act::Upload, metadata.goal()?.as_bytes(), "Upload-Metadata").await?;

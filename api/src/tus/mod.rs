@@ -16,11 +16,11 @@ use causeway_core::{ErrorKind, Session};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use uuid::Uuid;
 
-use crate::auth::Caller;
 use crate::openapi::{Answer, Operation, Routes, Tag, headers as told, resource};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::uploads::complete::missing;
+use crate::signatures::Uploader;
 
 /// The version that is spoken here.
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
@@ -93,15 +93,15 @@ async fn abilities(State(shared): State<Arc<Shared>>) -> Response {
 /// `POST` in place of another method, for clients that have no other.
 async fn overridden(
     State(shared): State<Arc<Shared>>,
-    caller: Caller,
+    caller: Uploader,
     id: Result<axum::extract::Path<Uuid>, axum::extract::rejection::PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
     let meant = request.headers().get(METHOD_OVERRIDE).map(|method| method.as_bytes().to_ascii_uppercase());
     match meant.as_deref() {
         Some(b"PATCH") => upload::patch(State(shared), caller, id, request).await,
-        Some(b"DELETE") => upload::terminate(State(shared), caller, id).await,
-        Some(b"HEAD") => upload::head(State(shared), caller, id).await,
+        Some(b"DELETE") => upload::terminate(State(shared), caller.settled()?, id).await,
+        Some(b"HEAD") => upload::head(State(shared), caller.settled()?, id).await,
         _ => {
             let mut response = Problem::http(HttpFault::Method).into_response();
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("OPTIONS,HEAD,PATCH,DELETE,POST"));

@@ -24,6 +24,7 @@ use crate::routes::content::plain;
 use crate::routes::header_value;
 use crate::routes::uploads::receive::receive;
 use crate::routes::uploads::upload_id;
+use crate::signatures::Uploader;
 
 type Id = Result<Path<Uuid>, PathRejection>;
 
@@ -142,7 +143,7 @@ pub async fn head(State(shared): State<Arc<Shared>>, caller: Caller, id: Id) -> 
 /// Goes on at `Upload-Offset`; behind the last byte the upload becomes the file.
 pub async fn patch(
     State(shared): State<Arc<Shared>>,
-    caller: Caller,
+    caller: Uploader,
     id: Id,
     request: Request,
 ) -> Result<Response, Problem> {

@@ -96,6 +96,13 @@ impl Refusals {
 impl Inner {
     /// See [`super::Gateway::login`].
     pub(crate) async fn login(self: &Arc<Self>, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
+        let session = self.login_alone(credential, peer).await?;
+        self.require_no_signature(&session).await?;
+        Ok(session)
+    }
+
+    /// Lets in by the credential alone, whatever else the caller has to show.
+    pub(super) async fn login_alone(self: &Arc<Self>, credential: Credential, peer: &Peer) -> Result<Arc<Session>> {
         let claim = self.claim(&credential, peer);
         match self.step(&claim, &mut Progress::new(), &credential, peer, None).await? {
             Admission::In(session) => Ok(session),
@@ -114,7 +121,11 @@ impl Inner {
         credential: Credential,
         peer: &Peer,
     ) -> Result<Admission> {
-        self.step(&self.claim(&credential, peer), progress, &credential, peer, None).await
+        let admission = self.step(&self.claim(&credential, peer), progress, &credential, peer, None).await?;
+        if let Admission::In(session) = &admission {
+            self.require_no_signature(session).await?;
+        }
+        Ok(admission)
     }
 
     /// One credential of a login. `known`: what was said of the client's certificate just before, where it was asked for.

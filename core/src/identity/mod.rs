@@ -23,6 +23,7 @@ mod public_key;
 mod queue_time;
 mod require;
 mod session;
+mod signing;
 mod source;
 pub mod spec;
 pub mod texts;
@@ -64,6 +65,11 @@ pub use public_key::PublicKey;
 pub use queue_time::QueueTime;
 pub use require::{Factor, FactorSet, Progress, Require};
 pub use session::{AuthMethod, Session, TokenOrigin};
+pub(crate) use signing::examine;
+pub use signing::{
+    BodyMac, MAX_SIGNATURE_KEYS, MessageSignature, SignatureAlgorithm, SignatureKey, SignatureRule, SignedRequest,
+    Signing, check_signing_secret,
+};
 pub use source::{lies_in, source_of, unmapped};
 pub use throttle::{Throttle, ThrottleLimits};
 pub(crate) use totp::Codes;
@@ -204,6 +210,8 @@ pub struct ApiKey {
     pub identity: Arc<str>,
     /// SHA-256 of the whole key.
     pub key_hash: [u8; 32],
+    /// What its requests are signed with.
+    pub signing: Signing,
     /// Narrows the identity's scopes; empty: all of them.
     pub scopes: ScopeSet,
     /// When it was made; none: that is not said, and its age counts from when this gateway first saw it.

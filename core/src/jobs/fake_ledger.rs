@@ -424,6 +424,12 @@ impl Tx for State {
     async fn ask_session_end(&mut self, _: Uuid, _: Option<&str>, _: Micros) -> Result<Option<SessionRow>> {
         off()
     }
+    async fn use_signature(&mut self, _: (&str, &str), _: &[u8; 32], _: Micros) -> Result<bool> {
+        off()
+    }
+    async fn purge_signatures(&mut self, _: Micros) -> Result<u64> {
+        off()
+    }
     async fn insert_blob(&mut self, _: &BlobId, _: Uuid) -> Result<()> {
         off()
     }

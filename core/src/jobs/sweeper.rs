@@ -95,6 +95,7 @@ impl Inner {
                 tx.purge_requests(keyed).await?;
                 tx.purge_grants(lapsed).await?;
                 tx.purge_tokens(now).await?;
+                tx.purge_signatures(now).await?;
                 tx.purge_codes(lapsed).await
             })
         })

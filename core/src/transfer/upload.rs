@@ -92,7 +92,11 @@ impl UploadCore {
         self.session.life.came(data.len() as u64);
         work.write(offset, data).await?;
         if work.checkpoint_due(self.inner.settings.checkpoint_bytes) {
-            work.checkpoint(&self.inner, Durability::Process).await?;
+            if self.options.resumable {
+                work.checkpoint(&self.inner, Durability::Process).await?;
+            } else {
+                work.settle_bytes().await?;
+            }
         }
         Ok(())
     }

@@ -307,6 +307,13 @@ impl Work {
         Ok(())
     }
 
+    /// The same without the checkpoint: nobody may go on with it, so nothing of it is to be there after the process.
+    pub(crate) async fn settle_bytes(&mut self) -> Result<()> {
+        self.sync().await?;
+        self.since_checkpoint = 0;
+        Ok(())
+    }
+
     /// Stores the row where it still is in this state and this holder's; otherwise the upload was taken over.
     pub(crate) async fn store_row(&mut self, inner: &Inner, row: UploadRow, from: UploadState) -> Result<()> {
         self.put_row(inner, row, from, Durability::Process).await

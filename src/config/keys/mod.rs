@@ -62,6 +62,8 @@ pub enum Form {
     Texts(Kind),
     /// true or false.
     Flag,
+    /// true, false, or a text.
+    FlagOrText(Kind),
     /// A whole number between these.
     Number(u32, u32),
     /// A table with these keys.
@@ -114,9 +116,13 @@ impl Key {
     pub const fn keys(&self) -> Option<&'static [Self]> {
         match self.form {
             Form::Table(keys) | Form::Tables(keys) => Some(keys),
-            Form::Text(_) | Form::TextOrEmpty(_) | Form::Texts(_) | Form::Flag | Form::Number(..) | Form::Map(_) => {
-                None
-            }
+            Form::Text(_)
+            | Form::TextOrEmpty(_)
+            | Form::Texts(_)
+            | Form::Flag
+            | Form::FlagOrText(_)
+            | Form::Number(..)
+            | Form::Map(_) => None,
         }
     }
 }
@@ -140,6 +146,10 @@ const fn texts(name: &'static str, kind: Kind, says: &'static str) -> Key {
 
 const fn flag(name: &'static str, says: &'static str) -> Key {
     Key::new(name, Form::Flag, says)
+}
+
+const fn flag_or_text(name: &'static str, kind: Kind, says: &'static str) -> Key {
+    Key::new(name, Form::FlagOrText(kind), says)
 }
 
 const fn number(name: &'static str, least: u32, most: u32, says: &'static str) -> Key {

@@ -4,9 +4,9 @@ use causeway_core::identity::texts::LOGIN_PROTOCOLS;
 use causeway_core::identity::{Permission, Scope};
 
 use super::Kind::{Any, Moment, Network, OneOf, Pattern, Secret, Size, Slug, TreePath, Url, Username};
-use super::{Key, map, number, table, tables, text, text_or_empty, texts, words};
+use super::{Key, flag_or_text, map, number, table, tables, text, text_or_empty, texts, words};
 use crate::config::ftps;
-use crate::config::tenant::{login, remote};
+use crate::config::tenant::{api_key, login, remote};
 
 /// `[[tenant]]`.
 pub const TENANT: &[Key] = &[
@@ -118,6 +118,14 @@ const API_KEY: &[Key] = &[
     text_or_empty("created", Moment, "When it was made, which its age counts from; by default when the gateway first saw it."),
     text_or_empty("expires", Moment, "When it ends.").or("\"\""),
     texts("allow_from", Network, "Networks that it may come from; by default all.").or("[]"),
+    flag_or_text(
+        "require_signature",
+        OneOf(|| words(api_key::RULES)),
+        "Whether its requests must be signed: \"message\" (true) by RFC 9421, \"any\" also by X-Signature.",
+    )
+    .or("false"),
+    text("signing_secret", Secret, "What its requests are signed with by HMAC-SHA-256."),
+    texts("signature_keys", Any, "Public keys that its requests are signed with: Ed25519, ECDSA on P-256."),
 ];
 
 const ISSUER: &[Key] = &[

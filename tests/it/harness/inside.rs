@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::identity::{
     ApiKey, CertificateRules, Directory, Identity, Login, Mount, PenaltyLimits, PermissionSet, PublicKey, Require,
-    ScopeSet, SessionLimits, Tenant, TenantRecord, ThrottleLimits, View, ViewEntry,
+    ScopeSet, SessionLimits, Signing, Tenant, TenantRecord, ThrottleLimits, View, ViewEntry,
 };
 use causeway_core::ports::{
     Answer, BlobStore, Durability, Ledger as LedgerPort, NoKeyFiles, Query, Reach, TxOp, WebhookSender,
@@ -100,6 +100,7 @@ fn tenant(quota: Option<u64>) -> TenantRecord {
         id: id.into(),
         identity: id.into(),
         key_hash: Sha256::digest(api_key(id)).into(),
+        signing: Signing::default(),
         scopes: ScopeSet::NONE,
         created: None,
         expires: None,

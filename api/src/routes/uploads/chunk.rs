@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::receive::{Announced, receive};
-use crate::auth::Caller;
 use crate::digest;
 use crate::openapi::{Answer, Body, Operation, Parameter, Tag, parameters, problems};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::plain;
+use crate::signatures::Uploader;
 
 /// `{n}`.
 const NUMBER: Parameter = Parameter::path("n", "The chunk's number, from 0.", number, "0");
@@ -41,7 +41,7 @@ pub fn operation() -> Operation {
 
 pub async fn put(
     State(shared): State<Arc<Shared>>,
-    caller: Caller,
+    caller: Uploader,
     path: Result<Path<(String, String)>, PathRejection>,
     request: Request,
 ) -> Result<StatusCode, Problem> {

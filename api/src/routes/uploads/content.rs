@@ -15,12 +15,12 @@ use uuid::Uuid;
 
 use super::receive::{Announced, receive};
 use super::upload_id;
-use crate::auth::Caller;
 use crate::digest;
 use crate::openapi::{Answer, Body, Operation, Parameter, Tag, headers as told, parameters, problems};
 use crate::problem::{HttpFault, Problem};
 use crate::router::Shared;
 use crate::routes::content::plain;
+use crate::signatures::Uploader;
 
 /// What is there without a gap, after the request.
 pub const UPLOAD_OFFSET: &str = "upload-offset";
@@ -54,7 +54,7 @@ pub fn operation() -> Operation {
 
 pub async fn put(
     State(shared): State<Arc<Shared>>,
-    caller: Caller,
+    caller: Uploader,
     id: Result<Path<Uuid>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {

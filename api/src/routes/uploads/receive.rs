@@ -98,7 +98,7 @@ impl Receiving {
             _ => {}
         }
         let mut running = announced.map(Running::new);
-        if running.is_some() {
+        if running.is_some() || body.is_pending() {
             part.all_or_nothing();
         }
         let (mut taken, mut safe) = (0, start);

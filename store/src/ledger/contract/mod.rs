@@ -12,6 +12,7 @@ mod objects;
 mod oauth;
 mod races;
 mod sessions;
+mod signatures;
 mod tokens;
 mod trail;
 mod tree;
@@ -33,6 +34,7 @@ pub use objects::*;
 pub use oauth::*;
 pub use races::*;
 pub use sessions::*;
+pub use signatures::*;
 pub use tokens::*;
 pub use trail::*;
 pub use tree::*;
@@ -68,6 +70,7 @@ macro_rules! ledger_cases {
             grants_end_once, grants_are_listed_and_purged, one_of_many_spends,
             signing_keys_follow_each_other, one_node_makes_the_first_key, revocations_are_read_since,
             issuer_keys_are_kept,
+            signatures_count_once, one_of_two_uses_a_signature,
             failing_work_leaves_nothing, swallowed_errors_do_not_commit, a_panic_ends_nothing_else,
             work_goes_on_without_its_caller, closes_after_what_is_under_way,
             one_of_two_reserves, one_of_two_makes_a_name, no_orphan_in_a_removed_folder, references_race_with_release,

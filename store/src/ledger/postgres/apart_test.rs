@@ -112,6 +112,7 @@ async fn fill(ledger: &contract::Subject) -> Rows {
             tx.insert_upload(&upload).await?;
             tx.add_usage("acme", "i", 5).await?;
             tx.use_code("acme", "l", 1, T0).await?;
+            tx.use_signature(("acme", "k"), &[1; 32], T0).await?;
             tx.meet_key("acme", "k", &[1; 32], T0).await?;
             tx.warn_of_key("acme", "k", &[1; 32], T0, T0).await?;
             tx.insert_job(&job).await?;
@@ -370,6 +371,8 @@ async fn no_change_reaches_another_tenant() {
                 revoke_grant(Uuid::now_v7(), seen, T0);
                 put_issuer_keys(&issuer_keys("[]"));
                 purge_tokens(seen);
+                use_signature(("acme", "k"), &[2; 32], seen);
+                purge_signatures(seen);
                 advance_objects(0);
                 put_object(&object("new", 1), None);
                 put_object(&object("l", 2), Some(1));

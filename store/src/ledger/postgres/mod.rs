@@ -65,6 +65,10 @@ mod events {
     }
 }
 
+mod signatures {
+    crate::ledger::statements::signature_statements! { connection: sqlx::PgConnection }
+}
+
 mod codes {
     crate::ledger::statements::code_statements! { connection: sqlx::PgConnection }
 }

@@ -70,6 +70,10 @@ mod events {
     }
 }
 
+mod signatures {
+    crate::ledger::statements::signature_statements! { connection: rusqlite::Connection }
+}
+
 mod codes {
     crate::ledger::statements::code_statements! { connection: rusqlite::Connection }
 }

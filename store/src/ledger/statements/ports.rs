@@ -25,7 +25,8 @@ macro_rules! ports {
         use uuid::Uuid;
 
         use super::{
-            audit, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions, tokens, uploads,
+            audit, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions, signatures, tokens,
+            uploads,
         };
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
@@ -439,6 +440,14 @@ macro_rules! ports {
 
             async fn purge_tokens(&mut self, now: Micros) -> Result<u64> {
                 run!(self, tokens::purge_tokens(now))
+            }
+
+            async fn use_signature(&mut self, key: (&str, &str), digest: &[u8; 32], lapses: Micros) -> Result<bool> {
+                run!(self, signatures::use_signature(key, digest, lapses))
+            }
+
+            async fn purge_signatures(&mut self, before: Micros) -> Result<u64> {
+                run!(self, signatures::purge_signatures(before))
             }
 
             async fn insert_blob(&mut self, id: &BlobId, holder: Uuid) -> Result<()> {
