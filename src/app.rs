@@ -287,7 +287,9 @@ pub async fn to_administer(config: Config, installation: Uuid) -> Outcome<Gatewa
     let ledger = open_existing_ledger(&config).await?;
     let names = config.storages.iter().map(|storage| storage.name.clone());
     let storages = names.map(|name| (name, Arc::new(MemoryBlobs::new()) as Arc<dyn BlobStore>)).collect();
-    Ok(Gateway::to_administer(parts(config, ledger, storages, installation)?).await?)
+    // It gives out no tokens, so nobody sees whose they would be.
+    let public_url = config.api.as_ref().and_then(|api| api.public_url.clone()).unwrap_or_default();
+    Ok(Gateway::to_administer(parts(config, ledger, storages, installation, public_url)?).await?)
 }
 
 /// The id that marks the storages as this gateway's. All nodes that share a ledger are one gateway: for PostgreSQL it

@@ -46,7 +46,7 @@ pub fn loggable(path: &str) -> Cow<'_, str> {
 /// Refuses requests with a key in their URL.
 pub async fn refuse(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let Some(key) = key_of(request.uri()) else { return next.run(request).await };
-    if let Some(peer) = peer_of(&shared, request.headers(), request.extensions()) {
+    if let Ok(peer) = peer_of(&shared, request.headers(), request.extensions()) {
         shared.gateway.leaked_key(&key, &peer).await;
     }
     Problem::http(HttpFault::KeyInUrl).into_response()

@@ -10,16 +10,16 @@ use uuid::Uuid;
 
 mod job;
 mod key;
+mod oauth;
 mod object;
 mod session;
-mod oauth;
 mod token;
 
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
 pub use key::KeyUse;
+pub use oauth::{AuthorizationRequest, Grant, RefreshToken, SignIn};
 pub use object::{ObjectKey, ObjectKind, StoredObject};
 pub use session::{SessionRow, SessionSearch};
-pub use oauth::{AuthorizationRequest, Grant, RefreshToken, SignIn};
 pub use token::{IssuerKeys, RevokedGrant, SigningKeyRow};
 
 /// A moment, in microseconds since 1970-01-01 UTC, as the ledger stores it.

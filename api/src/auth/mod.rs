@@ -93,12 +93,10 @@ async fn authenticate(
     signed: Option<&SignedRequest>,
 ) -> Result<(Arc<Session>, Option<BodyMac>), Problem> {
     match (bearer(headers), certificate) {
-        (Some(token), _) => {
-            gateway.login_signed(credential(token), peer, signed).await.map_err(|why| match why {
-                NotLetIn::Credential(error) => error.into(),
-                NotLetIn::Signature(error) => Problem::signature(error),
-            })
-        }
+        (Some(token), _) => gateway.login_signed(credential(token), peer, signed).await.map_err(|why| match why {
+            NotLetIn::Credential(error) => error.into(),
+            NotLetIn::Signature(error) => Problem::signature(error),
+        }),
         // A signature that nobody would check is not passed over.
         (None, _) if signed.is_some() => Err(Problem::no_credential().saying(
             "a signature belongs to an API key; send `Authorization: Bearer` with it, or leave the signature out",

@@ -134,7 +134,7 @@ fn lapsed() -> Response {
 
 pub async fn submit(State(shared): State<Arc<Shared>>, sent: Request) -> Response {
     let (parts, body) = sent.into_parts();
-    let peer = match peer_of(&parts, &shared) {
+    let peer = match peer_of(&shared, &parts.headers, &parts.extensions) {
         Ok(peer) => peer,
         Err(problem) => return problem.into_response(),
     };

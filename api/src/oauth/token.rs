@@ -94,7 +94,7 @@ fn wrong(sentence: &'static str) -> OAuthRefusal {
 }
 
 async fn asked(shared: &Shared, parts: &Parts, body: Body) -> Result<Asked, Response> {
-    let peer = peer_of(parts, shared).map_err(answer::problem)?;
+    let peer = peer_of(shared, &parts.headers, &parts.extensions).map_err(answer::problem)?;
     let fields = Fields::of_body(shared, parts, body).await.map_err(answer::unreadable)?;
     if !fields.repeated().is_empty() {
         return Err(answer::refusal(wrong("a parameter is there twice")));

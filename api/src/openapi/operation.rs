@@ -39,7 +39,7 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag, in the order in which the reference has them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Auth,
         Self::OAuth,
         Self::Files,

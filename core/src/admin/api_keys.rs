@@ -12,7 +12,8 @@ use super::{Administered, ManagedBy, Refusal, Spec, Wish};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
 use crate::identity::spec::{ApiKeySpec, Fault, KeyTextSpec, PreviousKeySpec};
-use crate::identity::{Directory, KeyMatch, Scope, ScopeSet, Session, generate_key};
+use crate::identity::{Directory, KeyMatch, Scope, ScopeSet, Session, SignatureRule, generate_key};
+use crate::ports::Reach;
 use crate::records::{KeyUse, Micros, ObjectKey, ObjectKind};
 
 /// How long the old key of a rotation counts where nothing else is said.
@@ -37,6 +38,12 @@ pub struct NewApiKey {
     pub expires: Option<OffsetDateTime>,
     /// Networks that it may come from; empty: all.
     pub allow_from: Vec<String>,
+    /// Which signature its requests must have.
+    pub require_signature: SignatureRule,
+    /// The secret of `hmac-sha256` and `X-Signature`.
+    pub signing_secret: Option<SecretString>,
+    /// The public keys of the other algorithms.
+    pub signature_keys: Vec<String>,
 }
 
 /// What becomes of something that a key may have or not.
@@ -72,6 +79,12 @@ pub struct ApiKeyChange {
     pub expires: Amendment<OffsetDateTime>,
     /// Its networks.
     pub allow_from: Option<Vec<String>>,
+    /// Which signature its requests must have.
+    pub require_signature: Option<SignatureRule>,
+    /// The secret that they are signed with.
+    pub signing_secret: Amendment<SecretString>,
+    /// The public keys for them.
+    pub signature_keys: Option<Vec<String>>,
 }
 
 /// How a key is replaced.
@@ -134,6 +147,12 @@ pub struct ShownApiKey {
     pub last_used_at: Option<OffsetDateTime>,
     /// Networks that it may come from; empty: all.
     pub allow_from: Vec<IpNet>,
+    /// Which signature its requests must have.
+    pub require_signature: SignatureRule,
+    /// Whether there is a secret that they are signed with.
+    pub has_signing_secret: bool,
+    /// The public keys for them.
+    pub signature_keys: Vec<String>,
     /// The first letters of the one before it, while that counts.
     pub previous_prefix: Option<String>,
     /// Until when that counts.
@@ -256,6 +275,9 @@ impl Inner {
             expires_at: spec.expires,
             ends_at: end,
             allow_from: made.map(|made| made.allow_from).unwrap_or_default(),
+            require_signature: spec.require_signature,
+            has_signing_secret: spec.signing_secret.is_some(),
+            signature_keys: spec.signature_keys,
             previous_ends_at: previous.as_ref().map(|previous| previous.ends_at),
             previous_prefix: previous.and_then(|previous| previous.text.prefix),
             managed_by,
@@ -281,6 +303,9 @@ impl Inner {
             scopes: new.scopes,
             expires: new.expires,
             allow_from: new.allow_from,
+            require_signature: new.require_signature,
+            signing_secret: new.signing_secret,
+            signature_keys: new.signature_keys,
             text: KeyTextSpec::of(&key, OffsetDateTime::now_utc()),
             previous: None,
         };
@@ -292,7 +317,7 @@ impl Inner {
             if !wrong.is_empty() {
                 return Err(Refusal::Wrong(wrong));
             }
-            if directory.has_api_key(&id) {
+            if directory.takes_key_id(&id) {
                 let object = ObjectKey::new(&owner, ObjectKind::ApiKey, &id);
                 self.put_refused_change(session, &object, "created", &Refusal::Taken.error()).await;
                 return Err(Refusal::Taken);
@@ -341,6 +366,9 @@ impl Inner {
             scopes: change.scopes.clone().unwrap_or(spec.scopes),
             expires: change.expires.of(spec.expires),
             allow_from: change.allow_from.clone().unwrap_or(spec.allow_from),
+            require_signature: change.require_signature.unwrap_or(spec.require_signature),
+            signing_secret: change.signing_secret.of(spec.signing_secret),
+            signature_keys: change.signature_keys.clone().unwrap_or(spec.signature_keys),
             ..spec
         };
         self.change_api_key_by(session, (tenant, id), ends, expected, changed).await?;

@@ -13,12 +13,12 @@ use super::*;
 use crate::gateway::{Parts, Settings};
 use crate::identity::spec::{IdentitySpec, LoginSpec};
 use crate::identity::{
-    AuthMethod, CertificateRules, Identity, PenaltyLimits, Protocol, Scope, ScopeSet, SessionLimits, Tenant,
-    TenantRecord, ThrottleLimits, View,
+    AuthMethod, CertificateRules, Grounds, Identity, Life, PenaltyLimits, Protocol, Scope, ScopeSet, SessionLimits,
+    Tenant, TenantRecord, ThrottleLimits, View,
 };
 use crate::jobs::fake_ledger::FakeLedger;
 use crate::path::VirtualPath;
-use crate::ports::{Answer, NoKeyFiles, WebhookSender};
+use crate::ports::{Answer, NoDocuments, NoKeyFiles, WebhookSender};
 
 struct NoWebhooks;
 
@@ -62,6 +62,9 @@ fn inner(ledger: Arc<FakeLedger>) -> Inner {
         webhooks: Vec::new(),
         webhook_max_attempts: 1,
         transfers: crate::jobs::transfers::TransferSettings::default(),
+        api_key_max_age: None,
+        oauth: crate::gateway::OAuthSettings::default(),
+        tokens: crate::tokens::TokenSettings::default(),
         sole_owner: true,
     };
     let record = TenantRecord {
@@ -69,13 +72,16 @@ fn inner(ledger: Arc<FakeLedger>) -> Inner {
         identities: vec![identity("chief", Scope::Admin), identity("clerk", Scope::FilesRead)],
         logins: Vec::new(),
         mappings: Vec::new(),
+        issuers: Vec::new(),
         api_keys: Vec::new(),
+        oauth_clients: Vec::new(),
     };
     Inner::new(Parts {
         ledger,
         storages: HashMap::new(),
         directory: Directory::new(vec![record]).unwrap(),
         keys: Arc::new(NoKeyFiles),
+        documents: Arc::new(NoDocuments),
         sender: Arc::new(NoWebhooks),
         settings,
     })
@@ -95,6 +101,9 @@ fn session(scope: Scope) -> Session {
         cipher: None,
         client_version: None,
         expires: None,
+        issuer: None,
+        life: Life::new((None, None)),
+        grounds: Arc::new(Grounds::job()),
         opened: AtomicBool::new(false),
         place: Mutex::new(None),
         errand: None,

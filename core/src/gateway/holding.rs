@@ -165,7 +165,8 @@ pub(super) fn why_lost(session: &Session, directory: &Directory) -> Option<EndRe
         }
         By::Issuer(was) => {
             let mut known = directory.issuers(&was.url).iter();
-            let Some(now) = known.find(|now| now.tenant.id == session.tenant.id && now.issuer.audience == was.audience) else {
+            let Some(now) = known.find(|now| now.tenant.id == session.tenant.id && now.issuer.audience == was.audience)
+            else {
                 return Some(EndReason::Gone);
             };
             let Some(identity) = directory.identity(&session.tenant.id, &session.identity.id) else {

@@ -174,7 +174,8 @@ impl Inner {
                 identity: filter.identity.clone(),
                 login: filter.login.clone(),
             };
-            let rows = self.ledger.read(Reach::of(&search.tenant)).await?.sessions(&search, limit.saturating_add(1)).await?;
+            let rows =
+                self.ledger.read(Reach::of(&search.tenant)).await?.sessions(&search, limit.saturating_add(1)).await?;
             found.extend(rows.into_iter().map(LiveSession::of_row));
         }
         found.sort_unstable_by_key(|session| std::cmp::Reverse(session.id));

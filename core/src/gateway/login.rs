@@ -214,7 +214,8 @@ impl Inner {
         peer: &Peer,
         asked: &Arc<Directory>,
     ) -> Result<Arc<Session>> {
-        let Proof::Whole { tenant, identity, login, scopes, home, method, expires, issuer, by, evidence } = proof else {
+        let Proof::Whole { tenant, identity, login, scopes, home, method, expires, issuer, by, evidence } = proof
+        else {
             return Err(refused());
         };
         let life = Life::new((tenant.quota, identity.quota));

@@ -11,6 +11,7 @@ use super::inner::Inner;
 use super::{Gateway, Parts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{AuthMethod, Identity, Protocol, Scope, ScopeSet, Session, View};
+use crate::identity::{Grounds, Life};
 use crate::path::VirtualPath;
 
 /// The identity of who administers by hand. The parentheses keep it apart from every id that can be declared.
@@ -64,6 +65,9 @@ impl Gateway {
             cipher: None,
             client_version: Some(with.to_owned()),
             expires: None,
+            issuer: None,
+            life: Life::new((None, None)),
+            grounds: Arc::new(Grounds::job()),
             opened: AtomicBool::new(false),
             place: Mutex::new(None),
             errand: None,

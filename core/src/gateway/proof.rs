@@ -1,6 +1,5 @@
 //! What a credential proves.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::SecretString;

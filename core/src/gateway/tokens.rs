@@ -52,7 +52,14 @@ impl Inner {
                 }
                 let (login, home) = (found.login.username.clone(), found.login.home.clone());
                 let scopes = found.identity.scopes;
-                Owner { tenant: found.tenant, identity: found.identity, login, scopes, home, by: By::Login(found.login) }
+                Owner {
+                    tenant: found.tenant,
+                    identity: found.identity,
+                    login,
+                    scopes,
+                    home,
+                    by: By::Login(found.login),
+                }
             }
         };
         let same = *owner.identity.id == *claims.identity;
@@ -76,7 +83,18 @@ impl Inner {
         let owner = owner.ok_or_else(|| lapsed("what the token was given by is not valid here any more"))?;
         let Owner { tenant, identity, login, scopes, home, by } = owner;
         let (method, expires) = (AuthMethod::Token(TokenOrigin::Own(held.claims.by)), Some(held.ends));
-        Ok(Proof::Whole { tenant, identity, login, scopes, home, method, expires, issuer: None, by, evidence: Box::default() })
+        Ok(Proof::Whole {
+            tenant,
+            identity,
+            login,
+            scopes,
+            home,
+            method,
+            expires,
+            issuer: None,
+            by,
+            evidence: Box::default(),
+        })
     }
 }
 

@@ -138,6 +138,7 @@ mod tests {
             id: "k".into(),
             identity: "app".into(),
             key_hash: [1; 32],
+            signing: crate::identity::Signing::default(),
             scopes: ScopeSet::NONE,
             created: created.map(at),
             expires: expires.map(at),

@@ -16,7 +16,7 @@ use super::{
     ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, OAuthClient, OAuthClientMatch, PreviousKey, Tenant,
     TenantRecord,
 };
-use crate::tokens::{Issuer, IssuerMatch};
+use crate::tokens::IssuerMatch;
 
 /// A login that was found, and whom it becomes.
 #[derive(Clone, Debug)]
@@ -350,11 +350,6 @@ impl Directory {
     /// The API key of a tenant with this id, by its newest text. Its expiry is not looked at here.
     pub fn api_key(&self, tenant: &str, id: &str) -> Option<KeyMatch> {
         self.key_ids.get(id).filter(|found| *found.tenant.id == *tenant).cloned()
-    }
-
-    /// Whether there is an API key of this id in any tenant.
-    pub fn has_api_key(&self, id: &str) -> bool {
-        self.key_ids.contains_key(id)
     }
 
     /// All API keys, in no order; one that was rotated stands here twice while its old text counts.

@@ -45,6 +45,17 @@ pub enum SignatureRule {
     Message,
 }
 
+impl SignatureRule {
+    /// The word in the configuration and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Any => "any",
+            Self::Message => "message",
+        }
+    }
+}
+
 impl From<bool> for SignatureRule {
     /// `true` is the strong kind.
     fn from(required: bool) -> Self {

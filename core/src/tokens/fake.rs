@@ -76,6 +76,9 @@ pub(super) fn tenant() -> TenantRecord {
             id: "key".into(),
             identity: "app".into(),
             key_hash: [7; 32],
+            signing: crate::identity::Signing::default(),
+            created: None,
+            previous: None,
             scopes: ScopeSet::NONE,
             expires: None,
             allow_from: Vec::new(),
@@ -118,6 +121,7 @@ pub(super) fn inner_of(
         transfers: crate::jobs::transfers::TransferSettings::default(),
         oauth: crate::gateway::OAuthSettings::default(),
         tokens,
+        api_key_max_age: None,
         sole_owner: true,
     };
     Arc::new(Inner::new(Parts {

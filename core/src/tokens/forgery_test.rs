@@ -17,7 +17,7 @@ use crate::error::ErrorKind;
 use crate::gateway::Inner;
 use crate::identity::{AuthMethod, Directory, Peer, Protocol, Scope, TenantRecord, TokenOrigin};
 use crate::jobs::fake_ledger::FakeLedger;
-use crate::ports::{Durability, transact};
+use crate::ports::{Durability, Reach, transact};
 use crate::records::now;
 
 /// What a token comes to: whom it is, or how it is refused.
@@ -260,9 +260,11 @@ async fn a_revoked_grant_ends_all_its_tokens() {
     }
     let until = now() + REVOCATION_LIFE.as_micros() as i64;
     let id = grant.grant;
-    transact(&*ledger, Durability::Disk, move |tx| Box::pin(async move { tx.revoke_grant(id, until, now()).await }))
-        .await
-        .unwrap();
+    transact(&*ledger, Reach::Gateway, Durability::Disk, move |tx| {
+        Box::pin(async move { tx.revoke_grant(id, until, now()).await })
+    })
+    .await
+    .unwrap();
     here.grant_is_revoked(id, until);
     for token in [&one, &two] {
         assert_eq!(tried(&here, token, &peer()).await, Err("lapsed"), "here at once");

@@ -151,7 +151,7 @@ impl Inner {
             Ok(text) => {
                 let fetched_at = now();
                 if let Some(keys) = read_set(&text) {
-                    self.keep_keys(IssuerKeys { issuer: url.to_string(), keys: text, fetched_at }).await;
+                    self.keep_issuer_keys(IssuerKeys { issuer: url.to_string(), keys: text, fetched_at }).await;
                     let mut known = held(&provider.known);
                     known.keys = Arc::new(keys);
                     known.fetched_at = Some(fetched_at);
@@ -182,7 +182,7 @@ impl Inner {
         String::from_utf8(set.to_vec()).map_err(|_| "its set of keys is not UTF-8".to_owned())
     }
 
-    async fn keep_keys(&self, keys: IssuerKeys) {
+    async fn keep_issuer_keys(&self, keys: IssuerKeys) {
         let kept = self.write(Reach::Gateway, Durability::Process, move |tx| {
             let keys = keys.clone();
             Box::pin(async move { tx.put_issuer_keys(&keys).await })

@@ -83,7 +83,7 @@ pub fn run(command: KeyCommand) -> Outcome {
         match command {
             KeyCommand::Create { place, identity, id, name, scopes, expires, allow_from } => {
                 let office = Office::open(&place.config).await?;
-                let new = NewApiKey { id, name, identity, scopes, expires, allow_from };
+                let new = NewApiKey { id, name, identity, scopes, expires, allow_from, ..NewApiKey::default() };
                 let done = create(&office, &place, new).await;
                 office.close(done).await
             }

@@ -165,7 +165,8 @@ const API: &[Key] = &[
     )
     .or("[]")
     .restart(),
-    text_or_empty("api_key_max_age", Duration, "A key older than this is refused; empty: at any age none is.").or("\"90d\""),
+    text_or_empty("api_key_max_age", Duration, "A key older than this is refused; empty: at any age none is.")
+        .or("\"90d\""),
     text("header_timeout", Duration, "How long the head of a request may take.").or("\"30s\"").next(),
     text("body_timeout", Duration, "How long a body may stand still, in either direction.").or("\"1m\"").next(),
     text_or_empty(
@@ -176,7 +177,9 @@ const API: &[Key] = &[
     .or("\"500 B/s\"")
     .next(),
     text("body_grace", Duration, "How long a body is waited for before body_min_rate counts.").or("\"20s\"").next(),
-    text("signature_window", Duration, "How far the moment of a signature may be from now, either way.").or("\"5m\"").next(),
+    text("signature_window", Duration, "How far the moment of a signature may be from now, either way.")
+        .or("\"5m\"")
+        .next(),
     texts("signature_hosts", Any, "Hosts that signatures may name besides that of public_url.").or("[]").next(),
     text("idle_timeout", Duration, "How long an HTTP/2 connection may be without a request.").or("\"5m\"").next(),
 ];
@@ -250,7 +253,9 @@ const OAUTH: &[Key] = &[
         .or("\"30d\"")
         .restart(),
     text("refresh_token_lifetime", Duration, "The same however often it asks.").or("\"90d\"").restart(),
-    text("token_key_rotation", Duration, "How long a key signs tokens before the next one does.").or("\"30d\"").restart(),
+    text("token_key_rotation", Duration, "How long a key signs tokens before the next one does.")
+        .or("\"30d\"")
+        .restart(),
     text_or_empty("token_encryption_key", Secret, "Encrypts those keys in the ledger: 32 bytes in base64.").restart(),
     flag("issuer_allow_private_addresses", "Whether issuers may be at private addresses.").or("false").restart(),
 ];

@@ -6,7 +6,7 @@ use causeway_core::identity::{Permission, Scope};
 use super::Kind::{Any, Moment, Network, OneOf, Pattern, Secret, Size, Slug, TreePath, Url, Username};
 use super::{Key, flag_or_text, map, number, table, tables, text, text_or_empty, texts, words};
 use crate::config::ftps;
-use crate::config::tenant::{api_key, login, remote};
+use crate::config::tenant::{api_key, remote};
 
 /// `[[tenant]]`.
 pub const TENANT: &[Key] = &[
@@ -115,7 +115,11 @@ const API_KEY: &[Key] = &[
     text_or_empty("key_hash", Any, "The SHA-256 of the key in hex, from `causeway hash-key`, or a reference to it.")
         .required(),
     texts("scopes", OneOf(scopes), "Narrows the identity's; empty: all of them.").or("[]"),
-    text_or_empty("created", Moment, "When it was made, which its age counts from; by default when the gateway first saw it."),
+    text_or_empty(
+        "created",
+        Moment,
+        "When it was made, which its age counts from; by default when the gateway first saw it.",
+    ),
     text_or_empty("expires", Moment, "When it ends.").or("\"\""),
     texts("allow_from", Network, "Networks that it may come from; by default all.").or("[]"),
     flag_or_text(
@@ -133,8 +137,12 @@ const ISSUER: &[Key] = &[
     text("audience", Any, "What its tokens must be for.").required(),
     text("identity_claim", Any, "The claim whose value is an identity's id.").or("\"sub\""),
     text_or_empty("scope_claim", Any, "The claim with the scopes; empty: all that the identity may.").or("\"scope\""),
-    texts("authorized_parties", Any, "The clients that its tokens may be given to (`azp`, `client_id`); by default any.")
-        .or("[]"),
+    texts(
+        "authorized_parties",
+        Any,
+        "The clients that its tokens may be given to (`azp`, `client_id`); by default any.",
+    )
+    .or("[]"),
     map("identities", Slug, "Values of the claim, and the identities that they mean."),
 ];
 

@@ -11,7 +11,7 @@ use causeway_core::identity::{Scope, spec};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::make::texts_of;
+use super::make::{rule_of, texts_of};
 use super::{ApiKeyJson, IF_MATCH, KEY_ID, example, id_of, shapes, shown};
 use crate::auth::Caller;
 use crate::members::Members;
@@ -57,6 +57,11 @@ fn asked(mut members: Members) -> Result<ApiKeyChange, Problem> {
         scopes: texts_of(&mut members, "scopes"),
         expires: settable(&mut members, "expires", moments, |value| spec::moment(value.as_str()?).ok()),
         allow_from: texts_of(&mut members, "allow_from"),
+        require_signature: rule_of(&mut members),
+        signing_secret: settable(&mut members, "signing_secret", "this is a string, or null", |value| {
+            Some(value.as_str()?.into())
+        }),
+        signature_keys: texts_of(&mut members, "signature_keys"),
     };
     members.finish()?;
     Ok(change)

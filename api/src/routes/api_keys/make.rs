@@ -7,7 +7,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use causeway_core::ErrorKind;
 use causeway_core::admin::{KeyRotation, NewApiKey};
-use causeway_core::identity::{Scope, spec, texts};
+use causeway_core::identity::{Scope, SignatureRule, spec, texts};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -25,6 +25,13 @@ use crate::routes::header_value;
 pub(super) fn texts_of(members: &mut Members, name: &str) -> Option<Vec<String>> {
     members.read_as(name, "this is a list of strings", |value| {
         value.as_array()?.iter().map(|one| one.as_str().map(str::to_owned)).collect()
+    })
+}
+
+/// Which signature is demanded.
+pub(super) fn rule_of(members: &mut Members) -> Option<SignatureRule> {
+    members.read_as("require_signature", "this is true, false, \"off\", \"any\" or \"message\"", |value| {
+        value.as_bool().map(Into::into).or_else(|| serde_json::from_value(value.clone()).ok())
     })
 }
 
@@ -66,6 +73,9 @@ fn asked(mut members: Members) -> Result<NewApiKey, Problem> {
         scopes: texts_of(&mut members, "scopes").unwrap_or_default(),
         expires: moment_of(&mut members, "expires"),
         allow_from: texts_of(&mut members, "allow_from").unwrap_or_default(),
+        require_signature: rule_of(&mut members).unwrap_or_default(),
+        signing_secret: members.read_as("signing_secret", "this is a string", |value| Some(value.as_str()?.into())),
+        signature_keys: texts_of(&mut members, "signature_keys").unwrap_or_default(),
     };
     members.finish()?;
     Ok(new)

@@ -80,6 +80,12 @@ struct ApiKeyJson {
     last_used_at: Option<String>,
     /// Networks that it may come from; empty: from everywhere.
     allow_from: Vec<String>,
+    /// Which signature its requests must have: `off`, `any` or `message`.
+    require_signature: &'static str,
+    /// Whether there is a secret that they are signed with. It is never shown.
+    has_signing_secret: bool,
+    /// The public keys that they are signed with.
+    signature_keys: Vec<String>,
     /// The key before it, while that counts, too.
     previous: Option<PreviousJson>,
     /// `config` or `api`: what the configuration declares cannot be changed here.
@@ -154,6 +160,9 @@ impl ApiKeyJson {
             ends_at: moment(key.ends_at),
             last_used_at: moment(key.last_used_at),
             allow_from: key.allow_from.iter().map(ToString::to_string).collect(),
+            require_signature: key.require_signature.as_str(),
+            has_signing_secret: key.has_signing_secret,
+            signature_keys: key.signature_keys,
             previous: previous_ends.map(|ends_at| PreviousJson { prefix: key.previous_prefix, ends_at: Some(ends_at) }),
             managed_by: key.managed_by.as_str(),
             state: key.state.as_str(),
@@ -210,7 +219,8 @@ fn example() -> Value {
     json!({
         "id": "orders-2026", "name": "Orders", "prefix": "cwk_3kQ9", "identity": "orders-app", "scopes": ["files:read"],
         "created_at": "2026-11-24T20:15:02.123456Z", "expires_at": null, "ends_at": "2027-02-22T20:15:02.123456Z",
-        "last_used_at": "2026-11-25T08:00:00.5Z", "allow_from": ["192.0.2.0/24"], "previous": null, "managed_by": "api",
+        "last_used_at": "2026-11-25T08:00:00.5Z", "allow_from": ["192.0.2.0/24"], "require_signature": "off", "has_signing_secret": false,
+        "signature_keys": [], "previous": null, "managed_by": "api",
         "state": "active", "left_out": null,
     })
 }

@@ -21,6 +21,27 @@ fn networks() -> Value {
     })
 }
 
+fn rule() -> Value {
+    json!({
+        "enum": [true, false, "off", "any", "message", null],
+        "description": "Which signature its requests must have: \"message\" (true), one by RFC 9421; \"any\", that or X-Signature; \"off\" (false), none.",
+    })
+}
+
+fn secret() -> Value {
+    json!({
+        "type": ["string", "null"], "format": "signing-secret",
+        "description": "What its requests are signed with by HMAC-SHA-256: 32 bytes at least, as they are or behind \"base64:\". It is never shown.",
+    })
+}
+
+fn signature_keys() -> Value {
+    json!({
+        "type": ["array", "null"], "items": { "type": "string", "format": "public-key" }, "maxItems": 8,
+        "description": "Public keys that its requests are signed with: Ed25519 or ECDSA on P-256, as `openssl pkey -pubout` prints them.",
+    })
+}
+
 fn name() -> Value {
     json!({ "type": ["string", "null"], "minLength": 1, "maxLength": 128, "description": "What people call it." })
 }
@@ -50,6 +71,9 @@ pub fn new_api_key() -> Shape {
                 "scopes": scopes(),
                 "expires": end("From then on it is refused; a moment to come."),
                 "allow_from": networks(),
+                "require_signature": rule(),
+                "signing_secret": secret(),
+                "signature_keys": signature_keys(),
             },
         }),
     )
@@ -82,6 +106,9 @@ pub fn change() -> Shape {
                 "scopes": scopes(),
                 "expires": end("Its end; null: it has none of its own."),
                 "allow_from": networks(),
+                "require_signature": rule(),
+                "signing_secret": secret(),
+                "signature_keys": signature_keys(),
             },
         }),
     )

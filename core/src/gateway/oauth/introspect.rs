@@ -173,7 +173,8 @@ impl Inner {
         if held.claims.tenant != *caller.tenant() || *held.claims.client != *caller.id() {
             return Ok(());
         }
-        let grant = self.ledger.read(Reach::of(caller.tenant())).await?.grant(caller.tenant(), held.claims.grant).await?;
+        let grant =
+            self.ledger.read(Reach::of(caller.tenant())).await?.grant(caller.tenant(), held.claims.grant).await?;
         match grant {
             // All that was granted with it: an access token alone cannot be called back from whoever has the refresh token.
             Some(grant) => {

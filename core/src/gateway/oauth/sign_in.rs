@@ -234,7 +234,9 @@ impl Inner {
     pub(crate) async fn decide(&self, ticket: &SecretString, agrees: bool, peer: &Peer) -> Result<OAuthAnswer> {
         self.require_open()?;
         let standing = self.standing_of_ticket(ticket).await?.filter(|standing| standing.row.complete);
-        let Some(standing) = standing.filter(|standing| may_come(&standing.person, peer)) else { return Err(lapsed()) };
+        let Some(standing) = standing.filter(|standing| may_come(&standing.person, peer.protocol, peer.ip)) else {
+            return Err(lapsed());
+        };
         let scopes = standing.scopes();
         let Standing { row, application, person } = standing;
         let mut facts = self.application_facts(&application, peer);
@@ -322,5 +324,5 @@ fn claim_of(found: Option<LoginMatch>, name: &str, factor: Factor, peer: &Peer) 
         None => name.to_owned(),
     };
     let ip = peer.ip.to_canonical();
-    Claim { name: name.to_owned(), method: AuthMethod::one(factor), counted, found, ip }
+    Claim { name: name.to_owned(), method: AuthMethod::one(factor), counted, found, key: None, ip }
 }

@@ -8,7 +8,10 @@ use time::format_description::well_known::Rfc3339;
 use super::login::bound;
 use super::{Fault, Faults, kept};
 use crate::identity::texts::{self, Parsed};
-use crate::identity::{ApiKey, PreviousKey, Scope, hash_key};
+use crate::identity::{
+    ApiKey, MAX_SIGNATURE_KEYS, PreviousKey, Scope, SignatureKey, SignatureRule, Signing, check_signing_secret,
+    hash_key,
+};
 
 /// Letters of a key that are shown of it: enough to know it again, and nothing to find it by.
 const SHOWN: usize = 8;
@@ -33,6 +36,15 @@ pub struct ApiKeySpec {
     /// Networks that it may come from; empty: all.
     #[serde(default)]
     pub allow_from: Vec<String>,
+    /// Which signature its requests must have.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub require_signature: SignatureRule,
+    /// The secret of `hmac-sha256` and `X-Signature`.
+    #[serde(default, with = "kept", skip_serializing_if = "Option::is_none")]
+    pub signing_secret: Option<SecretString>,
+    /// The public keys of the other algorithms, as [`SignatureKey::parse`] reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signature_keys: Vec<String>,
     /// The key itself.
     pub text: KeyTextSpec,
     /// The one before a rotation, and until when it counts, too.
@@ -91,6 +103,10 @@ pub fn moment(text: &str) -> Parsed<OffsetDateTime> {
         .map_err(|_| format!("`{}` is no RFC 3339 time; write it like \"2027-12-31T00:00:00Z\"", text.escape_debug()))
 }
 
+fn is_off(rule: &SignatureRule) -> bool {
+    *rule == SignatureRule::Off
+}
+
 fn name(text: &str) -> Parsed<()> {
     if text.trim().is_empty() || text.chars().count() > MAX_NAME || text.chars().any(char::is_control) {
         return Err(format!("is no name; use 1 to {MAX_NAME} characters without control characters"));
@@ -111,6 +127,7 @@ impl ApiKeySpec {
         let scopes = faults.list("scopes", &self.scopes, scope).into_iter().collect();
         bound(&mut faults, "allow_from", &self.allow_from);
         let allow_from = faults.list("allow_from", &self.allow_from, texts::network);
+        let signing = self.signing(&mut faults);
         let key_hash = faults.take("text.key_hash", self.text.digest());
         let previous = self.previous.as_ref().and_then(|previous| {
             let key_hash = faults.take("previous.text.key_hash", previous.text.digest())?;
@@ -121,6 +138,7 @@ impl ApiKeySpec {
                 id: id?.into(),
                 identity: identity?.into(),
                 key_hash: key_hash?,
+                signing,
                 scopes,
                 created: self.text.made_at,
                 expires: self.expires,
@@ -129,6 +147,27 @@ impl ApiKeySpec {
             })
         })();
         faults.finish(made)
+    }
+
+    /// What its requests are signed with. What is demanded must be possible.
+    fn signing(&self, faults: &mut Faults) -> Signing {
+        let key = |text: &str| {
+            let wrong = "is no public key of Ed25519 or ECDSA on P-256; write what `openssl pkey -pubout` prints";
+            SignatureKey::parse(text).ok_or_else(|| wrong.to_owned())
+        };
+        if self.signature_keys.len() > MAX_SIGNATURE_KEYS {
+            faults
+                .note("signature_keys", format!("are more than {MAX_SIGNATURE_KEYS}; remove those that are not used"));
+        }
+        let keys = faults.list("signature_keys", &self.signature_keys, key);
+        if let Some(Err(error)) = self.signing_secret.as_ref().map(check_signing_secret) {
+            faults.note("signing_secret", error.message());
+        }
+        if !is_off(&self.require_signature) && self.signing_secret.is_none() && self.signature_keys.is_empty() {
+            let detail = "there is nothing to check signatures with; add `signing_secret` or `signature_keys`";
+            faults.note("require_signature", detail);
+        }
+        Signing { require: self.require_signature, secret: self.signing_secret.clone(), keys }
     }
 
     /// How a key would be declared, as far as it is known.
@@ -143,6 +182,9 @@ impl ApiKeySpec {
             scopes: key.scopes.words().map(|scope| scope.as_str().to_owned()).collect(),
             expires: key.expires,
             allow_from: key.allow_from.iter().map(ToString::to_string).collect(),
+            require_signature: key.signing.require,
+            signing_secret: key.signing.secret.clone(),
+            signature_keys: key.signing.keys.iter().map(ToString::to_string).collect(),
             text: KeyTextSpec::known_by(&key.key_hash, key.created),
             previous,
         }
@@ -163,6 +205,9 @@ mod tests {
             scopes: vec!["files:read".into()],
             expires: Some(now + time::Duration::days(9)),
             allow_from: vec!["192.0.2.0/24".into()],
+            require_signature: SignatureRule::Any,
+            signing_secret: Some("a secret of thirty-two bytes at least".to_owned().into()),
+            signature_keys: vec!["MCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=".into()],
             text: text("cwk_abcdefgh"),
             previous: Some(PreviousKeySpec { text: text("cwk_before"), ends_at: now + time::Duration::HOUR }),
         }
@@ -180,6 +225,7 @@ mod tests {
         );
         assert_eq!(key.previous.unwrap().key_hash, hash_key("cwk_before"));
         assert!(!format!("{again:?}").contains(&hex::encode(hash_key("cwk_before"))));
+        assert_eq!((key.signing.require, key.signing.keys.len()), (SignatureRule::Any, 1));
         let declared = ApiKeySpec::of(&again.api_key("orders").unwrap());
         assert_eq!(declared.api_key("orders").unwrap().key_hash, key.key_hash, "and so is one of the configuration's");
         assert!(serde_json::from_str::<ApiKeySpec>(&kept.replace("\"scopes\"", "\"only_on_sundays\"")).is_err());
@@ -192,11 +238,29 @@ mod tests {
             name: Some(" ".into()),
             scopes: vec!["root".into()],
             allow_from: vec!["x".into()],
+            require_signature: SignatureRule::Message,
+            signing_secret: Some("short".to_owned().into()),
+            signature_keys: vec!["no key".into()],
             text: KeyTextSpec { key_hash: None, ..spec().text },
             ..spec()
         };
         let faults = wrong.api_key("a b").unwrap_err();
         let fields: Vec<&str> = faults.iter().map(|fault| &*fault.field).collect();
-        assert_eq!(fields, ["id", "identity", "name", "scopes[0]", "allow_from[0]", "text.key_hash"]);
+        assert_eq!(
+            fields,
+            [
+                "id",
+                "identity",
+                "name",
+                "scopes[0]",
+                "allow_from[0]",
+                "signature_keys[0]",
+                "signing_secret",
+                "text.key_hash"
+            ]
+        );
+        let bare = ApiKeySpec { signing_secret: None, signature_keys: Vec::new(), ..spec() };
+        let faults = bare.api_key("k").unwrap_err();
+        assert_eq!(faults.iter().map(|fault| &*fault.field).collect::<Vec<_>>(), ["require_signature"]);
     }
 }

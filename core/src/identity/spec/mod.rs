@@ -86,7 +86,8 @@ impl Faults {
 }
 
 /// The members that hold hashes or secrets, whatever the kind of the object.
-const SECRETS: [&str; 6] = ["password", "password_hash", "totp_secret", "key_hash", "secret", "secret_hash"];
+const SECRETS: [&str; 7] =
+    ["password", "password_hash", "totp_secret", "key_hash", "secret", "secret_hash", "signing_secret"];
 /// What is shown in a secret's place.
 const MASK: &str = "(set)";
 /// The same where a change has made it another one.

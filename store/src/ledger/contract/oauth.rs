@@ -107,7 +107,9 @@ pub async fn sign_ins_are_taken_once(ledger: Subject) {
 pub async fn authorization_codes_are_spent_once(ledger: Subject) {
     let one = grant(1);
     add(&ledger, &one).await;
-    let found = async |tenant, code: u8| ledger.read(Reach::Gateway).await.unwrap().grant_of_code(tenant, &[code; 32]).await.unwrap();
+    let found = async |tenant, code: u8| {
+        ledger.read(Reach::Gateway).await.unwrap().grant_of_code(tenant, &[code; 32]).await.unwrap()
+    };
     assert_eq!(found("acme", 1).await, Some(one.clone()), "every field");
     assert_eq!(found("other", 1).await, None, "of its own tenant alone");
     assert!(!spend_code(&ledger, "other", 1, T0 + 1).await);
@@ -132,7 +134,9 @@ pub async fn refresh_tokens_are_spent_once(ledger: Subject) {
         let row = token(hash, grant.id);
         write!(ledger, [row], |tx| tx.insert_refresh_token(&row).await).unwrap();
     }
-    let found = async |tenant, hash: u8| ledger.read(Reach::Gateway).await.unwrap().refresh_token(tenant, &[hash; 32]).await.unwrap();
+    let found = async |tenant, hash: u8| {
+        ledger.read(Reach::Gateway).await.unwrap().refresh_token(tenant, &[hash; 32]).await.unwrap()
+    };
     assert_eq!(found("acme", 1).await, Some(token(1, one.id)), "every field");
     assert_eq!(found("other", 1).await, None);
     assert!(!spend_token(&ledger, "other", 1, T0 + 1).await);

@@ -34,8 +34,10 @@ async fn retired(ledger: &Subject) -> Vec<(String, Option<i64>)> {
 
 pub async fn signing_keys_follow_each_other(ledger: Subject) {
     assert!(ledger.read(Reach::Gateway).await.unwrap().signing_keys().await.unwrap().is_empty());
-    let (one, two) =
-        (signing_key("one", T0), SigningKeyRow { sealed: false, retired_at: Some(T0 + 50), ..signing_key("two", T0 + 10) });
+    let (one, two) = (
+        signing_key("one", T0),
+        SigningKeyRow { sealed: false, retired_at: Some(T0 + 50), ..signing_key("two", T0 + 10) },
+    );
     // The older one second: they are told by age.
     insert(&ledger, &two).await.unwrap();
     insert(&ledger, &one).await.unwrap();

@@ -25,8 +25,8 @@ macro_rules! ports {
         use uuid::Uuid;
 
         use super::{
-            audit, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions, signatures, tokens,
-            uploads,
+            audit, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions, signatures,
+            tokens, uploads,
         };
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, judge};
