@@ -2,6 +2,7 @@
 //! and throttle code whatever protocol asked, and leaves the same audit entry and events.
 
 mod access;
+mod appended;
 mod claim;
 mod client_certificates;
 mod configuration;

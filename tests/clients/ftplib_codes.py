@@ -1,13 +1,13 @@
-"""Python's `ftplib` with a time-based code by ACCT, as the server asks for it (RFC 959 section 4.1.1).
+"""Python's `ftplib` with a time-based code by ACCT, as the server asks for it (RFC 959 section 4.1.1), and behind the password.
 
-    ftplib_codes.py PORT LOGIN PASSWORD CODE CA_FILE
+    ftplib_codes.py PORT LOGIN PASSWORD CODE ANOTHER_CODE CA_FILE
 """
 
 import ftplib
 import ssl
 import sys
 
-port, login, password, code, ca = sys.argv[1:6]
+port, login, password, code, another, ca = sys.argv[1:7]
 
 
 def connected():
@@ -33,4 +33,13 @@ client.login(login, password, code)
 assert client.pwd() == "/"
 client.quit()
 assert refused(login, password, code) == "530", "a code counts once"
+assert refused(login, password + code) == "530", "behind the password neither"
+wrong = another[:-1] + str((int(another[-1]) + 5) % 10)
+assert refused(login, password + wrong) == "530", "a wrong code behind the password"
+assert refused(login, "x" + password + another) == "530", "a right code behind a wrong password"
+client = connected()
+client.login(login, password + another)
+assert client.pwd() == "/"
+client.quit()
+assert refused(login, password + another) == "530", "it counts once, too"
 print("done")

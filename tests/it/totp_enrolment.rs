@@ -29,13 +29,13 @@ async fn by_ssh(gateway: &Gateway, login: &str, code: &str) -> bool {
     client.with_answers(&answers, "pwd\n").await.success
 }
 
-async fn by_ftp(gateway: &Gateway, login: &str, code: &str) {
+async fn by_ftp(gateway: &Gateway, login: &str, codes: [&str; 2]) {
     let Ok(python) = std::env::var("CAUSEWAY_TEST_PYTHON") else {
         return skip("CAUSEWAY_TEST_PYTHON is not set to a Python; ./test makes one");
     };
     let mut command = Command::new(python);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/ftplib_codes.py"));
-    command.args([&gateway.ftps.port().to_string(), login, PASSWORD, code]);
+    command.args([&gateway.ftps.port().to_string(), login, PASSWORD, codes[0], codes[1]]);
     command.arg(gateway.data().join("certs/ca.pem"));
     run(command).await;
 }
@@ -78,7 +78,7 @@ async fn codes_are_enrolled_in_two_steps(ledger: Ledger) {
     assert!(!by_ssh(&gateway, "rest01", &used).await);
     assert!(by_ssh(&gateway, "rest01", &code_at(&secret, 0)).await);
     next_step().await;
-    by_ftp(&gateway, "rest01", &code_at(&secret, 0)).await;
+    by_ftp(&gateway, "rest01", [&code_at(&secret, 0), &code_at(&secret, 1)]).await;
 
     // The secret is nobody's to see, and the trail has both steps.
     let (shown, trail) =

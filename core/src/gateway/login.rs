@@ -114,8 +114,8 @@ impl Inner {
         }
     }
 
-    /// See [`super::Gateway::log_in`].
-    pub(crate) async fn log_in(
+    /// The next credential of a login.
+    pub(super) async fn log_in_by(
         self: &Arc<Self>,
         progress: &mut Progress,
         credential: Credential,
