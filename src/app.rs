@@ -84,7 +84,7 @@ where
     let mut live = |protocol| -> Outcome<Option<watch::Receiver<Arc<ServerConfig>>>> {
         let Some(wanted) = running::wanted(protocol, &config) else { return Ok(None) };
         let (sender, receiver) = watch::channel(wanted);
-        tls_wanted.push((protocol, sender));
+        tls_wanted.extend(running::own_mode(protocol, &config).map(|own| (protocol, own, sender)));
         certificate::live(receiver, &certs).map(Some)
     };
     let (ftps_tls, api_tls) = (live(Protocol::Ftps)?, live(Protocol::Api)?);
@@ -338,10 +338,13 @@ fn parts(
 
 /// Reads the configuration again as often as that is due, until a signal to stop comes.
 async fn serve(signals: &mut Signals, reload: &mut Reload, running: &mut Running) -> &'static str {
+    let mut known = running.gateway().watch_known();
     loop {
+        running.follow_known();
         let cause = tokio::select! {
             which = signals.next() => return which,
             cause = reload.due() => cause,
+            Ok(()) = known.changed() => continue,
         };
         tokio::select! {
             which = signals.next() => return which,

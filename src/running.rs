@@ -43,8 +43,8 @@ pub struct Running {
     pub ftps: Option<(causeway_ftp::Front, Sources)>,
     /// The API.
     pub api: Option<Arc<causeway_api::Front>>,
-    /// What the listeners of FTPS and of the API are to speak.
-    pub tls: Vec<(Protocol, watch::Sender<Wanted>)>,
+    /// What the listeners of FTPS and of the API are to speak, and whether they ask for certificates, which stays as at the start.
+    pub tls: Vec<(Protocol, Asked, watch::Sender<Wanted>)>,
 }
 
 impl Running {
@@ -66,8 +66,10 @@ impl Running {
             _ => None,
         };
         let mut tls = Vec::new();
-        for (protocol, now) in &self.tls {
+        for (protocol, own, now) in &self.tls {
+            let taken = takes_any(&config, *protocol) || self.gateway.takes_client_certificates(*protocol);
             let Some(wanted) = wanted(*protocol, &config) else { continue };
+            let wanted = Wanted { asked: in_use(*own, taken), ..wanted };
             if *now.borrow() != wanted {
                 server_config(&wanted.tls, &self.data_dir.join("certs"), wanted.asked)?;
                 tls.push((now.clone(), wanted));
@@ -80,7 +82,7 @@ impl Running {
         let shown = std::mem::take(&mut config.shown);
         self.gateway.declare(tenants).await.map_err(|error| Failure::configuration(error.message()))?;
         // Nothing fails from here on.
-        self.gateway.adopt(settings);
+        self.gateway.adopt(settings).await;
         self.gateway.show_configuration(shown);
         if let Some((prepared, limit, front, sources)) = sftp {
             front.adopt(prepared);
@@ -96,8 +98,17 @@ impl Running {
         for (now, wanted) in tls {
             now.send_replace(wanted);
         }
+        self.follow_known();
         self.grace = config.shutdown_grace;
         Ok(())
+    }
+
+    /// Asks for certificates from now on where somebody who is known takes one, and from nobody else.
+    pub fn follow_known(&self) {
+        for (protocol, own, now) in &self.tls {
+            let asked = in_use(*own, self.gateway.takes_client_certificates(*protocol));
+            now.send_if_modified(|wanted| std::mem::replace(&mut wanted.asked, asked) != asked);
+        }
     }
 
     /// A tenant whose files would have no place cannot come.
@@ -121,19 +132,26 @@ impl Running {
 
 /// What the listener of a protocol is to speak; none where it is switched off.
 pub fn wanted(protocol: Protocol, config: &Config) -> Option<Wanted> {
-    let own = match protocol {
-        Protocol::Ftps => config.ftps.as_ref()?.client_certificates,
-        Protocol::Api => config.api.as_ref()?.client_certificates,
-        Protocol::Sftp | Protocol::Scp | Protocol::Transfer | Protocol::Gateway => return None,
-    };
-    Some(Wanted { tls: config.tls.clone(), asked: asked(own, config, protocol) })
+    let own = own_mode(protocol, config)?;
+    Some(Wanted { tls: config.tls.clone(), asked: in_use(own, takes_any(config, protocol)) })
+}
+
+/// How the configuration says that clients are asked for a certificate; none where the protocol has none, or is switched off.
+pub fn own_mode(protocol: Protocol, config: &Config) -> Option<Asked> {
+    match protocol {
+        Protocol::Ftps => Some(config.ftps.as_ref()?.client_certificates),
+        Protocol::Api => Some(config.api.as_ref()?.client_certificates),
+        Protocol::Sftp | Protocol::Scp | Protocol::Transfer | Protocol::Gateway => None,
+    }
+}
+
+fn takes_any(config: &Config, protocol: Protocol) -> bool {
+    config.tenants.iter().flat_map(|tenant| &tenant.logins).any(|login| login.takes_client_certificates(protocol))
 }
 
 /// Whether clients are asked for a certificate. Where that is optional they are asked only if a login takes any: some old
 /// clients do not know what to answer.
-fn asked(asked: Asked, config: &Config, protocol: Protocol) -> Asked {
-    let mut logins = config.tenants.iter().flat_map(|tenant| &tenant.logins);
-    let taken = logins.any(|login| login.protocols.contains(&protocol) && !login.client_certificates.is_empty());
+fn in_use(asked: Asked, taken: bool) -> Asked {
     if asked == Asked::Optional && !taken { Asked::Off } else { asked }
 }
 

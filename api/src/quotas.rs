@@ -149,6 +149,11 @@ impl Quotas {
         }
     }
 
+    /// The requests of an identity in a minute that the configuration allows.
+    pub fn declared(&self) -> u32 {
+        self.now().declared
+    }
+
     fn now(&self) -> Arc<Policies> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

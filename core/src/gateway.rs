@@ -26,6 +26,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::admin::{Administered, ApiKeyChange, KeyRotation, NewApiKey, Refusal, ShownApiKey, Spec, Usage, Wish};
@@ -33,8 +34,8 @@ use crate::audit::Verification;
 use crate::error::{Error, Result};
 use crate::events::{Facts, Operation};
 use crate::identity::{
-    BodyMac, ClientCertificate, Credential, LeftOut, Offence, Peer, Progress, PublicKey, Session, SignedRequest,
-    TenantRecord,
+    BodyMac, ClientCertificate, Credential, Directory, LeftOut, Offence, Peer, Progress, Protocol, PublicKey, Session,
+    SignedRequest, TenantRecord,
 };
 use crate::jobs::transfers::{
     Control, Enqueued, Transfer, TransferFilter, TransferPage, TransferRequest, WrongTransfer,
@@ -112,8 +113,18 @@ impl Gateway {
     /// Goes on with these settings, as far as they can change while it runs: `max_file_size`, `incomplete_expiry`,
     /// `temporary_names`, `content_type_check`, the bandwidth (of sessions that begin to move something), `throttle`, `penalties`,
     /// `sessions` and `webhooks`. The others stay as they were at the start.
-    pub fn adopt(&self, settings: Settings) {
-        self.inner.adopt(settings);
+    pub async fn adopt(&self, settings: Settings) {
+        self.inner.adopt(settings).await;
+    }
+
+    /// Who is known, whenever somebody else is.
+    pub fn watch_known(&self) -> watch::Receiver<Arc<Directory>> {
+        self.inner.known.subscribe()
+    }
+
+    /// Whether any login that may come by this protocol takes a TLS client certificate.
+    pub fn takes_client_certificates(&self, protocol: Protocol) -> bool {
+        self.inner.directory().logins().any(|found| found.login.takes_client_certificates(protocol))
     }
 
     /// Takes what a new configuration declares: who is not there any more is not known from here on. Fails with

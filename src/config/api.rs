@@ -64,11 +64,8 @@ impl Api {
             .map_or(Asked::Optional, |f| f.value);
         let cors_origins = section.texts("cors_origins", value::origin);
         let cors_origins = cors_origins.map(|found| found.value.into_iter().map(|one| one.value).collect());
-        let key_max_age = if section.has("api_key_max_age") {
-            section.text_or_empty("api_key_max_age", value::duration).map(|found| found.value)
-        } else {
-            Some(MAX_KEY_AGE)
-        };
+        let key_max_age = section.text_or_empty("api_key_max_age", value::duration).map(|found| found.value);
+        let key_max_age = if section.has("api_key_max_age") { key_max_age } else { Some(MAX_KEY_AGE) };
         let listen = listen::addresses(section, "listen", "127.0.0.1:8443");
         let time = |key, usual| section.text(key, value::duration).map_or(usual, |found| found.value);
         let (header_timeout, body_timeout) =
@@ -80,7 +77,7 @@ impl Api {
             if fits { Ok(window) } else { Err(format!("`{text}` is out of range; give 1s to 1h")) }
         });
         let signature_hosts = section.texts("signature_hosts", value::authority);
-        if let (Some(hosts), None) = (&signature_hosts, &public_url) {
+        if let (Some(hosts), None) = (signature_hosts.as_ref().filter(|hosts| !hosts.value.is_empty()), &public_url) {
             section.report().error(&hosts.spot, "are hosts besides that of `public_url`, which is not set; set it too");
         }
         let body_min_rate = section.text_or_empty("body_min_rate", value::rate).map(|found| found.value);

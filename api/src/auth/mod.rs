@@ -73,14 +73,14 @@ pub async fn admit(
     let peer = peer_of(shared, &parts.headers, &parts.extensions)?;
     let certificate = connection_of(&parts.extensions)?.certificate.as_ref();
     let (session, mac) = authenticate(&shared.gateway, &parts.headers, certificate, &peer, signed).await?;
+    let most = shared.gateway.limits().requests_per_minute;
+    shared.quotas.identity(&session, parts.extensions.get::<Meter>(), most)?;
     if !names_only(&session.tenant.id, &parts.headers) {
         let error =
             Error::new(ErrorKind::PermissionDenied, "`X-Tenant-Id` is not the credential's tenant; leave it out");
         shared.gateway.refused(&session, Operation::Login, "", &error).await;
         return Err(Problem::from(error).at("X-Tenant-Id"));
     }
-    let most = shared.gateway.limits().requests_per_minute;
-    shared.quotas.identity(&session, parts.extensions.get::<Meter>(), most)?;
     Ok((session, mac))
 }
 

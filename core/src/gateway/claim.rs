@@ -129,10 +129,10 @@ impl Inner {
 
     /// Whether an API key holds now, from this address (none: wherever).
     pub(super) fn key_holds(&self, found: &KeyMatch, ip: Option<IpAddr>) -> bool {
-        let now = OffsetDateTime::now_utc();
-        match (found.refusal(self.end_of_key(found), ip.unwrap_or(IpAddr::from([0, 0, 0, 0])), now), ip) {
-            (None, _) | (Some(KeyRefusal::Address), None) => true,
-            (Some(_), _) => false,
+        let (end, now) = (self.end_of_key(found), OffsetDateTime::now_utc());
+        match ip {
+            Some(ip) => found.refusal(end, ip, now).is_none(),
+            None => end.is_none_or(|end| end.at > now),
         }
     }
 

@@ -77,10 +77,18 @@ impl Inner {
     /// Why a session does not hold by what the outside says of its keys and certificates. Where that cannot be said it goes on;
     /// nobody else is let in then.
     async fn why_refuted(&self, session: &Session, directory: &Directory, asked: &mut Asked) -> Option<EndReason> {
-        if session.expires.is_some_and(|end| end <= OffsetDateTime::now_utc()) {
+        let grounds = &session.grounds;
+        // What a token let in while it held goes on, as long as whom it came from would be let in: it is not cut at its end.
+        let by_token = matches!(session.auth_method, AuthMethod::Token(_));
+        let over = !by_token && session.expires.is_some_and(|end| end <= OffsetDateTime::now_utc());
+        if over || grounds.by.key().is_some_and(|found| !self.key_holds(found, None)) {
             return Some(EndReason::Expired);
         }
-        let grounds = &session.grounds;
+        if let Some(grant) = grounds.evidence.grant
+            && self.is_revoked(grant).await
+        {
+            return Some(EndReason::Revoked);
+        }
         let tenant = directory.tenant(&session.tenant.id)?;
         let evidence = &grounds.evidence;
         if evidence.key.is_some() || evidence.certificate.is_some() {
@@ -134,7 +142,8 @@ impl Inner {
     /// Whether the client certificate still stands, asked once for each login and certificate.
     async fn knows_still(&self, session: &Session, certificate: &ClientCertificate, asked: &mut Asked) -> bool {
         let required = session.grounds.required.is_some();
-        let one = (session.tenant.id.clone(), session.login.clone(), *certificate.fingerprint());
+        let lets_in = session.grounds.evidence.client.is_some();
+        let one = (session.tenant.id.clone(), session.login.clone(), *certificate.fingerprint(), lets_in, required);
         if let Some(known) = asked.certificates.get(&one) {
             return *known;
         }
@@ -156,12 +165,12 @@ pub(super) fn why_lost(session: &Session, directory: &Directory) -> Option<EndRe
             (now.identity, same)
         }
         By::ApiKey(was) => {
-            let now = directory.find_api_key(&was.key_hash).filter(|now| now.tenant.id == session.tenant.id);
+            let now = directory.find_api_key(&was.digest).filter(|now| now.tenant.id == session.tenant.id);
             let Some(now) = now else { return Some(EndReason::Gone) };
             if now.key.expires.is_some_and(|end| end <= OffsetDateTime::now_utc()) {
                 return Some(EndReason::Expired);
             }
-            (now.identity.clone(), is_same_key(was, &now.key, session))
+            (now.identity.clone(), is_same_key(&was.key, &now.key, session))
         }
         By::Issuer(was) => {
             let mut known = directory.issuers(&was.url).iter();
@@ -182,8 +191,8 @@ pub(super) fn why_lost(session: &Session, directory: &Directory) -> Option<EndRe
     (!holds).then_some(EndReason::Changed)
 }
 
-/// Tenant, login and the fingerprint of a certificate.
-type Shown = (Arc<str>, Arc<str>, [u8; 32]);
+/// Tenant, login and the fingerprint of a certificate; whether it is what let in, and whether one was required.
+type Shown = (Arc<str>, Arc<str>, [u8; 32], bool, bool);
 
 /// What one look has asked already.
 #[derive(Default)]

@@ -178,7 +178,9 @@ impl Inner {
     }
 
     /// See [`super::Gateway::adopt`].
-    pub(crate) fn adopt(&self, wanted: Settings) {
+    pub(crate) async fn adopt(&self, wanted: Settings) {
+        // A change of the limits through the API comes before it or after it.
+        let _one = self.changing.lock().await;
         self.penalties.set_limits(wanted.penalties.clone());
         self.places.set_limits(wanted.sessions);
         self.hooks.send_replace(wanted.webhooks.clone().into());

@@ -142,16 +142,20 @@ impl Inner {
         progress.bind(&claim.name);
         // Who shows one puts its refusal on record (see `super::client_certificates`).
         let by_client_certificate = matches!(credential, Credential::ClientCertificate { .. });
+        // A token that is right, or was, is no guess, whoever else has guessed from its address.
+        let by_token = matches!(claim.method, AuthMethod::Token(_));
         let proof = match self.may_try(claim) {
-            Err(throttled) => Err(throttled),
-            Ok(()) => self.prove(credential, claim, progress, peer, known).await,
+            Err(throttled) if !by_token => Err(throttled),
+            _ => self.prove(credential, claim, progress, peer, known).await,
         };
+        let lapsed = by_token && proof.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unauthenticated);
+        let signed = lapsed || by_token && matches!(proof, Ok(Some(_)));
         // Guesses that were all let in before the first one failed: the limit holds for them too.
-        let proof = proof.and_then(|proof| self.may_try(claim).map(|()| proof));
+        let proof = proof.and_then(|proof| if signed { Ok(proof) } else { self.may_try(claim).map(|()| proof) });
         let proof = match proof.and_then(|proof| proof.ok_or_else(refused)) {
             Ok(proof) => proof,
             // Whatever it says to the holder of a key that is over: it is a refusal like any other.
-            Err(error) if error.kind() == ErrorKind::Unauthenticated => {
+            Err(error) if error.kind() == ErrorKind::Unauthenticated && !lapsed => {
                 if claim.is_guess() {
                     self.throttle.failed(&claim.counted, claim.ip);
                     self.put_refused_login(claim, peer, &error).await;
@@ -162,7 +166,7 @@ impl Inner {
             }
             Err(error) => {
                 // Whoever has a token that has expired, or none can say what it is worth, may come again and again.
-                let often = error.kind() == ErrorKind::Throttled || matches!(claim.method, AuthMethod::Token(_));
+                let often = error.kind() == ErrorKind::Throttled || by_token;
                 if !often || self.is_first_refusal(claim) {
                     self.put_refused_login(claim, peer, &error).await;
                 }

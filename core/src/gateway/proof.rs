@@ -261,9 +261,9 @@ impl Inner {
             method: AuthMethod::ApiKey,
             expires: self.end_of_key(&found).map(|end| end.at),
             issuer: None,
-            tenant: found.tenant,
-            identity: found.identity,
-            by: By::ApiKey(found.key),
+            tenant: found.tenant.clone(),
+            identity: found.identity.clone(),
+            by: By::ApiKey(Box::new(found)),
             evidence: Box::default(),
         }))
     }

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::inner::Inner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Operation, Status};
-use crate::identity::{BodyMac, By, Credential, KeyMatch, Peer, Session, SignedRequest, Signing, examine};
+use crate::identity::{BodyMac, Credential, KeyMatch, Peer, Session, SignedRequest, Signing, examine};
 use crate::ports::Durability;
 
 /// Why a request of the API does not let its caller in.
@@ -49,17 +49,14 @@ impl Inner {
 
     /// The API key that a session stands on: one that came by a token of the key does, too.
     fn key_of(&self, session: &Session) -> Option<KeyMatch> {
-        match &session.grounds.by {
-            By::ApiKey(key) => self.directory().api_key(&session.tenant.id, &key.id),
-            By::Login(_) | By::Issuer(_) | By::Job => None,
-        }
+        session.grounds.by.key().and_then(|found| self.directory().api_key(&session.tenant.id, &found.key.id))
     }
 
     async fn judge(&self, session: &Session, request: Option<&SignedRequest>) -> Result<Option<BodyMac>> {
         let judged = match (self.key_of(session), request) {
             (Some(found), request) => self.judge_key(&found.key.id, &found.key.signing, session, request).await,
             // Nothing of a key's is left where it went a moment ago.
-            (None, _) if matches!(session.grounds.by, By::ApiKey(_)) => {
+            (None, _) if session.grounds.by.key().is_some() => {
                 Err(Error::new(ErrorKind::Unauthenticated, "the API key is not valid here any more"))
             }
             (None, Some(_)) => Err(Error::new(
@@ -112,6 +109,11 @@ impl Inner {
 
     /// Puts on record that a request was refused for its signature.
     pub(crate) async fn put_refused_request(&self, session: &Session, error: &Error) {
+        // Once in a while: whoever has the key alone could fill the ledger otherwise.
+        let counted = format!("a signature of {}@{}", session.login, session.tenant.id);
+        if !self.is_first_refusal_of(Some(&counted), session.client_ip) {
+            return;
+        }
         let mut facts = self.facts(session, Operation::Login).failed(error);
         facts.status = Status::Denied;
         let audit = facts.audit();

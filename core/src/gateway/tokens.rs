@@ -9,7 +9,7 @@ use super::claim::allowed_from;
 use super::inner::Inner;
 use super::proof::{Proof, scopes_of_key};
 use crate::error::{Error, ErrorKind, Result};
-use crate::identity::{AuthMethod, By, Identity, Peer, Protocol, ScopeSet, Tenant, TokenOrigin};
+use crate::identity::{AuthMethod, By, Evidence, Identity, Peer, Protocol, ScopeSet, Tenant, TokenOrigin};
 use crate::path::VirtualPath;
 use crate::tokens::{AccessClaims, Held, Judged, Subject, Token, Via, cut};
 
@@ -36,13 +36,17 @@ impl Inner {
         let directory = self.directory();
         let owner = match claims.by {
             Via::ApiKey => {
-                let found = directory.api_key(&claims.tenant, &claims.login)?;
+                let newest = directory.api_key(&claims.tenant, &claims.login)?;
+                let old = newest.key.previous.as_ref().and_then(|old| directory.find_api_key(&old.key_hash));
+                let mark = claims.key.as_deref()?;
+                let found = [Some(newest), old].into_iter().flatten().find(|found| found.mark() == mark)?;
                 if !self.key_holds(&found, ip) {
                     return None;
                 }
                 let scopes = scopes_of_key(&found);
                 let (login, home) = (found.key.id.clone(), VirtualPath::root());
-                Owner { tenant: found.tenant, identity: found.identity, login, scopes, home, by: By::ApiKey(found.key) }
+                let (tenant, identity) = (found.tenant.clone(), found.identity.clone());
+                Owner { tenant, identity, login, scopes, home, by: By::ApiKey(Box::new(found)) }
             }
             Via::Login => {
                 let found = directory.login_of(&claims.tenant, &claims.login)?;
@@ -82,19 +86,9 @@ impl Inner {
         let owner = self.owner(&held.claims, Some(peer.ip)).filter(|_| peer.protocol == Protocol::Api);
         let owner = owner.ok_or_else(|| lapsed("what the token was given by is not valid here any more"))?;
         let Owner { tenant, identity, login, scopes, home, by } = owner;
+        let evidence = Box::new(Evidence { grant: Some(held.claims.grant), ..Evidence::default() });
         let (method, expires) = (AuthMethod::Token(TokenOrigin::Own(held.claims.by)), Some(held.ends));
-        Ok(Proof::Whole {
-            tenant,
-            identity,
-            login,
-            scopes,
-            home,
-            method,
-            expires,
-            issuer: None,
-            by,
-            evidence: Box::default(),
-        })
+        Ok(Proof::Whole { tenant, identity, login, scopes, home, method, expires, issuer: None, by, evidence })
     }
 }
 

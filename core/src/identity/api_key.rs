@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use super::{KeyMatch, PreviousKey, lies_in};
@@ -79,6 +80,12 @@ impl KeyMatch {
             (Some(said), Some(seen)) => Some(said.min(seen)),
             (said, seen) => said.or(seen),
         }
+    }
+
+    /// What tells one text of a key from another in tokens: of it nobody learns the key, nor its SHA-256.
+    pub(crate) fn mark(&self) -> String {
+        let mark = Sha256::digest(self.digest);
+        hex::encode(mark.get(..8).unwrap_or_default())
     }
 
     /// When the key ends: the first of its own end, the greatest age, and the end of the time in which the old key of a

@@ -16,6 +16,7 @@ use super::{
     ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, OAuthClient, OAuthClientMatch, PreviousKey, Tenant,
     TenantRecord,
 };
+use crate::records::Micros;
 use crate::tokens::IssuerMatch;
 
 /// A login that was found, and whom it becomes.
@@ -45,17 +46,26 @@ pub struct KeyMatch {
 }
 
 /// Where something was declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
     /// In the configuration, whose operator sees all tenants.
     Declared,
-    /// Through the API, by somebody who may see one tenant alone.
-    Stored,
+    /// Through the API, by somebody who may see one tenant alone, at this moment.
+    Stored(Micros),
+}
+
+/// Whom a bare name means.
+#[derive(Clone, Debug)]
+struct Named {
+    /// None: more than one tenant has it, and it does not resolve without its tenant.
+    login: Option<LoginMatch>,
+    origin: Origin,
 }
 
 /// A mapping rule, and whom it makes of a name.
 #[derive(Clone, Debug)]
 struct Rule {
+    origin: Origin,
     tenant: Arc<Tenant>,
     mapping: Mapping,
     identity: Arc<Identity>,
@@ -104,8 +114,8 @@ pub struct Directory {
     /// The tenants' ids, in the order of the configuration.
     order: Vec<Arc<str>>,
     households: HashMap<Arc<str>, Household>,
-    /// Usernames over all tenants. None: more than one tenant has it, and it does not resolve without its tenant.
-    usernames: HashMap<Arc<str>, Option<LoginMatch>>,
+    /// Usernames over all tenants.
+    usernames: HashMap<Arc<str>, Named>,
     /// API keys by the first eight bytes of their hash; see [`Directory::find_api_key`].
     keys: HashMap<[u8; 8], Vec<KeyMatch>>,
     /// The same by their ids, which are unique over the gateway.
@@ -213,11 +223,13 @@ impl Directory {
         let name = self.usernames.entry(login.username.clone());
         match origin {
             // The second tenant with a name makes it ambiguous, for both.
-            Origin::Declared => name.and_modify(|one| *one = None).or_insert_with(|| Some(found.clone())),
+            Origin::Declared => {
+                name.and_modify(|one| one.login = None).or_insert_with(|| Named { login: Some(found.clone()), origin })
+            }
             // Nobody takes another tenant's name away by declaring it, too: who came first keeps it.
-            Origin::Stored => name.or_insert_with(|| Some(found.clone())),
+            Origin::Stored(_) => name.or_insert_with(|| Named { login: Some(found.clone()), origin }),
         };
-        self.clients.add(&found, origin == Origin::Stored);
+        self.clients.add(&found, origin != Origin::Declared);
         Ok(())
     }
 
@@ -234,11 +246,11 @@ impl Directory {
         if household.mappings.iter().any(|rule| rule.mapping.id == mapping.id) {
             return Err(DirectoryError::DuplicateMapping { tenant, mapping: name });
         }
-        let rule = Rule { tenant: household.tenant.clone(), mapping, identity };
+        let rule = Rule { origin, tenant: household.tenant.clone(), mapping, identity };
         household.mappings.push(rule.clone());
         match origin {
             Origin::Declared => household.declared += 1,
-            Origin::Stored => self.rules.push(rule),
+            Origin::Stored(_) => self.rules.push(rule),
         }
         Ok(())
     }
@@ -294,8 +306,11 @@ impl Directory {
     /// the configuration comes first, then what is older.
     pub fn find_login(&self, name: &str) -> Option<LoginMatch> {
         let exact = self.usernames.get(name);
-        if let Some(Some(exact)) = exact {
-            return Some(exact.clone());
+        if let Some(Named { login: Some(exact), origin }) = exact {
+            return match origin {
+                Origin::Declared => Some(exact.clone()),
+                Origin::Stored(since) => self.unless_earlier(name, exact, *since),
+            };
         }
         let named = name.rsplit_once('@').and_then(|(bare, tenant)| Some((bare, self.households.get(tenant)?)));
         if let Some((bare, household)) = named {
@@ -313,6 +328,21 @@ impl Directory {
             (one, None) => one.or_else(|| self.rules.iter().find_map(|rule| rule.map(name))),
             // Several know it; nobody can say which of them is meant.
             (_, Some(_)) => None,
+        }
+    }
+
+    /// A login that was declared through the API, where no other tenant's rule knew its bare name before.
+    fn unless_earlier(&self, name: &str, exact: &LoginMatch, since: Micros) -> Option<LoginMatch> {
+        let own = &exact.tenant.id;
+        let others = self.order.iter().filter(|id| *id != own);
+        let mut declared = others.filter_map(|id| self.households.get(id)?.map_declared(name));
+        match (declared.next(), declared.next()) {
+            (Some(one), None) => Some(one),
+            (Some(_), Some(_)) => None,
+            (None, _) => {
+                let before = |rule: &&Rule| rule.tenant.id != *own && rule.origin < Origin::Stored(since);
+                self.rules.iter().filter(before).find_map(|rule| rule.map(name)).or_else(|| Some(exact.clone()))
+            }
         }
     }
 
@@ -366,6 +396,11 @@ impl Directory {
     /// Whether any tenant has a CA of user certificates.
     pub fn believes_certificates(&self) -> bool {
         self.tenants().any(|tenant| !tenant.certificates.authorities.is_empty())
+    }
+
+    /// All logins, in no order.
+    pub fn logins(&self) -> impl Iterator<Item = &LoginMatch> {
+        self.households.values().flat_map(|household| household.logins.values())
     }
 
     /// All tenants, in the order of the configuration.

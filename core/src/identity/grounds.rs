@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::tokens::Issuer;
 
-use super::{ApiKey, ClientCertificate, Credential, Login, PublicKey, UserCertificate};
+use super::{ClientCertificate, Credential, KeyMatch, Login, PublicKey, UserCertificate};
 
 /// The login or key that let a session in, as it was then.
 #[derive(Clone, Debug)]
@@ -13,11 +15,21 @@ pub(crate) enum By {
     /// A login, or what a rule made of a name.
     Login(Arc<Login>),
     /// An API key.
-    ApiKey(Arc<ApiKey>),
+    ApiKey(Box<KeyMatch>),
     /// A token of this provider of the tenant.
     Issuer(Arc<Issuer>),
     /// No caller's: a job asks for its rights itself, step by step.
     Job,
+}
+
+impl By {
+    /// The API key, where it is one.
+    pub(crate) fn key(&self) -> Option<&KeyMatch> {
+        match self {
+            Self::ApiKey(key) => Some(key),
+            Self::Login(_) | Self::Issuer(_) | Self::Job => None,
+        }
+    }
 }
 
 /// What a login has shown that can be revoked.
@@ -29,6 +41,8 @@ pub(crate) struct Evidence {
     pub(crate) certificate: Option<UserCertificate>,
     /// Its TLS client certificate.
     pub(crate) client: Option<ClientCertificate>,
+    /// The grant of its token, one of the gateway's own.
+    pub(crate) grant: Option<Uuid>,
 }
 
 impl Evidence {

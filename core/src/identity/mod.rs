@@ -201,6 +201,13 @@ pub struct Login {
     pub home: VirtualPath,
 }
 
+impl Login {
+    /// Whether it may come by this protocol, and takes a TLS client certificate.
+    pub fn takes_client_certificates(&self, protocol: Protocol) -> bool {
+        self.protocols.contains(&protocol) && !self.client_certificates.is_empty()
+    }
+}
+
 /// A key of the REST API.
 #[derive(Clone, Debug)]
 pub struct ApiKey {

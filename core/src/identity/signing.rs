@@ -330,6 +330,9 @@ pub(crate) fn examine(key: &str, signing: &Signing, request: Option<&SignedReque
         })?;
         examined.mac = Some(BodyMac { mac, claimed });
     }
+    if request.messages.is_empty() && request.plain.is_none() {
+        return Err(refused("the signature fields of the request have nothing in them; sign it, or leave them out"));
+    }
     match signing.require {
         SignatureRule::Message if request.messages.is_empty() => Err(refused(
             "`X-Signature` is not enough for this API key; send `Signature-Input` and `Signature` (RFC 9421)",

@@ -124,6 +124,9 @@ pub struct JobOrder {
     /// What the token that asked for it allowed; none: whatever its login or key may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
+    /// The grant of that token, where it was one of the gateway's own: with it the transfer ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Uuid>,
     /// Where it was asked from.
     pub client_ip: Option<IpAddr>,
 }

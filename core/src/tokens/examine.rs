@@ -143,6 +143,7 @@ impl Inner {
                 client: claims.text("client_id")?.into(),
                 scopes: claims.0.get("scope").filter(|scope| scope.is_string()).and_then(|_| claims.scopes("scope"))?,
                 grant: Uuid::parse_str(claims.text("grant")?).ok()?,
+                key: claims.text("key").map(str::to_owned),
             },
             id: Uuid::parse_str(claims.text("jti")?).ok()?,
             made: moment(claims.made()?)?,

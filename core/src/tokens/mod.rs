@@ -115,4 +115,6 @@ pub struct AccessClaims {
     pub scopes: ScopeSet,
     /// What was granted, once: all tokens of it fall together.
     pub grant: Uuid,
+    /// Which text of the API key it was given by ([`KeyMatch::mark`]), so that it ends with that one; none: by a login.
+    pub key: Option<String>,
 }

@@ -91,12 +91,13 @@ impl Front {
         Self { terms: Arc::new(RwLock::new(Arc::new(terms))), connections: TaskTracker::new() }
     }
 
-    /// Serves connections that come from now on with these settings; but for the passive ports and whether a certificate is
-    /// required, which stay.
+    /// Serves connections that come from now on with these settings; but for the passive ports, whether a certificate is
+    /// required, and which proxies are believed, which stay.
     pub fn adopt(&self, config: FtpsConfig) {
         let old = self.terms();
         let (passive_ports, certificate_required) = (old.config.passive_ports.clone(), old.config.certificate_required);
-        let config = FtpsConfig { passive_ports, certificate_required, ..config };
+        let forwarders = old.config.forwarders.clone();
+        let config = FtpsConfig { passive_ports, certificate_required, forwarders, ..config };
         let terms = Terms { gateway: old.gateway.clone(), config, ports: old.ports.clone(), tls: old.tls.clone() };
         *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
     }

@@ -179,8 +179,8 @@ const API: &[Key] = &[
     text("body_grace", Duration, "How long a body is waited for before body_min_rate counts.").or("\"20s\"").next(),
     text("signature_window", Duration, "How far the moment of a signature may be from now, either way.")
         .or("\"5m\"")
-        .next(),
-    texts("signature_hosts", Any, "Hosts that signatures may name besides that of public_url.").or("[]").next(),
+        .restart(),
+    texts("signature_hosts", Any, "Hosts that signatures may name besides that of public_url.").or("[]").restart(),
     text("idle_timeout", Duration, "How long an HTTP/2 connection may be without a request.").or("\"5m\"").next(),
 ];
 

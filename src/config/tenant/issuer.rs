@@ -15,11 +15,8 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<Issuer> {
     let url = section.require("url", section.text("url", |text| url(text, known.private_issuers)));
     let audience = section.require("audience", section.text("audience", value::words));
     let identity_claim = section.text("identity_claim", value::words).map_or_else(|| "sub".to_owned(), |f| f.value);
-    let scope_claim = if section.has("scope_claim") {
-        section.text_or_empty("scope_claim", value::words).map(|found| found.value)
-    } else {
-        Some("scope".to_owned())
-    };
+    let scope_claim = section.text_or_empty("scope_claim", value::words).map(|found| found.value);
+    let scope_claim = if section.has("scope_claim") { scope_claim } else { Some("scope".to_owned()) };
     let mut identities: BTreeMap<String, Arc<str>> = BTreeMap::new();
     for (value, identity) in section.free_texts("identities", value::slug) {
         if let Some(identity) = known.identity(section, identity) {

@@ -59,7 +59,7 @@ impl Settings for LimitsSpec {
         let now = shared.gateway.limits();
         members(json!({
             "max_file_size": now.max_file_size, "bandwidth_up": now.bandwidth_up, "bandwidth_down": now.bandwidth_down,
-            "requests_per_minute": now.requests_per_minute.unwrap_or(shared.config.requests_per_minute),
+            "requests_per_minute": now.requests_per_minute.unwrap_or_else(|| shared.quotas.declared()),
             "failed_logins": now.throttle.failures, "failed_logins_window": duration_text(now.throttle.window),
             "ban": duration_text(now.throttle.ban),
         }))

@@ -101,13 +101,15 @@ impl Inner {
             (None, None) => false,
             (Some(hash), Some(secret)) => {
                 let (counted, ip) = (counted(&claim.id), peer.ip.to_canonical());
-                if let Err(throttled) = self.throttle.check(&counted, ip) {
+                // One that is right is no guess, whoever else has guessed from its address.
+                let right = bool::from(hash_key(secret.expose_secret()).ct_eq(hash));
+                if let Some(throttled) = self.throttle.check(&counted, ip).err().filter(|_| !right) {
                     if self.is_first_refusal_of(Some(&counted), ip) {
                         self.put_refusal(self.application_facts(&found, peer), &throttled).await;
                     }
                     return Err(throttled.into());
                 }
-                if !bool::from(hash_key(secret.expose_secret()).ct_eq(hash)) {
+                if !right {
                     self.throttle.failed(&counted, ip);
                     let error = Error::new(ErrorKind::Unauthenticated, "the secret of the application is wrong");
                     self.put_refusal(self.application_facts(&found, peer), &error).await;

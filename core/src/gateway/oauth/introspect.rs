@@ -13,10 +13,11 @@ use super::{REFRESH_PREFIX, bounded, digest, later, parse_scopes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::gateway::inner::Inner;
-use crate::identity::{Peer, Protocol, Scope, ScopeSet};
+use crate::gateway::tokens::Owner;
+use crate::identity::{Peer, Scope, ScopeSet};
 use crate::ports::{Durability, Reach};
 use crate::records::{Grant, Micros, RefreshToken, now};
-use crate::tokens::{Held, Judged, REVOCATION_LIFE, Via};
+use crate::tokens::{Held, Judged, REVOCATION_LIFE};
 
 /// Which kind of token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,31 +122,17 @@ impl Inner {
     /// An access token, where whom it came from is still known. From which network it may be used is not looked at: it is
     /// not used here.
     fn access_token_of(&self, held: Held) -> Option<Introspection> {
-        let Held { claims, id, made, ends } = held;
-        let directory = self.directory();
-        let (identity, own) = match claims.by {
-            Via::ApiKey => {
-                let found = directory.api_key(&claims.tenant, &claims.login)?;
-                found.key.expires.is_none_or(|end| end > OffsetDateTime::now_utc()).then_some(())?;
-                let (narrowed, all) = (found.key.scopes, found.identity.scopes);
-                (found.identity.id.clone(), if narrowed.is_empty() { all } else { all.and(narrowed) })
-            }
-            Via::Login => {
-                let found = directory.login_of(&claims.tenant, &claims.login)?;
-                found.login.protocols.contains(&Protocol::Api).then_some(())?;
-                (found.identity.id.clone(), found.identity.scopes)
-            }
-        };
-        (identity == claims.identity).then(|| Introspection {
+        let Owner { tenant, identity, login, scopes, .. } = self.owner(&held.claims, None)?;
+        Some(Introspection {
             kind: TokenKind::Access,
-            id: Some(id),
-            tenant: claims.tenant,
-            identity,
-            login: claims.login,
-            client: claims.client,
-            scopes: bounded(Some(claims.scopes), own, ScopeSet::NONE),
-            issued_at: made,
-            expires_at: ends,
+            id: Some(held.id),
+            tenant: tenant.id.clone(),
+            identity: identity.id.clone(),
+            login,
+            client: held.claims.client,
+            scopes,
+            issued_at: held.made,
+            expires_at: held.ends,
         })
     }
 

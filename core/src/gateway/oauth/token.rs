@@ -17,7 +17,7 @@ use super::{REFRESH_PREFIX, bounded, digest, later, new_secret, parse_scopes};
 use crate::error::{Error, ErrorKind};
 use crate::events::{Facts, Operation, Status};
 use crate::gateway::inner::Inner;
-use crate::identity::{OAuthClientMatch, Peer, ScopeSet};
+use crate::identity::{KeyMatch, OAuthClientMatch, Peer, ScopeSet};
 use crate::ports::{Durability, Reach};
 use crate::records::{Grant, Micros, RefreshToken, now};
 use crate::tokens::{AccessClaims, Via};
@@ -113,6 +113,7 @@ impl Inner {
                         client: session.login.clone(),
                         scopes,
                         grant: Uuid::now_v7(),
+                        key: session.grounds.by.key().map(KeyMatch::mark),
                     })
                     .await?;
                 self.put(Durability::Disk, facts.audit(), vec![facts.event("auth.succeeded")]).await?;
@@ -273,6 +274,7 @@ impl Inner {
                 client: grant.client.as_str().into(),
                 scopes,
                 grant: grant.id,
+                key: None,
             })
             .await
             .map_err(|error| match error.kind() {

@@ -77,11 +77,11 @@ impl Directory {
             }
             Some(ObjectKind::Login) => {
                 let made = read::<LoginSpec>(object)?.login(tenant, id).map_err(listed)?;
-                self.add_login(tenant, made, Origin::Stored)
+                self.add_login(tenant, made, Origin::Stored(object.created_at))
             }
             Some(ObjectKind::Mapping) => {
                 let made = read::<MappingSpec>(object)?.mapping(id).map_err(listed)?;
-                self.add_mapping(tenant, made, Origin::Stored)
+                self.add_mapping(tenant, made, Origin::Stored(object.created_at))
             }
             // Settings are nobody who is known.
             Some(ObjectKind::Setting) => Ok(()),
@@ -112,8 +112,12 @@ impl Directory {
     pub(crate) fn lets_in_an_admin(&self, tenant: &str) -> bool {
         let Some(household) = self.households.get(tenant) else { return false };
         let manages = |scopes: ScopeSet| scopes.allows(Scope::Admin);
-        let login =
-            |found: &LoginMatch| manages(found.identity.scopes) && found.login.protocols.contains(&Protocol::Api);
+        // A password is typed into the page of an application alone.
+        let pages = self.applications.values().any(|found| *found.tenant.id == *tenant);
+        let comes = |found: &LoginMatch| pages || !found.login.client_certificates.is_empty();
+        let login = |found: &LoginMatch| {
+            manages(found.identity.scopes) && found.login.protocols.contains(&Protocol::Api) && comes(found)
+        };
         let rule = |rule: &Rule| manages(rule.identity.scopes) && rule.mapping.protocols.contains(&Protocol::Api);
         let now = OffsetDateTime::now_utc();
         let key = |found: &KeyMatch| {
@@ -224,6 +228,9 @@ mod tests {
             object("acme", "identity", "app", 1, "{}"),
             object("globex", "login", "edi01", 1, APP),
             object("globex", "mapping", "all", 1, r#"{"identity":"app","username":".*"}"#),
+            object("globex", "login", "branch-9", 1, APP),
+            object("acme", "login", "late", 2, APP),
+            object("globex", "login", "own", 2, APP),
         ];
         let directory = directory(vec![acme, record("globex", &[], &[])], objects);
         assert_eq!(left(&directory), ["app", "edi01"]);
@@ -232,6 +239,11 @@ mod tests {
         assert_eq!(found(&directory, "edi01@globex").as_deref(), Some("globex/edi01/app"));
         assert_eq!(found(&directory, "branch-7").as_deref(), Some("acme/branch-7/app"), "nor is a rule's name");
         assert_eq!(found(&directory, "x").as_deref(), Some("globex/x/app"));
+        assert_eq!(found(&directory, "branch-9").as_deref(), Some("acme/branch-9/app"), "nor by a login");
+        assert_eq!(found(&directory, "branch-9@globex").as_deref(), Some("globex/branch-9/app"));
+        assert_eq!(found(&directory, "late").as_deref(), Some("globex/late/app"), "an older rule had it");
+        assert_eq!(found(&directory, "late@acme").as_deref(), Some("acme/late/app"));
+        assert_eq!(found(&directory, "own").as_deref(), Some("globex/own/app"), "its own tenant's rule takes nothing");
         assert_eq!(found(&directory, "edi01@acme").as_deref(), Some("acme/edi01/app"));
     }
 

@@ -118,6 +118,7 @@ impl Inner {
             notify: request.notify,
             api_key: session.auth_method.is_key(),
             issuer: session.issuer.as_deref().map(str::to_owned),
+            grant: session.grounds.evidence.grant,
             scopes: by_token.then(|| session.scopes.words().map(|scope| scope.as_str().to_owned()).collect()),
             client_ip: Some(session.client_ip),
         };

@@ -11,7 +11,8 @@ use crate::gateway::{Inner, Located, allowed_from, locate, locate_place, scopes_
 use crate::identity::{AuthMethod, Factor, Grounds, Life, Protocol, Scope, Session, TokenOrigin};
 use crate::path::VirtualPath;
 use crate::policy;
-use crate::records::{Job, JobOrder};
+use crate::ports::Reach;
+use crate::records::{Job, JobOrder, now};
 use crate::tokens::cut;
 
 fn gone() -> Error {
@@ -22,6 +23,13 @@ fn gone() -> Error {
 }
 
 impl Inner {
+    /// Whether what was granted to whoever asked for a job holds no more.
+    async fn is_over(&self, tenant: &str, grant: Uuid) -> Result<bool> {
+        let row = self.ledger.read(Reach::of(tenant)).await?.grant(tenant, grant).await?;
+        // An API key's has no row.
+        Ok(row.is_some_and(|row| !row.is_live(now())) || self.is_revoked(grant).await)
+    }
+
     /// The session of a job. `Unauthenticated` where its login or key is gone, has expired, or is another identity's by now.
     pub(super) async fn session_of(&self, job: &Job) -> Result<Session> {
         let directory = self.directory();
@@ -52,6 +60,11 @@ impl Inner {
             (found.tenant, found.identity, username, scopes, home, None, method)
         };
         if *identity.id != job.identity || expires.is_some_and(|end| end <= time::OffsetDateTime::now_utc()) {
+            return Err(gone());
+        }
+        if let Some(grant) = job.order.grant
+            && self.is_over(&job.tenant, grant).await?
+        {
             return Err(gone());
         }
         // What a token was not allowed, its job is not either.

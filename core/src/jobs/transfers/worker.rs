@@ -220,7 +220,8 @@ impl Inner {
             let sentence = "the transfer was begun too often without coming to an end; ask for it again";
             return Err(Stop::Ending(Ending::Failed(Error::new(ErrorKind::Unavailable, sentence))));
         }
-        let session = self.session_of(job).await.map_err(of_whole)?;
+        let mut known = self.directory();
+        let mut session = self.session_of(job).await.map_err(of_whole)?;
         same_places(&session, &job.order).map_err(of_whole)?;
         let (id, generation) = (job.id, job.generation);
         let errand = |item| Errand { job: id, generation, item, run: run.clone() };
@@ -251,6 +252,13 @@ impl Inner {
                 if later.is_some() && item.kind == ItemKind::Prune {
                     // A folder is not empty before all is out of it.
                     continue;
+                }
+                // Whoever asked may be gone by now, or may do something else.
+                let over = session.expires.is_some_and(|end| end <= time::OffsetDateTime::now_utc());
+                if over || !Arc::ptr_eq(&known, &self.directory()) {
+                    known = self.directory();
+                    session = self.session_of(job).await.map_err(of_whole)?;
+                    same_places(&session, &job.order).map_err(of_whole)?;
                 }
                 run.next_file();
                 let session = on(&session, errand(Some(item.clone())));
