@@ -111,7 +111,13 @@ fn session(scope: Scope) -> Session {
 }
 
 fn login(identity: &str) -> LoginSpec {
-    LoginSpec { identity: identity.into(), protocols: vec!["api".into()], ..LoginSpec::usual() }
+    let certificate = format!("sha256:{}", "ab".repeat(32));
+    LoginSpec {
+        identity: identity.into(),
+        protocols: vec!["api".into()],
+        client_certificates: vec![certificate],
+        ..LoginSpec::usual()
+    }
 }
 
 #[tokio::test]

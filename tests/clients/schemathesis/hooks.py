@@ -109,6 +109,8 @@ new_file(), new_file()
 new_transfer(), new_transfer()
 transfer_cursor = ask("GET", "/transfers", params={"limit": 1}).json()["next_cursor"]
 file_cursor = ask("GET", "/files", params={"path": "/kept", "limit": 1}).json()["next_cursor"]
+# Where a page of sessions begins: any id.
+session_cursor = base64.urlsafe_b64encode(b"01a22651-32c3-725b-8622-b72b3f3e3669").rstrip(b"=").decode()
 entry_cursor = ask("GET", "/audit", params={"limit": 1}).json()["next_cursor"]
 event = ask("GET", "/events", params={"limit": 1}).json()["events"][0]["id"]
 
@@ -165,6 +167,8 @@ def before_call(context, case, kwargs):
             case.query["cursor"] = entry_cursor
         if "cursor" in case.query and name == "listTransfers":
             case.query["cursor"] = transfer_cursor
+        if "cursor" in case.query and name == "listSessions":
+            case.query["cursor"] = session_cursor
         if name == "uploadFile" and len(case.query.get("destination") or "") > 3000:
             case.query["destination"] = case.query["destination"][:3000]
     if right(At.HEADER) and next(turns) % 2:

@@ -249,10 +249,11 @@ pub async fn list(
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
+    // Who may not see them hears that, whatever else is asked.
+    let mut keys = shared.gateway.api_keys(&caller.session, None).await?;
     let query = Query::parse(query.as_deref(), &QUERY)?;
     let limit = query.limit()? as usize;
     let after = query.text("cursor")?.map(cursor_text).transpose()?;
-    let mut keys = shared.gateway.api_keys(&caller.session, None).await?;
     if let Some(after) = &after {
         keys.retain(|key| key.id > *after);
     }
