@@ -223,7 +223,7 @@ async fn guessing_is_ended_and_counted_with_the_other_protocols() {
     assert!(Sftp::by_password(gateway.sftp, "edi01", None).await.is_err(), "the ban holds here too");
     assert!(Sftp::connect(gateway.sftp, "edi01").await.is_err(), "and for keys");
     assert!(Sftp::by_password(gateway.sftp, "mill01", None).await.is_ok());
-    // Ten times as many from one address close it for every login, and for API keys.
+    // Ten times as many from one address close it for every login, and for guesses at API keys.
     assert_eq!(gateway.rest("orders").get("/files?path=/inbound").await.status, 200);
     for connection in 0..17 {
         let mut client = secured(&gateway).await;
@@ -234,7 +234,9 @@ async fn guessing_is_ended_and_counted_with_the_other_protocols() {
             }
         }
     }
-    gateway.rest("orders").get("/files?path=/inbound").await.problem(429, "throttled");
+    let wrong = gateway.rest("orders").with_key("cwk_wrong");
+    wrong.get("/files?path=/inbound").await.problem(429, "throttled");
+    assert_eq!(gateway.rest("orders").get("/files?path=/inbound").await.status, 200, "a right key is no guess");
     assert!(Sftp::by_password(gateway.sftp, "mill01", None).await.is_err());
     let mut other = secured(&gateway).await;
     assert_eq!(other.code("USER mill01").await, 331);

@@ -67,6 +67,7 @@ mod rest;
 mod rest_bodies;
 mod rest_changes;
 mod resumable;
+mod same_rights;
 mod schemathesis;
 mod scp;
 mod sessions;

@@ -112,6 +112,7 @@ impl Gateway {
             }
             Some(url) => {
                 let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+                connection.execute("SET causeway.tenant = '*'").await.unwrap();
                 connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await.unwrap();
                 connection.close().await.unwrap();
             }
@@ -120,7 +121,7 @@ impl Gateway {
 
     /// The one number that a query of the ledger answers; none: NULL.
     pub async fn number(&self, sql: &str) -> Option<i64> {
-        use sqlx::Connection as _;
+        use sqlx::{Connection as _, Executor as _};
         match &self.database {
             None => {
                 let connection = rusqlite::Connection::open(self.data().join("causeway.db")).unwrap();
@@ -129,6 +130,7 @@ impl Gateway {
             }
             Some(url) => {
                 let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+                connection.execute("SET causeway.tenant = '*'").await.unwrap();
                 let sql = sqlx::AssertSqlSafe(sql.to_owned());
                 let found: (Option<i64>,) = sqlx::query_as(sql).fetch_one(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
