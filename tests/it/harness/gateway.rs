@@ -15,6 +15,14 @@ use super::{Rest, Sftp};
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_causeway");
 
+/// A connection to a gateway's database to which row-level security shows the rows of every tenant and those of the gateway.
+pub async fn reaching_all(url: &str) -> sqlx::PgConnection {
+    use sqlx::{Connection as _, Executor as _};
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    connection.execute("SET causeway.tenant = '*'").await.unwrap();
+    connection
+}
+
 /// A gateway and its data, which live as long as this value.
 pub struct Gateway {
     folder: tempfile::TempDir,
@@ -111,8 +119,7 @@ impl Gateway {
                 connection.execute_batch(sql).unwrap();
             }
             Some(url) => {
-                let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-                connection.execute("SET causeway.tenant = '*'").await.unwrap();
+                let mut connection = reaching_all(url).await;
                 connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await.unwrap();
                 connection.close().await.unwrap();
             }
@@ -121,7 +128,7 @@ impl Gateway {
 
     /// The one number that a query of the ledger answers; none: NULL.
     pub async fn number(&self, sql: &str) -> Option<i64> {
-        use sqlx::{Connection as _, Executor as _};
+        use sqlx::Connection as _;
         match &self.database {
             None => {
                 let connection = rusqlite::Connection::open(self.data().join("causeway.db")).unwrap();
@@ -129,8 +136,7 @@ impl Gateway {
                 connection.query_row(sql, (), |row| row.get(0)).unwrap()
             }
             Some(url) => {
-                let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-                connection.execute("SET causeway.tenant = '*'").await.unwrap();
+                let mut connection = reaching_all(url).await;
                 let sql = sqlx::AssertSqlSafe(sql.to_owned());
                 let found: (Option<i64>,) = sqlx::query_as(sql).fetch_one(&mut connection).await.unwrap();
                 connection.close().await.unwrap();

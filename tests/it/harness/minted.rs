@@ -1,9 +1,10 @@
 //! Tokens as a gateway under test makes them: signed by its own key, which is read out of its ledger.
 
 use serde_json::{Value, json};
-use sqlx::{Connection as _, Row as _};
+use sqlx::Row as _;
 use uuid::Uuid;
 
+use super::gateway::reaching_all;
 use super::provider::{Signer, seconds};
 use super::{Gateway, Rest};
 
@@ -21,7 +22,7 @@ const KEYS: &str = "SELECT kid, private_part, sealed, signs_from FROM signing_ke
 /// The keys in a gateway's ledger, in the order in which they sign.
 pub async fn stored_keys(gateway: &Gateway) -> Vec<StoredKey> {
     if let Some(url) = gateway.database() {
-        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+        let mut connection = reaching_all(url).await;
         let rows = sqlx::query(KEYS).fetch_all(&mut connection).await.unwrap();
         let read = |row: &sqlx::postgres::PgRow| StoredKey {
             kid: row.get(0),
@@ -42,7 +43,7 @@ pub async fn stored_keys(gateway: &Gateway) -> Vec<StoredKey> {
 /// Runs a statement on a gateway's ledger, behind its back.
 pub async fn execute(gateway: &Gateway, sql: &str) {
     if let Some(url) = gateway.database() {
-        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+        let mut connection = reaching_all(url).await;
         sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
     } else {
         let connection = rusqlite::Connection::open(gateway.data().join("causeway.db")).unwrap();
@@ -83,5 +84,7 @@ pub fn claims(issuer: &str, key: &str, identity: &str, scope: &str) -> Value {
     json!({
         "iss": issuer, "sub": identity, "aud": issuer, "exp": now + 900, "nbf": now, "iat": now, "jti": Uuid::now_v7(),
         "client_id": key, "scope": scope, "tenant": "acme", "login": key, "via": "api_key", "grant": Uuid::now_v7(),
+        // Which text of the key it is.
+        "key": &sha256(&hex::decode(sha256(api_key(key).as_bytes())).unwrap())[..16],
     })
 }
