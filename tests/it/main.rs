@@ -93,3 +93,4 @@ mod uploads_faults;
 mod uploads_large;
 mod uploads_resumed;
 mod visibility;
+mod who_may_call;

@@ -34,7 +34,7 @@ fn request(rest: &Rest, method: Method, path: &str) -> reqwest::RequestBuilder {
     rest.request(method, path).header("tus-resumable", "1.0.0")
 }
 
-fn metadata(pairs: &[(&str, &str)]) -> String {
+pub fn metadata(pairs: &[(&str, &str)]) -> String {
     pairs.iter().map(|(key, value)| format!("{key} {}", STANDARD.encode(value))).collect::<Vec<_>>().join(",")
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::pki::Issued;
 use super::plan::{Ledger, Plan, api_key, new_database};
 use super::{Rest, Sftp};
 
@@ -287,6 +288,12 @@ impl Gateway {
     pub fn rest_http1(&self, key: &str) -> Rest {
         let ca = fs::read(self.data().join("certs/ca.pem")).expect("the development certificate's CA");
         Rest::http1(self.api, &ca, &api_key(key))
+    }
+
+    /// A client of its REST API that shows a certificate, and no key.
+    pub fn rest_showing(&self, certificate: &Issued) -> Rest {
+        let ca = fs::read(self.data().join("certs/ca.pem")).expect("the development certificate's CA");
+        Rest::showing(self.api, &ca, certificate)
     }
 
     /// An SFTP session of this login, by its key.

@@ -11,6 +11,8 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use super::pki::Issued;
+
 /// A response, read whole.
 pub struct Answer {
     pub status: u16,
@@ -71,6 +73,13 @@ impl Rest {
     /// With HTTP/1.1 alone.
     pub fn http1(address: SocketAddr, ca: &[u8], key: &str) -> Self {
         Self::build(address, ca, key, reqwest::ClientBuilder::http1_only)
+    }
+
+    /// With a client certificate, and no key.
+    pub fn showing(address: SocketAddr, ca: &[u8], certificate: &Issued) -> Self {
+        let pem = [&certificate.key, &certificate.chain].map(|file| std::fs::read(file).unwrap()).concat();
+        let identity = reqwest::Identity::from_pem(&pem).unwrap();
+        Self::build(address, ca, "", |client| client.identity(identity))
     }
 
     fn build(
