@@ -339,12 +339,17 @@ fn parts(
 /// Reads the configuration again as often as that is due, until a signal to stop comes.
 async fn serve(signals: &mut Signals, reload: &mut Reload, running: &mut Running) -> &'static str {
     let mut known = running.gateway().watch_known();
+    running.follow_known();
     loop {
-        running.follow_known();
-        let cause = tokio::select! {
-            which = signals.next() => return which,
-            cause = reload.due() => cause,
-            Ok(()) = known.changed() => continue,
+        let cause = {
+            let mut due = std::pin::pin!(reload.due());
+            loop {
+                tokio::select! {
+                    which = signals.next() => return which,
+                    cause = &mut due => break cause,
+                    Ok(()) = known.changed() => running.follow_known(),
+                }
+            }
         };
         tokio::select! {
             which = signals.next() => return which,

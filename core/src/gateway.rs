@@ -174,7 +174,7 @@ impl Gateway {
 
     /// Puts on record that the body of a signed request was not the one that was signed.
     pub async fn refused_body(&self, session: &Session, error: &Error) {
-        self.inner.put_refused_request(session, error).await;
+        self.inner.put_refused_request(session, error, "a body").await;
     }
 
     /// One step of a login that may need several (`require`): takes a credential and answers the session, or what would

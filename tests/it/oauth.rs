@@ -276,7 +276,7 @@ async fn an_api_key_gets_tokens_of_its_own(ledger: Ledger) {
     }
     // Of the query nothing counts; what is no form is none; and forms end somewhere.
     let query = format!("/oauth/token?{}", form(&by_form));
-    post(&rest, &query, None, &[("x", "y")]).await.problem(400, "key_in_url");
+    rest.send(rest.with_key("").request(Method::POST, &query)).await.problem(400, "key_in_url");
     let by_query = [grant, ("client_id", "backend"), ("client_secret", BACKEND_SECRET)];
     let query = format!("/oauth/token?{}", form(&by_query));
     refused(&post(&rest, &query, None, &[("x", "y")]).await, 401, "invalid_client");

@@ -174,7 +174,7 @@ async fn over_rest(rest: &Rest, files: &BTreeMap<String, Value>) -> Done {
 /// What is in a protocol's folder afterwards, with the content's digest.
 async fn left(keeper: &Rest, folder: &str) -> Vec<(String, Value)> {
     let entries = keeper.list(folder).await;
-    entries.into_iter().map(|entry| (entry["name"].as_str().unwrap().to_owned(), entry["sha256"].clone())).collect()
+    entries.into_iter().map(|entry| (entry["name"].as_str().unwrap().to_owned(), entry["hash"].clone())).collect()
 }
 
 async fn every_protocol_lets_an_identity_do_the_same(ledger: Ledger) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use causeway_core::identity::spec::LoginSpec;
 use causeway_core::identity::{Scope, totp_uri};
@@ -14,12 +14,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::admin::{ONE, TENANT};
 use crate::auth::Caller;
 use crate::json::json as answer;
 use crate::members::Members;
 use crate::openapi::headers::CACHE_CONTROL;
 use crate::openapi::{Answer, Body, Operation, Parameter, Shape, Tag, problems};
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::router::Shared;
 
 /// `{username}` of a route.
@@ -85,7 +87,7 @@ fn name_of(path: Result<Path<String>, PathRejection>) -> Result<String, Problem>
 fn described(id: &'static str, summary: &'static str) -> Operation {
     Operation::new(Tag::Administration, id, summary)
         .scope(Scope::Admin)
-        .parameters(&[USERNAME])
+        .parameters(&[USERNAME, TENANT])
         .fails([ErrorKind::NotFound, ErrorKind::Conflict])
 }
 
@@ -104,15 +106,17 @@ pub async fn begin(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     name: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    let name = name_of(name)?;
+    let query = Query::parse(query.as_deref(), &ONE)?;
+    let (tenant, name) = (query.text("tenant")?, name_of(name)?);
     shared.gateway.may_administer(&caller.session).await?;
     let (_, mut members) = Members::of(&shared, request).await?;
     let require = members.read_as("require", "this is a string", |value| value.as_str().map(str::to_owned));
     members.finish()?;
-    let secret = shared.gateway.begin_totp(&caller.session, None, &name, require).await?;
-    let login = shared.gateway.administered_one::<LoginSpec>(&caller.session, None, &name).await?;
+    let secret = shared.gateway.begin_totp(&caller.session, tenant, &name, require).await?;
+    let login = shared.gateway.administered_one::<LoginSpec>(&caller.session, tenant, &name).await?;
     let require = login.spec.and_then(|spec| spec.totp_pending).map(|pending| pending.require).unwrap_or_default();
     let uri = totp_uri(&name, &secret)?;
     let begun = Begun { secret: secret.expose_secret(), uri: uri.expose_secret(), state: "pending", require };
@@ -137,15 +141,17 @@ pub async fn confirm(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     name: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    let name = name_of(name)?;
+    let query = Query::parse(query.as_deref(), &ONE)?;
+    let (tenant, name) = (query.text("tenant")?, name_of(name)?);
     shared.gateway.may_administer(&caller.session).await?;
     let (_, mut members) = Members::of(&shared, request).await?;
     let code: SecretString = members.required("code").into();
     members.finish()?;
-    shared.gateway.confirm_totp(&caller.session, None, &name, &code).await?;
-    let login = shared.gateway.administered_one::<LoginSpec>(&caller.session, None, &name).await?;
+    shared.gateway.confirm_totp(&caller.session, tenant, &name, &code).await?;
+    let login = shared.gateway.administered_one::<LoginSpec>(&caller.session, tenant, &name).await?;
     let require = login.spec.map(|spec| spec.require).unwrap_or_default();
     Ok(answer(StatusCode::OK, &Confirmed { state: "enabled", require }))
 }
@@ -161,7 +167,9 @@ pub async fn remove(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     name: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    shared.gateway.remove_totp(&caller.session, None, &name_of(name)?).await?;
+    let query = Query::parse(query.as_deref(), &ONE)?;
+    shared.gateway.remove_totp(&caller.session, query.text("tenant")?, &name_of(name)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -194,10 +194,17 @@ fn moment(at: Micros) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1000).ok()
 }
 
+/// What of a key was sent, and is looked at.
+#[derive(Clone, Copy)]
+struct New {
+    scopes: bool,
+    end: bool,
+}
+
 /// What is wrong with a key beside its texts: more than its identity may, or an end that has come already.
-fn faults(directory: &Directory, tenant: &str, spec: &ApiKeySpec, ends: bool) -> Vec<Fault> {
+fn faults(directory: &Directory, tenant: &str, spec: &ApiKeySpec, new: New) -> Vec<Fault> {
     let mut faults = Vec::new();
-    if let Some(identity) = directory.identity(tenant, &spec.identity) {
+    if let Some(identity) = directory.identity(tenant, &spec.identity).filter(|_| new.scopes) {
         for (place, word) in spec.scopes.iter().enumerate() {
             let beyond = Scope::parse(word).is_some_and(|scope| !identity.scopes.allows(scope));
             if beyond {
@@ -206,7 +213,7 @@ fn faults(directory: &Directory, tenant: &str, spec: &ApiKeySpec, ends: bool) ->
             }
         }
     }
-    if ends && spec.expires.is_some_and(|end| end <= OffsetDateTime::now_utc()) {
+    if new.end && spec.expires.is_some_and(|end| end <= OffsetDateTime::now_utc()) {
         faults.push(Fault::new("expires", "this moment has passed; write one to come"));
     }
     faults
@@ -227,7 +234,12 @@ impl Inner {
     pub(crate) async fn api_keys(&self, session: &Session, tenant: Option<&str>) -> Result<Vec<ShownApiKey>> {
         let all = self.administered::<ApiKeySpec>(session, tenant).await?;
         let Some(tenant) = all.first().map(|one| one.key.tenant.clone()) else { return Ok(Vec::new()) };
-        let uses = self.ledger.read(Reach::of(&tenant)).await?.key_uses(&tenant).await?;
+        // When they were used is not worth an answer that is missing: of a new key it is the only one.
+        let read = async { self.ledger.read(Reach::of(&tenant)).await?.key_uses(&tenant).await };
+        let uses = read.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "when API keys were last used cannot be read");
+            Vec::new()
+        });
         let uses: HashMap<[u8; 32], KeyUse> = uses.into_iter().map(|one| (one.digest, one)).collect();
         let directory = self.directory();
         Ok(all.into_iter().filter_map(|one| self.shown_key(&directory, &uses, one)).collect())
@@ -313,7 +325,7 @@ impl Inner {
         if let Ok(owner) = self.administers(session, ObjectKind::ApiKey, tenant) {
             let directory = self.directory();
             let mut wrong = spec.api_key(&id).err().unwrap_or_default();
-            wrong.extend(faults(&directory, &owner, &spec, true));
+            wrong.extend(faults(&directory, &owner, &spec, New { scopes: true, end: true }));
             if !wrong.is_empty() {
                 return Err(Refusal::Wrong(wrong));
             }
@@ -348,7 +360,8 @@ impl Inner {
             expires: rotation.expires.or(spec.expires),
             ..spec
         };
-        self.change_api_key_by(session, (tenant, id), rotation.expires.is_some(), expected, rotated).await?;
+        let new = New { scopes: false, end: rotation.expires.is_some() };
+        self.change_api_key_by(session, (tenant, id), new, expected, rotated).await?;
         Ok((self.api_key(session, tenant, id).await?, key))
     }
 
@@ -360,7 +373,7 @@ impl Inner {
         change: ApiKeyChange,
         expected: Option<i64>,
     ) -> Result<ShownApiKey, Refusal> {
-        let ends = matches!(change.expires, Amendment::Set(_));
+        let new = New { scopes: change.scopes.is_some(), end: matches!(change.expires, Amendment::Set(_)) };
         let changed = |spec: ApiKeySpec| ApiKeySpec {
             name: change.name.of(spec.name),
             scopes: change.scopes.clone().unwrap_or(spec.scopes),
@@ -371,17 +384,16 @@ impl Inner {
             signature_keys: change.signature_keys.clone().unwrap_or(spec.signature_keys),
             ..spec
         };
-        self.change_api_key_by(session, (tenant, id), ends, expected, changed).await?;
+        self.change_api_key_by(session, (tenant, id), new, expected, changed).await?;
         Ok(self.api_key(session, tenant, id).await?)
     }
 
-    /// Makes another one of a key as it is when that is done. `ends`: whether the end is new and lies ahead. `expected`: its
-    /// version; none: any.
+    /// Makes another one of a key as it is when that is done. `expected`: its version; none: any.
     async fn change_api_key_by(
         &self,
         session: &Session,
         (tenant, id): (Option<&str>, &str),
-        ends: bool,
+        new: New,
         expected: Option<i64>,
         change: impl Fn(ApiKeySpec) -> ApiKeySpec,
     ) -> Result<(), Refusal> {
@@ -389,7 +401,7 @@ impl Inner {
             let now = self.administered_one::<ApiKeySpec>(session, tenant, id).await.map_err(named)?;
             let Some(spec) = now.spec else { return Err(unreadable().into()) };
             let next = change(spec);
-            let wrong = faults(&self.directory(), &now.key.tenant, &next, ends);
+            let wrong = faults(&self.directory(), &now.key.tenant, &next, new);
             if !wrong.is_empty() && now.managed_by == ManagedBy::Api {
                 return Err(Refusal::Wrong(wrong));
             }

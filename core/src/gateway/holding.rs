@@ -81,7 +81,9 @@ impl Inner {
         // What a token let in while it held goes on, as long as whom it came from would be let in: it is not cut at its end.
         let by_token = matches!(session.auth_method, AuthMethod::Token(_));
         let over = !by_token && session.expires.is_some_and(|end| end <= OffsetDateTime::now_utc());
-        if over || grounds.by.key().is_some_and(|found| !self.key_holds(found, None)) {
+        // As it is known now: it may have been rotated, or prolonged.
+        let key = grounds.by.key().and_then(|was| directory.find_api_key(&was.digest));
+        if over || key.is_some_and(|found| !self.key_holds(&found, None)) {
             return Some(EndReason::Expired);
         }
         if let Some(grant) = grounds.evidence.grant

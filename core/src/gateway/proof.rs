@@ -133,15 +133,22 @@ impl Inner {
         peer: &Peer,
         known: Option<&Arc<Standings>>,
     ) -> Result<Option<Proof>> {
+        // Before the certificate that is required is looked at: that is more work, and anybody can make himself one.
+        let by_token = match credential {
+            Credential::Token(token) => match self.prove_token(token, peer).await? {
+                None => return Ok(None),
+                proof => proof,
+            },
+            _ => None,
+        };
         let required = match &peer.required_certificate {
             Some(certificate) => Some(self.standings(certificate, known).await),
             None => None,
         };
         let knows = |tenant: &Arc<Tenant>| required.as_ref().is_none_or(|said| self.knows_required(tenant, said));
         let Some(factor) = credential.factor() else {
-            if let Credential::Token(token) = credential {
-                let proof = self.prove_token(token, peer).await?;
-                return Ok(proof.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if knows(tenant))));
+            if by_token.is_some() {
+                return Ok(by_token.filter(|proof| matches!(proof, Proof::Whole { tenant, .. } if knows(tenant))));
             }
             // A tenant that does not know the certificate that was required says nothing of its keys.
             let known = claim.key.as_ref().is_some_and(|found| knows(&found.tenant));

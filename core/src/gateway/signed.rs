@@ -68,7 +68,8 @@ impl Inner {
         if let Err(error) = &judged
             && error.kind() == ErrorKind::Unauthenticated
         {
-            self.put_refused_request(session, error).await;
+            self.put_refused_request(session, error, if request.is_some() { "a signature" } else { "no signature" })
+                .await;
         }
         judged
     }
@@ -107,10 +108,10 @@ impl Inner {
         ))
     }
 
-    /// Puts on record that a request was refused for its signature.
-    pub(crate) async fn put_refused_request(&self, session: &Session, error: &Error) {
+    /// Puts on record that a request was refused for its signature. `what`: of what sort that is.
+    pub(crate) async fn put_refused_request(&self, session: &Session, error: &Error, what: &str) {
         // Once in a while: whoever has the key alone could fill the ledger otherwise.
-        let counted = format!("a signature of {}@{}", session.login, session.tenant.id);
+        let counted = format!("{what} of {}@{}", session.login, session.tenant.id);
         if !self.is_first_refusal_of(Some(&counted), session.client_ip) {
             return;
         }

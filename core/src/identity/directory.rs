@@ -16,7 +16,6 @@ use super::{
     ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, OAuthClient, OAuthClientMatch, PreviousKey, Tenant,
     TenantRecord,
 };
-use crate::records::Micros;
 use crate::tokens::IssuerMatch;
 
 /// A login that was found, and whom it becomes.
@@ -46,12 +45,12 @@ pub struct KeyMatch {
 }
 
 /// Where something was declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     /// In the configuration, whose operator sees all tenants.
     Declared,
-    /// Through the API, by somebody who may see one tenant alone, at this moment.
-    Stored(Micros),
+    /// Through the API, by somebody who may see one tenant alone.
+    Stored,
 }
 
 /// Whom a bare name means.
@@ -65,7 +64,6 @@ struct Named {
 /// A mapping rule, and whom it makes of a name.
 #[derive(Clone, Debug)]
 struct Rule {
-    origin: Origin,
     tenant: Arc<Tenant>,
     mapping: Mapping,
     identity: Arc<Identity>,
@@ -227,7 +225,7 @@ impl Directory {
                 name.and_modify(|one| one.login = None).or_insert_with(|| Named { login: Some(found.clone()), origin })
             }
             // Nobody takes another tenant's name away by declaring it, too: who came first keeps it.
-            Origin::Stored(_) => name.or_insert_with(|| Named { login: Some(found.clone()), origin }),
+            Origin::Stored => name.or_insert_with(|| Named { login: Some(found.clone()), origin }),
         };
         self.clients.add(&found, origin != Origin::Declared);
         Ok(())
@@ -246,11 +244,11 @@ impl Directory {
         if household.mappings.iter().any(|rule| rule.mapping.id == mapping.id) {
             return Err(DirectoryError::DuplicateMapping { tenant, mapping: name });
         }
-        let rule = Rule { origin, tenant: household.tenant.clone(), mapping, identity };
+        let rule = Rule { tenant: household.tenant.clone(), mapping, identity };
         household.mappings.push(rule.clone());
         match origin {
             Origin::Declared => household.declared += 1,
-            Origin::Stored(_) => self.rules.push(rule),
+            Origin::Stored => self.rules.push(rule),
         }
         Ok(())
     }
@@ -309,7 +307,7 @@ impl Directory {
         if let Some(Named { login: Some(exact), origin }) = exact {
             return match origin {
                 Origin::Declared => Some(exact.clone()),
-                Origin::Stored(since) => self.unless_earlier(name, exact, *since),
+                Origin::Stored => self.unless_declared(name, exact),
             };
         }
         let named = name.rsplit_once('@').and_then(|(bare, tenant)| Some((bare, self.households.get(tenant)?)));
@@ -331,18 +329,13 @@ impl Directory {
         }
     }
 
-    /// A login that was declared through the API, where no other tenant's rule knew its bare name before.
-    fn unless_earlier(&self, name: &str, exact: &LoginMatch, since: Micros) -> Option<LoginMatch> {
-        let own = &exact.tenant.id;
-        let others = self.order.iter().filter(|id| *id != own);
+    /// A login that was declared through the API, where no rule of another tenant's that the configuration declares knows its name.
+    fn unless_declared(&self, name: &str, exact: &LoginMatch) -> Option<LoginMatch> {
+        let others = self.order.iter().filter(|id| **id != exact.tenant.id);
         let mut declared = others.filter_map(|id| self.households.get(id)?.map_declared(name));
         match (declared.next(), declared.next()) {
-            (Some(one), None) => Some(one),
-            (Some(_), Some(_)) => None,
-            (None, _) => {
-                let before = |rule: &&Rule| rule.tenant.id != *own && rule.origin < Origin::Stored(since);
-                self.rules.iter().filter(before).find_map(|rule| rule.map(name)).or_else(|| Some(exact.clone()))
-            }
+            (one, None) => one.or_else(|| Some(exact.clone())),
+            (_, Some(_)) => None,
         }
     }
 

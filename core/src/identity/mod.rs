@@ -72,7 +72,7 @@ pub use signing::{
 };
 pub use source::{lies_in, source_of, unmapped};
 pub use throttle::{Throttle, ThrottleLimits};
-pub(crate) use totp::{Codes, is_code_of};
+pub(crate) use totp::Codes;
 pub use totp::{check_totp_secret, generate_totp_secret, totp_uri};
 pub use verify::{KEY_PREFIX, PasswordVerifier, check_phc, hash_key, hash_password};
 pub use view::{Resolved, View, ViewEntry};

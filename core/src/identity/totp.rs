@@ -35,11 +35,6 @@ pub fn check_totp_secret(secret: &SecretString) -> Result<()> {
     generator(secret).map(drop)
 }
 
-/// Whether this is a code of now, or of a step beside it. It says nothing of whether it was used.
-pub(crate) fn is_code_of(secret: &SecretString, code: &SecretString, now: u64) -> bool {
-    generator(secret).is_ok_and(|generator| generator.check(code.expose_secret(), now).is_some())
-}
-
 /// A new secret in base32.
 pub fn generate_totp_secret() -> Result<SecretString> {
     let mut bytes = [0; SECRET_BYTES];

@@ -5,8 +5,9 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::gateway::reaching_all;
+use super::plan::api_key;
 use super::provider::{Signer, seconds};
-use super::{Gateway, Rest};
+use super::{Gateway, Rest, sha256};
 
 /// A row of `signing_keys`.
 #[derive(Clone, Debug)]

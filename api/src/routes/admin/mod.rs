@@ -37,7 +37,7 @@ use crate::router::Shared;
 pub use told::{Told, answered, asked, example, members, page_of};
 
 /// Whose objects they are.
-const TENANT: Parameter = Parameter::query(
+pub const TENANT: Parameter = Parameter::query(
     "tenant",
     "Whose objects these are, where that is not the caller's own tenant: for `admin:gateway` alone.",
     schemas::slug,
@@ -46,7 +46,7 @@ const TENANT: Parameter = Parameter::query(
 /// The parameters of a list.
 const LIST: [Parameter; 3] = [parameters::LIMIT, parameters::CURSOR, TENANT];
 /// The parameters of everything else.
-const ONE: [Parameter; 1] = [TENANT];
+pub const ONE: [Parameter; 1] = [TENANT];
 
 /// Members that are shown and cannot be set: sent back, they are passed over.
 const SHOWN: [&str; 5] = ["tenant_id", "managed_by", "etag", "created_at", "changed_at"];
@@ -247,7 +247,8 @@ pub async fn make<K: Kind>(
     let spec = finished(&shared, draft).await?;
     let made = shared.gateway.make_object(&caller.session, tenant, &id, spec).await?;
     let mut response = shown(StatusCode::CREATED, &made);
-    let address = format!("{}{}/{}", shared.config.public_url, K::ROUTE, percent_encode(&made.key.id));
+    let of = tenant.map(|tenant| format!("?tenant={}", percent_encode(tenant))).unwrap_or_default();
+    let address = format!("{}{}/{}{of}", shared.config.public_url, K::ROUTE, percent_encode(&made.key.id));
     if let Some(location) = header_value(&address) {
         response.headers_mut().insert(header::LOCATION, location);
     }

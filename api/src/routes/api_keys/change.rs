@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
 use causeway_core::ErrorKind;
 use causeway_core::admin::{Amendment, ApiKeyChange};
@@ -11,6 +11,7 @@ use causeway_core::identity::{Scope, spec};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::super::admin::{ONE, TENANT};
 use super::make::{rule_of, texts_of};
 use super::{ApiKeyJson, IF_MATCH, KEY_ID, example, id_of, shapes, shown};
 use crate::auth::Caller;
@@ -18,6 +19,7 @@ use crate::members::Members;
 use crate::openapi::headers::ETAG;
 use crate::openapi::{Answer, Body, Operation, Tag, problems};
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::router::Shared;
 
 pub fn operation() -> Operation {
@@ -25,7 +27,7 @@ pub fn operation() -> Operation {
     Operation::new(Tag::Administration, "changeApiKey", "Changes an API key")
         .text("What is not said stays as it is; `null` takes a name or an end away. The key itself stays: see its rotation.")
         .scope(Scope::Admin)
-        .parameters(&[KEY_ID, IF_MATCH])
+        .parameters(&[KEY_ID, TENANT, IF_MATCH])
         .body(Body::json("What becomes another.", shapes::change(), body))
         .answer(Answer::json::<ApiKeyJson>(StatusCode::OK, "The key.", example()).header(&ETAG))
         .fails(problems::JSON)
@@ -71,13 +73,15 @@ pub async fn change(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id = id_of(id)?;
+    let query = Query::parse(query.as_deref(), &ONE)?;
+    let (tenant, id) = (query.text("tenant")?, id_of(id)?);
     shared.gateway.may_administer(&caller.session).await?;
     let (headers, members) = Members::of(&shared, request).await?;
     let change = asked(members)?;
-    let expected = super::expected(&shared, &caller, &id, &headers).await?;
-    let key = shared.gateway.change_api_key(&caller.session, None, &id, change, expected).await?;
+    let expected = super::expected(&shared, &caller, (tenant, &id), &headers).await?;
+    let key = shared.gateway.change_api_key(&caller.session, tenant, &id, change, expected).await?;
     Ok(shown(StatusCode::OK, key))
 }

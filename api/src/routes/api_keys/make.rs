@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
 use causeway_core::ErrorKind;
 use causeway_core::admin::{KeyRotation, NewApiKey};
@@ -12,12 +12,14 @@ use http::{StatusCode, header};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::super::admin::{ONE, TENANT};
 use super::{IF_MATCH, KEY_ID, MadeJson, id_of, made, made_example, shapes};
 use crate::auth::Caller;
 use crate::members::Members;
 use crate::openapi::headers::{CACHE_CONTROL, ETAG, LOCATION};
 use crate::openapi::{Answer, Body, Operation, Tag, problems};
 use crate::problem::Problem;
+use crate::query::{Query, percent_encode};
 use crate::router::Shared;
 use crate::routes::header_value;
 
@@ -50,6 +52,7 @@ pub fn make_operation() -> Operation {
     Operation::new(Tag::Administration, "makeApiKey", "Makes an API key")
         .text("The answer is the one time that the key is shown. It can do no more than its identity, and `scopes` narrow that.")
         .scope(Scope::Admin)
+        .parameters(&[TENANT])
         .body(Body::json("What the key is to be.", shapes::new_api_key(), body))
         .answer(
             Answer::json::<MadeJson<'_>>(StatusCode::CREATED, "The key.", made_example())
@@ -81,12 +84,20 @@ fn asked(mut members: Members) -> Result<NewApiKey, Problem> {
     Ok(new)
 }
 
-pub async fn make(State(shared): State<Arc<Shared>>, caller: Caller, request: Request) -> Result<Response, Problem> {
+pub async fn make(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = Query::parse(query.as_deref(), &ONE)?;
+    let tenant = query.text("tenant")?;
     // Who may not make one hears that, whatever the body says.
     shared.gateway.may_administer(&caller.session).await?;
     let (_, members) = Members::of(&shared, request).await?;
-    let (key, text) = shared.gateway.make_api_key(&caller.session, None, asked(members)?).await?;
-    let url = format!("{}/api/v1/api-keys/{}", shared.config.public_url, key.id);
+    let (key, text) = shared.gateway.make_api_key(&caller.session, tenant, asked(members)?).await?;
+    let of = tenant.map(|tenant| format!("?tenant={}", percent_encode(tenant))).unwrap_or_default();
+    let url = format!("{}/api/v1/api-keys/{}{of}", shared.config.public_url, key.id);
     let mut response = made(StatusCode::CREATED, key, &text);
     if let Some(url) = header_value(&url) {
         response.headers_mut().insert(header::LOCATION, url);
@@ -98,7 +109,7 @@ pub fn rotate_operation() -> Operation {
     Operation::new(Tag::Administration, "rotateApiKey", "Makes another key in the place of one")
         .text("The new key is shown once. The old one goes on for `grace`; a rotation before that is over ends the oldest at once. What the key has asked for, transfers say, goes on.")
         .scope(Scope::Admin)
-        .parameters(&[KEY_ID, IF_MATCH])
+        .parameters(&[KEY_ID, TENANT, IF_MATCH])
         .body(Body::json("How.", shapes::rotation(), json!({ "grace": "24h" })))
         .answer(
             Answer::json::<MadeJson<'_>>(StatusCode::OK, "The new key.", made_example())
@@ -113,17 +124,19 @@ pub async fn rotate(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id = id_of(id)?;
+    let query = Query::parse(query.as_deref(), &ONE)?;
+    let (tenant, id) = (query.text("tenant")?, id_of(id)?);
     shared.gateway.may_administer(&caller.session).await?;
     let (headers, mut members) = Members::of(&shared, request).await?;
     let lengths = "this is a length of time such as \"24h\" or \"7d\", at most \"30d\"; \"0s\": not at all";
     let grace = members.read_as("grace", lengths, |value: &Value| texts::duration_or_zero(value.as_str()?).ok());
     let expires = moment_of(&mut members, "expires");
     members.finish()?;
-    let expected = super::expected(&shared, &caller, &id, &headers).await?;
+    let expected = super::expected(&shared, &caller, (tenant, &id), &headers).await?;
     let rotation = KeyRotation { grace, expires };
-    let (key, text) = shared.gateway.rotate_api_key(&caller.session, None, &id, rotation, expected).await?;
+    let (key, text) = shared.gateway.rotate_api_key(&caller.session, tenant, &id, rotation, expected).await?;
     Ok(made(StatusCode::OK, key, &text))
 }

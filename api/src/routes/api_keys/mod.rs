@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::admin::{ONE, TENANT};
 use super::{cursor_of, cursor_text, header_value};
 use crate::auth::Caller;
 use crate::conditions::{Conditions, Tags};
@@ -32,7 +33,8 @@ use crate::query::Query;
 use crate::router::Shared;
 
 /// The parameters of the list.
-const QUERY: [Parameter; 2] = [parameters::LIMIT, Parameter { example: "b3JkZXJzLTIwMjY", ..parameters::CURSOR }];
+const QUERY: [Parameter; 3] =
+    [parameters::LIMIT, Parameter { example: "b3JkZXJzLTIwMjY", ..parameters::CURSOR }, TENANT];
 
 /// `{key_id}` of a route.
 const KEY_ID: Parameter = Parameter::path("key_id", "The key's id.", key_id, "orders-2026");
@@ -200,9 +202,14 @@ fn made(status: StatusCode, key: ShownApiKey, text: &SecretString) -> Response {
 }
 
 /// Which version a change is meant for, by `If-Match`; none: any.
-async fn expected(shared: &Shared, caller: &Caller, id: &str, headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+async fn expected(
+    shared: &Shared,
+    caller: &Caller,
+    (tenant, id): (Option<&str>, &str),
+    headers: &HeaderMap,
+) -> Result<Option<i64>, Problem> {
     let Some(tags) = Conditions::of(headers)?.if_match else { return Ok(None) };
-    let key = shared.gateway.api_key(&caller.session, None, id).await?;
+    let key = shared.gateway.api_key(&caller.session, tenant, id).await?;
     Ok(match tags {
         Tags::Any => key.version,
         Tags::List(tags) if tags.iter().any(|(weak, tag)| !weak && *tag == key.tag.as_bytes()) => key.version,
@@ -249,10 +256,10 @@ pub async fn list(
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    // Who may not see them hears that, whatever else is asked.
-    let mut keys = shared.gateway.api_keys(&caller.session, None).await?;
     let query = Query::parse(query.as_deref(), &QUERY)?;
     let limit = query.limit()? as usize;
+    // Who may not see them hears that, whatever page is asked for.
+    let mut keys = shared.gateway.api_keys(&caller.session, query.text("tenant")?).await?;
     let after = query.text("cursor")?.map(cursor_text).transpose()?;
     if let Some(after) = &after {
         keys.retain(|key| key.id > *after);
@@ -265,7 +272,7 @@ pub async fn list(
 pub fn get_operation() -> Operation {
     Operation::new(Tag::Administration, "getApiKey", "What is known of an API key")
         .scope(Scope::Admin)
-        .parameters(&[KEY_ID])
+        .parameters(&[KEY_ID, TENANT])
         .answer(Answer::json::<ApiKeyJson>(StatusCode::OK, "The key.", example()).header(&ETAG))
         .fails([ErrorKind::NotFound])
 }
@@ -274,15 +281,18 @@ pub async fn get(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    Ok(shown(StatusCode::OK, shared.gateway.api_key(&caller.session, None, &id_of(id)?).await?))
+    let query = Query::parse(query.as_deref(), &ONE)?;
+    let key = shared.gateway.api_key(&caller.session, query.text("tenant")?, &id_of(id)?).await?;
+    Ok(shown(StatusCode::OK, key))
 }
 
 pub fn revoke_operation() -> Operation {
     Operation::new(Tag::Administration, "revokeApiKey", "Ends an API key")
         .text("It is refused at once on this node, and within a second on every other.")
         .scope(Scope::Admin)
-        .parameters(&[KEY_ID, IF_MATCH])
+        .parameters(&[KEY_ID, TENANT, IF_MATCH])
         .answer(Answer::bare(StatusCode::NO_CONTENT, "It is over."))
         .fails([ErrorKind::NotFound, ErrorKind::Conflict, ErrorKind::PreconditionFailed, ErrorKind::InvalidArgument])
 }
@@ -291,10 +301,12 @@ pub async fn revoke(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = id_of(id)?;
-    let expected = expected(&shared, &caller, &id, &headers).await?;
-    shared.gateway.revoke_api_key(&caller.session, None, &id, expected).await?;
+    let query = Query::parse(query.as_deref(), &ONE)?;
+    let (tenant, id) = (query.text("tenant")?, id_of(id)?);
+    let expected = expected(&shared, &caller, (tenant, &id), &headers).await?;
+    shared.gateway.revoke_api_key(&caller.session, tenant, &id, expected).await?;
     Ok(axum::response::IntoResponse::into_response(StatusCode::NO_CONTENT))
 }

@@ -77,11 +77,11 @@ impl Directory {
             }
             Some(ObjectKind::Login) => {
                 let made = read::<LoginSpec>(object)?.login(tenant, id).map_err(listed)?;
-                self.add_login(tenant, made, Origin::Stored(object.created_at))
+                self.add_login(tenant, made, Origin::Stored)
             }
             Some(ObjectKind::Mapping) => {
                 let made = read::<MappingSpec>(object)?.mapping(id).map_err(listed)?;
-                self.add_mapping(tenant, made, Origin::Stored(object.created_at))
+                self.add_mapping(tenant, made, Origin::Stored)
             }
             // Settings are nobody who is known.
             Some(ObjectKind::Setting) => Ok(()),
@@ -241,7 +241,11 @@ mod tests {
         assert_eq!(found(&directory, "x").as_deref(), Some("globex/x/app"));
         assert_eq!(found(&directory, "branch-9").as_deref(), Some("acme/branch-9/app"), "nor by a login");
         assert_eq!(found(&directory, "branch-9@globex").as_deref(), Some("globex/branch-9/app"));
-        assert_eq!(found(&directory, "late").as_deref(), Some("globex/late/app"), "an older rule had it");
+        assert_eq!(
+            found(&directory, "late").as_deref(),
+            Some("acme/late/app"),
+            "no rule that came through the API takes it"
+        );
         assert_eq!(found(&directory, "late@acme").as_deref(), Some("acme/late/app"));
         assert_eq!(found(&directory, "own").as_deref(), Some("globex/own/app"), "its own tenant's rule takes nothing");
         assert_eq!(found(&directory, "edi01@acme").as_deref(), Some("acme/edi01/app"));

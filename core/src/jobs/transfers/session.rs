@@ -24,10 +24,17 @@ fn gone() -> Error {
 
 impl Inner {
     /// Whether what was granted to whoever asked for a job holds no more.
-    async fn is_over(&self, tenant: &str, grant: Uuid) -> Result<bool> {
-        let row = self.ledger.read(Reach::of(tenant)).await?.grant(tenant, grant).await?;
-        // An API key's has no row.
-        Ok(row.is_some_and(|row| !row.is_live(now())) || self.is_revoked(grant).await)
+    pub(super) async fn is_over(&self, job: &Job) -> Result<bool> {
+        let Some(grant) = job.order.grant else { return Ok(false) };
+        if self.is_revoked(grant).await {
+            return Ok(true);
+        }
+        // What an API key gives itself has no row.
+        if job.order.api_key {
+            return Ok(false);
+        }
+        let row = self.ledger.read(Reach::of(&job.tenant)).await?.grant(&job.tenant, grant).await?;
+        Ok(row.is_none_or(|row| !row.is_live(now())))
     }
 
     /// The session of a job. `Unauthenticated` where its login or key is gone, has expired, or is another identity's by now.
@@ -62,9 +69,7 @@ impl Inner {
         if *identity.id != job.identity || expires.is_some_and(|end| end <= time::OffsetDateTime::now_utc()) {
             return Err(gone());
         }
-        if let Some(grant) = job.order.grant
-            && self.is_over(&job.tenant, grant).await?
-        {
+        if self.is_over(job).await? {
             return Err(gone());
         }
         // What a token was not allowed, its job is not either.

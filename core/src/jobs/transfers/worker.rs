@@ -254,8 +254,12 @@ impl Inner {
                     continue;
                 }
                 // Whoever asked may be gone by now, or may do something else.
-                let over = session.expires.is_some_and(|end| end <= time::OffsetDateTime::now_utc());
-                if over || !Arc::ptr_eq(&known, &self.directory()) {
+                let ended = session.expires.is_some_and(|end| end <= time::OffsetDateTime::now_utc());
+                let revoked = match job.order.grant {
+                    Some(grant) => self.is_revoked(grant).await,
+                    None => false,
+                };
+                if ended || revoked || !Arc::ptr_eq(&known, &self.directory()) {
                     known = self.directory();
                     session = self.session_of(job).await.map_err(of_whole)?;
                     same_places(&session, &job.order).map_err(of_whole)?;
