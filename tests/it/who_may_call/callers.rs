@@ -5,11 +5,13 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::json;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 use time::Duration as Span;
 
 use crate::client_certificates::Pki;
-use crate::harness::minted::{claims, signer};
+use crate::harness::minted::signer;
 use crate::harness::pki::{Authority, Issued};
 use crate::harness::plan::api_key;
 use crate::harness::provider::{Provider, Signer, seconds};
@@ -190,7 +192,7 @@ fn lines(tenant: &str, all: &BTreeSet<Who>, provider: &Provider, audience: &str)
 }
 
 /// What a provider says of somebody.
-fn foreign_claims(provider: &Provider, audience: &str, subject: &str, scopes: &[&str]) -> serde_json::Value {
+fn foreign_claims(provider: &Provider, audience: &str, subject: &str, scopes: &[&str]) -> Value {
     let mut claims = provider.claims(audience, subject);
     claims["exp"] = json!(seconds() + 900);
     claims["scope"] = json!(scopes.join(" "));
@@ -203,6 +205,12 @@ async fn given(rest: &Rest, tenant: &str, scopes: &[&str]) -> String {
     let fields = [("grant_type", "client_credentials"), ("scope", &*scopes.join(" "))];
     let answer = post(rest, "/oauth/token", Some((&id, &api_key(&id))), &fields).await.ok();
     text(&answer, "access_token").to_owned()
+}
+
+/// What a token says.
+fn said(token: &str) -> Value {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&payload).unwrap()
 }
 
 async fn status(rest: &Rest) -> u16 {
@@ -317,9 +325,10 @@ impl Callers {
     }
 
     async fn spoil_own(&mut self) {
-        let (signer, url) = (signer(&self.gateway).await, format!("https://localhost:{}", self.gateway.api.port()));
-        let right = claims(&url, &everything("acme"), "everything", &ALL.join(" "));
-        assert_eq!(status(&self.root.with_key(&signer.access_token(&right))).await, 200, "it is forged rightly");
+        let signer = signer(&self.gateway).await;
+        // What the gateway says of the key, signed anew.
+        let right = said(&given(&self.root, "acme", &ALL).await);
+        assert_eq!(status(&self.root.with_key(&signer.access_token(&right))).await, 200, "it is signed rightly");
         let mut over = right.clone();
         over["exp"] = json!(seconds() - 60);
         let wrong = self.root.with_key(&Signer::new(&signer.kid).access_token(&right));
