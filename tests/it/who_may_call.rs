@@ -279,22 +279,20 @@ impl Run<'_> {
         let callers = self.callers;
         let (_, name) = route.path.rsplit_once('/').unwrap();
         let path = format!("/oauth/{name}");
-        let subject = |scope| async move {
-            let fields = [("grant_type", "client_credentials"), ("scope", scope)];
-            let (id, key) = ("acme-everything", api_key("acme-everything"));
-            text(&post(&callers.root, "/oauth/token", Some((id, &key)), &fields).await.ok(), "access_token").to_owned()
-        };
-        let token = subject("files:read").await;
+        // What is asked about, and ended in the end: a token of `acme`.
+        let (id, key) = ("acme-everything", api_key("acme-everything"));
+        let fields = [("grant_type", "client_credentials"), ("scope", "files:read")];
+        let given = post(&callers.root, "/oauth/token", Some((id, &key)), &fields).await.ok();
+        let token = text(&given, "access_token").to_owned();
         let usual = match name {
             "token" => vec![("grant_type", "client_credentials")],
             _ => vec![("token", token.as_str())],
         };
-        let mut all: Vec<(String, Option<(String, String)>, &Rest)> =
-            vec![("no credential".into(), None, &callers.nobody)];
+        let mut all: Vec<(String, Option<Client>, &Rest)> = vec![("no credential".into(), None, &callers.nobody)];
         if kind == Kind::Key {
             let (revoked, key) = &callers.revoked_key;
             for (cell, id, secret) in [
-                ("wrong", "acme-everything", api_key("nobody-has-this")),
+                ("wrong", id, api_key("nobody-has-this")),
                 ("expired", "acme-expired", api_key("acme-expired")),
                 ("revoked", revoked, key.clone()),
             ] {
@@ -353,13 +351,11 @@ impl Run<'_> {
     }
 }
 
+/// A client of OAuth 2.0: its id, and its secret.
+type Client = (String, String);
+
 /// Asks as a client of OAuth 2.0, by a form, with whatever the caller shows beside it.
-async fn ask_as_client(
-    caller: &Rest,
-    path: &str,
-    client: Option<&(String, String)>,
-    fields: &[(&str, &str)],
-) -> Answer {
+async fn ask_as_client(caller: &Rest, path: &str, client: Option<&Client>, fields: &[(&str, &str)]) -> Answer {
     let mut fields = fields.to_vec();
     if let Some((id, secret)) = client {
         fields.extend([("client_id", id.as_str()), ("client_secret", secret.as_str())]);
