@@ -232,7 +232,7 @@ pub fn settings(config: &Config, installation: Uuid, public_url: String) -> Sett
         webhooks: config.webhooks.clone(),
         webhook_max_attempts: config.events.webhook_max_attempts,
         transfers: config.transfers.clone(),
-        oauth: config.oauth.clone(),
+        oauth: config.oauth,
         tokens: TokenSettings {
             issuer: public_url,
             key_rotation: config.tokens.key_rotation,

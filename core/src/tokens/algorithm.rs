@@ -197,8 +197,8 @@ impl ForeignKey {
         let only = text("alg")?.map(|name| Algorithm::parse(name).ok_or(())).transpose().ok()?;
         let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)??).ok();
         let point = |len: usize| {
-            let (x, y) = (bytes("x")?, bytes("y")?);
-            (x.len() == len && y.len() == len).then(|| [&[4], &*x, &*y].concat())
+            let (x, y) = (whole(bytes("x")?, len)?, whole(bytes("y")?, len)?);
+            Some([&[4], &*x, &*y].concat())
         };
         let key = match (text("kty")??, text("crv")?) {
             ("OKP", Some("Ed25519")) => PublicKeyOf::Ed25519(bytes("x").filter(|x| x.len() == 32)?),
@@ -217,6 +217,15 @@ impl ForeignKey {
         }
         Some(Self { kid: kid.map(str::to_owned), only, key })
     }
+}
+
+/// Zeros that may be missing: more are chance in none of four thousand million keys.
+const SHORT: usize = 4;
+
+/// A coordinate in its full length (RFC 7518 section 6.2.1.2). Some providers leave the zeros out that it begins with.
+fn whole(short: Vec<u8>, len: usize) -> Option<Vec<u8>> {
+    let missing = len.checked_sub(short.len()).filter(|missing| *missing <= SHORT)?;
+    Some([vec![0; missing], short].concat())
 }
 
 fn without_zeros(bytes: Vec<u8>) -> Vec<u8> {
@@ -306,10 +315,14 @@ mod tests {
         );
         let zero = |len: usize| URL_SAFE_NO_PAD.encode(vec![1; len]);
         for (curve, x, y) in
-            [("P-256", 31, 32), ("P-256", 32, 33), ("P-384", 32, 32), ("P-521", 66, 66), ("secp256k1", 32, 32)]
+            [("P-256", 27, 32), ("P-256", 32, 33), ("P-384", 32, 32), ("P-521", 66, 66), ("secp256k1", 32, 32)]
         {
             assert!(key(json!({ "kty": "EC", "crv": curve, "x": zero(x), "y": zero(y) })).is_none(), "{curve} {x} {y}");
         }
+        assert!(
+            key(json!({ "kty": "EC", "crv": "P-256", "x": zero(31), "y": zero(32) })).is_some(),
+            "without its zeros"
+        );
         assert!(key(json!({ "kty": "OKP", "crv": "X25519", "x": zero(32) })).is_none());
         assert!(key(json!({ "kty": "OKP", "crv": "Ed25519", "x": zero(31) })).is_none());
     }

@@ -103,6 +103,7 @@ pub fn moment(text: &str) -> Parsed<OffsetDateTime> {
         .map_err(|_| format!("`{}` is no RFC 3339 time; write it like \"2027-12-31T00:00:00Z\"", text.escape_debug()))
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_off(rule: &SignatureRule) -> bool {
     *rule == SignatureRule::Off
 }
