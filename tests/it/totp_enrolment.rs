@@ -41,7 +41,7 @@ async fn by_ftp(gateway: &Gateway, login: &str, codes: [&str; 2]) {
 }
 
 async fn codes_are_enrolled_in_two_steps(ledger: Ledger) {
-    let gateway = Plan::new(ledger).start().await;
+    let gateway = Plan::new(ledger).limits("penalties = { enabled = false }").start().await;
     let admin = gateway.rest("ops");
     login(&admin, "rest01", &json!({})).await;
     let begun = admin.post_json("/logins/rest01/totp", &json!({})).await;
