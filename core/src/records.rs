@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+mod head;
 mod job;
 mod key;
 mod oauth;
@@ -15,6 +16,7 @@ mod object;
 mod session;
 mod token;
 
+pub use head::{AuditHead, HeadKind};
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
 pub use key::KeyUse;
 pub use oauth::{AuthorizationRequest, Grant, RefreshToken, SignIn};

@@ -64,6 +64,7 @@ fn inner(ledger: Arc<FakeLedger>) -> Inner {
         transfers: crate::jobs::transfers::TransferSettings::default(),
         api_key_max_age: None,
         oauth: crate::gateway::OAuthSettings::default(),
+        audit: crate::audit::AuditSettings::default(),
         tokens: crate::tokens::TokenSettings::default(),
         sole_owner: true,
     };

@@ -103,6 +103,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         webhook_max_attempts: 1,
         transfers: crate::jobs::transfers::TransferSettings::default(),
         oauth: crate::gateway::OAuthSettings::default(),
+        audit: crate::audit::AuditSettings::default(),
         tokens: crate::tokens::TokenSettings::default(),
         sole_owner: true,
     };

@@ -121,6 +121,7 @@ pub(super) fn inner_of(
         webhook_max_attempts: 1,
         transfers: crate::jobs::transfers::TransferSettings::default(),
         oauth: crate::gateway::OAuthSettings::default(),
+        audit: crate::audit::AuditSettings::default(),
         tokens,
         api_key_max_age: None,
         sole_owner: true,

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use causeway_core::records::{
-    Attributes, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState, EventRecord,
-    Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey, RevokedGrant, Seal,
+    Attributes, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState,
+    EventRecord, HeadKind, Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey, RevokedGrant, Seal,
     SessionRow, SigningKeyRow, StoredEvent, StoredObject, TransferState, UploadRow, UploadState,
 };
 use serde::Serialize;
@@ -266,21 +266,27 @@ impl Record for BlobRow {
     }
 }
 
+/// The entry with this id, of the columns that follow it.
+fn entry<R: Row>(id: Uuid, columns: &mut Columns<'_, R>) -> Outcome<AuditRecord> {
+    Ok(AuditRecord {
+        id,
+        chain: columns.take()?,
+        at: columns.take()?,
+        identity: columns.maybe()?,
+        login: columns.maybe()?,
+        operation: columns.take()?,
+        outcome: columns.take()?,
+        path: columns.maybe()?,
+        protocol: columns.take()?,
+        body: columns.take()?,
+    })
+}
+
 /// An entry with its seal, if it has one.
 impl Record for AuditRow {
     fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
-        let record = AuditRecord {
-            id: columns.take()?,
-            chain: columns.take()?,
-            at: columns.take()?,
-            identity: columns.maybe()?,
-            login: columns.maybe()?,
-            operation: columns.take()?,
-            outcome: columns.take()?,
-            path: columns.maybe()?,
-            protocol: columns.take()?,
-            body: columns.take()?,
-        };
+        let id = columns.take()?;
+        let record = entry(id, columns)?;
         let seal = match (columns.maybe()?, columns.maybe()?) {
             (Some(seq), Some(hash)) => Some(Seal { chain: record.chain.clone(), seq, entry: record.id, hash }),
             _ => None,
@@ -295,10 +301,26 @@ impl Record for Seal {
     }
 }
 
-/// A seal with the bytes of its entry, if it is there.
-impl Record for (Seal, Option<Vec<u8>>) {
+/// A seal with its entry, if it is there.
+impl Record for (Seal, Option<AuditRecord>) {
     fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
-        Ok((Seal::read(columns)?, columns.maybe()?))
+        let seal = Seal::read(columns)?;
+        let record = columns.maybe()?.map(|id| entry(id, columns)).transpose()?;
+        Ok((seal, record))
+    }
+}
+
+impl Record for AuditHead {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            kind: if columns.take()? { HeadKind::Cut } else { HeadKind::Head },
+            chain: columns.take()?,
+            seq: columns.take()?,
+            hash: columns.take()?,
+            at: columns.take()?,
+            key: columns.take()?,
+            signature: columns.take()?,
+        })
     }
 }
 

@@ -50,7 +50,7 @@ pub async fn audit_entries_are_sealed_in_order(ledger: Subject) {
     assert_eq!(query.unsealed_counts("acme").await.unwrap(), (0, 0));
     assert_eq!(query.chains().await.unwrap(), ["", "acme"]);
     let sealed = query.seals("acme", 0, 10).await.unwrap();
-    assert_eq!(sealed, [(seals[0].clone(), Some(second.body.clone())), (seals[2].clone(), Some(first.body.clone()))]);
+    assert_eq!(sealed, [(seals[0].clone(), Some(second.clone())), (seals[2].clone(), Some(first.clone()))]);
     assert_eq!(query.seals("acme", 1, 10).await.unwrap(), sealed[1..]);
     assert_eq!(query.seals("acme", 0, 1).await.unwrap(), sealed[..1]);
     let rows = query.audit("acme", &AuditFilter::default(), 10).await.unwrap();
@@ -109,7 +109,7 @@ pub async fn audit_filters(ledger: Subject) {
 pub async fn foreign_entries_are_counted(ledger: Subject) {
     let (record, seal) = (entry("acme", 1), Uuid::now_v7());
     append(&ledger, &record).await;
-    // A seal whose entry is gone: it is told, without bytes.
+    // A seal whose entry is gone: it is told, without an entry.
     let seals = vec![
         Seal { chain: "acme".into(), seq: 1, entry: record.id, hash: [1; 32] },
         Seal { chain: "gone".into(), seq: 1, entry: seal, hash: [2; 32] },

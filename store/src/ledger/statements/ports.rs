@@ -17,9 +17,9 @@ macro_rules! ports {
         use async_trait::async_trait;
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
-            ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
-            SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
+            AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation,
+            IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal,
+            SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;
@@ -155,8 +155,16 @@ macro_rules! ports {
                 run!(self, audit::chains())
             }
 
-            async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<Vec<u8>>)>> {
+            async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<AuditRecord>)>> {
                 run!(self, audit::seals(chain, after, limit))
+            }
+
+            async fn audit_heads(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<AuditHead>> {
+                run!(self, audit::audit_heads(chain, after, limit))
+            }
+
+            async fn audit_cuts(&mut self, chain: &str) -> Result<Vec<AuditHead>> {
+                run!(self, audit::audit_cuts(chain))
             }
 
             async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)> {
@@ -488,6 +496,14 @@ macro_rules! ports {
 
             async fn insert_seals(&mut self, seals: &[Seal]) -> Result<()> {
                 run!(self, audit::insert_seals(seals))
+            }
+
+            async fn insert_audit_head(&mut self, head: &AuditHead) -> Result<()> {
+                run!(self, audit::insert_audit_head(head))
+            }
+
+            async fn cut_audit(&mut self, chain: &str, upto: i64) -> Result<u64> {
+                run!(self, audit::cut_audit(chain, upto))
             }
 
             async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>> {

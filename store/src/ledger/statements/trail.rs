@@ -2,7 +2,7 @@
 
 macro_rules! audit_statements {
     (connection: $connection:ty, ids: [$ids_open:literal, $ids_close:literal]) => {
-        use causeway_core::records::{AuditFilter, AuditRecord, AuditRow, Seal};
+        use causeway_core::records::{AuditFilter, AuditHead, AuditRecord, AuditRow, HeadKind, Seal};
         use uuid::Uuid;
 
         use crate::ledger::driver::{Driver, Outcome, Value, values};
@@ -58,8 +58,9 @@ macro_rules! audit_statements {
             chain: &str,
             after: i64,
             limit: u32,
-        ) -> Outcome<Vec<(Seal, Option<Vec<u8>>)>> {
-            let sql = "SELECT s.chain, s.seq, s.entry, s.hash, e.body FROM audit_seals s \
+        ) -> Outcome<Vec<(Seal, Option<AuditRecord>)>> {
+            let sql = "SELECT s.chain, s.seq, s.entry, s.hash, e.id, e.chain, e.at, e.identity, e.login, e.operation, e.outcome, \
+                       e.path, e.protocol, e.body FROM audit_seals s \
                        LEFT JOIN audit_entries e ON e.chain = s.chain AND e.id = s.entry \
                        WHERE s.chain = $1 AND s.seq > $2 ORDER BY s.seq LIMIT $3";
             connection.all(sql, &values![chain, after, limit]).await
@@ -111,6 +112,49 @@ macro_rules! audit_statements {
             let entries: Vec<Uuid> = seals.iter().map(|seal| seal.entry).collect();
             let sql = concat!("DELETE FROM audit_pending WHERE entry IN ", $ids_open, "$1", $ids_close);
             connection.execute(sql, &values![&json(&entries)?]).await.map(drop)
+        }
+
+        pub(super) async fn audit_heads(
+            connection: &mut Connection,
+            chain: &str,
+            after: i64,
+            limit: u32,
+        ) -> Outcome<Vec<AuditHead>> {
+            let sql = "SELECT FALSE, chain, seq, hash, at, public_key, signature FROM audit_heads \
+                       WHERE chain = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+            connection.all(sql, &values![chain, after, limit]).await
+        }
+
+        pub(super) async fn audit_cuts(connection: &mut Connection, chain: &str) -> Outcome<Vec<AuditHead>> {
+            let sql = "SELECT TRUE, chain, seq, hash, at, public_key, signature FROM audit_cuts WHERE chain = $1 ORDER BY seq";
+            connection.all(sql, &values![chain]).await
+        }
+
+        pub(super) async fn insert_audit_head(connection: &mut Connection, head: &AuditHead) -> Outcome<()> {
+            let sql = match head.kind {
+                HeadKind::Head => {
+                    "INSERT INTO audit_heads (chain, seq, hash, at, public_key, signature) VALUES ($1, $2, $3, $4, $5, $6)"
+                }
+                HeadKind::Cut => {
+                    "INSERT INTO audit_cuts (chain, seq, hash, at, public_key, signature) VALUES ($1, $2, $3, $4, $5, $6)"
+                }
+            };
+            let values = values![&head.chain, head.seq, &head.hash, head.at, &head.key, &head.signature];
+            connection.execute(sql, &values).await.map(drop)
+        }
+
+        /// The entries before their seals, by which the triggers know them.
+        pub(super) async fn cut_audit(connection: &mut Connection, chain: &str, upto: i64) -> Outcome<u64> {
+            let sql = "DELETE FROM audit_entries WHERE chain = $1 \
+                       AND id IN (SELECT entry FROM audit_seals WHERE chain = $1 AND seq <= $2)";
+            let entries = connection.execute(sql, &values![chain, upto]).await?;
+            let seals = "DELETE FROM audit_seals WHERE chain = $1 AND seq <= $2";
+            let heads = "DELETE FROM audit_heads WHERE chain = $1 AND seq < $2";
+            let cuts = "DELETE FROM audit_cuts WHERE chain = $1 AND seq < $2";
+            for sql in [seals, heads, cuts] {
+                connection.execute(sql, &values![chain, upto]).await?;
+            }
+            Ok(entries)
         }
     };
 }
