@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::audit_heads;
 use crate::certificate;
 use crate::config::Config;
 use crate::config::database::Place;
@@ -109,7 +110,10 @@ where
     let api_settings = config.api.as_ref().map(|api| running::api_config(api, &config, public_url.clone()));
     let storage_names = storages.keys().cloned().collect();
     let shown = config.shown.clone();
-    let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation(), public_url.clone())?).await?;
+    let audit = audit_heads::open(&config, running::audit_settings(&config))?;
+    let mut parts = parts(config, ledger, storages, data_dir.installation(), public_url.clone())?;
+    parts.settings.audit = audit;
+    let gateway = Gateway::start(parts).await?;
     gateway.show_configuration(shown);
     gateway.spawn_jobs();
 

@@ -1,11 +1,16 @@
 //! `[events]`: how events leave the gateway, and how long the trail is kept.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretBox;
+
 use super::reader::Section;
-use super::value;
+use super::{secret, tokens, value};
 
 const RETENTION: Duration = Duration::from_hours(2555 * 24);
+const HEAD_INTERVAL: Duration = Duration::from_mins(5);
 
 /// How events leave the gateway.
 #[derive(Clone, Debug)]
@@ -16,6 +21,14 @@ pub struct Events {
     pub webhook_max_attempts: u32,
     /// Whether webhooks may go to private addresses.
     pub allow_private_addresses: bool,
+    /// How long audit entries are kept.
+    pub audit_retention: Duration,
+    /// How often heads of the trail are signed.
+    pub audit_head_interval: Duration,
+    /// Where they are written to; none: in the data folder.
+    pub audit_heads: Option<PathBuf>,
+    /// What they are signed by; none: a key that is made in the data folder.
+    pub audit_key: Option<Arc<SecretBox<[u8; 32]>>>,
 }
 
 impl Events {
@@ -28,21 +41,18 @@ impl Events {
         if let Some(found) = section.text_or_empty("syslog", |text| value::url(text, &["tls", "tcp", "udp"])) {
             report.not_built(&found.spot, "the syslog sink");
         }
-        match section.text("audit_retention", value::duration) {
-            Some(found) if found.value == RETENTION => {
-                report.without_effect(&found.spot, "the removal of old audit entries");
-            }
-            Some(found) => {
-                report.not_built(&found.spot, "the removal of old audit entries");
-            }
-            None => {}
-        }
+        let duration = |key, default| section.text(key, value::duration).map_or(default, |found| found.value);
+        let key = section.secret_or_empty("audit_key", secret::storage_key);
         Self {
             webhook_timeout: section
                 .text("webhook_timeout", value::duration)
                 .map_or(Duration::from_secs(10), |f| f.value),
             webhook_max_attempts: section.number("webhook_max_attempts", 1..=1000).map_or(12, |f| f.value),
             allow_private_addresses: section.flag("webhook_allow_private_addresses").is_some_and(|f| f.value),
+            audit_retention: duration("audit_retention", RETENTION),
+            audit_head_interval: duration("audit_head_interval", HEAD_INTERVAL),
+            audit_heads: section.text_or_empty("audit_heads", value::file_path).map(|f| report.path(&f.value)),
+            audit_key: key.and_then(|found| tokens::bytes(&found.value?)),
         }
     }
 }

@@ -188,13 +188,19 @@ struct Verified {
     valid: bool,
     /// The place of the first entry that is not as it was sealed.
     broken_at: Option<i64>,
+    /// What is wrong there: `missing`, `changed`, `inserted`, `truncated`, `rewritten` or `forged`.
+    breach: Option<String>,
+    /// Entries that wait for their place.
+    unsealed: u64,
+    /// The last place up to which a signed head vouches for the trail; 0 where none does.
+    signed: i64,
 }
 
 pub fn verify_operation() -> Operation {
     let example =
-        json!({ "entries": 4711, "sealed": 4711, "first": 1, "last": 4711, "valid": true, "broken_at": null });
+        json!({ "entries": 4712, "sealed": 4711, "first": 1, "last": 4711, "valid": true, "broken_at": null, "breach": null, "unsealed": 1, "signed": 4690 });
     Operation::new(Tag::Audit, "verifyAudit", "Whether the trail is unbroken")
-        .text("Walks the tenant's chain from its beginning.")
+        .text("Walks the tenant's chain from its beginning, or from where old entries were removed, and compares it with the heads that were signed of it.")
         .scope(Scope::AuditRead)
         .answer(Answer::json::<Verified>(StatusCode::OK, "What was found.", example))
 }
@@ -208,6 +214,9 @@ pub async fn verify(State(shared): State<Arc<Shared>>, caller: Caller) -> Result
         last: found.last,
         valid: found.valid,
         broken_at: found.broken_at,
+        breach: found.breach.map(|breach| breach.as_str().to_owned()),
+        unsealed: found.entries.saturating_sub(found.sealed),
+        signed: found.signed,
     };
     Ok(json(StatusCode::OK, &answer))
 }
