@@ -102,7 +102,7 @@ pub trait Query: Send {
     async fn events(&mut self, tenant: &str, after: i64, kinds: &[String], limit: u32) -> Result<Vec<StoredEvent>>;
     /// The position of an event, once it has one.
     async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>>;
-    /// Entries of a chain that match, oldest first.
+    /// Entries of a chain that match, in the order of the chain; behind them those that wait for their place.
     async fn audit(&mut self, chain: &str, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>>;
     /// The names of all chains that have an entry or a seal.
     async fn chains(&mut self) -> Result<Vec<String>>;

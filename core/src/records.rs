@@ -444,8 +444,8 @@ pub struct AuditFilter {
     pub path: Option<String>,
     /// Over this protocol.
     pub protocol: Option<String>,
-    /// Entries with an id above this one (ids ascend with time).
-    pub after: Option<Uuid>,
+    /// Entries behind this place of the chain; those that wait for theirs are behind every place.
+    pub after: Option<i64>,
 }
 
 /// An event to be queued: the outbox row.

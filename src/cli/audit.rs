@@ -72,6 +72,9 @@ pub fn verify(asked: &Verify) -> Outcome {
         (None, Some(config)) => super::runtime()?.block_on(of_ledger(config, &trust))?,
         (None, None) => return Err(Failure::configuration("name a configuration or an export")),
     };
+    if found.is_empty() && asked.export.is_some() {
+        return Err(Failure::new("there is no entry in the export"));
+    }
     for (chain, found) in &found {
         say(&line(chain, found));
     }

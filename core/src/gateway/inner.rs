@@ -124,9 +124,8 @@ impl Inner {
         let (reaper, reaped) = mpsc::unbounded_channel();
         // Argon2 takes memory and a core for some ten milliseconds: as many at once as there are cores.
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let incarnation = Uuid::now_v7();
         Self {
-            heads: Heads::new(&settings.audit, (!settings.sole_owner).then_some(incarnation)),
+            heads: Heads::new(&settings.audit),
             verifier: PasswordVerifier::new(parallel, directory.sample_hash().map(ExposeSecret::expose_secret)),
             throttle: Throttle::new(settings.throttle),
             codes: Codes::new(settings.throttle),
@@ -149,7 +148,7 @@ impl Inner {
             rules: RwLock::new(Arc::new(settings.clone())),
             hooks: watch::Sender::new(settings.webhooks.clone().into()),
             settings,
-            incarnation,
+            incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),
             jobs_wake: Notify::new(),
             downloads: Mutex::default(),

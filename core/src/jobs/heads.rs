@@ -9,12 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use uuid::Uuid;
 
 use crate::audit::{AuditSettings, HeadKey, Trust, Walker, Worth};
 use crate::error::Result;
 use crate::gateway::held;
-use crate::ports::{Durability, Ledger, Reach, Tx, transact};
+use crate::ports::{Durability, Ledger, Lock, Reach, Tx, transact};
 use crate::records::{AuditHead, HeadKind, Micros, now};
 
 /// Heads that are read at a time.
@@ -23,8 +22,8 @@ const PAGE: u32 = 1000;
 /// Entries that one transaction removes at most: nobody else writes meanwhile on SQLite.
 const BATCH: u32 = 500;
 
-/// How long one node is the only one that signs or removes.
-const LEASE: Duration = Duration::from_secs(60);
+/// What one node holds while it signs or removes, so that another one sees what it has done.
+const LOCK: &str = "audit heads";
 
 /// How often it is looked for entries whose time is over.
 pub(crate) const REMOVAL: Duration = Duration::from_hours(1);
@@ -38,12 +37,10 @@ pub(crate) struct Heads {
     settings: AuditSettings,
     /// The last head of each chain that is on the shelf, or would be.
     filed: Mutex<HashMap<String, AuditHead>>,
-    /// Who takes leases; none: this process has the ledger alone.
-    holder: Option<Uuid>,
 }
 
 impl Heads {
-    pub(crate) fn new(settings: &AuditSettings, holder: Option<Uuid>) -> Self {
+    pub(crate) fn new(settings: &AuditSettings) -> Self {
         let mut filed: HashMap<String, AuditHead> = HashMap::new();
         for head in &settings.trust.kept {
             let is_newer = filed.get(&head.chain).is_none_or(|other| other.seq < head.seq);
@@ -53,7 +50,7 @@ impl Heads {
         }
         // The last one of each chain is enough from here on.
         let trust = Trust { keys: settings.trust.keys.clone(), kept: Vec::new() };
-        Self { settings: AuditSettings { trust, ..settings.clone() }, filed: Mutex::new(filed), holder }
+        Self { settings: AuditSettings { trust, ..settings.clone() }, filed: Mutex::new(filed) }
     }
 
     /// What a chain is verified against.
@@ -65,15 +62,13 @@ impl Heads {
     /// Signs heads of the chains that have grown, and puts on the shelf what is not there yet. How many were signed.
     pub(crate) async fn sign(&self, ledger: &dyn Ledger) -> Result<usize> {
         let Some(key) = self.settings.key.clone() else { return Ok(0) };
-        let (trust, holder) = (self.settings.trust.clone(), self.holder);
+        let trust = self.settings.trust.clone();
         let known = held(&self.filed).clone();
         let signed = transact(ledger, Reach::Gateway, Durability::Disk, move |tx| {
             let (key, trust, known) = (key.clone(), trust.clone(), known.clone());
             async move {
+                tx.lock(&[Lock::Other(LOCK.to_owned())]).await?;
                 let mut signed = 0;
-                if !take_lease(tx, "audit heads", holder).await? {
-                    return Ok(signed);
-                }
                 for chain in tx.chains().await? {
                     let last = newest(tx, &chain, &trust, known.get(&chain)).await?;
                     signed += usize::from(sign_one(tx, &key, &trust, &chain, last.as_ref()).await?);
@@ -136,25 +131,17 @@ impl Heads {
         chain: &str,
         before: Micros,
     ) -> Result<Option<(AuditHead, u64)>> {
-        let (key, trust, holder, chain) = (key.clone(), self.trust(chain), self.holder, chain.to_owned());
+        let (key, trust, chain) = (key.clone(), self.trust(chain), chain.to_owned());
         transact(ledger, Reach::Gateway, Durability::Disk, move |tx| {
             let (key, trust, chain) = (key.clone(), trust.clone(), chain.clone());
             async move {
-                if !take_lease(tx, "audit retention", holder).await? {
-                    return Ok(None);
-                }
+                tx.lock(&[Lock::Other(LOCK.to_owned())]).await?;
                 cut_one(tx, &key, &trust, &chain, before).await
             }
             .boxed()
         })
         .await
     }
-}
-
-async fn take_lease(tx: &mut dyn Tx, name: &str, holder: Option<Uuid>) -> Result<bool> {
-    let Some(holder) = holder else { return Ok(true) };
-    let now = now();
-    tx.take_lease(name, holder, now.saturating_add(micros(LEASE)), now).await
 }
 
 /// The last head of a chain that is believed, from a known one on.

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::*;
 use crate::audit::{Breach, Verification, verify_chain};
@@ -43,7 +44,7 @@ fn signer(shelf: &Arc<Shelf>, retention: Option<Duration>) -> Heads {
         retention,
         ..AuditSettings::default()
     };
-    Heads::new(&settings, Some(Uuid::now_v7()))
+    Heads::new(&settings)
 }
 
 /// Appends entries of these moments and seals them.
@@ -88,7 +89,7 @@ async fn heads_are_signed_of_what_has_grown_and_filed() {
     assert_eq!(heads.remove_old(&ledger).await.unwrap(), 0, "they are kept for ever");
 
     // Without a key nothing is signed.
-    let none = Heads::new(&AuditSettings::default(), None);
+    let none = Heads::new(&AuditSettings::default());
     append(&ledger, 6..=6).await;
     assert_eq!(none.sign(&ledger).await.unwrap(), 0);
     let found = verified(&ledger, &none).await;
@@ -102,7 +103,6 @@ async fn what_could_not_be_filed_is_filed_later_by_whoever_comes() {
     shelf.is_full.store(true, Ordering::SeqCst);
     assert!(signer(&shelf, None).sign(&ledger).await.is_err());
     shelf.is_full.store(false, Ordering::SeqCst);
-    // Of the next process, which cannot have the lease of the one before yet.
     let next = signer(&shelf, None);
     assert_eq!(next.sign(&ledger).await.unwrap(), 0);
     assert_eq!(shelf.places(), [(HeadKind::Head, 3)]);

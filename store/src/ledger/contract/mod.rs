@@ -14,6 +14,7 @@ mod objects;
 mod races;
 mod sessions;
 mod signatures;
+#[cfg(test)]
 mod tamper;
 mod tokens;
 mod trail;
@@ -38,6 +39,7 @@ pub use objects::*;
 pub use races::*;
 pub use sessions::*;
 pub use signatures::*;
+#[cfg(test)]
 pub(in crate::ledger) use tamper::*;
 pub use tokens::*;
 pub use trail::*;

@@ -1,5 +1,15 @@
 //! Statements on the audit trail, and on events and their deliveries (contract, `events.md`).
 
+/// The conditions of `GET /audit`, on an entry `e`.
+macro_rules! audit_matches {
+    () => {
+        " AND ($3 IS NULL OR e.at >= $3) AND ($4 IS NULL OR e.at < $4) AND ($5 IS NULL OR e.identity = $5) \
+         AND ($6 IS NULL OR e.login = $6) AND ($7 IS NULL OR e.operation = $7) AND ($8 IS NULL OR e.outcome = $8) \
+         AND ($9 IS NULL OR e.protocol = $9) \
+         AND ($10 IS NULL OR e.path = $10 OR substr(e.path, 1, length($10) + 1) = $10 || '/')"
+    };
+}
+
 macro_rules! audit_statements {
     (connection: $connection:ty, ids: [$ids_open:literal, $ids_close:literal]) => {
         use causeway_core::records::{AuditFilter, AuditHead, AuditRecord, AuditRow, HeadKind, Seal};
@@ -7,6 +17,7 @@ macro_rules! audit_statements {
 
         use crate::ledger::driver::{Driver, Outcome, Value, values};
         use crate::ledger::rows::json;
+        use crate::ledger::statements::audit_matches;
 
         type Connection = $connection;
 
@@ -18,16 +29,23 @@ macro_rules! audit_statements {
         ) -> Outcome<Vec<AuditRow>> {
             // "/" is the path that all paths lie below.
             let path = filter.path.as_deref().map(|path| path.trim_end_matches('/'));
-            let sql = "SELECT e.id, e.chain, e.at, e.identity, e.login, e.operation, e.outcome, e.path, e.protocol, e.body, s.seq, s.hash \
-                 FROM audit_entries e LEFT JOIN audit_seals s ON s.entry = e.id AND s.chain = e.chain \
-                 WHERE e.chain = $1 AND e.id > $2 AND ($3 IS NULL OR e.at >= $3) AND ($4 IS NULL OR e.at < $4) \
-                 AND ($5 IS NULL OR e.identity = $5) AND ($6 IS NULL OR e.login = $6) AND ($7 IS NULL OR e.operation = $7) \
-                 AND ($8 IS NULL OR e.outcome = $8) AND ($9 IS NULL OR e.protocol = $9) \
-                 AND ($10 IS NULL OR e.path = $10 OR substr(e.path, 1, length($10) + 1) = $10 || '/') \
-                 ORDER BY e.id LIMIT $11";
+            // Each half by an index, as far as a page goes.
+            let sql = concat!(
+                "SELECT id, chain, at, identity, login, operation, outcome, path, protocol, body, seq, hash FROM (SELECT * FROM (\
+                 SELECT e.id, e.chain, e.at, e.identity, e.login, e.operation, e.outcome, e.path, e.protocol, e.body, s.seq, \
+                 s.hash, 0 AS late, s.seq AS place FROM audit_seals s \
+                 JOIN audit_entries e ON e.chain = s.chain AND e.id = s.entry WHERE s.chain = $1 AND s.seq > $2",
+                audit_matches!(),
+                " ORDER BY s.seq LIMIT $11) AS sealed UNION ALL SELECT * FROM (\
+                 SELECT e.id, e.chain, e.at, e.identity, e.login, e.operation, e.outcome, e.path, e.protocol, e.body, \
+                 CAST(NULL AS BIGINT) AS seq, CAST(NULL AS BYTEA) AS hash, 1 AS late, p.ord AS place FROM audit_pending p \
+                 JOIN audit_entries e ON e.chain = p.chain AND e.id = p.entry WHERE p.chain = $1",
+                audit_matches!(),
+                " ORDER BY p.ord LIMIT $11) AS waiting) AS page ORDER BY late, place LIMIT $11"
+            );
             let values = values![
                 chain,
-                filter.after.unwrap_or_default(),
+                filter.after.unwrap_or(0),
                 filter.since,
                 filter.until,
                 &filter.identity,
@@ -301,4 +319,4 @@ macro_rules! event_statements {
     };
 }
 
-pub(crate) use {audit_statements, event_statements};
+pub(crate) use {audit_matches, audit_statements, event_statements};
