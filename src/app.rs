@@ -41,6 +41,7 @@ use crate::running::{self, Running};
 use crate::sources::Sources;
 use crate::startups::Startups;
 use crate::supervisor::{Admits, Bound, Door, Supervisor, secure};
+use crate::syslog::Syslog;
 use crate::webhook::HttpSender;
 
 /// Connections of the API at once; each may carry many requests.
@@ -110,7 +111,10 @@ where
     let api_settings = config.api.as_ref().map(|api| running::api_config(api, &config, public_url.clone()));
     let storage_names = storages.keys().cloned().collect();
     let shown = config.shown.clone();
-    let audit = audit_heads::open(&config, running::audit_settings(&config))?;
+    let mut audit = audit_heads::open(&config, running::audit_settings(&config))?;
+    if let Some(target) = config.events.syslog.clone() {
+        audit.sink = Some(Arc::new(Syslog::new(target)?));
+    }
     let mut parts = parts(config, ledger, storages, data_dir.installation(), public_url.clone())?;
     parts.settings.audit = audit;
     let gateway = Gateway::start(parts).await?;

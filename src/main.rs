@@ -22,6 +22,7 @@ mod sources;
 mod stamped;
 mod startups;
 mod supervisor;
+mod syslog;
 mod webhook;
 
 use std::process::ExitCode;

@@ -112,6 +112,8 @@ pub trait Query: Send {
     async fn audit_heads(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<AuditHead>>;
     /// The signed cuts of a chain, by `seq`: those that nothing was cut behind.
     async fn audit_cuts(&mut self, chain: &str) -> Result<Vec<AuditHead>>;
+    /// How far each chain was sent to a sink.
+    async fn sink_places(&mut self, sink: &str) -> Result<Vec<(String, i64)>>;
     /// Entries of a chain that wait to be sealed, and entries that neither are sealed nor wait (which nothing of the
     /// gateway's makes: they were inserted by somebody else).
     async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)>;
@@ -304,6 +306,8 @@ pub trait Tx: Query {
     /// Removes the seals of a chain up to this place, with their entries, and what was signed before it; how many entries. The
     /// ledger refuses it where no cut is stored that covers them.
     async fn cut_audit(&mut self, chain: &str, upto: i64) -> Result<u64>;
+    /// Notes how far a chain was sent to a sink.
+    async fn put_sink_place(&mut self, sink: &str, chain: &str, seq: i64) -> Result<()>;
     /// Events that wait for their position, in the order they were queued.
     async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>>;
     /// The highest position given so far, 0 if none.
@@ -476,6 +480,15 @@ pub trait DocumentSource: Send + Sync {
 pub trait HeadShelf: std::fmt::Debug + Send + Sync {
     /// Puts heads and cuts there, durably.
     async fn put(&self, heads: &[AuditHead]) -> Result<()>;
+}
+
+/// Collects audit entries elsewhere.
+#[async_trait]
+pub trait AuditSink: std::fmt::Debug + Send + Sync {
+    /// Under which name it is noted how far it got.
+    fn name(&self) -> &str;
+    /// Sends entries, in this order. An error: some of them may have arrived.
+    async fn send(&self, entries: &[(Seal, AuditRecord)]) -> Result<()>;
 }
 
 /// Fetches nothing.

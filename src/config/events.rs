@@ -8,6 +8,7 @@ use secrecy::SecretBox;
 
 use super::reader::Section;
 use super::{secret, tokens, value};
+use crate::syslog::Target;
 
 const RETENTION: Duration = Duration::from_hours(2555 * 24);
 const HEAD_INTERVAL: Duration = Duration::from_mins(5);
@@ -29,6 +30,8 @@ pub struct Events {
     pub audit_heads: Option<PathBuf>,
     /// What they are signed by; none: a key that is made in the data folder.
     pub audit_key: Option<Arc<SecretBox<[u8; 32]>>>,
+    /// The collector that audit entries are sent to.
+    pub syslog: Option<Target>,
 }
 
 impl Events {
@@ -37,9 +40,6 @@ impl Events {
         let report = section.report();
         if let Some(found) = section.text_or_empty("nats_url", |text| value::url(text, &["nats", "tls"])) {
             report.not_built(&found.spot, "the JetStream sink");
-        }
-        if let Some(found) = section.text_or_empty("syslog", |text| value::url(text, &["tls", "tcp", "udp"])) {
-            report.not_built(&found.spot, "the syslog sink");
         }
         let duration = |key, default| section.text(key, value::duration).map_or(default, |found| found.value);
         let key = section.secret_or_empty("audit_key", secret::storage_key);
@@ -53,6 +53,20 @@ impl Events {
             audit_head_interval: duration("audit_head_interval", HEAD_INTERVAL),
             audit_heads: section.text_or_empty("audit_heads", value::file_path).map(|f| report.path(&f.value)),
             audit_key: key.and_then(|found| tokens::bytes(&found.value?)),
+            syslog: syslog(section),
         }
     }
+}
+
+/// The collector. Its port is that of RFC 5425 or RFC 6587 where none is said.
+fn syslog(section: &Section<'_>) -> Option<Target> {
+    let ca = section.text_or_empty("syslog_ca", value::file_path).map(|f| section.report().path(&f.value));
+    let found = section.text_or_empty("syslog", |text| value::url(text, &["tls", "tcp", "udp"]))?;
+    if found.value.scheme() == "udp" {
+        section.report().not_built(&found.spot, "syslog over UDP");
+        return None;
+    }
+    let tls = found.value.scheme() == "tls";
+    let host = found.value.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Some(Target { tls, host, port: found.value.port().unwrap_or(if tls { 6514 } else { 601 }), ca })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{HeadKey, Trust};
-use crate::ports::HeadShelf;
+use crate::ports::{AuditSink, HeadShelf};
 
 /// What the configuration says of the trail.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct AuditSettings {
     pub trust: Trust,
     /// Where heads are kept besides the database.
     pub shelf: Option<Arc<dyn HeadShelf>>,
+    /// Where entries are sent to.
+    pub sink: Option<Arc<dyn AuditSink>>,
     /// How often heads are signed, of chains that have grown.
     pub head_interval: Duration,
     /// How long entries are kept; none: for ever.
@@ -27,6 +29,7 @@ impl Default for AuditSettings {
             key: None,
             trust: Trust::default(),
             shelf: None,
+            sink: None,
             head_interval: Duration::from_mins(5),
             retention: None,
         }

@@ -24,6 +24,7 @@ pub(crate) struct State {
     pub waiting: Vec<Uuid>,
     pub seals: Vec<Seal>,
     pub heads: Vec<AuditHead>,
+    pub places: BTreeMap<(String, String), i64>,
     pub events: Vec<EventRecord>,
     pub positions: Vec<(Uuid, i64)>,
     pub deliveries: Vec<Delivery>,
@@ -210,6 +211,10 @@ impl Query for State {
     async fn audit_heads(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<AuditHead>> {
         let of = |head: &&AuditHead| head.kind == HeadKind::Head && head.chain == chain && head.seq > after;
         Ok(self.heads.iter().filter(of).take(limit as usize).cloned().collect())
+    }
+    async fn sink_places(&mut self, sink: &str) -> Result<Vec<(String, i64)>> {
+        let of = self.places.iter().filter(|((name, _), _)| name == sink);
+        Ok(of.map(|((_, chain), seq)| (chain.clone(), *seq)).collect())
     }
     async fn audit_cuts(&mut self, chain: &str) -> Result<Vec<AuditHead>> {
         Ok(self.heads.iter().filter(|head| head.kind == HeadKind::Cut && head.chain == chain).cloned().collect())
@@ -478,6 +483,10 @@ impl Tx for State {
     }
     async fn insert_audit_head(&mut self, head: &AuditHead) -> Result<()> {
         self.heads.push(head.clone());
+        Ok(())
+    }
+    async fn put_sink_place(&mut self, sink: &str, chain: &str, seq: i64) -> Result<()> {
+        self.places.insert((sink.to_owned(), chain.to_owned()), seq);
         Ok(())
     }
     async fn cut_audit(&mut self, chain: &str, upto: i64) -> Result<u64> {

@@ -3,6 +3,7 @@
 
 pub mod dispatcher;
 mod endpoints;
+mod forward;
 mod heads;
 mod keys;
 mod liveness;
@@ -115,6 +116,11 @@ impl Inner {
         self.jobs.spawn(async move { inner.keep_keys().await });
         let (inner, pause) = (self.clone(), self.settings.audit.head_interval);
         self.jobs.spawn(async move { every(pause, inner.jobs_end.clone(), || inner.sign_heads()).await });
+        if let Some(sink) = self.settings.audit.sink.clone() {
+            let forwarder = forward::Forwarder::new(self.ledger.clone(), sink, (!sole).then_some(self.incarnation));
+            let end = self.jobs_end.clone();
+            self.jobs.spawn(async move { forwarder.run(end).await });
+        }
         let inner = self.clone();
         self.jobs.spawn(async move {
             every(heads::REMOVAL, inner.jobs_end.clone(), || inner.remove_old_entries()).await;

@@ -339,7 +339,12 @@ const EVENTS: &[Key] = &[
         "The key (a seed of 32 bytes in base64) that signs them, the same on all nodes of a cluster; by default one made in data_dir.",
     )
     .restart(),
-    text_or_empty("syslog", Url, "A syslog sink (RFC 5424).").or("\"\"").restart(),
+    text_or_empty("syslog", Url, "A collector that audit entries are sent to (RFC 5424): \"tls://HOST:6514\", or \"tcp://HOST:601\".")
+        .or("\"\"")
+        .restart(),
+    text_or_empty("syslog_ca", Any, "The certificates (PEM) that its own must be under; by default those that this machine trusts.")
+        .or("\"\"")
+        .restart(),
 ];
 
 const TELEMETRY: &[Key] = &[

@@ -51,6 +51,7 @@ plain! {
     String: (take);
     (u64, u64): (take, take);
     (String, u64): (take, take);
+    (String, i64): (take, take);
     (Uuid, String, Uuid): (take, take, take);
     (Uuid, String, Vec<u8>): (take, take, take);
     ([u8; 32], Uuid): (take, take);

@@ -86,3 +86,15 @@ pub async fn a_cut_lets_go_what_it_covers(ledger: Subject) {
     let found = verify_chain(ledger.as_ref(), "acme", &Trust::default()).await.unwrap();
     assert_eq!(found.broken_at, Some(1), "a cut that nobody believes");
 }
+
+pub async fn sinks_have_their_places(ledger: Subject) {
+    for (sink, chain, seq) in [("a", "acme", 3), ("b", "acme", 4), ("a", "", 5), ("a", "acme", 9)] {
+        write!(ledger, [], |tx| tx.put_sink_place(sink, chain, seq).await).unwrap();
+    }
+    let mut query = ledger.read(Reach::Gateway).await.unwrap();
+    let mut places = query.sink_places("a").await.unwrap();
+    places.sort();
+    assert_eq!(places, [(String::new(), 5), ("acme".to_owned(), 9)]);
+    assert_eq!(query.sink_places("b").await.unwrap(), [("acme".to_owned(), 4)]);
+    assert!(query.sink_places("c").await.unwrap().is_empty());
+}

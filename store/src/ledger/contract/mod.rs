@@ -63,7 +63,7 @@ macro_rules! ledger_cases {
             uploads_expire_and_are_purged, usage_counts_reservations,
             blobs_are_doomed_with_their_last_reference, doomed_blobs_take_no_reference, keeps_some_blobs,
             audit_entries_are_sealed_in_order, audit_filters, foreign_entries_are_counted,
-            audit_heads_are_kept, a_cut_lets_go_what_it_covers, events_get_positions,
+            audit_heads_are_kept, a_cut_lets_go_what_it_covers, sinks_have_their_places, events_get_positions,
             deliveries_wait_in_order, leases_have_one_holder, incarnations_come_and_go,
             jobs_keep_every_field, jobs_are_listed_newest_first, jobs_are_claimed_in_turn,
             an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,

@@ -140,6 +140,7 @@ async fn fill(ledger: &contract::Subject) -> Rows {
             tx.append_events(&[contract::event("", "auth.failed")]).await?;
             tx.insert_audit_head(&contract::head(HeadKind::Head, "acme", 1, [1; 32])).await?;
             tx.insert_audit_head(&contract::head(HeadKind::Cut, "acme", 1, [1; 32])).await?;
+            tx.put_sink_place("s", "acme", 1).await?;
             tx.insert_sign_in(&contract::sign_in(1)).await?;
             tx.insert_grant(&grant).await?;
             tx.insert_refresh_token(&contract::token(1, grant.id)).await?;
@@ -243,6 +244,7 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 seals("acme", 0, 9) => "[]";
                 audit_heads("acme", 0, 9) => "[]";
                 audit_cuts("acme") => "[]";
+                sink_places("s") => "[]";
                 unsealed_counts("acme") => "(0, 0)";
                 pending_deliveries("acme/w", 9) => "[]";
                 doomed_blobs(seen, 9) => "[]";
@@ -393,6 +395,7 @@ async fn no_change_reaches_another_tenant() {
                 insert_seals(&[seal(rows.entry)]);
                 insert_audit_head(&contract::head(HeadKind::Head, "acme", 2, [2; 32]));
                 cut_audit("acme", 1);
+                put_sink_place("s", "acme", 9);
                 unpositioned(9);
                 last_position();
                 position_events(&[(rows.events[1], 9)], &[contract::delivery("acme/w", (rows.events[1], 9))]);

@@ -161,6 +161,21 @@ macro_rules! audit_statements {
             connection.execute(sql, &values).await.map(drop)
         }
 
+        pub(super) async fn sink_places(connection: &mut Connection, sink: &str) -> Outcome<Vec<(String, i64)>> {
+            connection.all("SELECT chain, seq FROM audit_sinks WHERE sink = $1", &values![sink]).await
+        }
+
+        pub(super) async fn put_sink_place(
+            connection: &mut Connection,
+            sink: &str,
+            chain: &str,
+            seq: i64,
+        ) -> Outcome<()> {
+            let sql = "INSERT INTO audit_sinks (sink, chain, seq) VALUES ($1, $2, $3) \
+                       ON CONFLICT (sink, chain) DO UPDATE SET seq = excluded.seq";
+            connection.execute(sql, &values![sink, chain, seq]).await.map(drop)
+        }
+
         /// The entries before their seals, by which the triggers know them.
         pub(super) async fn cut_audit(connection: &mut Connection, chain: &str, upto: i64) -> Outcome<u64> {
             let sql = "DELETE FROM audit_entries WHERE chain = $1 \
