@@ -191,8 +191,7 @@ mod tests {
 
     #[test]
     fn a_line_says_what_was_found() {
-        let found =
-            Verification { entries: 5, sealed: 4, first: 1, last: 4, valid: true, ..Verification::default() };
+        let found = Verification { entries: 5, sealed: 4, first: 1, last: 4, valid: true, ..Verification::default() };
         assert_eq!(line("acme", &found), "acme: valid; 5 entries, 4 sealed, 1 to 4");
         let signed = Verification { signed: 3, unknown_heads: 2, ..found.clone() };
         assert_eq!(
@@ -216,7 +215,10 @@ mod tests {
         let found = |text: String| read_export(text.as_bytes(), Trust::default()).map(|all| all[0].1.clone());
         let whole = found(lines.join("\n")).unwrap();
         assert_eq!((whole.valid, whole.sealed), (true, 3));
-        let pages = format!("{{\"entries\":[{},{}],\"next_cursor\":\"x\"}}\n{{\"entries\":[{}]}}", lines[0], lines[1], lines[2]);
+        let pages = format!(
+            "{{\"entries\":[{},{}],\"next_cursor\":\"x\"}}\n{{\"entries\":[{}]}}",
+            lines[0], lines[1], lines[2]
+        );
         assert_eq!(found(pages).unwrap(), whole);
         assert_eq!(found(lines.join("\n").replace("\"list\"", "\"admin\"")).unwrap().broken_at, Some(1));
         assert!(found("x".to_owned()).unwrap_err().message.starts_with("line 1"));

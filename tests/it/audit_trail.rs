@@ -48,7 +48,10 @@ async fn a_truncated_tail_is_found(ledger: Ledger) {
     // Somebody with the database in hands removes the last three, with everything that was signed.
     disarm(&gateway).await;
     for sql in [
-        format!("DELETE FROM audit_entries WHERE id IN (SELECT entry FROM audit_seals WHERE chain = 'acme' AND seq > {})", last - 3),
+        format!(
+            "DELETE FROM audit_entries WHERE id IN (SELECT entry FROM audit_seals WHERE chain = 'acme' AND seq > {})",
+            last - 3
+        ),
         format!("DELETE FROM audit_seals WHERE chain = 'acme' AND seq > {}", last - 3),
         "DELETE FROM audit_heads".to_owned(),
     ] {

@@ -196,8 +196,7 @@ struct Verified {
 }
 
 pub fn verify_operation() -> Operation {
-    let example =
-        json!({ "entries": 4712, "sealed": 4711, "first": 1, "last": 4711, "valid": true, "broken_at": null, "breach": null, "unsealed": 1, "signed": 4690 });
+    let example = json!({ "entries": 4712, "sealed": 4711, "first": 1, "last": 4711, "valid": true, "broken_at": null, "breach": null, "unsealed": 1, "signed": 4690 });
     Operation::new(Tag::Audit, "verifyAudit", "Whether the trail is unbroken")
         .text("Walks the tenant's chain from its beginning, or from where old entries were removed, and compares it with the heads that were signed of it.")
         .scope(Scope::AuditRead)

@@ -108,7 +108,9 @@ impl Chain {
 
     fn take(&mut self, seal: Seal, body: Vec<u8>) -> Result<()> {
         if self.walker.sealed() > 0 && seal.seq <= self.walker.last() {
-            return Err(wrong("it is far from its place in the order of `seq`, or there twice; sort the export by `seq`"));
+            return Err(wrong(
+                "it is far from its place in the order of `seq`, or there twice; sort the export by `seq`",
+            ));
         }
         let seq = seal.seq;
         if self.waiting.insert(seq, (seal, body)).is_some() {

@@ -37,8 +37,7 @@ fn the_first_links_are_these() {
 #[test]
 fn a_whole_chain_holds() {
     let found = walk(&chain(5), 2, 0);
-    let expected =
-        Verification { entries: 7, sealed: 5, first: 1, last: 5, valid: true, ..Verification::default() };
+    let expected = Verification { entries: 7, sealed: 5, first: 1, last: 5, valid: true, ..Verification::default() };
     assert_eq!(found, expected);
     let empty = Verification { valid: true, ..Verification::default() };
     assert_eq!(walk(&[], 0, 0), empty);

@@ -230,7 +230,8 @@ impl Query for State {
     }
     async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)> {
         Ok((
-            self.waiting.iter().filter(|id| self.entries.iter().any(|e| e.id == **id && e.chain == chain)).count() as u64,
+            self.waiting.iter().filter(|id| self.entries.iter().any(|e| e.id == **id && e.chain == chain)).count()
+                as u64,
             0,
         ))
     }

@@ -145,12 +145,7 @@ impl Heads {
 }
 
 /// The last head of a chain that is believed, from a known one on.
-async fn newest(
-    tx: &mut dyn Tx,
-    chain: &str,
-    trust: &Trust,
-    known: Option<&AuditHead>,
-) -> Result<Option<AuditHead>> {
+async fn newest(tx: &mut dyn Tx, chain: &str, trust: &Trust, known: Option<&AuditHead>) -> Result<Option<AuditHead>> {
     let (mut last, mut after) = (known.cloned(), known.map_or(0, |head| head.seq));
     loop {
         let page = tx.audit_heads(chain, after, PAGE).await?;
@@ -180,11 +175,9 @@ async fn sign_one(
         let holds = match there {
             Some((there, _)) if there.seq == last.seq => there.hash == last.hash,
             // Removed in its time.
-            Some(_) => tx
-                .audit_cuts(chain)
-                .await?
-                .iter()
-                .any(|cut| cut.seq >= last.seq && trust.worth(cut) == Worth::Good),
+            Some(_) => {
+                tx.audit_cuts(chain).await?.iter().any(|cut| cut.seq >= last.seq && trust.worth(cut) == Worth::Good)
+            }
             None => false,
         };
         if !holds {

@@ -72,7 +72,10 @@ pub async fn a_cut_lets_go_what_it_covers(ledger: Subject) {
 
     let mut query = ledger.read(Reach::Gateway).await.unwrap();
     let left = query.seals("acme", 0, 10).await.unwrap();
-    assert_eq!(left.iter().map(|(seal, entry)| (seal.seq, entry.is_some())).collect::<Vec<_>>(), [(5, true), (6, true)]);
+    assert_eq!(
+        left.iter().map(|(seal, entry)| (seal.seq, entry.is_some())).collect::<Vec<_>>(),
+        [(5, true), (6, true)]
+    );
     let heads = query.audit_heads("acme", 0, 10).await.unwrap();
     assert_eq!(heads.iter().map(|head| head.seq).collect::<Vec<_>>(), [4, 6], "what was signed before it went, too");
     assert_eq!(query.audit_cuts("acme").await.unwrap(), [cut]);

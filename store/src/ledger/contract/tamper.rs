@@ -126,11 +126,9 @@ pub(in crate::ledger) fn tamperings() -> Vec<Tampering> {
         ),
         one(
             "an entry is inserted beside the chain",
-            &[
-                "INSERT INTO audit_entries (id, chain, at, identity, login, operation, outcome, path, protocol, body) \
+            &["INSERT INTO audit_entries (id, chain, at, identity, login, operation, outcome, path, protocol, body) \
                  SELECT {new}, chain, at, identity, login, operation, outcome, path, protocol, body FROM audit_entries \
-                 WHERE id = (SELECT entry FROM audit_seals WHERE seq = 3)",
-            ],
+                 WHERE id = (SELECT entry FROM audit_seals WHERE seq = 3)"],
             LENGTH + 1,
             Breach::Inserted,
         ),

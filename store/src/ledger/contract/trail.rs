@@ -54,7 +54,11 @@ pub async fn audit_entries_are_sealed_in_order(ledger: Subject) {
     assert_eq!(query.seals("acme", 1, 10).await.unwrap(), sealed[1..]);
     assert_eq!(query.seals("acme", 0, 1).await.unwrap(), sealed[..1]);
     let rows = query.audit("acme", &AuditFilter::default(), 10).await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.record.clone()).collect::<Vec<_>>(), [second, first], "in the order of the chain");
+    assert_eq!(
+        rows.iter().map(|row| row.record.clone()).collect::<Vec<_>>(),
+        [second, first],
+        "in the order of the chain"
+    );
     assert_eq!(rows[0].seal, Some(seals[0].clone()));
     // A place in a chain is given once, and so is a place to an entry.
     let twice = vec![Seal { entry: Uuid::now_v7(), ..seals[2].clone() }];

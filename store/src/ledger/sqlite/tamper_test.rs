@@ -7,10 +7,8 @@ use rusqlite::Connection;
 use super::SqliteLedger;
 use crate::ledger::contract::{Dialect, Subject, tamperings, whole};
 
-const DIALECT: Dialect = Dialect {
-    new: "randomblob(16)",
-    renamed: "CAST(replace(CAST(body AS TEXT), 'upload', 'delete') AS BLOB)",
-};
+const DIALECT: Dialect =
+    Dialect { new: "randomblob(16)", renamed: "CAST(replace(CAST(body AS TEXT), 'upload', 'delete') AS BLOB)" };
 
 /// Takes the triggers of the trail away.
 fn disarm(connection: &Connection) {
