@@ -6,10 +6,17 @@ use std::process::Output;
 use std::time::Duration;
 
 use reqwest::Method;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Gateway, Ledger, Plan, eventually, on_both_ledgers};
+use crate::harness::{Gateway, Ledger, Plan, eventually, on_both_ledgers, sha256};
 
-on_both_ledgers!(a_truncated_tail_is_found, an_export_is_verified_elsewhere, old_entries_go_behind_a_signed_cut);
+on_both_ledgers!(
+    a_truncated_tail_is_found,
+    an_export_is_verified_elsewhere,
+    old_entries_go_behind_a_signed_cut,
+    a_collector_can_verify_what_it_gets
+);
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -157,4 +164,52 @@ async fn old_entries_go_behind_a_signed_cut(ledger: Ledger) {
     fs::remove_file(heads(&gateway)).unwrap();
     let bad = gateway.run(&["audit", "verify"]);
     assert!(!bad.status.success() && said(&bad).contains("acme: BROKEN at 1 (missing)"), "{}", said(&bad));
+}
+
+/// The next message of a frame that says its length (RFC 6587 section 3.4.1).
+async fn message(wire: &mut TcpStream) -> String {
+    let mut length = 0;
+    loop {
+        match wire.read_u8().await.unwrap() {
+            b' ' => break,
+            digit => length = length * 10 + usize::from(digit - b'0'),
+        }
+    }
+    let mut message = vec![0; length];
+    wire.read_exact(&mut message).await.unwrap();
+    String::from_utf8(message).unwrap()
+}
+
+async fn a_collector_can_verify_what_it_gets(ledger: Ledger) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut gateway = Plan::new(ledger).start().await;
+    uploads(&gateway, 3).await;
+    gateway.stop().await;
+    // What was sealed before there was a collector comes, too.
+    gateway.edit(|text| text.replace("[events]\n", &format!("[events]\nsyslog = \"tcp://127.0.0.1:{port}\"\n")));
+    gateway.start().await;
+    let collected = async {
+        let (mut wire, _) = listener.accept().await.unwrap();
+        let (mut previous, mut seq) = (vec![0; 32], 0);
+        loop {
+            let message = message(&mut wire).await;
+            if !message.contains(" chain=\"acme\" ") {
+                continue;
+            }
+            let (header, body) = message.split_once("] \u{feff}").unwrap();
+            seq += 1;
+            assert!(header.contains(&format!(" seq=\"{seq}\" ")), "{header}");
+            let hash = sha256(&[&previous[..], body.as_bytes()].concat());
+            assert!(header.contains(&format!(" hash=\"{hash}\" ")), "{header}");
+            previous = hex::decode(hash).unwrap();
+            if body.contains("\"path\":\"/inbound/later\"") {
+                assert!(header.starts_with("<110>1 20") && header.contains(" gw-test causeway - upload "), "{header}");
+                return;
+            }
+        }
+    };
+    gateway.rest("orders").put("/inbound/later", b"x").await.ok();
+    tokio::time::timeout(Duration::from_secs(30), collected).await.expect("the upload reaches the collector");
+    gateway.stop().await;
 }
