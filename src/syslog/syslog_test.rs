@@ -72,7 +72,7 @@ async fn a_collector_over_tls_must_show_who_it_is() {
     let root = tempfile::tempdir().unwrap();
     let authority = |name: &str| {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let path = root.path().join(name);
         std::fs::write(&path, params.self_signed(&key).unwrap().pem()).unwrap();
