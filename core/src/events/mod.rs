@@ -3,6 +3,7 @@
 mod facts;
 pub(crate) mod schedule;
 mod signature;
+pub mod target;
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use causeway_core::events::Webhook;
+use causeway_core::events::target::{AddressKind, Targets, Unfit, kind_of};
 use globset::{GlobSet, GlobSetBuilder};
 
 use super::Known;
@@ -16,6 +17,7 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<Webhook> {
     let report = section.report();
     let id = section.require("id", section.text("id", value::slug));
     let url = section.require("url", section.text("url", value::web_url));
+    let targets = Targets::new(known.private_webhooks);
     let events = section.texts("events", value::event_kinds);
     let path = section.text_or_empty("path", value::path_glob);
     let secret = section.require("secret", section.secret("secret", secret::webhook_secret));
@@ -23,13 +25,9 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<Webhook> {
         report.claim("webhook", known.tenant, &id.value, &id.spot);
     }
     if let Some(url) = &url
-        && !known.private_webhooks
-        && let Some(refused) = crate::webhook::refused_host(&url.value)
+        && let Err(unfit) = targets.check(&url.value)
     {
-        report.error(
-            &url.spot,
-            format!("{refused} is no public address; use a public one, or set events.webhook_allow_private_addresses"),
-        );
+        report.error(&url.spot, told(&unfit));
     }
     let events = match events {
         None => value::event_kinds("*").ok().map(|glob| vec![glob])?,
@@ -54,6 +52,17 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<Webhook> {
         },
         secret: secret?.value?,
     })
+}
+
+/// What is wrong with a URL, and what to do about it here.
+fn told(unfit: &Unfit) -> String {
+    match unfit {
+        Unfit::Address(ip) if kind_of(*ip) == AddressKind::Private => {
+            format!("{unfit}; use a public one, or set events.webhook_allow_private_addresses")
+        }
+        Unfit::Localhost | Unfit::Scheme => format!("{unfit}; for development set events.webhook_allow_private_addresses"),
+        Unfit::Address(_) | Unfit::NoUrl | Unfit::TooLong | Unfit::Password | Unfit::Port(_) => unfit.to_string(),
+    }
 }
 
 fn set(globs: Vec<globset::Glob>) -> Option<GlobSet> {
