@@ -230,7 +230,7 @@ pub fn settings(config: &Config, installation: Uuid, public_url: String) -> Sett
         idle_detach: config.uploads.idle_detach,
         checkpoint_bytes: config.uploads.checkpoint,
         webhooks: config.webhooks.clone(),
-        webhook_max_attempts: config.events.webhook_max_attempts,
+        delivery: config.events.delivery.clone(),
         transfers: config.transfers.clone(),
         oauth: config.oauth,
         tokens: TokenSettings {

@@ -14,6 +14,7 @@ mod oauth;
 mod object;
 mod session;
 mod token;
+mod webhook;
 
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
 pub use key::KeyUse;
@@ -21,6 +22,7 @@ pub use oauth::{AuthorizationRequest, Grant, RefreshToken, SignIn};
 pub use object::{ObjectKey, ObjectKind, StoredObject};
 pub use session::{SessionRow, SessionSearch};
 pub use token::{IssuerKeys, RevokedGrant, SigningKeyRow};
+pub use webhook::{Circuit, WebhookHealth};
 
 /// A moment, in microseconds since 1970-01-01 UTC, as the ledger stores it.
 pub type Micros = i64;

@@ -60,7 +60,7 @@ fn inner(ledger: Arc<FakeLedger>) -> Inner {
         idle_detach: Duration::ZERO,
         checkpoint_bytes: 1,
         webhooks: Vec::new(),
-        webhook_max_attempts: 1,
+        delivery: crate::events::DeliveryRules { max_attempts: 1, ..Default::default() },
         transfers: crate::jobs::transfers::TransferSettings::default(),
         api_key_max_age: None,
         oauth: crate::gateway::OAuthSettings::default(),

@@ -1,5 +1,6 @@
 //! Events: what happened, told once it is true.
 
+pub(crate) mod breaker;
 mod facts;
 pub(crate) mod schedule;
 mod signature;
@@ -11,6 +12,7 @@ use globset::GlobSet;
 use secrecy::SecretString;
 
 pub use facts::{Facts, MAX_MESSAGE, MAX_TEXT, ObjectChange, Status, timestamp};
+pub use schedule::DeliveryRules;
 pub use signature::sign;
 
 use crate::records::EventRecord;

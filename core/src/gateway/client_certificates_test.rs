@@ -100,7 +100,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         idle_detach: Duration::ZERO,
         checkpoint_bytes: 1,
         webhooks: Vec::new(),
-        webhook_max_attempts: 1,
+        delivery: crate::events::DeliveryRules { max_attempts: 1, ..Default::default() },
         transfers: crate::jobs::transfers::TransferSettings::default(),
         oauth: crate::gateway::OAuthSettings::default(),
         tokens: crate::tokens::TokenSettings::default(),

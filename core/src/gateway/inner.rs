@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) limits: watch::Sender<Limits>,
     /// As they are now.
     rules: RwLock<Arc<Settings>>,
+    /// Changes whenever deliveries were queued again, or an endpoint was enabled.
+    pub(crate) requeued: watch::Sender<u64>,
     /// The webhooks of all tenants, as they are now.
     pub(crate) hooks: watch::Sender<Arc<[Webhook]>>,
     pub(crate) verifier: PasswordVerifier,
@@ -143,6 +145,7 @@ impl Inner {
             configuration: Mutex::default(),
             limits: watch::Sender::new(Limits::declared(&settings)),
             rules: RwLock::new(Arc::new(settings.clone())),
+            requeued: watch::Sender::new(0),
             hooks: watch::Sender::new(settings.webhooks.clone().into()),
             settings,
             incarnation: Uuid::now_v7(),

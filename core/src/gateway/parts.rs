@@ -7,7 +7,7 @@ use std::time::Duration;
 use globset::GlobSet;
 use uuid::Uuid;
 
-use crate::events::Webhook;
+use crate::events::{DeliveryRules, Webhook};
 use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::jobs::transfers::TransferSettings;
 use crate::ports::{BlobStore, DocumentSource, KeySource, Ledger, WebhookSender};
@@ -51,8 +51,8 @@ pub struct Settings {
     pub checkpoint_bytes: u64,
     /// The webhooks of all tenants.
     pub webhooks: Vec<Webhook>,
-    /// How often a webhook delivery is tried before it is given up.
-    pub webhook_max_attempts: u32,
+    /// How webhook deliveries are tried again, and when an endpoint is left alone.
+    pub delivery: DeliveryRules,
     /// Transfers in the background.
     pub transfers: TransferSettings,
     /// How long what OAuth 2.0 gives out counts.

@@ -59,8 +59,11 @@ impl Inner {
                         sender: self.sender.clone(),
                         webhook: webhook.clone(),
                         holder: self.settings.installation,
-                        max_attempts: self.settings.webhook_max_attempts,
+                        rules: self.settings.delivery.clone(),
+                        node: self.settings.node.clone(),
                         poll,
+                        requeued: self.requeued.subscribe(),
+                        wake: self.wake.clone(),
                     };
                     let task = self.jobs.spawn(dispatcher::run(dispatcher, seen.clone(), end.clone()));
                     Served { webhook: webhook.clone(), end, task }

@@ -7,7 +7,7 @@
 //! event that went out is never forgotten. That costs one sync per round, not per operation: rounds gather what comes
 //! within [`GATHER`], and a round that finds nothing writes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,11 +125,23 @@ async fn round(tx: &mut dyn Tx, webhooks: Arc<[Webhook]>) -> Result<Round> {
     if !events.is_empty() {
         let first = tx.last_position().await? + 1;
         let positions: Vec<(Uuid, i64)> = events.iter().map(|event| event.id).zip(first..).collect();
+        let webhooks = enabled(tx, &webhooks).await?;
         let deliveries = deliveries(&events, first, &webhooks, now());
         tx.position_events(&positions, &deliveries).await?;
         done.last = positions.last().map(|(_, position)| *position);
     }
     Ok(done)
+}
+
+/// The webhooks that are not disabled.
+async fn enabled(tx: &mut dyn Tx, webhooks: &[Webhook]) -> Result<Vec<Webhook>> {
+    if webhooks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let troubled = tx.webhook_healths(None).await?;
+    let disabled: HashSet<String> =
+        troubled.into_iter().filter(|health| health.disabled_at.is_some()).map(|health| health.webhook).collect();
+    Ok(webhooks.iter().filter(|webhook| !disabled.contains(&webhook.key())).cloned().collect())
 }
 
 /// The end of a chain.

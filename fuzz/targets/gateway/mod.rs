@@ -67,7 +67,7 @@ impl Scratch {
             idle_detach: Duration::from_hours(1),
             checkpoint_bytes: 64 * 1024,
             webhooks: Vec::new(),
-            webhook_max_attempts: 3,
+            delivery: causeway_core::events::DeliveryRules { max_attempts: 3, ..Default::default() },
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
             oauth: causeway_core::gateway::OAuthSettings::default(),
             tokens: causeway_core::tokens::TokenSettings::default(),
