@@ -59,7 +59,7 @@ fn inner(ledger: Arc<FakeLedger>) -> Inner {
         blob_grace: Duration::ZERO,
         idle_detach: Duration::ZERO,
         checkpoint_bytes: 1,
-        webhooks: Vec::new(),
+        private_webhooks: false,
         delivery: crate::events::DeliveryRules { max_attempts: 1, ..Default::default() },
         transfers: crate::jobs::transfers::TransferSettings::default(),
         api_key_max_age: None,
@@ -75,6 +75,7 @@ fn inner(ledger: Arc<FakeLedger>) -> Inner {
         issuers: Vec::new(),
         api_keys: Vec::new(),
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
     };
     Inner::new(Parts {
         ledger,

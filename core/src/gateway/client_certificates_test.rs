@@ -79,6 +79,7 @@ fn tenant(id: &str, ca: &Arc<Ca>, logins: Vec<Login>) -> TenantRecord {
         issuers: Vec::new(),
         api_keys: Vec::new(),
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
     }
 }
 
@@ -99,7 +100,7 @@ fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
         blob_grace: Duration::ZERO,
         idle_detach: Duration::ZERO,
         checkpoint_bytes: 1,
-        webhooks: Vec::new(),
+        private_webhooks: false,
         delivery: crate::events::DeliveryRules { max_attempts: 1, ..Default::default() },
         transfers: crate::jobs::transfers::TransferSettings::default(),
         oauth: crate::gateway::OAuthSettings::default(),

@@ -122,6 +122,7 @@ impl Inner {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { ledger, storages, directory, keys, documents, sender, settings } = parts;
         let (reaper, reaped) = mpsc::unbounded_channel();
+        let hooks = watch::Sender::new(directory.webhooks().to_vec().into());
         // Argon2 takes memory and a core for some ten milliseconds: as many at once as there are cores.
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
@@ -146,7 +147,7 @@ impl Inner {
             limits: watch::Sender::new(Limits::declared(&settings)),
             rules: RwLock::new(Arc::new(settings.clone())),
             requeued: watch::Sender::new(0),
-            hooks: watch::Sender::new(settings.webhooks.clone().into()),
+            hooks,
             settings,
             incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),
@@ -186,7 +187,6 @@ impl Inner {
         let _one = self.changing.lock().await;
         self.penalties.set_limits(wanted.penalties.clone());
         self.places.set_limits(wanted.sessions);
-        self.hooks.send_replace(wanted.webhooks.clone().into());
         let rules = Settings {
             max_file_size: wanted.max_file_size,
             incomplete_expiry: wanted.incomplete_expiry,
@@ -198,7 +198,6 @@ impl Inner {
             api_key_max_age: wanted.api_key_max_age,
             penalties: wanted.penalties,
             sessions: wanted.sessions,
-            webhooks: wanted.webhooks,
             ..self.settings.clone()
         };
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use globset::GlobSet;
 use uuid::Uuid;
 
-use crate::events::{DeliveryRules, Webhook};
+use crate::events::DeliveryRules;
 use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::jobs::transfers::TransferSettings;
 use crate::ports::{BlobStore, DocumentSource, KeySource, Ledger, WebhookSender};
@@ -49,8 +49,8 @@ pub struct Settings {
     pub idle_detach: Duration,
     /// Bytes between two checkpoints of an upload.
     pub checkpoint_bytes: u64,
-    /// The webhooks of all tenants.
-    pub webhooks: Vec<Webhook>,
+    /// Whether webhooks that are declared through the API may have private addresses.
+    pub private_webhooks: bool,
     /// How webhook deliveries are tried again, and when an endpoint is left alone.
     pub delivery: DeliveryRules,
     /// Transfers in the background.

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use secrecy::SecretString;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +18,7 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::events::breaker::{self, Verdict};
 use crate::events::schedule::{Item, Plan, backoff, plan};
-use crate::events::{DeliveryRules, Facts, Operation, Webhook, sign};
+use crate::events::{DeliveryRules, Facts, Operation, Webhook};
 use crate::ports::{Answer, Durability, Ledger, Reach, Tx, WebhookSender, transact};
 use crate::records::{Circuit, Delivery, DeliveryState, EventRecord, Micros, WebhookHealth, now};
 
@@ -175,16 +174,13 @@ impl Dispatcher {
     /// One attempt.
     fn attempt(&self, delivery: Delivery, event: &EventRecord) -> BoxFuture<'static, (Delivery, Answer)> {
         let body = Bytes::from(event.body.clone());
-        let secrets: [SecretString; 1] = [self.webhook.secret.clone()];
-        let signed = sign(&secrets, &event.id.to_string(), now() / 1_000_000, &body);
+        let signed = self.webhook.headers(event.id, &body, now());
         let (sender, url) = (self.sender.clone(), self.webhook.url.clone());
         async move {
-            let mut headers = match signed {
+            let headers = match signed {
                 Ok(headers) => headers,
                 Err(error) => return (delivery, Answer::Failed(error.message().to_owned())),
             };
-            headers.push(("content-type", "application/json".to_owned()));
-            headers.push(("user-agent", concat!("causeway/", env!("CARGO_PKG_VERSION")).to_owned()));
             let answer = sender.post(&url, &headers, body).await;
             (delivery, answer)
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::events::{Facts, Operation};
+use crate::events::sign;
 use crate::identity::{Peer, Protocol};
 use crate::jobs::fake_ledger::FakeLedger;
 use async_trait::async_trait;
@@ -89,8 +89,11 @@ fn dispatcher(ledger: &Arc<FakeLedger>, endpoint: &Arc<Endpoint>, max_attempts: 
             id: "hook".into(),
             url: "https://hooks.example/x".into(),
             events: GlobSet::empty(),
+            event_texts: Vec::new(),
             path: None,
+            path_text: None,
             secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(),
+            previous: None,
         },
         holder: Uuid::now_v7(),
         // Waits of no more than a second, and a circuit that stays closed, but where a test is about it.

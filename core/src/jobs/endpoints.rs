@@ -24,7 +24,12 @@ struct Served {
 impl Served {
     /// Whether this one would be served otherwise. (What it wants to hear is looked at when an event is queued.)
     fn differs(&self, webhook: &Webhook) -> bool {
-        self.webhook.url != webhook.url || self.webhook.secret.expose_secret() != webhook.secret.expose_secret()
+        let previous = |webhook: &Webhook| {
+            webhook.previous.as_ref().map(|one| (one.secret.expose_secret().to_owned(), one.ends_at))
+        };
+        self.webhook.url != webhook.url
+            || self.webhook.secret.expose_secret() != webhook.secret.expose_secret()
+            || previous(&self.webhook) != previous(webhook)
     }
 }
 

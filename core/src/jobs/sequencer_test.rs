@@ -19,8 +19,11 @@ fn webhook(tenant: &str, id: &str, events: &[&str], path: Option<&str>) -> Webho
         id: id.into(),
         url: "https://hooks.example/".into(),
         events: globs(events),
+        event_texts: events.iter().map(|&text| text.to_owned()).collect(),
         path: path.map(|path| globs(&[path])),
+        path_text: path.map(str::to_owned),
         secret: "secret".into(),
+        previous: None,
     }
 }
 

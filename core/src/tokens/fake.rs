@@ -73,6 +73,7 @@ pub(super) fn tenant() -> TenantRecord {
         mappings: Vec::new(),
         issuers: Vec::new(),
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
         api_keys: vec![ApiKey {
             id: "key".into(),
             identity: "app".into(),
@@ -117,7 +118,7 @@ pub(super) fn inner_of(
         blob_grace: Duration::ZERO,
         idle_detach: Duration::ZERO,
         checkpoint_bytes: 1,
-        webhooks: Vec::new(),
+        private_webhooks: false,
         delivery: crate::events::DeliveryRules { max_attempts: 1, ..Default::default() },
         transfers: crate::jobs::transfers::TransferSettings::default(),
         oauth: crate::gateway::OAuthSettings::default(),

@@ -66,7 +66,7 @@ impl Scratch {
             blob_grace: Duration::ZERO,
             idle_detach: Duration::from_hours(1),
             checkpoint_bytes: 64 * 1024,
-            webhooks: Vec::new(),
+            private_webhooks: false,
             delivery: causeway_core::events::DeliveryRules { max_attempts: 3, ..Default::default() },
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
             oauth: causeway_core::gateway::OAuthSettings::default(),
@@ -179,5 +179,6 @@ fn tenant() -> TenantRecord {
         issuers: Vec::new(),
         api_keys: Vec::new(),
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
     }
 }

@@ -88,6 +88,7 @@ fn tenant(key: &PrivateKey) -> TenantRecord {
         issuers: Vec::new(),
         api_keys: Vec::new(),
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
     }
 }
 
@@ -127,7 +128,7 @@ impl Place {
             blob_grace: Duration::ZERO,
             idle_detach: Duration::from_mins(1),
             checkpoint_bytes: 64 * 1024,
-            webhooks: Vec::new(),
+            private_webhooks: false,
             delivery: causeway_core::events::DeliveryRules { max_attempts: 3, ..Default::default() },
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
             oauth: causeway_core::gateway::OAuthSettings::default(),

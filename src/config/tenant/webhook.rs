@@ -29,7 +29,7 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<Webhook> {
     {
         report.error(&url.spot, told(&unfit));
     }
-    let events = match events {
+    let events: Vec<globset::Glob> = match events {
         None => value::event_kinds("*").ok().map(|glob| vec![glob])?,
         Some(Located { value, spot }) => {
             if value.is_empty() {
@@ -45,12 +45,15 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<Webhook> {
         tenant: Arc::from(known.tenant),
         id: id?.value.into(),
         url: url?.value.into(),
+        event_texts: events.iter().map(|glob| glob.glob().to_owned()).collect(),
         events: set(events)?,
+        path_text: path.as_ref().map(|glob| glob.value.glob().to_owned()),
         path: match path {
             Some(glob) => Some(set(vec![glob.value])?),
             None => None,
         },
         secret: secret?.value?,
+        previous: None,
     })
 }
 

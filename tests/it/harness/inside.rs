@@ -124,6 +124,7 @@ fn tenant(quota: Option<u64>) -> TenantRecord {
         issuers: Vec::new(),
         api_keys: vec![key("app"), key("peer")],
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
     }
 }
 
@@ -170,7 +171,7 @@ pub async fn start_with_quota(
         blob_grace: Duration::ZERO,
         idle_detach: Duration::from_mins(1),
         checkpoint_bytes: 64 * 1024,
-        webhooks: Vec::new(),
+        private_webhooks: false,
         delivery: causeway_core::events::DeliveryRules { max_attempts: 3, ..Default::default() },
         transfers: causeway_core::jobs::transfers::TransferSettings::default(),
         oauth: causeway_core::gateway::OAuthSettings::default(),

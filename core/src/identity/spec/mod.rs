@@ -11,6 +11,7 @@ mod login;
 mod mapping;
 mod settings;
 mod tenant;
+mod webhook;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -21,6 +22,9 @@ pub use login::{LoginSpec, PendingCodes};
 pub use mapping::{MAX_PATTERN, MappingSpec};
 pub use settings::{LimitsSpec, UploadsSpec};
 pub use tenant::{MountSpec, TenantSpec};
+pub use webhook::{
+    MAX_EVENT_GLOBS, PreviousSecretSpec, WebhookSpec, generate_webhook_secret, kind_glob, path_glob, webhook_secret,
+};
 
 use super::texts::Parsed;
 
