@@ -254,7 +254,7 @@ impl Inner {
     /// See [`crate::Gateway::test_webhook`].
     pub(crate) async fn test_webhook(&self, session: &Session, tenant: Option<&str>, id: &str) -> Result<Tested> {
         let (webhook, key) = self.managed_webhook(session, (tenant, id), "tested").await?;
-        let event = Facts { path: None, ..self.facts(session, Operation::Admin) }.event("webhook.test");
+        let event = self.facts(session, Operation::Admin).event("webhook.test");
         let body = Bytes::from(event.body);
         let headers = webhook.headers(event.id, &body, now())?;
         let begun = Instant::now();
