@@ -4,13 +4,18 @@
 //! The URL is checked as it is when a webhook is declared ([`Targets`]), and the addresses of its host where the connection is
 //! made ([`Admitted`]).
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_core::events::target::Targets;
+use causeway_core::events::{EndpointTls, Webhook};
 use causeway_core::ports::{Answer, WebhookSender};
-use reqwest::{Client, Response, redirect};
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Certificate, Client, Identity, Response, redirect};
+use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
@@ -21,39 +26,72 @@ const MAX_RESPONSE: usize = 64 * 1024;
 
 /// Posts webhooks.
 pub struct HttpSender {
-    /// The client; or why there is none (no certificates of authorities on this machine, say).
-    client: Result<Client, String>,
+    timeout: Duration,
     targets: Targets,
+    /// A client for each webhook, by its key: its connections are its own, and so is what it believes and shows.
+    clients: Mutex<HashMap<String, Kept>>,
+}
+
+/// What is kept for a webhook.
+struct Kept {
+    /// How it speaks TLS.
+    tls: EndpointTls,
+    client: Client,
 }
 
 impl HttpSender {
     /// With this time for one attempt. `allow_private`: also to loopback and private addresses.
     pub fn new(timeout: Duration, allow_private: bool) -> Self {
-        let targets = Targets::new(allow_private);
-        let builder = Client::builder()
+        Self { timeout, targets: Targets::new(allow_private), clients: Mutex::default() }
+    }
+
+    /// The client of a webhook; or why there is none (no certificates of authorities on this machine, say).
+    fn client(&self, webhook: &Webhook) -> Result<Client, String> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = clients.get(&webhook.key()).filter(|kept| kept.tls.is(&webhook.tls)) {
+            return Ok(kept.client.clone());
+        }
+        let client = self.make(&webhook.tls)?;
+        clients.insert(webhook.key(), Kept { tls: webhook.tls.clone(), client: client.clone() });
+        Ok(client)
+    }
+
+    fn make(&self, tls: &EndpointTls) -> Result<Client, String> {
+        let mut builder = Client::builder()
             .user_agent(concat!("causeway/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()
             .referer(false)
             .tcp_nodelay(true)
-            .connect_timeout(timeout)
-            .timeout(timeout)
+            .connect_timeout(self.timeout)
+            .timeout(self.timeout)
             .pool_idle_timeout(Duration::from_secs(30))
-            .dns_resolver(Admitted(targets));
-        let client = builder.build().map_err(|e| causes(&e));
-        if let Err(error) = &client {
-            tracing::warn!(error, "webhooks cannot be sent");
+            .dns_resolver(Admitted(self.targets));
+        if let Some(pem) = &tls.authorities {
+            let all = Certificate::from_pem_bundle(pem.as_bytes());
+            builder = builder.tls_certs_merge(all.map_err(|_| "the webhook's `ca` cannot be read".to_owned())?);
         }
-        Self { client, targets }
+        if let Some(pem) = &tls.identity {
+            // Nothing of it is told: it has a private key in it.
+            let identity = Identity::from_pem(pem.expose_secret().as_bytes());
+            builder = builder.identity(identity.map_err(|_| "the client certificate cannot be read".to_owned())?);
+        }
+        builder.build().map_err(|e| causes(&e))
     }
 
-    async fn attempt(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Result<Answer, String> {
-        let client = self.client.as_ref().map_err(Clone::clone)?;
-        let url = self.targets.parse(url).map_err(|unfit| unfit.to_string())?;
-        let mut request = client.post(url).header("content-type", "application/json").body(body);
+    async fn attempt(
+        &self,
+        webhook: &Webhook,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<Answer, String> {
+        let url = self.targets.parse(&webhook.url).map_err(|unfit| unfit.to_string())?;
+        let mut fields = HeaderMap::new();
         for (name, value) in headers {
-            request = request.header(*name, value);
+            let value = HeaderValue::from_str(value).map_err(|_| format!("`{name}` cannot be sent"))?;
+            fields.insert(*name, value);
         }
+        let request = self.client(webhook)?.post(url).headers(fields).body(body);
         let mut response = request.send().await.map_err(|e| causes(&e))?;
         let answer = Answer::Status(response.status().as_u16(), retry_after(&response, OffsetDateTime::now_utc()));
         // The status has come: what happens to the body does not change what it says.
@@ -70,8 +108,12 @@ impl HttpSender {
 
 #[async_trait]
 impl WebhookSender for HttpSender {
-    async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Answer {
-        self.attempt(url, headers, body).await.unwrap_or_else(Answer::Failed)
+    async fn post(&self, webhook: &Webhook, headers: &[(&'static str, String)], body: Bytes) -> Answer {
+        self.attempt(webhook, headers, body).await.unwrap_or_else(Answer::Failed)
+    }
+
+    fn forget(&self, webhook: &str) {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(webhook);
     }
 }
 
@@ -93,8 +135,38 @@ fn parse_retry_after(text: &str, now: OffsetDateTime) -> Option<Duration> {
 mod tests {
     use super::*;
     use std::net::SocketAddr;
+
+    use globset::GlobSet;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
+
+    fn webhook(url: &str) -> Webhook {
+        Webhook {
+            tenant: "acme".into(),
+            id: "hook".into(),
+            url: url.to_owned(),
+            events: GlobSet::empty(),
+            event_texts: Vec::new(),
+            path: None,
+            path_text: None,
+            secret: "secret".into(),
+            previous: None,
+            tls: EndpointTls::default(),
+        }
+    }
+
+    #[test]
+    fn each_webhook_has_its_client_until_it_speaks_otherwise() {
+        let sender = HttpSender::new(Duration::from_secs(1), false);
+        let mut hook = webhook("https://hooks.example/");
+        let kept = || sender.clients.lock().unwrap().keys().cloned().collect::<Vec<_>>();
+        sender.client(&hook).unwrap();
+        assert_eq!(kept(), ["acme/hook"]);
+        hook.tls.identity = Some("no PEM".into());
+        assert!(sender.client(&hook).is_err());
+        sender.forget("acme/hook");
+        assert!(kept().is_empty());
+    }
 
     #[test]
     fn retry_after_in_both_forms() {
@@ -132,7 +204,8 @@ mod tests {
         .await;
         let sender = HttpSender::new(Duration::from_secs(5), true);
         let body = Bytes::from_static(b"{\"a\":1}");
-        let answer = sender.post(&format!("http://{address}/hook"), &[("webhook-id", "x".into())], body).await;
+        let headers = [("webhook-id", "x".to_owned()), ("content-type", "application/json".to_owned())];
+        let answer = sender.post(&webhook(&format!("http://{address}/hook")), &headers, body).await;
         assert_eq!(answer, Answer::Status(302, Some(Duration::from_secs(7))));
         let seen = task.await.unwrap();
         assert!(seen.starts_with("POST /hook HTTP/1.1\r\n"), "{seen}");
@@ -140,6 +213,7 @@ mod tests {
             seen.contains("\r\nwebhook-id: x\r\n") && seen.contains("\r\ncontent-type: application/json\r\n"),
             "{seen}"
         );
+        assert_eq!(seen.matches("user-agent: causeway/").count(), 1, "{seen}");
     }
 
     #[tokio::test]
@@ -148,7 +222,7 @@ mod tests {
         let sender = HttpSender::new(Duration::from_secs(5), false);
         let body = Bytes::from_static(b"{\"a\":1}");
         for url in [format!("https://{address}/"), format!("https://localhost:{}/", address.port())] {
-            match sender.post(&url, &[], body.clone()).await {
+            match sender.post(&webhook(&url), &[], body.clone()).await {
                 Answer::Failed(why) => assert!(why.contains("no public address"), "{why}"),
                 Answer::Status(..) => panic!("{url} was reached"),
             }
@@ -160,7 +234,7 @@ mod tests {
     async fn silence_ends_in_time() {
         let (address, task) = server(b"").await;
         let sender = HttpSender::new(Duration::from_millis(200), true);
-        let answer = sender.post(&format!("http://{address}/"), &[], Bytes::from_static(b"{")).await;
+        let answer = sender.post(&webhook(&format!("http://{address}/")), &[], Bytes::from_static(b"{")).await;
         assert_eq!(answer, Answer::Failed("no answer in time".to_owned()));
         task.abort();
     }

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::events::Webhook;
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
     AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant, Incarnation,
@@ -474,8 +475,11 @@ pub enum Answer {
 /// Sends a webhook over HTTP.
 #[async_trait]
 pub trait WebhookSender: Send + Sync {
-    /// One POST, no redirects, within the time-out.
-    async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Answer;
+    /// One POST to where a webhook goes, no redirects, within the time-out.
+    async fn post(&self, webhook: &Webhook, headers: &[(&'static str, String)], body: Bytes) -> Answer;
+
+    /// Lets go of what is kept for a webhook, by its key: connections, and how TLS is spoken.
+    fn forget(&self, _webhook: &str) {}
 }
 
 /// Fetches what OpenID providers publish.

@@ -258,7 +258,7 @@ impl Inner {
         let body = Bytes::from(event.body);
         let headers = webhook.headers(event.id, &body, now())?;
         let begun = Instant::now();
-        let answer = self.sender.post(&webhook.url, &headers, body).await;
+        let answer = self.sender.post(&webhook, &headers, body).await;
         let (status, failure) = match answer {
             Answer::Status(status, _) => (Some(status), None),
             Answer::Failed(why) => (None, Some(why)),

@@ -38,6 +38,10 @@ pub struct NewWebhook {
     pub path: Option<String>,
     /// What its deliveries are signed with; none: one is made.
     pub secret: Option<SecretString>,
+    /// Authorities that are believed beside the usual ones: PEM.
+    pub ca: Option<String>,
+    /// The client's certificate with its private key: PEM.
+    pub client_identity: Option<SecretString>,
 }
 
 /// What of a webhook becomes another; what is none stays as it is.
@@ -49,6 +53,10 @@ pub struct WebhookChange {
     pub events: Option<Vec<String>>,
     /// Only events about files under this glob.
     pub path: Amendment<String>,
+    /// Authorities that are believed beside the usual ones.
+    pub ca: Amendment<String>,
+    /// The client's certificate with its private key.
+    pub client_identity: Amendment<SecretString>,
 }
 
 /// How a secret is replaced.
@@ -73,6 +81,10 @@ pub struct ShownWebhook {
     pub path: Option<String>,
     /// Until when the secret before a rotation signs, too.
     pub previous_ends_at: Option<OffsetDateTime>,
+    /// Authorities that are believed beside the usual ones: PEM.
+    pub ca: Option<String>,
+    /// Whether it is shown a client certificate. (Of those of the configuration that is not said.)
+    pub has_client_identity: bool,
     /// Where it was declared.
     pub managed_by: ManagedBy,
     /// When it was made; none where the configuration declares it.
@@ -121,6 +133,8 @@ impl ShownWebhook {
             url: spec.url,
             events: spec.events,
             path: spec.path,
+            ca: spec.ca,
+            has_client_identity: spec.client_identity.is_some(),
             previous_ends_at: spec.previous.map(|previous| previous.ends_at).filter(|at| *at > today),
             managed_by,
             created_at,
@@ -189,6 +203,8 @@ impl Inner {
             path: new.path.filter(|path| !path.is_empty()),
             secret: Some(secret.clone()),
             previous: None,
+            ca: new.ca.filter(|text| !text.is_empty()),
+            client_identity: new.client_identity,
         };
         // Who may not do it at all hears that first.
         if let Ok(owner) = self.administers(session, ObjectKind::Webhook, tenant) {
@@ -220,11 +236,9 @@ impl Inner {
         let changed = |spec: WebhookSpec| WebhookSpec {
             url: change.url.clone().unwrap_or(spec.url),
             events: change.events.clone().unwrap_or(spec.events),
-            path: match &change.path {
-                Amendment::Keep => spec.path,
-                Amendment::Clear => None,
-                Amendment::Set(path) => Some(path.clone()).filter(|path| !path.is_empty()),
-            },
+            path: change.path.of(spec.path).filter(|path| !path.is_empty()),
+            ca: change.ca.of(spec.ca),
+            client_identity: change.client_identity.of(spec.client_identity),
             ..spec
         };
         self.change_webhook_by(session, (tenant, id), expected, changed).await?;

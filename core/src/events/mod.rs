@@ -9,7 +9,7 @@ pub mod target;
 use std::sync::Arc;
 
 use globset::GlobSet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
 pub use facts::{Facts, MAX_MESSAGE, MAX_TEXT, ObjectChange, Status, timestamp};
@@ -123,6 +123,25 @@ pub struct Webhook {
     pub secret: SecretString,
     /// The secret before a rotation, while that is not over: receivers may still know that one alone.
     pub previous: Option<PreviousSecret>,
+    /// How TLS is spoken to it.
+    pub tls: EndpointTls,
+}
+
+/// How TLS is spoken to the endpoint of a webhook, beside what is usual. It is verified in any case.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointTls {
+    /// Authorities that are believed beside the usual ones: certificates in PEM.
+    pub authorities: Option<String>,
+    /// The client's certificate, those above it, and its private key: PEM.
+    pub identity: Option<SecretString>,
+}
+
+impl EndpointTls {
+    /// Whether it is the same in every respect.
+    pub fn is(&self, other: &Self) -> bool {
+        let identity = |one: &Self| one.identity.as_ref().map(|text| text.expose_secret().to_owned());
+        self.authorities == other.authorities && identity(self) == identity(other)
+    }
 }
 
 /// The secret that a rotation has replaced.
@@ -180,6 +199,7 @@ mod tests {
             path_text: None,
             secret: "new".into(),
             previous: Some(PreviousSecret { secret: "old".into(), ends_at: 2_000_000 }),
+            tls: EndpointTls::default(),
         };
         let signatures = |webhook: &Webhook, now: Micros| {
             let headers = webhook.headers(Uuid::nil(), b"{}", now).unwrap();

@@ -43,7 +43,7 @@ struct NoWebhooks;
 
 #[async_trait]
 impl WebhookSender for NoWebhooks {
-    async fn post(&self, _: &str, _: &[(&'static str, String)], _: Bytes) -> Answer {
+    async fn post(&self, _: &crate::events::Webhook, _: &[(&'static str, String)], _: Bytes) -> Answer {
         Answer::Status(200, None)
     }
 }

@@ -175,13 +175,13 @@ impl Dispatcher {
     fn attempt(&self, delivery: Delivery, event: &EventRecord) -> BoxFuture<'static, (Delivery, Answer)> {
         let body = Bytes::from(event.body.clone());
         let signed = self.webhook.headers(event.id, &body, now());
-        let (sender, url) = (self.sender.clone(), self.webhook.url.clone());
+        let (sender, webhook) = (self.sender.clone(), self.webhook.clone());
         async move {
             let headers = match signed {
                 Ok(headers) => headers,
                 Err(error) => return (delivery, Answer::Failed(error.message().to_owned())),
             };
-            let answer = sender.post(&url, &headers, body).await;
+            let answer = sender.post(&webhook, &headers, body).await;
             (delivery, answer)
         }
         .boxed()

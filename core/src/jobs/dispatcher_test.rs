@@ -23,10 +23,10 @@ struct Endpoint {
 
 #[async_trait]
 impl WebhookSender for Endpoint {
-    async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Answer {
+    async fn post(&self, webhook: &Webhook, headers: &[(&'static str, String)], body: Bytes) -> Answer {
         let headers: HashMap<_, _> = headers.iter().cloned().collect();
         let id = headers["webhook-id"].clone();
-        self.got.lock().unwrap().push((url.to_owned(), headers, body));
+        self.got.lock().unwrap().push((webhook.url.clone(), headers, body));
         {
             let mut busy = self.busy.lock().unwrap();
             busy.0 += 1;
@@ -94,6 +94,7 @@ fn dispatcher(ledger: &Arc<FakeLedger>, endpoint: &Arc<Endpoint>, max_attempts: 
             path_text: None,
             secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(),
             previous: None,
+            tls: Default::default(),
         },
         holder: Uuid::now_v7(),
         // Waits of no more than a second, and a circuit that stays closed, but where a test is about it.

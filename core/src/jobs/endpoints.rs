@@ -30,6 +30,7 @@ impl Served {
         self.webhook.url != webhook.url
             || self.webhook.secret.expose_secret() != webhook.secret.expose_secret()
             || previous(&self.webhook) != previous(webhook)
+            || !self.webhook.tls.is(&webhook.tls)
     }
 }
 
@@ -55,6 +56,7 @@ impl Inner {
                 if let Err(error) = one.task.await {
                     tracing::error!(%error, webhook = one.webhook.key(), "a dispatcher ended early");
                 }
+                self.sender.forget(&one.webhook.key());
             }
             for (key, webhook) in by_key {
                 let end = self.jobs_end.child_token();

@@ -39,7 +39,7 @@ struct NoWebhooks;
 
 #[async_trait]
 impl WebhookSender for NoWebhooks {
-    async fn post(&self, _: &str, _: &[(&'static str, String)], _: Bytes) -> Answer {
+    async fn post(&self, _: &causeway_core::events::Webhook, _: &[(&'static str, String)], _: Bytes) -> Answer {
         Answer::Status(200, None)
     }
 }

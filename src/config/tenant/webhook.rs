@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use causeway_core::events::Webhook;
+use causeway_core::events::{EndpointTls, Webhook};
 use causeway_core::events::target::{AddressKind, Targets, Unfit, kind_of};
+use causeway_core::identity::spec;
 use globset::{GlobSet, GlobSetBuilder};
 
 use super::Known;
@@ -21,6 +22,19 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<Webhook> {
     let events = section.texts("events", value::event_kinds);
     let path = section.text_or_empty("path", value::path_glob);
     let secret = section.require("secret", section.secret("secret", secret::webhook_secret));
+    let authorities = section.text_or_empty("ca", value::file_path).and_then(|found| {
+        let file = report.path(&found.value);
+        report.reads(&file);
+        let read = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()));
+        match read.and_then(|text| spec::webhook_ca(&text).map(|()| text)) {
+            Ok(text) => Some(text),
+            Err(why) => {
+                report.error(&found.spot, why);
+                None
+            }
+        }
+    });
+    let identity = section.secret_or_empty("client_identity", spec::webhook_identity).and_then(|found| found.value);
     if let Some(id) = &id {
         report.claim("webhook", known.tenant, &id.value, &id.spot);
     }
@@ -54,6 +68,7 @@ pub fn read(section: &Section<'_>, known: &Known<'_>) -> Option<Webhook> {
         },
         secret: secret?.value?,
         previous: None,
+        tls: EndpointTls { authorities, identity },
     })
 }
 

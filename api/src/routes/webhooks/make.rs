@@ -58,6 +58,9 @@ fn asked(mut members: Members) -> Result<NewWebhook, Problem> {
         events: texts(&mut members, "events"),
         path: maybe(&mut members, "path"),
         secret: secret_of(&mut members),
+        ca: maybe(&mut members, "ca"),
+        client_identity: members
+            .read_as("client_identity", "this is a string", |value| Some(value.as_str()?.into())),
     };
     members.finish()?;
     Ok(new)
@@ -87,7 +90,7 @@ pub async fn make(
 pub fn change_operation() -> Operation {
     let body = json!({ "events": ["file.*"], "path": null });
     Operation::new(Tag::Events, "changeWebhook", "Changes a webhook")
-        .text("What is not said stays as it is; `null` takes the path away. The secret stays: see its rotation.")
+        .text("What is not said stays as it is; `null` takes the path, the authorities or the client certificate away. The secret stays: see its rotation.")
         .scope(Scope::WebhooksWrite)
         .parameters(&[WEBHOOK_ID, TENANT, IF_MATCH])
         .body(Body::json("What becomes another.", shapes::change(), body))
@@ -97,11 +100,11 @@ pub fn change_operation() -> Operation {
 }
 
 /// A member that may be taken away by `null`.
-fn amended(members: &mut Members, name: &str) -> Amendment<String> {
+fn amended<T: From<String>>(members: &mut Members, name: &str) -> Amendment<T> {
     match members.take(name) {
         None => Amendment::Keep,
         Some(Value::Null) => Amendment::Clear,
-        Some(Value::String(text)) => Amendment::Set(text),
+        Some(Value::String(text)) => Amendment::Set(text.into()),
         Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
             members.wrong(name, "this is a string, or null");
             Amendment::Keep
@@ -124,6 +127,8 @@ pub async fn change(
         url: maybe(&mut members, "url"),
         events: texts(&mut members, "events"),
         path: amended(&mut members, "path"),
+        ca: amended(&mut members, "ca"),
+        client_identity: amended(&mut members, "client_identity"),
     };
     members.finish()?;
     let expected = super::expected(&shared, &caller, (tenant, &id), &headers).await?;

@@ -76,6 +76,10 @@ struct WebhookJson {
     /// Until when the secret before a rotation signs, too; null: the deliveries have one signature.
     #[schemars(with = "Option<Moment>")]
     previous_secret_until: Option<String>,
+    /// Authorities that are believed beside the usual ones, in PEM.
+    ca: Option<String>,
+    /// Whether it is shown a client certificate. The private key is never shown.
+    has_client_identity: bool,
     /// What goes to its endpoint.
     circuit: CircuitJson,
     /// Since when nothing is sent to it at all, and why; null: it is.
@@ -164,6 +168,8 @@ impl WebhookJson {
             managed_by: one.managed_by.as_str(),
             created_at: one.created_at.map(timestamp),
             previous_secret_until: one.previous_ends_at.and_then(moment),
+            ca: one.ca,
+            has_client_identity: one.has_client_identity,
             circuit: CircuitJson {
                 state: one.circuit.as_str(),
                 failures: health.failures,
@@ -232,6 +238,7 @@ fn example() -> Value {
     json!({
         "id": "orders-hook", "url": "https://orders.acme.example/hooks/causeway", "events": ["file.uploaded", "transfer.*"],
         "path": "/inbound/**", "managed_by": "api", "created_at": "2026-11-24T20:15:02.123456Z", "previous_secret_until": null,
+        "ca": null, "has_client_identity": false,
         "circuit": { "state": "closed", "failures": 0, "failing_since": null, "probe_at": null },
         "disabled": null, "left_out": null,
     })

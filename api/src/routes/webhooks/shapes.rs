@@ -35,6 +35,20 @@ fn secret() -> Value {
     })
 }
 
+fn ca() -> Value {
+    json!({
+        "type": ["string", "null"], "format": "pem-certificates", "maxLength": 65536,
+        "description": "Authorities that are believed beside the usual ones: certificates in PEM.",
+    })
+}
+
+fn identity() -> Value {
+    json!({
+        "type": ["string", "null"], "format": "pem-identity", "maxLength": 65536,
+        "description": "A client certificate that the endpoint asks for, with those above it and its private key, in PEM. It is never shown.",
+    })
+}
+
 /// `POST /webhooks`.
 pub fn new_webhook() -> Shape {
     let mut id = schemas::slug();
@@ -48,7 +62,10 @@ pub fn new_webhook() -> Shape {
             "type": "object",
             "required": ["url"],
             "additionalProperties": false,
-            "properties": { "id": id, "url": url(), "events": events(), "path": path(), "secret": secret() },
+            "properties": {
+                "id": id, "url": url(), "events": events(), "path": path(), "secret": secret(),
+                "ca": ca(), "client_identity": identity(),
+            },
         }),
     )
 }
@@ -64,7 +81,9 @@ pub fn change() -> Shape {
         json!({
             "type": "object",
             "additionalProperties": false,
-            "properties": { "url": url, "events": events(), "path": path() },
+            "properties": {
+                "url": url, "events": events(), "path": path(), "ca": ca(), "client_identity": identity(),
+            },
         }),
     )
 }

@@ -23,7 +23,8 @@ pub use mapping::{MAX_PATTERN, MappingSpec};
 pub use settings::{LimitsSpec, UploadsSpec};
 pub use tenant::{MountSpec, TenantSpec};
 pub use webhook::{
-    MAX_EVENT_GLOBS, PreviousSecretSpec, WebhookSpec, generate_webhook_secret, kind_glob, path_glob, webhook_secret,
+    MAX_EVENT_GLOBS, PreviousSecretSpec, WebhookSpec, generate_webhook_secret, kind_glob, path_glob, webhook_ca,
+    webhook_identity, webhook_secret,
 };
 
 use super::texts::Parsed;
@@ -90,8 +91,16 @@ impl Faults {
 }
 
 /// The members that hold hashes or secrets, whatever the kind of the object.
-const SECRETS: [&str; 7] =
-    ["password", "password_hash", "totp_secret", "key_hash", "secret", "secret_hash", "signing_secret"];
+const SECRETS: [&str; 8] = [
+    "password",
+    "password_hash",
+    "totp_secret",
+    "key_hash",
+    "secret",
+    "secret_hash",
+    "signing_secret",
+    "client_identity",
+];
 /// What is shown in a secret's place.
 const MASK: &str = "(set)";
 /// The same where a change has made it another one.

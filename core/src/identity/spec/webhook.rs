@@ -11,7 +11,7 @@ use zeroize::Zeroize as _;
 
 use super::{Fault, Faults, kept};
 use crate::error::{Error, Result as Outcome};
-use crate::events::{EVENT_KINDS, PreviousSecret, Webhook};
+use crate::events::{EVENT_KINDS, EndpointTls, PreviousSecret, Webhook};
 use crate::identity::texts::{self, Parsed};
 use crate::records::Micros;
 
@@ -43,6 +43,12 @@ pub struct WebhookSpec {
     /// The one before a rotation, and until when it signs, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousSecretSpec>,
+    /// Authorities that are believed beside the usual ones: certificates in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// The client's certificate, those above it, and its private key: PEM.
+    #[serde(default, with = "kept", skip_serializing_if = "Option::is_none")]
+    pub client_identity: Option<SecretString>,
 }
 
 /// The secret that a rotation has replaced.
@@ -114,6 +120,32 @@ pub fn generate_webhook_secret() -> Outcome<SecretString> {
     Ok(SecretString::from(text))
 }
 
+/// What a PEM file of certificates begins with somewhere.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+/// What the head of a private key ends with, whatever its kind is.
+const PRIVATE_KEY: &str = "PRIVATE KEY-----";
+/// The longest PEM text, in bytes.
+const MAX_PEM: usize = 64 * 1024;
+
+fn pem(text: &str) -> Parsed<()> {
+    if text.len() > MAX_PEM {
+        return Err(format!("is longer than {MAX_PEM} bytes"));
+    }
+    if text.contains(CERTIFICATE) { Ok(()) } else { Err("has no certificate in PEM in it".to_owned()) }
+}
+
+/// Whether a text may be the authorities of an endpoint. Whether TLS can be spoken by it is seen where that is done.
+pub fn webhook_ca(text: &str) -> Parsed<()> {
+    pem(text)?;
+    if text.contains(PRIVATE_KEY) { Err("has a private key in it; take it out".to_owned()) } else { Ok(()) }
+}
+
+/// Whether a text may be a client's certificate with its private key.
+pub fn webhook_identity(text: &str) -> Parsed<()> {
+    pem(text)?;
+    if text.contains(PRIVATE_KEY) { Ok(()) } else { Err("has no private key in PEM in it; add it".to_owned()) }
+}
+
 fn set(globs: Vec<Glob>) -> Parsed<GlobSet> {
     let mut builder = GlobSetBuilder::new();
     for glob in globs {
@@ -153,6 +185,12 @@ impl WebhookSpec {
         let previous = self.previous.as_ref().and_then(|previous| {
             Some(PreviousSecret { secret: previous.secret.clone()?, ends_at: micros(previous.ends_at) })
         });
+        if let Some(ca) = &self.ca {
+            faults.take("ca", webhook_ca(ca));
+        }
+        if let Some(identity) = &self.client_identity {
+            faults.take("client_identity", webhook_identity(identity.expose_secret()));
+        }
         let webhook = (|| {
             Some(Webhook {
                 tenant: tenant.into(),
@@ -164,6 +202,7 @@ impl WebhookSpec {
                 path_text: path.map(str::to_owned),
                 secret: secret?,
                 previous,
+                tls: EndpointTls { authorities: self.ca.clone(), identity: self.client_identity.clone() },
             })
         })();
         faults.finish(webhook)
@@ -177,6 +216,8 @@ impl WebhookSpec {
             path: webhook.path_text.clone(),
             secret: None,
             previous: None,
+            ca: webhook.tls.authorities.clone(),
+            client_identity: None,
         }
     }
 }
@@ -217,6 +258,15 @@ mod tests {
         assert_eq!(fields, ["id", "url", "events[0]", "events[1]", "path", "secret"]);
         let none = spec(serde_json::json!({ "url": "https://hooks.example/", "events": [], "secret": "0123456789abcdef" }));
         assert_eq!(none.webhook("acme", "h").unwrap_err().iter().map(|f| &*f.field).collect::<Vec<_>>(), ["events"]);
+    }
+
+    #[test]
+    fn certificates_and_keys_stand_where_they_belong() {
+        let (certificate, key) = ("-----BEGIN CERTIFICATE-----\n", "-----BEGIN EC PRIVATE KEY-----\n");
+        let both = format!("{certificate}{key}");
+        assert!(webhook_ca(certificate).is_ok() && webhook_identity(&both).is_ok());
+        assert!(webhook_ca(&both).is_err() && webhook_ca("").is_err());
+        assert!(webhook_identity(certificate).is_err() && webhook_identity(key).is_err());
     }
 
     #[test]
