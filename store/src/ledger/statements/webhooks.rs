@@ -10,7 +10,7 @@ macro_rules! of_tenant {
     };
 }
 
-/// Deliveries behind a position, the newest first, under one more condition; `$5` is the state's word.
+/// Deliveries behind a position, the newest first, under one more condition.
 macro_rules! deliveries_where {
     ($condition:literal) => {
         concat!(
