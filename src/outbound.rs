@@ -51,7 +51,8 @@ mod tests {
 
     #[test]
     fn of_what_a_name_means_only_what_is_admitted_is_left() {
-        let all = ["10.0.0.1:0", "8.8.8.8:0", "[::1]:0", "[2606:4700::1]:0", "[::ffff:10.0.0.1]:0", "169.254.169.254:0"];
+        let all =
+            ["10.0.0.1:0", "8.8.8.8:0", "[::1]:0", "[2606:4700::1]:0", "[::ffff:10.0.0.1]:0", "169.254.169.254:0"];
         let left = |allow_private: bool| {
             let found = all.iter().map(|text| text.parse().unwrap()).collect();
             let left = admitted(Targets::new(allow_private), found);

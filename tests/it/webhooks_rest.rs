@@ -185,9 +185,8 @@ async fn a_gone_endpoint_is_disabled_enabled_and_replayed(ledger: Ledger) {
     hooked(&admin, "witness", &witness).await;
     receiver.answer(&[(410, None)]);
     upload(&admin, "a").await;
-    let heard = witness
-        .until("that it is disabled", |posts| posts.iter().any(|post| post.kind() == "webhook.disabled"))
-        .await;
+    let heard =
+        witness.until("that it is disabled", |posts| posts.iter().any(|post| post.kind() == "webhook.disabled")).await;
     let told = heard.iter().find(|post| post.kind() == "webhook.disabled").unwrap();
     assert_eq!(told.event["data"]["webhook"], "mine", "{told:?}");
     let seen = shown(&admin, "mine").await;
@@ -267,7 +266,11 @@ async fn the_circuit_opens_and_closes(ledger: Ledger) {
     assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(receiver.posts().len(), before + 3);
     let closed = shown(&admin, "mine").await;
-    assert_eq!((&closed["circuit"]["state"], &closed["circuit"]["failures"]), (&json!("closed"), &json!(0)), "{closed}");
+    assert_eq!(
+        (&closed["circuit"]["state"], &closed["circuit"]["failures"]),
+        (&json!("closed"), &json!(0)),
+        "{closed}"
+    );
     gateway.stop().await;
 }
 

@@ -50,11 +50,7 @@ pub(super) fn room(directory: &Directory, key: &ObjectKey) -> Result<(), Refusal
         Some(ObjectKind::Mapping) => MAX_MAPPINGS,
         Some(ObjectKind::Webhook) => MAX_WEBHOOKS,
         Some(
-            ObjectKind::Tenant
-            | ObjectKind::Identity
-            | ObjectKind::Login
-            | ObjectKind::ApiKey
-            | ObjectKind::Setting,
+            ObjectKind::Tenant | ObjectKind::Identity | ObjectKind::Login | ObjectKind::ApiKey | ObjectKind::Setting,
         )
         | None => MAX_OBJECTS,
     };

@@ -369,7 +369,12 @@ impl<'d> Service<'d> {
     fn tell(&self, next: &WebhookHealth) {
         let (webhook, failures) = (&next.webhook, next.failures);
         match (self.health.probe_at, next.probe_at, &next.disabled_why) {
-            (_, _, Some(why)) => tracing::error!(webhook, failures, why, "the webhook is disabled; enable it when its endpoint is there again"),
+            (_, _, Some(why)) => tracing::error!(
+                webhook,
+                failures,
+                why,
+                "the webhook is disabled; enable it when its endpoint is there again"
+            ),
             (before, Some(at), None) if before != Some(at) => {
                 let pause = Duration::from_micros(u64::try_from(at.saturating_sub(now())).unwrap_or(0));
                 tracing::warn!(webhook, failures, ?pause, "the circuit of the webhook's endpoint is open");

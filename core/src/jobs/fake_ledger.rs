@@ -241,9 +241,8 @@ impl Query for State {
         before: i64,
         limit: u32,
     ) -> Result<Vec<(Delivery, EventRecord)>> {
-        let wanted = |d: &&Delivery| {
-            d.webhook == webhook && d.position < before && state.is_none_or(|state| d.state == state)
-        };
+        let wanted =
+            |d: &&Delivery| d.webhook == webhook && d.position < before && state.is_none_or(|state| d.state == state);
         let rows = self.deliveries.iter().rev().filter(wanted).take(limit as usize);
         Ok(rows.map(|d| (d.clone(), self.events.iter().find(|e| e.id == d.event).cloned().unwrap())).collect())
     }

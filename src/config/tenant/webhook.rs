@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use causeway_core::events::{EndpointTls, Webhook};
 use causeway_core::events::target::{AddressKind, Targets, Unfit, kind_of};
+use causeway_core::events::{EndpointTls, Webhook};
 use causeway_core::identity::spec;
 use globset::{GlobSet, GlobSetBuilder};
 
@@ -78,7 +78,9 @@ fn told(unfit: &Unfit) -> String {
         Unfit::Address(ip) if kind_of(*ip) == AddressKind::Private => {
             format!("{unfit}; use a public one, or set events.webhook_allow_private_addresses")
         }
-        Unfit::Localhost | Unfit::Scheme => format!("{unfit}; for development set events.webhook_allow_private_addresses"),
+        Unfit::Localhost | Unfit::Scheme => {
+            format!("{unfit}; for development set events.webhook_allow_private_addresses")
+        }
         Unfit::Address(_) | Unfit::NoUrl | Unfit::TooLong | Unfit::Password | Unfit::Port(_) => unfit.to_string(),
     }
 }

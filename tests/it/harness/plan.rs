@@ -258,6 +258,12 @@ impl Plan {
         self
     }
 
+    /// With this many attempts for a delivery.
+    pub fn max_attempts(mut self, most: u32) -> Self {
+        self.max_attempts = most;
+        self
+    }
+
     /// Webhooks go to public addresses alone.
     pub fn public_webhooks(mut self) -> Self {
         self.private_webhooks = false;

@@ -36,7 +36,8 @@ fn there(scene: Scene<'_>) -> BoxFuture<'_, Ask> {
 fn with_an_event(scene: Scene<'_>) -> BoxFuture<'_, Ask> {
     Box::pin(async move {
         let name = format!("hooked-{}", scene.n);
-        let request = json!({ "id": id(scene), "url": NOWHERE, "events": ["folder.created"], "path": format!("/{name}") });
+        let request =
+            json!({ "id": id(scene), "url": NOWHERE, "events": ["folder.created"], "path": format!("/{name}") });
         assert_eq!(scene.root.post_json("/webhooks", &request).await.status, 201);
         assert_eq!(scene.root.post_json("/folders", &json!({ "path": format!("/{name}") })).await.status, 201);
         for _ in 0..1000 {

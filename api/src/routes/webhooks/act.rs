@@ -41,8 +41,7 @@ struct TestJson {
 }
 
 pub fn test_operation() -> Operation {
-    let example =
-        json!({ "event_id": schemas::ID, "accepted": true, "status": 204, "error": null, "duration_ms": 42 });
+    let example = json!({ "event_id": schemas::ID, "accepted": true, "status": 204, "error": null, "duration_ms": 42 });
     Operation::new(Tag::Events, "testWebhook", "Posts a test event to a webhook")
         .text("Once, now, signed as every event is; it is of the type `webhook.test`, nobody else gets it, and it changes nothing of how the endpoint is judged.")
         .scope(Scope::WebhooksWrite)

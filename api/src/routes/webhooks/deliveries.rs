@@ -29,11 +29,8 @@ use crate::query::Query;
 use crate::router::Shared;
 
 /// The states, by their words.
-const STATES: [(&str, DeliveryState); 3] = [
-    ("pending", DeliveryState::Pending),
-    ("delivered", DeliveryState::Delivered),
-    ("dead", DeliveryState::Dead),
-];
+const STATES: [(&str, DeliveryState); 3] =
+    [("pending", DeliveryState::Pending), ("delivered", DeliveryState::Delivered), ("dead", DeliveryState::Dead)];
 
 /// The parameters of the list.
 const QUERY: [Parameter; 4] = [
@@ -224,9 +221,10 @@ pub async fn replay(
     let (tenant, id) = (query.text("tenant")?, id_of(id)?);
     shared.gateway.may_manage_webhooks(&caller.session).await?;
     let (_, mut members) = Members::of(&shared, request).await?;
-    let since = members.read_as("since", "this is a time as RFC 3339 writes it, such as 2026-11-24T20:15:02Z", |value| {
-        spec::moment(value.as_str()?).ok()
-    });
+    let since =
+        members.read_as("since", "this is a time as RFC 3339 writes it, such as 2026-11-24T20:15:02Z", |value| {
+            spec::moment(value.as_str()?).ok()
+        });
     if since.is_none() {
         members.miss("since", "this is required");
     }

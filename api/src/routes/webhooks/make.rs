@@ -59,8 +59,7 @@ fn asked(mut members: Members) -> Result<NewWebhook, Problem> {
         path: maybe(&mut members, "path"),
         secret: secret_of(&mut members),
         ca: maybe(&mut members, "ca"),
-        client_identity: members
-            .read_as("client_identity", "this is a string", |value| Some(value.as_str()?.into())),
+        client_identity: members.read_as("client_identity", "this is a string", |value| Some(value.as_str()?.into())),
     };
     members.finish()?;
     Ok(new)
@@ -168,7 +167,6 @@ pub async fn rotate(
     members.finish()?;
     let expected = super::expected(&shared, &caller, (tenant, &id), &headers).await?;
     let rotation = SecretRotation { grace, secret };
-    let (one, secret) =
-        shared.gateway.rotate_webhook_secret(&caller.session, tenant, &id, rotation, expected).await?;
+    let (one, secret) = shared.gateway.rotate_webhook_secret(&caller.session, tenant, &id, rotation, expected).await?;
     Ok(made(StatusCode::OK, one, &secret))
 }

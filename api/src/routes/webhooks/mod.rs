@@ -156,10 +156,9 @@ fn moment(at: OffsetDateTime) -> Option<String> {
 impl WebhookJson {
     fn of(one: ShownWebhook) -> Self {
         let health = one.health;
-        let disabled = health.disabled_at.map(|at| DisabledJson {
-            at: timestamp(at),
-            reason: health.disabled_why.unwrap_or_default(),
-        });
+        let disabled = health
+            .disabled_at
+            .map(|at| DisabledJson { at: timestamp(at), reason: health.disabled_why.unwrap_or_default() });
         Self {
             id: one.id,
             url: one.url,

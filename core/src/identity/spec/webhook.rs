@@ -166,7 +166,10 @@ impl WebhookSpec {
         let id = faults.take("id", texts::slug(id));
         let url = faults.take("url", Url::parse(&self.url).map_err(|_| "is no URL".to_owned()));
         if self.events.is_empty() {
-            faults.note("events", "is empty, so that nothing would be sent; name a kind, or leave it out for all of them");
+            faults.note(
+                "events",
+                "is empty, so that nothing would be sent; name a kind, or leave it out for all of them",
+            );
         } else if self.events.len() > MAX_EVENT_GLOBS {
             faults.note("events", format!("has more than {MAX_EVENT_GLOBS} entries"));
         }
@@ -174,8 +177,7 @@ impl WebhookSpec {
         let globs = faults.list("events", few, kind_glob);
         let events = faults.take("events", set(globs));
         let path = self.path.as_deref().filter(|text| !text.is_empty());
-        let path_set =
-            path.and_then(|text| faults.take("path", path_glob(text).and_then(|glob| set(vec![glob]))));
+        let path_set = path.and_then(|text| faults.take("path", path_glob(text).and_then(|glob| set(vec![glob]))));
         let secret = self.secret.clone();
         if let Some(secret) = &secret {
             faults.take("secret", webhook_secret(secret));
@@ -256,7 +258,8 @@ mod tests {
         let faults = wrong.webhook("acme", "-").unwrap_err();
         let fields: Vec<&str> = faults.iter().map(|fault| &*fault.field).collect();
         assert_eq!(fields, ["id", "url", "events[0]", "events[1]", "path", "secret"]);
-        let none = spec(serde_json::json!({ "url": "https://hooks.example/", "events": [], "secret": "0123456789abcdef" }));
+        let none =
+            spec(serde_json::json!({ "url": "https://hooks.example/", "events": [], "secret": "0123456789abcdef" }));
         assert_eq!(none.webhook("acme", "h").unwrap_err().iter().map(|f| &*f.field).collect::<Vec<_>>(), ["events"]);
     }
 

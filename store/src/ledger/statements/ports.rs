@@ -17,10 +17,10 @@ macro_rules! ports {
         use async_trait::async_trait;
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant, Incarnation,
-            IssuerKeys,
-            ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
-            SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState, WebhookHealth,
+            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant,
+            Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken,
+            RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow,
+            UploadState, WebhookHealth,
         };
         use causeway_core::{Error, ErrorKind, Result};
         use uuid::Uuid;

@@ -5,7 +5,15 @@
 macro_rules! of_tenant {
     ($webhook:literal, $tenant:literal) => {
         concat!(
-            " AND (", $tenant, " IS NULL OR substr(", $webhook, ", 1, length(", $tenant, ") + 1) = ", $tenant, " || '/')"
+            " AND (",
+            $tenant,
+            " IS NULL OR substr(",
+            $webhook,
+            ", 1, length(",
+            $tenant,
+            ") + 1) = ",
+            $tenant,
+            " || '/')"
         )
     };
 }
