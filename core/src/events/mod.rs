@@ -9,7 +9,7 @@ pub mod target;
 use std::sync::Arc;
 
 use globset::GlobSet;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 pub use facts::{Facts, MAX_MESSAGE, MAX_TEXT, ObjectChange, Status, timestamp};
@@ -139,7 +139,9 @@ pub struct EndpointTls {
 impl EndpointTls {
     /// Whether it is the same in every respect.
     pub fn is(&self, other: &Self) -> bool {
-        let identity = |one: &Self| one.identity.as_ref().map(|text| text.expose_secret().to_owned());
+        fn identity(one: &EndpointTls) -> Option<&str> {
+            one.identity.as_ref().map(ExposeSecret::expose_secret)
+        }
         self.authorities == other.authorities && identity(self) == identity(other)
     }
 }
@@ -151,6 +153,13 @@ pub struct PreviousSecret {
     pub secret: SecretString,
     /// From then on it does not sign any more.
     pub ends_at: Micros,
+}
+
+impl PreviousSecret {
+    /// Whether it is the same in every respect.
+    pub fn is(&self, other: &Self) -> bool {
+        self.ends_at == other.ends_at && self.secret.expose_secret() == other.secret.expose_secret()
+    }
 }
 
 impl Webhook {

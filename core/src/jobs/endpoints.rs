@@ -24,12 +24,14 @@ struct Served {
 impl Served {
     /// Whether this one would be served otherwise. (What it wants to hear is looked at when an event is queued.)
     fn differs(&self, webhook: &Webhook) -> bool {
-        let previous = |webhook: &Webhook| {
-            webhook.previous.as_ref().map(|one| (one.secret.expose_secret().to_owned(), one.ends_at))
+        let same_previous = match (&self.webhook.previous, &webhook.previous) {
+            (Some(was), Some(is)) => was.is(is),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
         };
         self.webhook.url != webhook.url
             || self.webhook.secret.expose_secret() != webhook.secret.expose_secret()
-            || previous(&self.webhook) != previous(webhook)
+            || !same_previous
             || !self.webhook.tls.is(&webhook.tls)
     }
 }
