@@ -274,4 +274,4 @@ fn with_step(directory: &Directory, step: &Step) -> Arc<[StoredObject]> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 #[path = "change_test.rs"]
-mod tests;
+pub(super) mod tests;

@@ -43,7 +43,7 @@ fn acme() -> Tenant {
     }
 }
 
-fn inner(ledger: Arc<FakeLedger>) -> Inner {
+pub(in crate::admin) fn inner(ledger: Arc<FakeLedger>) -> Inner {
     let settings = Settings {
         node: "test".into(),
         installation: Uuid::nil(),
@@ -88,7 +88,7 @@ fn inner(ledger: Arc<FakeLedger>) -> Inner {
     })
 }
 
-fn session(scope: Scope) -> Session {
+pub(in crate::admin) fn session(scope: Scope) -> Session {
     Session {
         id: Uuid::now_v7(),
         tenant: Arc::new(acme()),

@@ -277,7 +277,13 @@ async fn require_enabled(tx: &mut dyn Tx, webhook: &str) -> Result<()> {
     if health.is_some_and(|health| health.disabled_at.is_some()) { Err(disabled()) } else { Ok(()) }
 }
 
+/// An audit entry and its event.
 async fn put_change(tx: &mut dyn Tx, facts: &Facts) -> Result<()> {
     tx.append_audit(&facts.audit()).await?;
     tx.append_events(&[facts.event("admin.changed")]).await
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "webhooks_test.rs"]
+mod tests;

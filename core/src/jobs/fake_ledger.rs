@@ -246,8 +246,12 @@ impl Query for State {
         let rows = self.deliveries.iter().rev().filter(wanted).take(limit as usize);
         Ok(rows.map(|d| (d.clone(), self.events.iter().find(|e| e.id == d.event).cloned().unwrap())).collect())
     }
-    async fn events_since(&mut self, _: &str, _: Micros, _: i64, _: u32) -> Result<Vec<StoredEvent>> {
-        off()
+    async fn events_since(&mut self, tenant: &str, since: Micros, after: i64, limit: u32) -> Result<Vec<StoredEvent>> {
+        let rows = self.positions.iter().filter(|(_, position)| *position > after).filter_map(|(id, position)| {
+            let event = self.events.iter().find(|e| e.id == *id && e.tenant == tenant && e.at >= since)?;
+            Some(StoredEvent { position: *position, event: event.clone() })
+        });
+        Ok(rows.take(limit as usize).collect())
     }
     async fn doomed_blobs(&mut self, _: Micros, _: u32) -> Result<Vec<BlobRow>> {
         off()
@@ -514,8 +518,12 @@ impl Tx for State {
         self.health.insert(health.webhook.clone(), health.clone());
         Ok(())
     }
-    async fn queue_deliveries(&mut self, _: &[Delivery]) -> Result<()> {
-        off()
+    async fn queue_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()> {
+        for one in deliveries {
+            self.deliveries.retain(|d| d.event != one.event || d.webhook != one.webhook);
+            self.deliveries.push(one.clone());
+        }
+        Ok(())
     }
     async fn requeue_delivery(&mut self, webhook: &str, event: Uuid, now: Micros) -> Result<bool> {
         let row = self.deliveries.iter_mut().find(|d| d.event == event && d.webhook == webhook);
@@ -529,8 +537,11 @@ impl Tx for State {
         });
         Ok(buried.count() as u64)
     }
-    async fn forget_webhook(&mut self, _: &str) -> Result<u64> {
-        off()
+    async fn forget_webhook(&mut self, webhook: &str) -> Result<u64> {
+        self.health.remove(webhook);
+        let before = self.deliveries.len();
+        self.deliveries.retain(|d| d.webhook != webhook);
+        Ok((before - self.deliveries.len()) as u64)
     }
     async fn take_lease(&mut self, name: &str, holder: Uuid, until: Micros, now: Micros) -> Result<bool> {
         match self.leases.get(name) {
