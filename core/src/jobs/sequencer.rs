@@ -125,23 +125,21 @@ async fn round(tx: &mut dyn Tx, webhooks: Arc<[Webhook]>) -> Result<Round> {
     if !events.is_empty() {
         let first = tx.last_position().await? + 1;
         let positions: Vec<(Uuid, i64)> = events.iter().map(|event| event.id).zip(first..).collect();
-        let webhooks = enabled(tx, &webhooks).await?;
-        let deliveries = deliveries(&events, first, &webhooks, now());
+        let mut deliveries = deliveries(&events, first, &webhooks, now());
+        if !deliveries.is_empty() {
+            let disabled = disabled(tx).await?;
+            deliveries.retain(|delivery| !disabled.contains(&delivery.webhook));
+        }
         tx.position_events(&positions, &deliveries).await?;
         done.last = positions.last().map(|(_, position)| *position);
     }
     Ok(done)
 }
 
-/// The webhooks that are not disabled.
-async fn enabled(tx: &mut dyn Tx, webhooks: &[Webhook]) -> Result<Vec<Webhook>> {
-    if webhooks.is_empty() {
-        return Ok(Vec::new());
-    }
+/// The webhooks, by their keys, that nothing is queued for.
+async fn disabled(tx: &mut dyn Tx) -> Result<HashSet<String>> {
     let troubled = tx.webhook_healths(None).await?;
-    let disabled: HashSet<String> =
-        troubled.into_iter().filter(|health| health.disabled_at.is_some()).map(|health| health.webhook).collect();
-    Ok(webhooks.iter().filter(|webhook| !disabled.contains(&webhook.key())).cloned().collect())
+    Ok(troubled.into_iter().filter(|health| health.disabled_at.is_some()).map(|health| health.webhook).collect())
 }
 
 /// The end of a chain.

@@ -3,6 +3,7 @@ use crate::audit::verify_chain;
 use crate::events::{Facts, Operation};
 use crate::identity::{Peer, Protocol};
 use crate::jobs::fake_ledger::FakeLedger;
+use crate::records::WebhookHealth;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 fn globs(patterns: &[&str]) -> GlobSet {
@@ -77,6 +78,21 @@ async fn entries_are_sealed_into_their_own_chains() {
 
     ledger.look(|state| state.entries[0].2.push(b' '));
     assert_eq!(verify_chain(&ledger, "acme").await.unwrap().broken_at, Some(1));
+}
+
+#[tokio::test]
+async fn nothing_is_queued_for_a_webhook_that_is_disabled() {
+    let ledger = FakeLedger::default();
+    let webhooks: Arc<[Webhook]> =
+        Arc::new([webhook("acme", "on", &["file.*"], None), webhook("acme", "off", &["file.*"], None)]);
+    let off = WebhookHealth { disabled_at: Some(1), ..WebhookHealth::new("acme/off") };
+    ledger.look(|state| {
+        state.health.insert(off.webhook.clone(), off);
+        state.events.push(facts(Some("acme"), Some("/a")).event("file.uploaded"));
+    });
+    run_once(&ledger, &webhooks).await.unwrap();
+    let queued: Vec<String> = ledger.look(|state| state.deliveries.iter().map(|d| d.webhook.clone()).collect());
+    assert_eq!(queued, ["acme/on"]);
 }
 
 #[test]
