@@ -1,10 +1,6 @@
 //! Time-based codes that logins have used.
 
-use std::sync::Arc;
-
-use tokio::sync::Barrier;
-
-use super::{Subject, T0, write};
+use super::{Subject, T0, at_once, write};
 
 async fn take(ledger: &Subject, tenant: &'static str, login: &'static str, step: i64, now: i64) -> bool {
     write!(ledger, [], |tx| tx.use_code(tenant, login, step, now).await).unwrap()
@@ -27,16 +23,8 @@ pub async fn codes_count_once(ledger: Subject) {
 
 pub async fn one_of_two_uses_a_code(ledger: Subject) {
     for step in 0..20 {
-        let start = Arc::new(Barrier::new(4));
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..4 {
-            let (ledger, start) = (ledger.clone(), start.clone());
-            tasks.spawn(async move {
-                start.wait().await;
-                take(&ledger, "acme", "a", step, T0).await
-            });
-        }
-        let used = tasks.join_all().await.into_iter().filter(|used| *used).count();
+        let all = at_once(&ledger, |ledger| async move { take(&ledger, "acme", "a", step, T0).await }).await;
+        let used = all.into_iter().filter(|used| *used).count();
         assert_eq!(used, 1, "step {step}");
     }
 }

@@ -1,12 +1,9 @@
 //! When API keys were first seen and last used, and which of their ends were told.
 
-use std::sync::Arc;
-
 use causeway_core::ports::Reach;
 use causeway_core::records::KeyUse;
-use tokio::sync::Barrier;
 
-use super::{Subject, T0, write};
+use super::{Subject, T0, at_once, write};
 
 async fn meet(ledger: &Subject, tenant: &'static str, key: &'static str, digest: [u8; 32], now: i64) {
     write!(ledger, [], |tx| tx.meet_key(tenant, key, &digest, now).await).unwrap();
@@ -54,16 +51,8 @@ pub async fn an_end_is_told_once(ledger: Subject) {
     assert!(tell("a", [2; 32], T0).await, "and so is another key under the same id");
     assert!(tell("b", [1; 32], T0).await);
     for round in 0..20 {
-        let start = Arc::new(Barrier::new(4));
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..4 {
-            let (start, tell) = (start.clone(), tell("race", [9; 32], T0 + round));
-            tasks.spawn(async move {
-                start.wait().await;
-                tell.await
-            });
-        }
-        let told = tasks.join_all().await.into_iter().filter(|told| *told).count();
+        let all = at_once(&ledger, |_| tell("race", [9; 32], T0 + round)).await;
+        let told = all.into_iter().filter(|told| *told).count();
         assert_eq!(told, 1, "round {round}");
     }
 }

@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 use causeway_core::ports::Ledger;
 use causeway_core::records::{Actor, Attributes, BlobId, Content, Node, Segment, UploadRow, UploadState};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 pub use blobs::*;
@@ -91,6 +93,24 @@ macro_rules! write {
     }};
 }
 use write;
+
+/// What comes of the same piece of work where four do it at the same time.
+async fn at_once<T, F>(ledger: &Subject, work: impl Fn(Subject) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let start = Arc::new(Barrier::new(4));
+    let mut tasks = JoinSet::new();
+    for _ in 0..4 {
+        let (start, work) = (start.clone(), work(ledger.clone()));
+        tasks.spawn(async move {
+            start.wait().await;
+            work.await
+        });
+    }
+    tasks.join_all().await
+}
 
 /// A folder.
 pub(in crate::ledger) fn folder(parent: Uuid, name: &str) -> Node {

@@ -1,13 +1,10 @@
 //! OAuth 2.0: sign-ins, grants with their codes, and refresh tokens. Each counts once.
 
-use std::sync::Arc;
-
 use causeway_core::ports::Reach;
 use causeway_core::records::{AuthorizationRequest, Grant, RefreshToken, SignIn};
-use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use super::{Subject, T0, write};
+use super::{Subject, T0, at_once, write};
 
 pub(in crate::ledger) fn sign_in(hash: u8) -> SignIn {
     SignIn {
@@ -200,19 +197,14 @@ pub async fn one_of_many_spends(ledger: Subject) {
             tx.insert_refresh_token(&row).await
         })
         .unwrap();
-        let start = Arc::new(Barrier::new(4));
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..4 {
-            let (ledger, start) = (ledger.clone(), start.clone());
-            tasks.spawn(async move {
-                start.wait().await;
-                let taken = write!(ledger, [], |tx| tx.take_sign_in(&[round; 32], T0 + 1).await).unwrap();
-                let code = spend_code(&ledger, "acme", round, T0 + 1).await;
-                let token = spend_token(&ledger, "acme", round, T0 + 1).await;
-                [taken, code, token].map(usize::from)
-            });
-        }
-        let won = tasks.join_all().await.into_iter().fold([0; 3], |sum, one| [0, 1, 2].map(|n| sum[n] + one[n]));
+        let all = at_once(&ledger, |ledger| async move {
+            let taken = write!(ledger, [], |tx| tx.take_sign_in(&[round; 32], T0 + 1).await).unwrap();
+            let code = spend_code(&ledger, "acme", round, T0 + 1).await;
+            let token = spend_token(&ledger, "acme", round, T0 + 1).await;
+            [taken, code, token].map(usize::from)
+        })
+        .await;
+        let won = all.into_iter().fold([0; 3], |sum, one| [0, 1, 2].map(|n| sum[n] + one[n]));
         assert_eq!(won, [1, 1, 1], "round {round}");
     }
 }

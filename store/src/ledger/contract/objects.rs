@@ -1,12 +1,9 @@
 //! What administrators declare through the API.
 
-use std::sync::Arc;
-
 use causeway_core::ports::Reach;
 use causeway_core::records::{ObjectKey, ObjectKind, StoredObject};
-use tokio::sync::Barrier;
 
-use super::{Subject, T0, file, folder, insert, root, write};
+use super::{Subject, T0, at_once, file, folder, insert, root, write};
 
 fn object(tenant: &str, id: &str, version: i64) -> StoredObject {
     StoredObject {
@@ -64,16 +61,10 @@ pub async fn one_of_two_advances_the_objects(ledger: Subject) {
     let generation = async || ledger.read(Reach::Gateway).await.unwrap().object_generation().await.unwrap();
     assert_eq!(generation().await, 0);
     for from in 0..10 {
-        let start = Arc::new(Barrier::new(4));
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..4 {
-            let (ledger, start) = (ledger.clone(), start.clone());
-            tasks.spawn(async move {
-                start.wait().await;
-                write!(ledger, [], |tx| tx.advance_objects(from).await).unwrap()
-            });
-        }
-        assert_eq!(tasks.join_all().await.into_iter().filter(|moved| *moved).count(), 1, "from {from}");
+        let all =
+            at_once(&ledger, |ledger| async move { write!(ledger, [], |tx| tx.advance_objects(from).await).unwrap() })
+                .await;
+        assert_eq!(all.into_iter().filter(|moved| *moved).count(), 1, "from {from}");
         assert_eq!(generation().await, from + 1);
     }
     assert!(!write!(ledger, [], |tx| tx.advance_objects(9).await).unwrap());

@@ -1,10 +1,6 @@
 //! Signatures of requests that were used.
 
-use std::sync::Arc;
-
-use tokio::sync::Barrier;
-
-use super::{Subject, T0, write};
+use super::{Subject, T0, at_once, write};
 
 async fn take(ledger: &Subject, tenant: &'static str, key: &'static str, digest: u8, lapses: i64) -> bool {
     write!(ledger, [], |tx| tx.use_signature((tenant, key), &[digest; 32], lapses).await).unwrap()
@@ -26,16 +22,8 @@ pub async fn signatures_count_once(ledger: Subject) {
 
 pub async fn one_of_two_uses_a_signature(ledger: Subject) {
     for digest in 0..20 {
-        let start = Arc::new(Barrier::new(4));
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..4 {
-            let (ledger, start) = (ledger.clone(), start.clone());
-            tasks.spawn(async move {
-                start.wait().await;
-                take(&ledger, "acme", "a", digest, T0).await
-            });
-        }
-        let used = tasks.join_all().await.into_iter().filter(|used| *used).count();
+        let all = at_once(&ledger, |ledger| async move { take(&ledger, "acme", "a", digest, T0).await }).await;
+        let used = all.into_iter().filter(|used| *used).count();
         assert_eq!(used, 1, "digest {digest}");
     }
 }

@@ -1,14 +1,11 @@
 //! What tokens are signed and verified by, and which are revoked.
 
-use std::sync::Arc;
-
 use causeway_core::ports::{Lock, Reach, Tx};
 use causeway_core::records::{IssuerKeys, RevokedGrant, SigningKeyRow};
 use secrecy::ExposeSecret as _;
-use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use super::{Subject, T0, write};
+use super::{Subject, T0, at_once, write};
 
 pub(in crate::ledger) fn signing_key(kid: &str, signs_from: i64) -> SigningKeyRow {
     SigningKeyRow {
@@ -68,17 +65,12 @@ pub async fn one_node_makes_the_first_key(ledger: Subject) {
         }
         tx.insert_signing_key(&signing_key(kid, T0)).await.map(|()| true)
     }
-    let start = Arc::new(Barrier::new(4));
-    let mut tasks = tokio::task::JoinSet::new();
-    for number in 0..4 {
-        let (ledger, start) = (ledger.clone(), start.clone());
-        tasks.spawn(async move {
-            start.wait().await;
-            let kid = format!("node {number}");
-            write!(ledger, [kid], |tx| make(tx, &kid).await).unwrap()
-        });
-    }
-    assert_eq!(tasks.join_all().await.into_iter().filter(|made| *made).count(), 1);
+    let all = at_once(&ledger, |ledger| async move {
+        let kid = format!("node {}", Uuid::now_v7());
+        write!(ledger, [kid], |tx| make(tx, &kid).await).unwrap()
+    })
+    .await;
+    assert_eq!(all.into_iter().filter(|made| *made).count(), 1);
     assert_eq!(retired(&ledger).await.len(), 1);
 }
 
