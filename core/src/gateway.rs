@@ -8,6 +8,9 @@ mod claim;
 mod client_certificates;
 mod configuration;
 mod enduring;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod fake;
 mod holding;
 mod inner;
 mod limits;

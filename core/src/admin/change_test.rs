@@ -1,33 +1,18 @@
 //! What an administrator may not do to himself, and that a change is decided anew where another was faster.
 
-use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::*;
-use crate::gateway::{Parts, Settings};
+use crate::gateway::fake;
 use crate::identity::spec::{IdentitySpec, LoginSpec};
 use crate::identity::{
-    AuthMethod, CertificateRules, Grounds, Identity, Life, PenaltyLimits, Protocol, Scope, ScopeSet, SessionLimits,
-    Tenant, TenantRecord, ThrottleLimits, View,
+    AuthMethod, CertificateRules, Grounds, Identity, Life, Protocol, Scope, ScopeSet, Tenant, TenantRecord, View,
 };
 use crate::jobs::fake_ledger::FakeLedger;
 use crate::path::VirtualPath;
-use crate::ports::{Answer, NoDocuments, NoKeyFiles, WebhookSender};
-
-struct NoWebhooks;
-
-#[async_trait]
-impl WebhookSender for NoWebhooks {
-    async fn post(&self, _: &str, _: &[(&'static str, String)], _: Bytes) -> Answer {
-        Answer::Status(200, None)
-    }
-}
 
 fn identity(id: &str, scope: Scope) -> Identity {
     Identity { id: id.into(), scopes: ScopeSet::NONE.with(scope), quota: None, view: View::default() }
@@ -44,29 +29,6 @@ fn acme() -> Tenant {
 }
 
 fn inner(ledger: Arc<FakeLedger>) -> Inner {
-    let settings = Settings {
-        node: "test".into(),
-        installation: Uuid::nil(),
-        max_file_size: 1,
-        incomplete_expiry: Duration::ZERO,
-        temporary_names: globset::GlobSet::empty(),
-        content_type_check: crate::transfer::TypeCheck::Off,
-        bandwidth_up: None,
-        bandwidth_down: None,
-        throttle: ThrottleLimits { failures: 100, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
-        penalties: PenaltyLimits::default(),
-        sessions: SessionLimits::default(),
-        blob_grace: Duration::ZERO,
-        idle_detach: Duration::ZERO,
-        checkpoint_bytes: 1,
-        webhooks: Vec::new(),
-        webhook_max_attempts: 1,
-        transfers: crate::jobs::transfers::TransferSettings::default(),
-        api_key_max_age: None,
-        oauth: crate::gateway::OAuthSettings::default(),
-        tokens: crate::tokens::TokenSettings::default(),
-        sole_owner: true,
-    };
     let record = TenantRecord {
         tenant: acme(),
         identities: vec![identity("chief", Scope::Admin), identity("clerk", Scope::FilesRead)],
@@ -76,15 +38,7 @@ fn inner(ledger: Arc<FakeLedger>) -> Inner {
         api_keys: Vec::new(),
         oauth_clients: Vec::new(),
     };
-    Inner::new(Parts {
-        ledger,
-        storages: HashMap::new(),
-        directory: Directory::new(vec![record]).unwrap(),
-        keys: Arc::new(NoKeyFiles),
-        documents: Arc::new(NoDocuments),
-        sender: Arc::new(NoWebhooks),
-        settings,
-    })
+    Inner::new(fake::parts(ledger, vec![record]))
 }
 
 fn session(scope: Scope) -> Session {

@@ -1,22 +1,18 @@
 //! Who is asked of a certificate, and whom it stands for.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use uuid::Uuid;
 
 use super::*;
-use crate::gateway::{Parts, Settings};
+use crate::gateway::fake;
 use crate::identity::{
-    CertificateMatcher, CertificateRules, Directory, Factor, FactorSet, Identity, Login, PenaltyLimits, Protocol,
-    Require, ScopeSet, SessionLimits, SubjectName, TenantRecord, ThrottleLimits, View,
+    CertificateMatcher, CertificateRules, Factor, FactorSet, Identity, Login, Protocol, Require, ScopeSet, SubjectName,
+    TenantRecord, View,
 };
 use crate::jobs::fake_ledger::FakeLedger;
 use crate::path::VirtualPath;
-use crate::ports::{Answer, ClientAuthority, NoKeyFiles, WebhookSender};
+use crate::ports::ClientAuthority;
 
 /// A CA that counts how often it is asked; without an answer its files cannot be read.
 #[derive(Debug)]
@@ -36,15 +32,6 @@ impl ClientAuthority for Ca {
     async fn examine(&self, _: &ClientCertificate) -> Result<Standing> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.says.clone().ok_or_else(|| Error::new(ErrorKind::Unavailable, "the file is broken"))
-    }
-}
-
-struct NoWebhooks;
-
-#[async_trait]
-impl WebhookSender for NoWebhooks {
-    async fn post(&self, _: &str, _: &[(&'static str, String)], _: Bytes) -> Answer {
-        Answer::Status(200, None)
     }
 }
 
@@ -83,38 +70,7 @@ fn tenant(id: &str, ca: &Arc<Ca>, logins: Vec<Login>) -> TenantRecord {
 }
 
 fn inner(tenants: Vec<TenantRecord>) -> Arc<Inner> {
-    let settings = Settings {
-        node: "test".into(),
-        installation: Uuid::nil(),
-        max_file_size: 1,
-        incomplete_expiry: Duration::ZERO,
-        temporary_names: globset::GlobSet::empty(),
-        content_type_check: crate::transfer::TypeCheck::Off,
-        bandwidth_up: None,
-        bandwidth_down: None,
-        throttle: ThrottleLimits { failures: 100, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
-        penalties: PenaltyLimits::default(),
-        api_key_max_age: None,
-        sessions: SessionLimits::default(),
-        blob_grace: Duration::ZERO,
-        idle_detach: Duration::ZERO,
-        checkpoint_bytes: 1,
-        webhooks: Vec::new(),
-        webhook_max_attempts: 1,
-        transfers: crate::jobs::transfers::TransferSettings::default(),
-        oauth: crate::gateway::OAuthSettings::default(),
-        tokens: crate::tokens::TokenSettings::default(),
-        sole_owner: true,
-    };
-    Arc::new(Inner::new(Parts {
-        ledger: Arc::new(FakeLedger::default()),
-        storages: HashMap::new(),
-        directory: Directory::new(tenants).unwrap(),
-        keys: Arc::new(NoKeyFiles),
-        documents: Arc::new(crate::ports::NoDocuments),
-        sender: Arc::new(NoWebhooks),
-        settings,
-    }))
+    Arc::new(Inner::new(fake::parts(Arc::new(FakeLedger::default()), tenants)))
 }
 
 fn peer(protocol: Protocol) -> Peer {

@@ -1,13 +1,9 @@
 //! A gateway in memory for the tests of tokens, and tokens made by hand.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -15,26 +11,17 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{AccessClaims, TokenSettings, Via};
-use crate::gateway::{Inner, Parts, Settings};
+use crate::gateway::{Inner, Parts, Settings, fake};
 use crate::identity::{
-    ApiKey, CertificateRules, Directory, Identity, Login, Peer, PenaltyLimits, Protocol, Require, Scope, ScopeSet,
-    SessionLimits, Tenant, TenantRecord, ThrottleLimits, View,
+    ApiKey, CertificateRules, Identity, Login, Peer, Protocol, Require, Scope, ScopeSet, Tenant, TenantRecord,
+    ThrottleLimits, View,
 };
 use crate::jobs::fake_ledger::FakeLedger;
 use crate::path::VirtualPath;
-use crate::ports::{Answer, DocumentSource, NoDocuments, NoKeyFiles, WebhookSender};
+use crate::ports::{DocumentSource, NoDocuments};
 use crate::records::now;
 
 pub(super) const ISSUER: &str = "https://gw.example";
-
-struct NoWebhooks;
-
-#[async_trait]
-impl WebhookSender for NoWebhooks {
-    async fn post(&self, _: &str, _: &[(&'static str, String)], _: Bytes) -> Answer {
-        Answer::Status(200, None)
-    }
-}
 
 pub(super) fn scopes(scopes: &[Scope]) -> ScopeSet {
     scopes.iter().copied().collect()
@@ -102,38 +89,9 @@ pub(super) fn inner_of(
     tokens: TokenSettings,
     documents: Arc<dyn DocumentSource>,
 ) -> Arc<Inner> {
-    let settings = Settings {
-        node: "test".into(),
-        installation: Uuid::nil(),
-        max_file_size: 1,
-        incomplete_expiry: Duration::ZERO,
-        temporary_names: globset::GlobSet::empty(),
-        content_type_check: crate::transfer::TypeCheck::Off,
-        bandwidth_up: None,
-        bandwidth_down: None,
-        throttle: ThrottleLimits { failures: 5, window: Duration::from_mins(1), ban: Duration::from_mins(1) },
-        penalties: PenaltyLimits::default(),
-        sessions: SessionLimits::default(),
-        blob_grace: Duration::ZERO,
-        idle_detach: Duration::ZERO,
-        checkpoint_bytes: 1,
-        webhooks: Vec::new(),
-        webhook_max_attempts: 1,
-        transfers: crate::jobs::transfers::TransferSettings::default(),
-        oauth: crate::gateway::OAuthSettings::default(),
-        tokens,
-        api_key_max_age: None,
-        sole_owner: true,
-    };
-    Arc::new(Inner::new(Parts {
-        ledger: ledger.clone(),
-        storages: HashMap::new(),
-        directory: Directory::new(vec![tenant]).unwrap(),
-        keys: Arc::new(NoKeyFiles),
-        documents,
-        sender: Arc::new(NoWebhooks),
-        settings,
-    }))
+    let throttle = ThrottleLimits { failures: 5, ..fake::THROTTLE };
+    let settings = Settings { throttle, tokens, ..fake::settings() };
+    Arc::new(Inner::new(Parts { documents, settings, ..fake::parts(ledger.clone(), vec![tenant]) }))
 }
 
 pub(super) fn peer() -> Peer {
