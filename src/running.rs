@@ -66,10 +66,9 @@ impl Running {
             _ => None,
         };
         let mut tls = Vec::new();
-        for (protocol, own, now) in &self.tls {
-            let taken = takes_any(&config, *protocol) || self.gateway.takes_client_certificates(*protocol);
-            let Some(wanted) = wanted(*protocol, &config) else { continue };
-            let wanted = Wanted { asked: in_use(*own, taken), ..wanted };
+        for (protocol, _, now) in &self.tls {
+            let asked = now.borrow().asked;
+            let Some(wanted) = wanted(*protocol, &config).map(|wanted| Wanted { asked, ..wanted }) else { continue };
             if *now.borrow() != wanted {
                 server_config(&wanted.tls, &self.data_dir.join("certs"), wanted.asked)?;
                 tls.push((now.clone(), wanted));
