@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 mod job;
 mod key;
+mod moment;
 mod oauth;
 mod object;
 mod session;
@@ -17,18 +17,11 @@ mod token;
 
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
 pub use key::KeyUse;
+pub use moment::{Micros, instant, later, micros, now, since_epoch};
 pub use oauth::{AuthorizationRequest, Grant, RefreshToken, SignIn};
 pub use object::{ObjectKey, ObjectKind, StoredObject};
 pub use session::{SessionRow, SessionSearch};
 pub use token::{IssuerKeys, RevokedGrant, SigningKeyRow};
-
-/// A moment, in microseconds since 1970-01-01 UTC, as the ledger stores it.
-pub type Micros = i64;
-
-/// Now.
-pub fn now() -> Micros {
-    (OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000) as Micros
-}
 
 /// Where a blob is: immutable once written, never named after anything a user sends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -253,10 +253,10 @@ fn word(
 
 fn moment(query: &Query, name: &str) -> Result<Option<Micros>, Problem> {
     let Some(text) = query.text(name)? else { return Ok(None) };
-    let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+    let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
         Problem::field(name, "this is a time as RFC 3339 writes it, such as 2026-11-24T20:15:02Z (`+` as `%2B`)")
     })?;
-    Ok(Some((moment.unix_timestamp_nanos() / 1000) as Micros))
+    Ok(Some(causeway_core::records::since_epoch(at)))
 }
 
 /// An entry: the fields that were hashed, with its place in the chain. (`hash` is the content's; the entry's own is

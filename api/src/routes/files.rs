@@ -10,7 +10,7 @@ use axum::response::Response;
 use causeway_core::events::Operation as Act;
 use causeway_core::identity::Scope;
 use causeway_core::namespace::{Changes, Classify, Labels, Target, check_classification, check_tags};
-use causeway_core::records::{Attributes, Micros};
+use causeway_core::records::{Attributes, Micros, since_epoch};
 use causeway_core::{Error, ErrorKind, Name, Session, VirtualPath};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -231,9 +231,9 @@ fn tags_of(members: &mut Members) -> Option<BTreeMap<String, String>> {
 
 fn moment_of(members: &mut Members) -> Option<Micros> {
     let text = members.text("modified_at")?;
-    let Ok(moment) = OffsetDateTime::parse(&text, &Rfc3339) else {
+    let Ok(at) = OffsetDateTime::parse(&text, &Rfc3339) else {
         members.wrong("modified_at", "this is a time as RFC 3339 writes it, such as 2026-11-24T20:15:02Z");
         return None;
     };
-    Some((moment.unix_timestamp_nanos() / 1000) as Micros)
+    Some(since_epoch(at))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use causeway_core::identity::spec::LoginSpec;
 use causeway_core::identity::{Scope, totp_uri};
@@ -14,14 +14,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::admin::{ONE, TENANT};
+use super::admin::{OfTenant, TENANT, maybe};
 use crate::auth::Caller;
 use crate::json::json as answer;
 use crate::members::Members;
 use crate::openapi::headers::CACHE_CONTROL;
 use crate::openapi::{Answer, Body, Operation, Parameter, Shape, Tag, problems};
 use crate::problem::Problem;
-use crate::query::Query;
 use crate::router::Shared;
 
 /// `{username}` of a route.
@@ -106,14 +105,13 @@ pub async fn begin(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     name: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let (tenant, name) = (query.text("tenant")?, name_of(name)?);
+    let (tenant, name) = (of.id(), name_of(name)?);
     shared.gateway.may_administer(&caller.session).await?;
     let (_, mut members) = Members::of(&shared, request).await?;
-    let require = members.read_as("require", "this is a string", |value| value.as_str().map(str::to_owned));
+    let require = maybe(&mut members, "require");
     members.finish()?;
     let secret = shared.gateway.begin_totp(&caller.session, tenant, &name, require).await?;
     let login = shared.gateway.administered_one::<LoginSpec>(&caller.session, tenant, &name).await?;
@@ -141,11 +139,10 @@ pub async fn confirm(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     name: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let (tenant, name) = (query.text("tenant")?, name_of(name)?);
+    let (tenant, name) = (of.id(), name_of(name)?);
     shared.gateway.may_administer(&caller.session).await?;
     let (_, mut members) = Members::of(&shared, request).await?;
     let code: SecretString = members.required("code").into();
@@ -167,9 +164,8 @@ pub async fn remove(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     name: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    shared.gateway.remove_totp(&caller.session, query.text("tenant")?, &name_of(name)?).await?;
+    shared.gateway.remove_totp(&caller.session, of.id(), &name_of(name)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

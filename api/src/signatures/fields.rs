@@ -12,6 +12,7 @@ use sfv::{Dictionary, InnerList, KeyRef, ListEntry, ListSerializer, Parameters, 
 
 use super::components::Component;
 use super::{SIGNATURE, SIGNATURE_INPUT, X_SIGNATURE};
+use crate::digest::from_hex;
 
 /// Why something cannot be read, in a sentence for the client.
 pub type Fault = Cow<'static, str>;
@@ -156,11 +157,9 @@ pub fn plain(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Fault> {
     let mut values = headers.get_all(X_SIGNATURE).iter();
     let (first, more) = (values.next(), values.next());
     let Some(value) = first else { return Ok(None) };
-    let mut digest = [0; 32];
-    if more.is_some() || hex::decode_to_slice(value.as_bytes(), &mut digest).is_err() {
-        return Err("`X-Signature` is the HMAC-SHA-256 of the body as 64 hex digits, and is sent once".into());
-    }
-    Ok(Some(digest))
+    let mac = value.to_str().ok().and_then(from_hex).filter(|_| more.is_none());
+    mac.map(Some)
+        .ok_or_else(|| "`X-Signature` is the HMAC-SHA-256 of the body as 64 hex digits, and is sent once".into())
 }
 
 /// For `fuzz/`: what is read of any bytes is what a base can be made of, or is refused.

@@ -14,14 +14,14 @@ use crate::gateway::Inner;
 use crate::identity::spec::{ApiKeySpec, Fault, KeyTextSpec, PreviousKeySpec};
 use crate::identity::{Directory, KeyMatch, Scope, ScopeSet, Session, SignatureRule, generate_key};
 use crate::ports::Reach;
-use crate::records::{KeyUse, Micros, ObjectKey, ObjectKind};
+use crate::records::{KeyUse, ObjectKey, ObjectKind, instant};
 
 /// How long the old key of a rotation counts where nothing else is said.
 const GRACE: Duration = Duration::from_hours(24);
 /// The longest that may be asked for: a key that was replaced is not to stay for ever.
 const MAX_GRACE: Duration = Duration::from_hours(30 * 24);
-/// How often a change is made anew because another one came first.
-const TRIES: u32 = 5;
+/// What it is called in what is said of it.
+const KEY: &str = "API key";
 
 /// A key that is to be made.
 #[derive(Clone, Debug, Default)]
@@ -189,11 +189,6 @@ impl Spec for ApiKeySpec {
     }
 }
 
-/// A moment of the ledger's.
-fn moment(at: Micros) -> Option<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1000).ok()
-}
-
 /// What of a key was sent, and is looked at.
 #[derive(Clone, Copy)]
 struct New {
@@ -277,7 +272,7 @@ impl Inner {
             (Some(_), _) => KeyState::Active,
         };
         Some(ShownApiKey {
-            last_used_at: last_used.max().and_then(moment),
+            last_used_at: last_used.max().and_then(instant),
             created_at: found.as_ref().and_then(created).or(spec.text.made_at),
             id: key.id,
             name: spec.name,
@@ -392,44 +387,31 @@ impl Inner {
     async fn change_api_key_by(
         &self,
         session: &Session,
-        (tenant, id): (Option<&str>, &str),
+        named: (Option<&str>, &str),
         new: New,
         expected: Option<i64>,
         change: impl Fn(ApiKeySpec) -> ApiKeySpec,
     ) -> Result<(), Refusal> {
-        for _ in 0..TRIES {
-            let now = self.administered_one::<ApiKeySpec>(session, tenant, id).await.map_err(named)?;
-            let Some(spec) = now.spec else { return Err(unreadable().into()) };
-            let next = change(spec);
+        self.change_by(session, named, expected, KEY, |now: &Administered<ApiKeySpec>| {
+            let next = change(now.spec.clone().ok_or_else(unreadable)?);
             let wrong = faults(&self.directory(), &now.key.tenant, &next, new);
-            if !wrong.is_empty() && now.managed_by == ManagedBy::Api {
-                return Err(Refusal::Wrong(wrong));
+            if wrong.is_empty() || now.managed_by == ManagedBy::Config {
+                Ok(Some(next))
+            } else {
+                Err(Refusal::Wrong(wrong))
             }
-            let wish = Wish::Replace(expected.or(now.version), next);
-            match self.change_object(session, tenant, id, wish).await {
-                Err(Refusal::Failed(error)) if overtaken(&error) && expected.is_none() => {}
-                done => return done.map(drop),
-            }
-        }
-        Err(busy().into())
+        })
+        .await
     }
 
     /// See [`crate::Gateway::revoke_api_key`].
     pub(crate) async fn revoke_api_key(
         &self,
         session: &Session,
-        (tenant, id): (Option<&str>, &str),
+        named: (Option<&str>, &str),
         expected: Option<i64>,
     ) -> Result<(), Refusal> {
-        for _ in 0..TRIES {
-            let now = self.administered_one::<ApiKeySpec>(session, tenant, id).await.map_err(named)?;
-            let wish: Wish<ApiKeySpec> = Wish::Remove(expected.or(now.version));
-            match self.change_object(session, tenant, id, wish).await {
-                Err(Refusal::Failed(error)) if overtaken(&error) && expected.is_none() => {}
-                done => return done.map(drop),
-            }
-        }
-        Err(busy().into())
+        self.change_by::<ApiKeySpec>(session, named, expected, KEY, |_| Ok(None)).await
     }
 }
 
@@ -437,23 +419,10 @@ fn longer(grace: Duration) -> time::Duration {
     time::Duration::try_from(grace).unwrap_or(time::Duration::ZERO)
 }
 
-fn overtaken(error: &Error) -> bool {
-    error.kind() == ErrorKind::PreconditionFailed
-}
-
 fn no_key() -> Error {
     Error::new(ErrorKind::NotFound, "there is no such API key")
 }
 
-/// "No such file or folder" would be a strange thing to say of a key.
-fn named(error: Error) -> Error {
-    if error.kind() == ErrorKind::NotFound { no_key() } else { error }
-}
-
 fn unreadable() -> Error {
     Error::new(ErrorKind::Conflict, "the record of this key cannot be read by this version; remove it")
-}
-
-fn busy() -> Error {
-    Error::new(ErrorKind::Unavailable, "others are changing this at the moment; try again")
 }

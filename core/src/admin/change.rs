@@ -14,6 +14,8 @@ use crate::records::{ObjectKey, ObjectKind, StoredObject, now};
 
 /// How often a change is decided anew because others were faster.
 const TRIES: u32 = 20;
+/// The same of what is decided on an object of a version, for a client that named none.
+const FRESH_TRIES: u32 = 5;
 
 /// What an administrator wants of an object.
 #[derive(Clone, Debug)]
@@ -86,6 +88,32 @@ impl Inner {
             }
         }
         done
+    }
+
+    /// Makes of an object what is decided on it as it is when that is done: it is decided anew where another change came first.
+    /// None: it is to be gone. `expected`: the version that it must have; none: any. `what` it is called in what is said of it.
+    pub(super) async fn change_by<S: Spec>(
+        &self,
+        session: &Session,
+        (tenant, id): (Option<&str>, &str),
+        expected: Option<i64>,
+        what: &str,
+        decide: impl Fn(&Administered<S>) -> Result<Option<S>, Refusal>,
+    ) -> Result<(), Refusal> {
+        for _ in 0..FRESH_TRIES {
+            let now = self.administered_called::<S>(session, (tenant, id), what).await?;
+            let version = expected.or(now.version);
+            let wish = match decide(&now)? {
+                Some(spec) => Wish::Replace(version, spec),
+                None => Wish::Remove(version),
+            };
+            match self.change_object(session, tenant, id, wish).await {
+                Err(Refusal::Failed(error)) if error.kind() == ErrorKind::PreconditionFailed && expected.is_none() => {}
+                done => return done.map(drop),
+            }
+        }
+        let sentence = format!("others are changing this {what} at the moment; try again");
+        Err(Error::new(ErrorKind::Unavailable, sentence).into())
     }
 
     async fn carry_change<S: Spec>(

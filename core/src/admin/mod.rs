@@ -189,6 +189,19 @@ impl Inner {
         let all = self.administered::<S>(session, tenant).await?;
         all.into_iter().find(|one| one.key.id == id).ok_or_else(Error::not_found)
     }
+
+    /// The same of what is called so: "no such file or folder" would be a strange thing to say of a key.
+    pub(crate) async fn administered_called<S: Spec>(
+        &self,
+        session: &Session,
+        (tenant, id): (Option<&str>, &str),
+        what: &str,
+    ) -> Result<Administered<S>> {
+        self.administered_one(session, tenant, id).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::new(ErrorKind::NotFound, format!("there is no such {what}")),
+            _ => error,
+        })
+    }
 }
 
 /// The objects of a kind and tenant, by id; where two have one, the configuration's, which counts, comes first. Tenants are those

@@ -4,7 +4,7 @@
 
 use secrecy::SecretString;
 
-use super::{Administered, ManagedBy, Refusal, Wish};
+use super::{ManagedBy, Refusal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
 use crate::identity::spec::{Fault, LoginSpec, PendingCodes};
@@ -12,8 +12,8 @@ use crate::identity::{Factor, FactorSet, Require, Session, generate_totp_secret,
 use crate::ports::{Durability, Reach};
 use crate::records::now;
 
-/// How often a change is made anew because another one came first.
-const TRIES: u32 = 5;
+/// What it is called in what is said of it.
+const LOGIN: &str = "login";
 
 /// What a login asks for once its codes are in force: what it asks for now, and a code. Where it takes any one of several things,
 /// a password goes before a key.
@@ -85,7 +85,7 @@ impl Inner {
         (tenant, username): (Option<&str>, &str),
         code: &SecretString,
     ) -> Result<(), Refusal> {
-        let known = self.login_to_change(session, (tenant, username)).await?;
+        let known = self.administered_called::<LoginSpec>(session, (tenant, username), LOGIN).await?;
         let pending = known.spec.and_then(|spec| spec.totp_pending).ok_or_else(nothing_pending)?;
         let secret = pending.secret.ok_or_else(nothing_pending)?;
         let wrong =
@@ -130,7 +130,7 @@ impl Inner {
         session: &Session,
         (tenant, username): (Option<&str>, &str),
     ) -> Result<(), Refusal> {
-        let known = self.login_to_change(session, (tenant, username)).await?;
+        let known = self.administered_called::<LoginSpec>(session, (tenant, username), LOGIN).await?;
         let (has, declared) = (known.spec.is_some_and(|spec| spec.has_codes()), known.managed_by == ManagedBy::Config);
         if !has && !declared {
             return Err(Error::new(ErrorKind::NotFound, "the login has no time-based codes").into());
@@ -146,44 +146,26 @@ impl Inner {
         self.change_login(session, (tenant, username), removed).await
     }
 
-    async fn login_to_change(
-        &self,
-        session: &Session,
-        (tenant, username): (Option<&str>, &str),
-    ) -> Result<Administered<LoginSpec>> {
-        let found = self.administered_one::<LoginSpec>(session, tenant, username).await;
-        found.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::new(ErrorKind::NotFound, "there is no such login"),
-            _ => error,
-        })
-    }
-
     /// Makes another one of a login as it is when that is done.
     async fn change_login(
         &self,
         session: &Session,
-        (tenant, username): (Option<&str>, &str),
+        named: (Option<&str>, &str),
         change: impl Fn(&LoginSpec) -> Result<LoginSpec, Vec<Fault>>,
     ) -> Result<(), Refusal> {
-        for _ in 0..TRIES {
-            let now = self.login_to_change(session, (tenant, username)).await?;
-            let Some(spec) = now.spec else {
-                return Err(
-                    Error::new(ErrorKind::Conflict, "the record of this login cannot be read; put it anew").into()
-                );
+        self.change_by(session, named, None, LOGIN, |now| {
+            let Some(spec) = &now.spec else {
+                let sentence = "the record of this login cannot be read; put it anew";
+                return Err(Error::new(ErrorKind::Conflict, sentence).into());
             };
-            let next = match (change(&spec), now.managed_by) {
-                (Ok(next), _) => next,
-                (Err(faults), ManagedBy::Api) => return Err(Refusal::Wrong(faults)),
+            match (change(spec), now.managed_by) {
+                (Ok(next), _) => Ok(Some(next)),
+                (Err(faults), ManagedBy::Api) => Err(Refusal::Wrong(faults)),
                 // What the configuration declares is refused as such.
-                (Err(_), ManagedBy::Config) => spec,
-            };
-            match self.change_object(session, tenant, username, Wish::Replace(now.version, next)).await {
-                Err(Refusal::Failed(error)) if error.kind() == ErrorKind::PreconditionFailed => {}
-                done => return done.map(drop),
+                (Err(_), ManagedBy::Config) => Ok(Some(spec.clone())),
             }
-        }
-        Err(Error::new(ErrorKind::Unavailable, "others are changing this login at the moment; try again").into())
+        })
+        .await
     }
 }
 

@@ -14,7 +14,7 @@ use crate::audit::canonical::Value;
 use crate::error::Error;
 use crate::identity::{AuthMethod, Peer, Protocol, Session, without_keys};
 use crate::path::MAX_PATH;
-use crate::records::{AuditRecord, EventRecord, Micros, ObjectKey, now};
+use crate::records::{AuditRecord, EventRecord, Micros, ObjectKey, instant, now};
 
 /// The longest text of a client's in an event, in characters.
 pub const MAX_TEXT: usize = 255;
@@ -357,7 +357,7 @@ fn ends_transfer(kind: &str) -> bool {
 /// A moment as events show it: RFC 3339, UTC, six digits of a second.
 pub fn timestamp(at: Micros) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
-    let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let moment = instant(at).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     moment.format(&format).unwrap_or_default()
 }
 

@@ -56,7 +56,7 @@ impl Inner {
             if session.end_reason().is_some() {
                 continue;
             }
-            let lost = match why_lost(&session, &directory) {
+            let lost = match self.why_lost(&session, &directory) {
                 Some(reason) => Some(reason),
                 None => self.why_refuted(&session, &directory, &mut asked).await,
             };
@@ -74,18 +74,50 @@ impl Inner {
         }
     }
 
+    /// Why a session does not hold where these are known; none: as far as they say it does.
+    pub(super) fn why_lost(&self, session: &Session, directory: &Directory) -> Option<EndReason> {
+        let (identity, same) = match &session.grounds.by {
+            By::Job => return None,
+            By::Login(was) => {
+                let Some(now) = directory.login_of(&session.tenant.id, &was.username) else {
+                    return Some(EndReason::Gone);
+                };
+                let same = may_come_still(&now, session) && is_same_login(was, &now.login, session);
+                (now.identity, same)
+            }
+            By::ApiKey(was) => {
+                let now = directory.find_api_key(&was.digest).filter(|now| now.tenant.id == session.tenant.id);
+                let Some(now) = now else { return Some(EndReason::Gone) };
+                // A token that let in while it held does not cut what it let in: what it came from does.
+                if !self.key_holds(&now, None) {
+                    return Some(EndReason::Expired);
+                }
+                (now.identity.clone(), is_same_key(&was.key, &now.key, session))
+            }
+            By::Issuer(was) => {
+                let mut known = directory.issuers(&was.url).iter();
+                let Some(now) =
+                    known.find(|now| now.tenant.id == session.tenant.id && now.issuer.audience == was.audience)
+                else {
+                    return Some(EndReason::Gone);
+                };
+                let Some(identity) = directory.identity(&session.tenant.id, &session.identity.id) else {
+                    return Some(EndReason::Gone);
+                };
+                (identity.clone(), now.issuer == *was)
+            }
+        };
+        let Some(tenant) = directory.tenant(&session.tenant.id) else { return Some(EndReason::Gone) };
+        // No right, but what uploads are held to from now on.
+        session.life.set_quotas((tenant.quota, identity.quota));
+        let holds = same && is_same_identity(&session.identity, &identity) && session.tenant.mounts == tenant.mounts;
+        (!holds).then_some(EndReason::Changed)
+    }
+
     /// Why a session does not hold by what the outside says of its keys and certificates. Where that cannot be said it goes on;
     /// nobody else is let in then.
     async fn why_refuted(&self, session: &Session, directory: &Directory, asked: &mut Asked) -> Option<EndReason> {
         let grounds = &session.grounds;
-        // What a token let in while it held goes on, as long as whom it came from would be let in: it is not cut at its end.
-        let by_token = matches!(session.auth_method, AuthMethod::Token(_));
-        let over = !by_token && session.expires.is_some_and(|end| end <= OffsetDateTime::now_utc());
-        // As it is known now: it may have been rotated, or prolonged.
-        let key = grounds.by.key().and_then(|was| directory.find_api_key(&was.digest));
-        if over || key.is_some_and(|found| !self.key_holds(&found, None)) {
-            return Some(EndReason::Expired);
-        }
         if let Some(grant) = grounds.evidence.grant
             && self.is_revoked(grant).await
         {
@@ -153,44 +185,6 @@ impl Inner {
         asked.certificates.insert(one, known);
         known
     }
-}
-
-/// Why a session does not hold where these are known; none: as far as they say it does.
-pub(super) fn why_lost(session: &Session, directory: &Directory) -> Option<EndReason> {
-    let (identity, same) = match &session.grounds.by {
-        By::Job => return None,
-        By::Login(was) => {
-            let Some(now) = directory.login_of(&session.tenant.id, &was.username) else {
-                return Some(EndReason::Gone);
-            };
-            let same = may_come_still(&now, session) && is_same_login(was, &now.login, session);
-            (now.identity, same)
-        }
-        By::ApiKey(was) => {
-            let now = directory.find_api_key(&was.digest).filter(|now| now.tenant.id == session.tenant.id);
-            let Some(now) = now else { return Some(EndReason::Gone) };
-            if now.key.expires.is_some_and(|end| end <= OffsetDateTime::now_utc()) {
-                return Some(EndReason::Expired);
-            }
-            (now.identity.clone(), is_same_key(&was.key, &now.key, session))
-        }
-        By::Issuer(was) => {
-            let mut known = directory.issuers(&was.url).iter();
-            let Some(now) = known.find(|now| now.tenant.id == session.tenant.id && now.issuer.audience == was.audience)
-            else {
-                return Some(EndReason::Gone);
-            };
-            let Some(identity) = directory.identity(&session.tenant.id, &session.identity.id) else {
-                return Some(EndReason::Gone);
-            };
-            (identity.clone(), now.issuer == *was)
-        }
-    };
-    let Some(tenant) = directory.tenant(&session.tenant.id) else { return Some(EndReason::Gone) };
-    // No right, but what uploads are held to from now on.
-    session.life.set_quotas((tenant.quota, identity.quota));
-    let holds = same && is_same_identity(&session.identity, &identity) && session.tenant.mounts == tenant.mounts;
-    (!holds).then_some(EndReason::Changed)
 }
 
 /// Tenant, login and the fingerprint of a certificate; whether it is what let in, and whether one was required.

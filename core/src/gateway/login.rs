@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use super::claim::Claim;
 use super::client_certificates::Standings;
-use super::holding::why_lost;
 use super::inner::{Inner, held};
 use super::proof::{Proof, Shown};
 use crate::error::{Error, ErrorKind, Result};
@@ -246,7 +245,7 @@ impl Inner {
         self.live.enter(&session);
         // Who looks through the sessions that are here when somebody is known no more has not seen this one before now.
         let known = self.directory();
-        if !Arc::ptr_eq(asked, &known) && why_lost(&session, &known).is_some() {
+        if !Arc::ptr_eq(asked, &known) && self.why_lost(&session, &known).is_some() {
             return Err(refused());
         }
         self.ensure_view(&session).await?;

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use super::{KeyMatch, PreviousKey, lies_in};
-use crate::records::Micros;
+use crate::records::{Micros, instant};
 
 /// Why a key ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +63,6 @@ impl KeyRefusal {
     }
 }
 
-/// A moment of the ledger's.
-fn moment(at: Micros) -> Option<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1000).ok()
-}
-
 impl KeyMatch {
     /// When the key was made, as far as it is known: what its record says, and never later than this gateway first saw it.
     pub fn created(&self, first_seen: Option<Micros>) -> Option<OffsetDateTime> {
@@ -75,7 +70,7 @@ impl KeyMatch {
             Some(PreviousKey { created, .. }) => *created,
             None => self.key.created,
         };
-        let seen = first_seen.and_then(moment);
+        let seen = first_seen.and_then(instant);
         match (said, seen) {
             (Some(said), Some(seen)) => Some(said.min(seen)),
             (said, seen) => said.or(seen),

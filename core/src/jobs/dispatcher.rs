@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::events::schedule::{Item, Plan, backoff, plan};
 use crate::events::{Webhook, sign};
 use crate::ports::{Answer, Durability, Ledger, Reach, WebhookSender, transact};
-use crate::records::{Delivery, DeliveryState, EventRecord, Micros, now};
+use crate::records::{Delivery, DeliveryState, EventRecord, Micros, later, now};
 
 /// Attempts under way at one endpoint.
 const IN_FLIGHT: usize = 8;
@@ -362,10 +362,6 @@ fn judge(mut delivery: Delivery, answer: Answer, max_attempts: u32, now: Micros,
         }
     }
     delivery
-}
-
-fn later(now: Micros, wait: Duration) -> Micros {
-    now.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

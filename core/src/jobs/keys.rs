@@ -13,7 +13,7 @@ use crate::events::{Facts, Operation};
 use crate::gateway::Inner;
 use crate::identity::{EndOfKey, KeyEnd, KeyMatch};
 use crate::ports::{Durability, Reach};
-use crate::records::{Micros, now};
+use crate::records::{Micros, now, since_epoch};
 
 /// How long before its end a key is told of: the contract's fourteen days.
 const AHEAD: time::Duration = time::Duration::days(14);
@@ -24,10 +24,6 @@ const LOOK: u32 = 12;
 
 /// A key that the ledger does not know yet: its id and its digest.
 type Unknown = (Arc<str>, [u8; 32]);
-
-fn micros(at: OffsetDateTime) -> Micros {
-    (at.unix_timestamp_nanos() / 1000) as Micros
-}
 
 impl Inner {
     /// When a key ends, and why; none: it does not.
@@ -94,14 +90,16 @@ impl Inner {
             let end = self.end_of_key(found)?;
             // The old key of a rotation has been replaced already: nobody has to do anything about it.
             let matters = end.why != EndOfKey::Replaced && found.previous.is_none();
-            let news =
-                matters && end.at > today && end.at - today <= AHEAD && !told.contains(&(found.digest, micros(end.at)));
+            let news = matters
+                && end.at > today
+                && end.at - today <= AHEAD
+                && !told.contains(&(found.digest, since_epoch(end.at)));
             news.then_some((found, end))
         });
         let soon: Vec<(&KeyMatch, KeyEnd)> = soon.collect();
         for (found, end) in soon {
             match self.warn_of_key(found, end).await {
-                Ok(()) => drop(told.insert((found.digest, micros(end.at)))),
+                Ok(()) => drop(told.insert((found.digest, since_epoch(end.at)))),
                 Err(error) => {
                     tracing::warn!(%error, key = &*found.key.id, "the end of an API key could not be told; trying again");
                 }
@@ -113,13 +111,13 @@ impl Inner {
         let mut facts = Facts::of_gateway_in(&found.tenant.id, &self.settings.node, Operation::Admin);
         facts.identity = Some(found.identity.id.to_string());
         facts.login = Some(found.key.id.to_string());
-        facts.expires_at = Some(micros(end.at));
+        facts.expires_at = Some(since_epoch(end.at));
         let event = facts.event("key.expiring");
         let (tenant, key, digest) = (found.tenant.id.clone(), found.key.id.clone(), found.digest);
         let told = self.write(Reach::of(&found.tenant.id), Durability::Disk, move |tx| {
             let (tenant, key, event) = (tenant.clone(), key.clone(), event.clone());
             Box::pin(async move {
-                let first = tx.warn_of_key(&tenant, &key, &digest, micros(end.at), now()).await?;
+                let first = tx.warn_of_key(&tenant, &key, &digest, since_epoch(end.at), now()).await?;
                 if first {
                     tx.append_events(&[event]).await?;
                 }

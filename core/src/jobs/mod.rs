@@ -24,6 +24,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::{Inner, held};
+use crate::records::micros;
 use crate::transfer::{DownloadCore, PartCore, UploadCore, broken, detach};
 
 pub(crate) use transfers::{Errand, settle};
@@ -128,7 +129,7 @@ impl Inner {
         let (inner, idle) = (self.clone(), self.settings.idle_detach);
         self.jobs.spawn(async move {
             let pause = (idle / 4).clamp(Duration::from_millis(100), Duration::from_secs(5));
-            let idle = i64::try_from(idle.as_micros()).unwrap_or(i64::MAX);
+            let idle = micros(idle);
             every(pause, inner.jobs_end.clone(), || inner.detach_idle(idle)).await;
         });
         let inner = self.clone();

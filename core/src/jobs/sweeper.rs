@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
 use crate::jobs::transfers::REMEMBERED;
 use crate::ports::{Durability, Lock, Reach};
-use crate::records::{BlobRow, Micros, UploadRow, UploadState, now};
+use crate::records::{BlobRow, Micros, UploadRow, UploadState, micros, now};
 use crate::transfer::give_up_row;
 
 const BATCH: u32 = 200;
@@ -21,10 +21,6 @@ const KEEP_CODES: Duration = Duration::from_hours(1);
 
 fn expired() -> Error {
     Error::new(ErrorKind::Incomplete, "nobody came back for the incomplete upload; it has expired")
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl Inner {

@@ -14,7 +14,7 @@ use super::algorithm::{Algorithm, PublicKeyOf};
 use super::vault::Vault;
 use super::{LEEWAY, TOKEN_LIFE};
 use crate::error::{Error, Result};
-use crate::records::{Micros, SigningKeyRow};
+use crate::records::{Micros, SigningKeyRow, micros};
 
 /// The algorithm that the gateway signs by, as tokens name it (RFC 8037 section 3.1).
 pub(super) const SIGNS_BY: &str = "EdDSA";
@@ -22,10 +22,6 @@ pub(super) const SIGNS_BY: &str = "EdDSA";
 const PUBLISHED_BEFORE: Duration = Duration::from_hours(24);
 /// How much longer than its last token a key is believed: a node may learn of its successor this much later.
 const SLACK: Duration = Duration::from_mins(2);
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
 
 /// How long a key is believed after its successor has begun to sign.
 pub(super) fn outlives() -> i64 {

@@ -19,7 +19,7 @@ use crate::namespace::{Entry, Target, Viewer, ensure_folder, find, refuse_reserv
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::{Durability, Lock, Reach, Tx};
-use crate::records::{BlobId, Node, UploadConditions, UploadPlan, UploadRow, UploadState, now};
+use crate::records::{BlobId, Node, UploadConditions, UploadPlan, UploadRow, UploadState, micros, now};
 
 /// Quota that is reserved before the first byte, where it fits: small files then need no step of their own.
 const FIRST_SLAB: u64 = 256 * 1024;
@@ -353,7 +353,7 @@ impl Inner {
             id: Uuid::now_v7(),
             incarnation: self.incarnation,
             blob,
-            expiry: i64::try_from(self.limits().incomplete_expiry.as_micros()).unwrap_or(i64::MAX),
+            expiry: micros(self.limits().incomplete_expiry),
             plan,
         })
     }

@@ -12,7 +12,7 @@ use crate::gateway::{Inner, held, place_of};
 use crate::identity::{Protocol, Session};
 use crate::path::VirtualPath;
 use crate::ports::{Durability, Lock, Reach, Tx};
-use crate::records::{Micros, UploadRow, UploadState, now};
+use crate::records::{Micros, UploadRow, UploadState, later, now};
 
 /// The holder of an upload that comes by one request after the other: nobody, and yet nothing was told of it, as it goes on.
 pub(crate) const BETWEEN_REQUESTS: Uuid = Uuid::max();
@@ -498,7 +498,7 @@ impl Inner {
 
     /// When an upload that is detached now can be resumed no more.
     pub(crate) fn expiry(&self) -> Micros {
-        now().saturating_add(i64::try_from(self.limits().incomplete_expiry.as_micros()).unwrap_or(i64::MAX))
+        later(now(), self.limits().incomplete_expiry)
     }
 
     /// Detaches the uploads of this process that have received nothing for a while, so that another session of their

@@ -13,13 +13,14 @@ pub mod usage;
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{FromRequestParts, Path, RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use causeway_core::Error;
 use causeway_core::admin::{Administered, ManagedBy, Refusal, Spec};
 use causeway_core::events::timestamp;
 use causeway_core::identity::spec::{IdentitySpec, LimitsSpec, LoginSpec, MappingSpec, TenantSpec, UploadsSpec};
-use http::{HeaderMap, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -47,6 +48,31 @@ pub const TENANT: Parameter = Parameter::query(
 const LIST: [Parameter; 3] = [parameters::LIMIT, parameters::CURSOR, TENANT];
 /// The parameters of everything else.
 pub const ONE: [Parameter; 1] = [TENANT];
+
+/// Whose objects a request is about, by its query, which has nothing else; none: those of the caller's own tenant.
+pub struct OfTenant(Option<String>);
+
+impl OfTenant {
+    /// The tenant's id, where one is named.
+    pub fn id(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// The address of an object: with the same query.
+    pub fn address(&self, of: String) -> Option<HeaderValue> {
+        let tenant = self.id().map(|tenant| format!("?tenant={}", percent_encode(tenant))).unwrap_or_default();
+        header_value(&format!("{of}{tenant}"))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for OfTenant {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = Query::parse(parts.uri.query(), &ONE)?;
+        Ok(Self(query.text("tenant")?.map(str::to_owned)))
+    }
+}
 
 /// Members that are shown and cannot be set: sent back, they are passed over.
 const SHOWN: [&str; 5] = ["tenant_id", "managed_by", "etag", "created_at", "changed_at"];
@@ -219,22 +245,20 @@ pub async fn get<K: Kind>(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     path: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
     let id = id_of(path)?;
-    let one = shared.gateway.administered_one::<K>(&caller.session, query.text("tenant")?, &id).await?;
+    let one = shared.gateway.administered_one::<K>(&caller.session, of.id(), &id).await?;
     Ok(shown(StatusCode::OK, &one))
 }
 
 pub async fn make<K: Kind>(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let tenant = query.text("tenant")?;
+    let tenant = of.id();
     // Before its body is read: who may not is told that alone.
     shared.gateway.administered::<K>(&caller.session, tenant).await?;
     let (_, mut members) = Members::of(&shared, request).await?;
@@ -247,9 +271,8 @@ pub async fn make<K: Kind>(
     let spec = finished(&shared, draft).await?;
     let made = shared.gateway.make_object(&caller.session, tenant, &id, spec).await?;
     let mut response = shown(StatusCode::CREATED, &made);
-    let of = tenant.map(|tenant| format!("?tenant={}", percent_encode(tenant))).unwrap_or_default();
-    let address = format!("{}{}/{}{of}", shared.config.public_url, K::ROUTE, percent_encode(&made.key.id));
-    if let Some(location) = header_value(&address) {
+    let address = format!("{}{}/{}", shared.config.public_url, K::ROUTE, percent_encode(&made.key.id));
+    if let Some(location) = of.address(address) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
@@ -259,11 +282,10 @@ pub async fn replace<K: Kind>(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     path: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let (tenant, id) = (query.text("tenant")?, id_of(path)?);
+    let (tenant, id) = (of.id(), id_of(path)?);
     let all = named::<K>(&shared, &caller, tenant, &id).await?;
     let version = expected(request.headers(), &all)?;
     let (_, mut members) = Members::of(&shared, request).await?;
@@ -285,11 +307,10 @@ pub async fn remove<K: Kind>(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     path: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let (tenant, id) = (query.text("tenant")?, id_of(path)?);
+    let (tenant, id) = (of.id(), id_of(path)?);
     let all = named::<K>(&shared, &caller, tenant, &id).await?;
     let version = expected(&headers, &all)?;
     shared.gateway.remove_object::<K>(&caller.session, tenant, &id, version).await?;

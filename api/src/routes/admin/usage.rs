@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::Response;
 use causeway_core::ErrorKind;
 use causeway_core::identity::Scope;
@@ -11,11 +11,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::ONE;
+use super::{ONE, OfTenant};
 use crate::auth::Caller;
 use crate::openapi::{Answer, Operation, Tag};
 use crate::problem::Problem;
-use crate::query::Query;
 use crate::router::Shared;
 
 /// What a tenant has used.
@@ -60,13 +59,8 @@ pub fn operation() -> Operation {
         .fails([ErrorKind::InvalidArgument, ErrorKind::NotFound])
 }
 
-pub async fn usage(
-    State(shared): State<Arc<Shared>>,
-    caller: Caller,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let used = shared.gateway.usage(&caller.session, query.text("tenant")?).await?;
+pub async fn usage(State(shared): State<Arc<Shared>>, caller: Caller, of: OfTenant) -> Result<Response, Problem> {
+    let used = shared.gateway.usage(&caller.session, of.id()).await?;
     let one = |one: causeway_core::admin::IdentityUsage| IdentityJson {
         identity: one.id,
         quota: one.quota,

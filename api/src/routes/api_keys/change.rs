@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use causeway_core::ErrorKind;
 use causeway_core::admin::{Amendment, ApiKeyChange};
@@ -11,15 +11,14 @@ use causeway_core::identity::{Scope, spec};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::super::admin::{ONE, TENANT};
-use super::make::{rule_of, texts_of};
+use super::super::admin::{OfTenant, TENANT, texts};
+use super::make::rule_of;
 use super::{ApiKeyJson, IF_MATCH, KEY_ID, example, id_of, shapes, shown};
 use crate::auth::Caller;
 use crate::members::Members;
 use crate::openapi::headers::ETAG;
 use crate::openapi::{Answer, Body, Operation, Tag, problems};
 use crate::problem::Problem;
-use crate::query::Query;
 use crate::router::Shared;
 
 pub fn operation() -> Operation {
@@ -56,14 +55,14 @@ fn asked(mut members: Members) -> Result<ApiKeyChange, Problem> {
     let moments = "this is a time as RFC 3339 writes it, such as 2027-12-31T00:00:00Z, or null";
     let change = ApiKeyChange {
         name: settable(&mut members, "name", "this is a string, or null", |value| value.as_str().map(str::to_owned)),
-        scopes: texts_of(&mut members, "scopes"),
+        scopes: texts(&mut members, "scopes"),
         expires: settable(&mut members, "expires", moments, |value| spec::moment(value.as_str()?).ok()),
-        allow_from: texts_of(&mut members, "allow_from"),
+        allow_from: texts(&mut members, "allow_from"),
         require_signature: rule_of(&mut members),
         signing_secret: settable(&mut members, "signing_secret", "this is a string, or null", |value| {
             Some(value.as_str()?.into())
         }),
-        signature_keys: texts_of(&mut members, "signature_keys"),
+        signature_keys: texts(&mut members, "signature_keys"),
     };
     members.finish()?;
     Ok(change)
@@ -73,11 +72,10 @@ pub async fn change(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let (tenant, id) = (query.text("tenant")?, id_of(id)?);
+    let (tenant, id) = (of.id(), id_of(id)?);
     shared.gateway.may_administer(&caller.session).await?;
     let (headers, members) = Members::of(&shared, request).await?;
     let change = asked(members)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use causeway_core::ErrorKind;
 use causeway_core::admin::{KeyRotation, NewApiKey};
@@ -12,23 +12,14 @@ use http::{StatusCode, header};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::super::admin::{ONE, TENANT};
+use super::super::admin::{OfTenant, TENANT, maybe, texts};
 use super::{IF_MATCH, KEY_ID, MadeJson, id_of, made, made_example, shapes};
 use crate::auth::Caller;
 use crate::members::Members;
 use crate::openapi::headers::{CACHE_CONTROL, ETAG, LOCATION};
 use crate::openapi::{Answer, Body, Operation, Tag, problems};
 use crate::problem::Problem;
-use crate::query::{Query, percent_encode};
 use crate::router::Shared;
-use crate::routes::header_value;
-
-/// A list of texts; what else it may be is said by who reads them.
-pub(super) fn texts_of(members: &mut Members, name: &str) -> Option<Vec<String>> {
-    members.read_as(name, "this is a list of strings", |value| {
-        value.as_array()?.iter().map(|one| one.as_str().map(str::to_owned)).collect()
-    })
-}
 
 /// Which signature is demanded.
 pub(super) fn rule_of(members: &mut Members) -> Option<SignatureRule> {
@@ -71,14 +62,14 @@ pub fn make_operation() -> Operation {
 fn asked(mut members: Members) -> Result<NewApiKey, Problem> {
     let new = NewApiKey {
         identity: members.required("identity"),
-        id: members.read_as("id", "this is a string", |value| value.as_str().map(str::to_owned)),
-        name: members.read_as("name", "this is a string", |value| value.as_str().map(str::to_owned)),
-        scopes: texts_of(&mut members, "scopes").unwrap_or_default(),
+        id: maybe(&mut members, "id"),
+        name: maybe(&mut members, "name"),
+        scopes: texts(&mut members, "scopes").unwrap_or_default(),
         expires: moment_of(&mut members, "expires"),
-        allow_from: texts_of(&mut members, "allow_from").unwrap_or_default(),
+        allow_from: texts(&mut members, "allow_from").unwrap_or_default(),
         require_signature: rule_of(&mut members).unwrap_or_default(),
-        signing_secret: members.read_as("signing_secret", "this is a string", |value| Some(value.as_str()?.into())),
-        signature_keys: texts_of(&mut members, "signature_keys").unwrap_or_default(),
+        signing_secret: maybe(&mut members, "signing_secret").map(Into::into),
+        signature_keys: texts(&mut members, "signature_keys").unwrap_or_default(),
     };
     members.finish()?;
     Ok(new)
@@ -87,19 +78,17 @@ fn asked(mut members: Members) -> Result<NewApiKey, Problem> {
 pub async fn make(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let tenant = query.text("tenant")?;
+    let tenant = of.id();
     // Who may not make one hears that, whatever the body says.
     shared.gateway.may_administer(&caller.session).await?;
     let (_, members) = Members::of(&shared, request).await?;
     let (key, text) = shared.gateway.make_api_key(&caller.session, tenant, asked(members)?).await?;
-    let of = tenant.map(|tenant| format!("?tenant={}", percent_encode(tenant))).unwrap_or_default();
-    let url = format!("{}/api/v1/api-keys/{}{of}", shared.config.public_url, key.id);
+    let url = of.address(format!("{}/api/v1/api-keys/{}", shared.config.public_url, key.id));
     let mut response = made(StatusCode::CREATED, key, &text);
-    if let Some(url) = header_value(&url) {
+    if let Some(url) = url {
         response.headers_mut().insert(header::LOCATION, url);
     }
     Ok(response)
@@ -124,11 +113,10 @@ pub async fn rotate(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let (tenant, id) = (query.text("tenant")?, id_of(id)?);
+    let (tenant, id) = (of.id(), id_of(id)?);
     shared.gateway.may_administer(&caller.session).await?;
     let (headers, mut members) = Members::of(&shared, request).await?;
     let lengths = "this is a length of time such as \"24h\" or \"7d\", at most \"30d\"; \"0s\": not at all";

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::admin::{ONE, TENANT};
+use super::admin::{OfTenant, TENANT};
 use super::{cursor_of, cursor_text, header_value};
 use crate::auth::Caller;
 use crate::conditions::{Conditions, Tags};
@@ -274,17 +274,16 @@ pub fn get_operation() -> Operation {
         .scope(Scope::Admin)
         .parameters(&[KEY_ID, TENANT])
         .answer(Answer::json::<ApiKeyJson>(StatusCode::OK, "The key.", example()).header(&ETAG))
-        .fails([ErrorKind::NotFound])
+        .fails([ErrorKind::InvalidArgument, ErrorKind::NotFound])
 }
 
 pub async fn get(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let key = shared.gateway.api_key(&caller.session, query.text("tenant")?, &id_of(id)?).await?;
+    let key = shared.gateway.api_key(&caller.session, of.id(), &id_of(id)?).await?;
     Ok(shown(StatusCode::OK, key))
 }
 
@@ -301,11 +300,10 @@ pub async fn revoke(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let (tenant, id) = (query.text("tenant")?, id_of(id)?);
+    let (tenant, id) = (of.id(), id_of(id)?);
     let expected = expected(&shared, &caller, (tenant, &id), &headers).await?;
     shared.gateway.revoke_api_key(&caller.session, tenant, &id, expected).await?;
     Ok(axum::response::IntoResponse::into_response(StatusCode::NO_CONTENT))

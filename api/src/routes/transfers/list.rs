@@ -6,7 +6,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use causeway_core::identity::Scope;
 use causeway_core::jobs::transfers::TransferFilter;
-use causeway_core::records::{Micros, TransferState};
+use causeway_core::records::{TransferState, since_epoch};
 use causeway_core::{ErrorKind, Protocol};
 use http::StatusCode;
 use schemars::JsonSchema;
@@ -97,10 +97,10 @@ fn filter(query: &Query) -> Result<TransferFilter, Problem> {
     let since = match query.text("since")? {
         None => None,
         Some(text) => {
-            let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+            let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
                 Problem::field("since", "this is a time as RFC 3339 writes it, such as 2026-11-24T20:15:02Z")
             })?;
-            Some((moment.unix_timestamp_nanos() / 1000) as Micros)
+            Some(since_epoch(at))
         }
     };
     let before = match query.text("cursor")? {

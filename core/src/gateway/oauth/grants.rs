@@ -5,13 +5,12 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use super::later;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::gateway::inner::Inner;
 use crate::identity::{AuthMethod, Directory, FactorSet, LoginMatch, Protocol, Require};
 use crate::ports::{Durability, Reach, Tx};
-use crate::records::{Grant, Micros, now};
+use crate::records::{Grant, Micros, later, now};
 use crate::tokens::REVOCATION_LIFE;
 
 /// Grants that are looked through at a time.

@@ -9,14 +9,14 @@ use uuid::Uuid;
 use super::client::{Caller, ClientClaim};
 use super::grants::standing_of;
 use super::refusal::{OAuthFault, OAuthRefusal};
-use super::{REFRESH_PREFIX, bounded, digest, later, parse_scopes};
+use super::{REFRESH_PREFIX, bounded, digest, parse_scopes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::gateway::inner::Inner;
 use crate::gateway::tokens::Owner;
 use crate::identity::{Peer, Scope, ScopeSet};
 use crate::ports::{Durability, Reach};
-use crate::records::{Grant, Micros, RefreshToken, now};
+use crate::records::{Grant, Micros, RefreshToken, instant, later, now};
 use crate::tokens::{Held, Judged, REVOCATION_LIFE};
 
 /// Which kind of token.
@@ -51,8 +51,8 @@ pub struct Introspection {
     pub expires_at: OffsetDateTime,
 }
 
-fn moment(at: Micros) -> Result<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1000).map_err(Error::internal)
+fn dated(at: Micros) -> Result<OffsetDateTime> {
+    instant(at).ok_or_else(|| Error::internal("a moment of the ledger is in no year"))
 }
 
 /// Whether a caller may know of this token.
@@ -113,8 +113,8 @@ impl Inner {
             login: person.login.username.clone(),
             client: grant.client.as_str().into(),
             scopes: bounded(granted, person.identity.scopes, ScopeSet::NONE),
-            issued_at: moment(row.created_at)?,
-            expires_at: moment(row.expires_at)?,
+            issued_at: dated(row.created_at)?,
+            expires_at: dated(row.expires_at)?,
         };
         Ok(Some((row, grant, found)))
     }

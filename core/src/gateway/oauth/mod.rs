@@ -36,7 +36,6 @@ pub use token::{Issued, TokenRequest};
 use super::Gateway;
 use crate::error::{Error, Result};
 use crate::identity::{Peer, Scope, ScopeSet};
-use crate::records::Micros;
 
 /// What a refresh token begins with, so that scanners for leaked secrets can know one.
 pub const REFRESH_PREFIX: &str = "cwr_";
@@ -65,11 +64,6 @@ impl Default for OAuthSettings {
             refresh_lifetime: Duration::from_hours(90 * 24),
         }
     }
-}
-
-/// A moment so much later.
-fn later(now: Micros, by: Duration) -> Micros {
-    now.saturating_add(Micros::try_from(by.as_micros()).unwrap_or(Micros::MAX))
 }
 
 /// 256 random bits in base64url behind a prefix: nobody guesses them, so that SHA-256 is enough to keep of them.

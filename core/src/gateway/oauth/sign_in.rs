@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::authorize::{Authorization, OAuthAnswer};
 use super::grants::{mark_of, standing};
 use super::refusal::OAuthFault;
-use super::{CODE_PREFIX, bounded, digest, later, new_secret, parse_scopes, scope_text};
+use super::{CODE_PREFIX, bounded, digest, new_secret, parse_scopes, scope_text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status};
 use crate::gateway::claim::{Claim, may_come};
@@ -20,7 +20,7 @@ use crate::identity::{
     AuthMethod, Credential, Factor, FactorSet, LoginMatch, OAuthClientMatch, Peer, Progress, ScopeSet, Session,
 };
 use crate::ports::{Durability, Reach};
-use crate::records::{AuthorizationRequest, Grant, SignIn, now};
+use crate::records::{AuthorizationRequest, Grant, SignIn, later, now};
 
 /// What comes next in a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

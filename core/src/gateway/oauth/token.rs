@@ -13,13 +13,13 @@ use uuid::Uuid;
 use super::client::{Caller, ClientClaim};
 use super::grants::standing_of;
 use super::refusal::{OAuthFault, OAuthRefusal};
-use super::{REFRESH_PREFIX, bounded, digest, later, new_secret, parse_scopes};
+use super::{REFRESH_PREFIX, bounded, digest, new_secret, parse_scopes};
 use crate::error::{Error, ErrorKind};
 use crate::events::{Facts, Operation, Status};
 use crate::gateway::inner::Inner;
 use crate::identity::{KeyMatch, OAuthClientMatch, Peer, ScopeSet};
 use crate::ports::{Durability, Reach};
-use crate::records::{Grant, Micros, RefreshToken, now};
+use crate::records::{Grant, Micros, RefreshToken, later, now};
 use crate::tokens::{AccessClaims, Via};
 
 /// What an application shows for tokens.
@@ -78,6 +78,13 @@ fn verifies(verifier: &SecretString, challenge: &str) -> bool {
     }
     let made = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
     made.as_bytes().ct_eq(challenge.as_bytes()).into()
+}
+
+/// What was shown for tokens, by its SHA-256: it counts once.
+#[derive(Clone, Copy)]
+enum Shown {
+    Code([u8; 32]),
+    Refresh([u8; 32]),
 }
 
 impl Inner {
@@ -164,27 +171,8 @@ impl Inner {
             return Err(self.unknown(found, peer, "the code has lapsed").await);
         }
         let issued = self.prepare(&grant, None).await?;
-        let (tenant, row) = (grant.tenant.clone(), self.next_token(&grant, &issued.refresh));
-        let facts = Self::of_grant(self.application_facts(found, peer), &grant);
-        let spent = self
-            .write(Reach::of(&found.tenant.id), Durability::Disk, move |tx| {
-                let (tenant, row, facts) = (tenant.clone(), row.clone(), facts.clone());
-                Box::pin(async move {
-                    if !tx.spend_authorization_code(&tenant, &hash, row.created_at).await? {
-                        return Ok(false);
-                    }
-                    tx.insert_refresh_token(&row).await?;
-                    tx.append_audit(&facts.audit()).await?;
-                    tx.append_events(&[facts.event("auth.succeeded")]).await?;
-                    Ok(true)
-                })
-            })
-            .await?;
-        if !spent {
-            let why = "a code was shown twice at the same time; what came of it is revoked";
-            return Err(self.compromised(&grant, found, peer, why).await?);
-        }
-        Ok(issued.into())
+        let raced = "a code was shown twice at the same time; what came of it is revoked";
+        self.spend(&grant, Shown::Code(hash), issued, found, peer, raced).await
     }
 
     async fn refresh(
@@ -220,13 +208,32 @@ impl Inner {
             return Err(self.unknown(found, peer, "the refresh token has lapsed, or was revoked").await);
         }
         let issued = self.prepare(&grant, asked).await?;
-        let row = self.next_token(&grant, &issued.refresh);
-        let facts = Self::of_grant(self.application_facts(found, peer), &grant);
+        let raced = "a refresh token was shown twice at the same time; all that came of its grant is revoked";
+        self.spend(&grant, Shown::Refresh(hash), issued, found, peer, raced).await
+    }
+
+    /// Spends what was shown and keeps what is given for it, in one transaction; `raced` says what it is where somebody else was
+    /// faster.
+    async fn spend(
+        &self,
+        grant: &Grant,
+        shown: Shown,
+        issued: Prepared,
+        found: &OAuthClientMatch,
+        peer: &Peer,
+        raced: &'static str,
+    ) -> Result<Issued, OAuthRefusal> {
+        let (tenant, row) = (grant.tenant.clone(), self.next_token(grant, &issued.refresh));
+        let facts = Self::of_grant(self.application_facts(found, peer), grant);
         let spent = self
-            .write(Reach::of(&found.tenant.id), Durability::Disk, move |tx| {
+            .write(Reach::of(&grant.tenant), Durability::Disk, move |tx| {
                 let (tenant, row, facts) = (tenant.clone(), row.clone(), facts.clone());
                 Box::pin(async move {
-                    if !tx.spend_refresh_token(&tenant, &hash, row.created_at).await? {
+                    let spent = match &shown {
+                        Shown::Code(hash) => tx.spend_authorization_code(&tenant, hash, row.created_at).await?,
+                        Shown::Refresh(hash) => tx.spend_refresh_token(&tenant, hash, row.created_at).await?,
+                    };
+                    if !spent {
                         return Ok(false);
                     }
                     tx.insert_refresh_token(&row).await?;
@@ -236,11 +243,7 @@ impl Inner {
                 })
             })
             .await?;
-        if !spent {
-            let why = "a refresh token was shown twice at the same time; all that came of its grant is revoked";
-            return Err(self.compromised(&grant, found, peer, why).await?);
-        }
-        Ok(issued.into())
+        if spent { Ok(issued.into()) } else { Err(self.compromised(grant, found, peer, raced).await?) }
     }
 
     /// An access token of a grant and the refresh token that comes with it, before anything is spent for them.

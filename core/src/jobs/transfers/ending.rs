@@ -5,12 +5,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::errand::overtaken;
-use super::micros;
 use super::telling::{event_of, facts_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
 use crate::ports::{Durability, Reach, Tx};
-use crate::records::{ItemState, Job, TransferState, now};
+use crate::records::{ItemState, Job, TransferState, later, now};
 
 /// Why a worker lets go of a job.
 #[derive(Clone, Debug)]
@@ -62,7 +61,7 @@ async fn judge(tx: &mut dyn Tx, job: &mut Job) -> Result<()> {
 impl Inner {
     /// Lets go of a job. It is tried again until the lease is over: then somebody else claims the job and sees to it.
     pub(super) async fn let_go(&self, job: &Job, ending: Ending) {
-        let until = now().saturating_add(micros(self.settings.transfers.lease));
+        let until = later(now(), self.settings.transfers.lease);
         loop {
             match self.put_ending(job, ending.clone()).await {
                 Ok(()) => break,
@@ -103,7 +102,7 @@ impl Inner {
                     Ending::Failed(error) => end(tx, job, TransferState::Failed, Some(&error), &node).await,
                     Ending::Later(error) => {
                         job.state = TransferState::Retrying;
-                        job.due_at = Some(now().saturating_add(micros(wait)));
+                        job.due_at = Some(later(now(), wait));
                         note(&mut job, &error);
                         put(tx, &job).await
                     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::micros;
 use super::pattern::Source;
 use super::session::place_of_source;
 use super::telling::event_of;
@@ -16,7 +15,7 @@ use crate::namespace::Target;
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::Durability;
-use crate::records::{Job, JobOperation, JobOrder, TransferState, now};
+use crate::records::{Job, JobOperation, JobOrder, TransferState, micros, now};
 
 /// How long a request is known by its `Idempotency-Key`.
 pub(crate) const REMEMBERED: Duration = Duration::from_hours(24);

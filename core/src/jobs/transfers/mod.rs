@@ -53,7 +53,3 @@ impl Default for TransferSettings {
         }
     }
 }
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}

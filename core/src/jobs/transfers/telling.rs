@@ -1,12 +1,11 @@
 //! What the trail is told of a job.
 
-use super::micros;
 use crate::error::Error;
 use crate::events::{Facts, Operation, Status};
 use crate::gateway::{Inner, Place, locate_place};
 use crate::identity::{Protocol, Session};
 use crate::path::VirtualPath;
-use crate::records::{EventRecord, ItemKind, Job, JobItem, JobOperation, TransferState, now};
+use crate::records::{EventRecord, ItemKind, Job, JobItem, JobOperation, TransferState, micros, now};
 
 /// The facts of a job, now.
 pub(super) fn facts_of(job: &Job, node: &str) -> Facts {

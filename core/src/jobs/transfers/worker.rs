@@ -10,12 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::Errand;
 use super::ending::Ending;
 use super::errand::{Run, overtaken};
-use super::micros;
 use super::session::{on, same_places};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
 use crate::ports::{Durability, Reach};
-use crate::records::{ItemKind, ItemState, Job, TransferState, now};
+use crate::records::{ItemKind, ItemState, Job, TransferState, later, micros, now};
 
 /// How often a worker looks whether its job is still its own.
 const LOOK: Duration = Duration::from_millis(300);
@@ -185,7 +184,7 @@ impl Inner {
                 let began = Instant::now();
                 let renewal = self
                     .write(Reach::Gateway, Durability::Process, move |tx| {
-                        let until = now().saturating_add(micros(lease));
+                        let until = later(now(), lease);
                         Box::pin(async move { tx.renew_job(id, generation, until, partial).await })
                     })
                     .await;
