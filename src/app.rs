@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::audit_heads;
 use crate::certificate;
 use crate::config::Config;
 use crate::config::database::Place;
@@ -40,6 +41,7 @@ use crate::running::{self, Running};
 use crate::sources::Sources;
 use crate::startups::Startups;
 use crate::supervisor::{Admits, Bound, Door, Supervisor, secure};
+use crate::syslog::Syslog;
 use crate::webhook::HttpSender;
 
 /// Connections of the API at once; each may carry many requests.
@@ -109,7 +111,13 @@ where
     let api_settings = config.api.as_ref().map(|api| running::api_config(api, &config, public_url.clone()));
     let storage_names = storages.keys().cloned().collect();
     let shown = config.shown.clone();
-    let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation(), public_url.clone())?).await?;
+    let mut audit = audit_heads::open(&config, running::audit_settings(&config))?;
+    if let Some(target) = config.events.syslog.clone() {
+        audit.sink = Some(Arc::new(Syslog::new(target)?));
+    }
+    let mut parts = parts(config, ledger, storages, data_dir.installation(), public_url.clone())?;
+    parts.settings.audit = audit;
+    let gateway = Gateway::start(parts).await?;
     gateway.show_configuration(shown);
     gateway.spawn_jobs();
 

@@ -1,6 +1,7 @@
 //! causeway: one daemon that speaks SFTP to legacy partners and REST to applications, over one virtual filesystem.
 
 mod app;
+mod audit_heads;
 mod certificate;
 mod cli;
 mod client_certificates;
@@ -21,6 +22,7 @@ mod sources;
 mod stamped;
 mod startups;
 mod supervisor;
+mod syslog;
 mod webhook;
 
 use std::process::ExitCode;

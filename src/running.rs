@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_api::ApiConfig;
+use causeway_core::audit::AuditSettings;
 use causeway_core::identity::{Protocol, ThrottleLimits};
 use causeway_core::tokens::TokenSettings;
 use causeway_core::{Gateway, Settings};
@@ -206,6 +207,15 @@ pub fn api_config(api: &Api, config: &Config, public_url: String) -> ApiConfig {
     }
 }
 
+/// What core does with the trail, but for what is outside of the configuration: keys, and what was signed before.
+pub fn audit_settings(config: &Config) -> AuditSettings {
+    AuditSettings {
+        head_interval: config.events.audit_head_interval,
+        retention: Some(config.events.audit_retention),
+        ..AuditSettings::default()
+    }
+}
+
 /// The rules of core.
 pub fn settings(config: &Config, installation: Uuid, public_url: String) -> Settings {
     Settings {
@@ -237,6 +247,7 @@ pub fn settings(config: &Config, installation: Uuid, public_url: String) -> Sett
             key_rotation: config.tokens.key_rotation,
             encryption_key: config.tokens.encryption_key.clone(),
         },
+        audit: audit_settings(config),
         sole_owner: matches!(config.database.place, Place::Sqlite(_)),
     }
 }

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
-    ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
+    AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation,
+    IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
     SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
 };
 
@@ -102,12 +102,18 @@ pub trait Query: Send {
     async fn events(&mut self, tenant: &str, after: i64, kinds: &[String], limit: u32) -> Result<Vec<StoredEvent>>;
     /// The position of an event, once it has one.
     async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>>;
-    /// Entries of a chain that match, oldest first.
+    /// Entries of a chain that match, in the order of the chain; behind them those that wait for their place.
     async fn audit(&mut self, chain: &str, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>>;
     /// The names of all chains that have an entry or a seal.
     async fn chains(&mut self) -> Result<Vec<String>>;
-    /// The seals of a chain above `after`, by `seq`, each with its entry's bytes, if the entry is still there.
-    async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<Vec<u8>>)>>;
+    /// The seals of a chain above `after`, by `seq`, each with its entry, if the entry is still there.
+    async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<AuditRecord>)>>;
+    /// The signed heads of a chain above `after`, by `seq`.
+    async fn audit_heads(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<AuditHead>>;
+    /// The signed cuts of a chain, by `seq`: those that nothing was cut behind.
+    async fn audit_cuts(&mut self, chain: &str) -> Result<Vec<AuditHead>>;
+    /// How far each chain was sent to a sink.
+    async fn sink_places(&mut self, sink: &str) -> Result<Vec<(String, i64)>>;
     /// Entries of a chain that wait to be sealed, and entries that neither are sealed nor wait (which nothing of the
     /// gateway's makes: they were inserted by somebody else).
     async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)>;
@@ -295,6 +301,13 @@ pub trait Tx: Query {
     async fn last_seal(&mut self, chain: &str) -> Result<Option<Seal>>;
     /// Stores seals; their entries wait no more.
     async fn insert_seals(&mut self, seals: &[Seal]) -> Result<()>;
+    /// Stores a signed head or cut. Fails where there is one of its kind at that place.
+    async fn insert_audit_head(&mut self, head: &AuditHead) -> Result<()>;
+    /// Removes the seals of a chain up to this place, with their entries, and what was signed before it; how many entries. The
+    /// ledger refuses it where no cut is stored that covers them.
+    async fn cut_audit(&mut self, chain: &str, upto: i64) -> Result<u64>;
+    /// Notes how far a chain was sent to a sink.
+    async fn put_sink_place(&mut self, sink: &str, chain: &str, seq: i64) -> Result<()>;
     /// Events that wait for their position, in the order they were queued.
     async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>>;
     /// The highest position given so far, 0 if none.
@@ -460,6 +473,22 @@ pub trait DocumentSource: Send + Sync {
     /// bounded, and only HTTPS is spoken, but for loopback addresses where the configuration allows it. Otherwise why there is none,
     /// for the log.
     async fn fetch(&self, url: &str, most: usize) -> Result<Bytes, String>;
+}
+
+/// Keeps signed heads where the database is not.
+#[async_trait]
+pub trait HeadShelf: std::fmt::Debug + Send + Sync {
+    /// Puts heads and cuts there, durably.
+    async fn put(&self, heads: &[AuditHead]) -> Result<()>;
+}
+
+/// Collects audit entries elsewhere.
+#[async_trait]
+pub trait AuditSink: std::fmt::Debug + Send + Sync {
+    /// Under which name it is noted how far it got.
+    fn name(&self) -> &str;
+    /// Sends entries, in this order. An error: some of them may have arrived.
+    async fn send(&self, entries: &[(Seal, AuditRecord)]) -> Result<()>;
 }
 
 /// Fetches nothing.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+mod head;
 mod job;
 mod key;
 mod moment;
@@ -15,6 +16,7 @@ mod object;
 mod session;
 mod token;
 
+pub use head::{AuditHead, HeadKind};
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
 pub use key::KeyUse;
 pub use moment::{Micros, instant, later, micros, now, since_epoch};
@@ -435,8 +437,8 @@ pub struct AuditFilter {
     pub path: Option<String>,
     /// Over this protocol.
     pub protocol: Option<String>,
-    /// Entries with an id above this one (ids ascend with time).
-    pub after: Option<Uuid>,
+    /// Entries behind this place of the chain; those that wait for theirs are behind every place.
+    pub after: Option<i64>,
 }
 
 /// An event to be queued: the outbox row.

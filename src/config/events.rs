@@ -1,11 +1,17 @@
 //! `[events]`: how events leave the gateway, and how long the trail is kept.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretBox;
+
 use super::reader::Section;
-use super::value;
+use super::{secret, tokens, value};
+use crate::syslog::Target;
 
 const RETENTION: Duration = Duration::from_hours(2555 * 24);
+const HEAD_INTERVAL: Duration = Duration::from_mins(5);
 
 /// How events leave the gateway.
 #[derive(Clone, Debug)]
@@ -16,6 +22,16 @@ pub struct Events {
     pub webhook_max_attempts: u32,
     /// Whether webhooks may go to private addresses.
     pub allow_private_addresses: bool,
+    /// How long audit entries are kept.
+    pub audit_retention: Duration,
+    /// How often heads of the trail are signed.
+    pub audit_head_interval: Duration,
+    /// Where they are written to; none: in the data folder.
+    pub audit_heads: Option<PathBuf>,
+    /// What they are signed by; none: a key that is made in the data folder.
+    pub audit_key: Option<Arc<SecretBox<[u8; 32]>>>,
+    /// The collector that audit entries are sent to.
+    pub syslog: Option<Target>,
 }
 
 impl Events {
@@ -25,24 +41,32 @@ impl Events {
         if let Some(found) = section.text_or_empty("nats_url", |text| value::url(text, &["nats", "tls"])) {
             report.not_built(&found.spot, "the JetStream sink");
         }
-        if let Some(found) = section.text_or_empty("syslog", |text| value::url(text, &["tls", "tcp", "udp"])) {
-            report.not_built(&found.spot, "the syslog sink");
-        }
-        match section.text("audit_retention", value::duration) {
-            Some(found) if found.value == RETENTION => {
-                report.without_effect(&found.spot, "the removal of old audit entries");
-            }
-            Some(found) => {
-                report.not_built(&found.spot, "the removal of old audit entries");
-            }
-            None => {}
-        }
+        let duration = |key, default| section.text(key, value::duration).map_or(default, |found| found.value);
+        let key = section.secret_or_empty("audit_key", secret::storage_key);
         Self {
             webhook_timeout: section
                 .text("webhook_timeout", value::duration)
                 .map_or(Duration::from_secs(10), |f| f.value),
             webhook_max_attempts: section.number("webhook_max_attempts", 1..=1000).map_or(12, |f| f.value),
             allow_private_addresses: section.flag("webhook_allow_private_addresses").is_some_and(|f| f.value),
+            audit_retention: duration("audit_retention", RETENTION),
+            audit_head_interval: duration("audit_head_interval", HEAD_INTERVAL),
+            audit_heads: section.text_or_empty("audit_heads", value::file_path).map(|f| report.path(&f.value)),
+            audit_key: key.and_then(|found| tokens::bytes(&found.value?)),
+            syslog: syslog(section),
         }
     }
+}
+
+/// The collector. Its port is that of RFC 5425 or RFC 6587 where none is said.
+fn syslog(section: &Section<'_>) -> Option<Target> {
+    let ca = section.text_or_empty("syslog_ca", value::file_path).map(|f| section.report().path(&f.value));
+    let found = section.text_or_empty("syslog", |text| value::url(text, &["tls", "tcp", "udp"]))?;
+    if found.value.scheme() == "udp" {
+        section.report().not_built(&found.spot, "syslog over UDP");
+        return None;
+    }
+    let tls = found.value.scheme() == "tls";
+    let host = found.value.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Some(Target { tls, host, port: found.value.port().unwrap_or(if tls { 6514 } else { 601 }), ca })
 }

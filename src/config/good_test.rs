@@ -21,7 +21,6 @@ fn the_contract_is_right_but_not_all_built() {
     assert!(!problems.has(Severity::Error) && problems.has(Severity::NotBuilt), "{text}");
     let lines: Vec<&str> = text.lines().filter_map(|l| l.split_once(" warning: ")).map(|(_, l)| l).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    events.audit_retention: the removal of old audit entries is not built yet; the key has no effect until it is
     tenant.remote: a remote is not built yet; leave it out until it is
     tenant.route: a route is not built yet; leave it out until it is
     tenant.schedule: a schedule is not built yet; leave it out until it is

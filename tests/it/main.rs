@@ -20,6 +20,7 @@ mod admin;
 mod admin_settings;
 mod api_keys;
 mod api_keys_rest;
+mod audit_trail;
 mod bad_input;
 mod certificates;
 mod cli;

@@ -16,7 +16,6 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use uuid::Uuid;
 
 use super::{cursor_of, cursor_text, header_value, wrong_cursor};
 use crate::auth::Caller;
@@ -38,7 +37,7 @@ const QUERY: [Parameter; 10] = [
     Parameter::query("path", "Only entries of this path of the tenant's tree.", path, "/inbound/orders.csv"),
     Parameter::query("protocol", "Only entries of this protocol.", protocol_schema, "sftp"),
     parameters::LIMIT,
-    Parameter { example: "MDE5OWEwYjItN2M0ZC03ZTEwLThiMWYtM2Q1YTZjN2U4Zjkw", ..parameters::CURSOR },
+    Parameter { example: "NDcxMQ", ..parameters::CURSOR },
 ];
 
 const OUTCOMES: [&str; 3] = ["ok", "denied", "error"];
@@ -124,7 +123,7 @@ pub fn entries_operation() -> Operation {
     let lines = format!("{}\n", examples::audit_entry());
     let table = format!("{}\r\n", COLUMNS.join(","));
     Operation::new(Tag::Audit, "listAuditEntries", "The trail")
-        .text("Oldest first. `Accept` chooses the form: `application/json`, `application/x-ndjson` (an entry a line) or `text/csv` (RFC 4180). The last two tell the next page in `Link` and `X-Next-Cursor`.")
+        .text("In the order of the trail, by `seq`; entries that wait for their place are last. `Accept` chooses the form: `application/json`, `application/x-ndjson` (an entry a line) or `text/csv` (RFC 4180). The last two tell the next page in `Link` and `X-Next-Cursor`.")
         .scope(Scope::AuditRead)
         .parameters(&QUERY)
         .answer(
@@ -149,7 +148,7 @@ pub async fn entries(
     let mut rows = shared.gateway.audit(&caller.session, &filter, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next_cursor = rows.last().filter(|_| more).map(|last| cursor_of(&last.record.id.to_string()));
+    let next_cursor = more.then(|| cursor_of(&end_of_page(&mut rows, filter.after).to_string()));
     let entries = rows.iter().map(entry).collect::<causeway_core::Result<Vec<_>>>()?;
     let (media_type, body) = match accepted(&headers) {
         Form::Json => return Ok(json(StatusCode::OK, &Page { entries, next_cursor })),
@@ -188,13 +187,18 @@ struct Verified {
     valid: bool,
     /// The place of the first entry that is not as it was sealed.
     broken_at: Option<i64>,
+    /// What is wrong there: `missing`, `changed`, `inserted`, `truncated`, `rewritten` or `forged`.
+    breach: Option<String>,
+    /// Entries that wait for their place.
+    unsealed: u64,
+    /// The last place up to which a signed head vouches for the trail; 0 where none does.
+    signed: i64,
 }
 
 pub fn verify_operation() -> Operation {
-    let example =
-        json!({ "entries": 4711, "sealed": 4711, "first": 1, "last": 4711, "valid": true, "broken_at": null });
+    let example = json!({ "entries": 4712, "sealed": 4711, "first": 1, "last": 4711, "valid": true, "broken_at": null, "breach": null, "unsealed": 1, "signed": 4690 });
     Operation::new(Tag::Audit, "verifyAudit", "Whether the trail is unbroken")
-        .text("Walks the tenant's chain from its beginning.")
+        .text("Walks the tenant's chain from its beginning, or from where old entries were removed, and compares it with the heads that were signed of it.")
         .scope(Scope::AuditRead)
         .answer(Answer::json::<Verified>(StatusCode::OK, "What was found.", example))
 }
@@ -208,8 +212,21 @@ pub async fn verify(State(shared): State<Arc<Shared>>, caller: Caller) -> Result
         last: found.last,
         valid: found.valid,
         broken_at: found.broken_at,
+        breach: found.breach.map(|breach| breach.as_str().to_owned()),
+        unsealed: found.entries.saturating_sub(found.sealed),
+        signed: found.signed,
     };
     Ok(json(StatusCode::OK, &answer))
+}
+
+/// The place behind which the next page begins. A page that others follow ends before the first entry that waits for its place:
+/// it is on the next one, where it may have it. Only where all of them wait are they shown, and shown again.
+fn end_of_page(rows: &mut Vec<AuditRow>, after: Option<i64>) -> i64 {
+    let waiting = rows.iter().position(|row| row.seal.is_none());
+    if let Some(at) = waiting.filter(|at| *at > 0) {
+        rows.truncate(at);
+    }
+    rows.last().and_then(|row| row.seal.as_ref()).map_or(after.unwrap_or(0), |seal| seal.seq)
 }
 
 fn filter(query: &Query) -> Result<AuditFilter, Problem> {
@@ -220,7 +237,7 @@ fn filter(query: &Query) -> Result<AuditFilter, Problem> {
     };
     let after = match query.text("cursor")? {
         None => None,
-        Some(cursor) => Some(Uuid::try_parse(&cursor_text(cursor)?).map_err(|_| wrong_cursor())?),
+        Some(cursor) => Some(cursor_text(cursor)?.parse().ok().filter(|seq| *seq >= 0).ok_or_else(wrong_cursor)?),
     };
     let operation = word(query, "operation", OPERATIONS.iter().map(|operation| operation.as_str()))?;
     let outcome = word(query, "outcome", OUTCOMES.into_iter())?;

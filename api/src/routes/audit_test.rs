@@ -1,5 +1,7 @@
 use causeway_core::records::{AuditRecord, Seal};
 
+use uuid::Uuid;
+
 use super::*;
 
 fn query(raw: &str) -> Result<AuditFilter, Problem> {
@@ -41,9 +43,25 @@ fn every_filter_is_read() {
 
 #[test]
 fn cursors_come_back() {
-    let id = Uuid::now_v7();
-    let filter = query(&format!("cursor={}", cursor_of(&id.to_string()))).unwrap();
-    assert_eq!(filter.after, Some(id));
+    let filter = query(&format!("cursor={}", cursor_of("4711"))).unwrap();
+    assert_eq!(filter.after, Some(4711));
+    for wrong in ["-1", "x", "99999999999999999999"] {
+        assert!(query(&format!("cursor={}", cursor_of(wrong))).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_page_ends_before_what_waits() {
+    let sealed = |seq| {
+        let mut row = row(true);
+        row.seal.as_mut().unwrap().seq = seq;
+        row
+    };
+    let mut rows = vec![sealed(4), sealed(5), row(false)];
+    assert_eq!((end_of_page(&mut rows, None), rows.len()), (5, 2));
+    assert_eq!((end_of_page(&mut rows, None), rows.len()), (5, 2));
+    let mut rows = vec![row(false), row(false)];
+    assert_eq!((end_of_page(&mut rows, Some(3)), rows.len()), (3, 2));
 }
 
 #[test]

@@ -48,6 +48,7 @@ pub fn settings() -> Settings {
         webhook_max_attempts: 1,
         transfers: crate::jobs::transfers::TransferSettings::default(),
         oauth: OAuthSettings::default(),
+        audit: crate::audit::AuditSettings::default(),
         tokens: crate::tokens::TokenSettings::default(),
         sole_owner: true,
     }

@@ -18,7 +18,7 @@ use super::{Parts, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Webhook};
 use crate::identity::{Codes, Directory, KeyBook, Live, PasswordVerifier, Penalties, Places, Session, Throttle};
-use crate::jobs::Reap;
+use crate::jobs::{Heads, Reap};
 use crate::namespace::Target;
 use crate::ports::{BlobStore, DocumentSource, Durability, KeySource, Ledger, Reach, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) documents: Arc<dyn DocumentSource>,
     /// What is known of the gateway's own tokens.
     pub(crate) mint: Mint,
+    /// The signed heads of the trail.
+    pub(crate) heads: Heads,
     /// What is known of the issuers of others.
     pub(crate) providers: Providers,
     /// As they were at the start; those that can change while the gateway runs are asked of [`Inner::rules`].
@@ -123,6 +125,7 @@ impl Inner {
         // Argon2 takes memory and a core for some ten milliseconds: as many at once as there are cores.
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
+            heads: Heads::new(&settings.audit),
             verifier: PasswordVerifier::new(parallel, directory.sample_hash().map(ExposeSecret::expose_secret)),
             throttle: Throttle::new(settings.throttle),
             codes: Codes::new(settings.throttle),

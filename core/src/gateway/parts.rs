@@ -7,6 +7,7 @@ use std::time::Duration;
 use globset::GlobSet;
 use uuid::Uuid;
 
+use crate::audit::AuditSettings;
 use crate::events::Webhook;
 use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::jobs::transfers::TransferSettings;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub oauth: OAuthSettings,
     /// Tokens: the gateway's own, and those of issuers.
     pub tokens: TokenSettings,
+    /// The trail.
+    pub audit: AuditSettings,
     /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.
     pub sole_owner: bool,
 }

@@ -61,7 +61,7 @@ impl Inner {
     /// See [`super::Gateway::verify_audit`].
     pub(crate) async fn verify_audit(&self, session: &Session) -> Result<Verification> {
         policy::require_scope(session, Scope::AuditRead)?;
-        verify_chain(&*self.ledger, &session.tenant.id).await
+        verify_chain(&*self.ledger, &session.tenant.id, &self.heads.trust(&session.tenant.id)).await
     }
 }
 

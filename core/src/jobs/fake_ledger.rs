@@ -1,7 +1,7 @@
 //! A ledger in memory, for the tests of the jobs: audit entries, events, deliveries and leases, and nothing else. A failed
 //! transaction leaves nothing behind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,17 +11,20 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Durability, Ledger, Lock, Query, Reach, Tx, TxOp};
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant, Incarnation,
-    IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
-    SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
+    AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant,
+    HeadKind, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken,
+    RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow,
+    UploadState,
 };
 
 /// What is in the ledger.
 #[derive(Clone, Default)]
 pub(crate) struct State {
-    pub entries: Vec<(Uuid, String, Vec<u8>)>,
+    pub entries: Vec<AuditRecord>,
     pub waiting: Vec<Uuid>,
     pub seals: Vec<Seal>,
+    pub heads: Vec<AuditHead>,
+    pub places: BTreeMap<(String, String), i64>,
     pub events: Vec<EventRecord>,
     pub positions: Vec<(Uuid, i64)>,
     pub deliveries: Vec<Delivery>,
@@ -202,20 +205,33 @@ impl Query for State {
         off()
     }
     async fn chains(&mut self) -> Result<Vec<String>> {
-        off()
+        let chains: BTreeSet<String> = self.seals.iter().map(|seal| seal.chain.clone()).collect();
+        Ok(chains.into_iter().collect())
     }
-    async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<Vec<u8>>)>> {
+    async fn audit_heads(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<AuditHead>> {
+        let of = |head: &&AuditHead| head.kind == HeadKind::Head && head.chain == chain && head.seq > after;
+        Ok(self.heads.iter().filter(of).take(limit as usize).cloned().collect())
+    }
+    async fn sink_places(&mut self, sink: &str) -> Result<Vec<(String, i64)>> {
+        let of = self.places.iter().filter(|((name, _), _)| name == sink);
+        Ok(of.map(|((_, chain), seq)| (chain.clone(), *seq)).collect())
+    }
+    async fn audit_cuts(&mut self, chain: &str) -> Result<Vec<AuditHead>> {
+        Ok(self.heads.iter().filter(|head| head.kind == HeadKind::Cut && head.chain == chain).cloned().collect())
+    }
+    async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<AuditRecord>)>> {
         Ok(self
             .seals
             .iter()
             .filter(|s| s.chain == chain && s.seq > after)
             .take(limit as usize)
-            .map(|s| (s.clone(), self.entries.iter().find(|e| e.0 == s.entry).map(|e| e.2.clone())))
+            .map(|s| (s.clone(), self.entries.iter().find(|e| e.id == s.entry).cloned()))
             .collect())
     }
     async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)> {
         Ok((
-            self.waiting.iter().filter(|id| self.entries.iter().any(|e| e.0 == **id && e.1 == chain)).count() as u64,
+            self.waiting.iter().filter(|id| self.entries.iter().any(|e| e.id == **id && e.chain == chain)).count()
+                as u64,
             0,
         ))
     }
@@ -447,7 +463,7 @@ impl Tx for State {
     }
     async fn append_audit(&mut self, record: &AuditRecord) -> Result<()> {
         self.waiting.push(record.id);
-        self.entries.push((record.id, record.chain.clone(), record.body.clone()));
+        self.entries.push(record.clone());
         Ok(())
     }
     async fn append_events(&mut self, events: &[EventRecord]) -> Result<()> {
@@ -455,7 +471,8 @@ impl Tx for State {
         Ok(())
     }
     async fn unsealed(&mut self, limit: u32) -> Result<Vec<(Uuid, String, Vec<u8>)>> {
-        Ok(self.entries.iter().filter(|e| self.waiting.contains(&e.0)).take(limit as usize).cloned().collect())
+        let waiting = self.entries.iter().filter(|e| self.waiting.contains(&e.id)).take(limit as usize);
+        Ok(waiting.map(|e| (e.id, e.chain.clone(), e.body.clone())).collect())
     }
     async fn last_seal(&mut self, chain: &str) -> Result<Option<Seal>> {
         Ok(self.seals.iter().rev().find(|s| s.chain == chain).cloned())
@@ -464,6 +481,23 @@ impl Tx for State {
         self.waiting.retain(|id| !seals.iter().any(|s| s.entry == *id));
         self.seals.extend_from_slice(seals);
         Ok(())
+    }
+    async fn insert_audit_head(&mut self, head: &AuditHead) -> Result<()> {
+        self.heads.push(head.clone());
+        Ok(())
+    }
+    async fn put_sink_place(&mut self, sink: &str, chain: &str, seq: i64) -> Result<()> {
+        self.places.insert((sink.to_owned(), chain.to_owned()), seq);
+        Ok(())
+    }
+    async fn cut_audit(&mut self, chain: &str, upto: i64) -> Result<u64> {
+        let before = self.entries.len();
+        let gone = |seal: &Seal| seal.chain == chain && seal.seq <= upto;
+        let entries: Vec<Uuid> = self.seals.iter().filter(|seal| gone(seal)).map(|seal| seal.entry).collect();
+        self.entries.retain(|entry| !entries.contains(&entry.id));
+        self.seals.retain(|seal| !gone(seal));
+        self.heads.retain(|head| head.chain != chain || head.seq >= upto);
+        Ok((before - self.entries.len()) as u64)
     }
     async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>> {
         Ok(self

@@ -3,6 +3,8 @@
 
 pub mod dispatcher;
 mod endpoints;
+mod forward;
+mod heads;
 mod keys;
 mod liveness;
 mod purge;
@@ -27,6 +29,7 @@ use crate::gateway::{Inner, held};
 use crate::records::micros;
 use crate::transfer::{DownloadCore, PartCore, UploadCore, broken, detach};
 
+pub(crate) use heads::Heads;
 pub(crate) use transfers::{Errand, settle};
 
 /// How often a node looks whether others have changed who is known: they all follow within a second.
@@ -112,6 +115,17 @@ impl Inner {
         });
         let inner = self.clone();
         self.jobs.spawn(async move { inner.keep_keys().await });
+        let (inner, pause) = (self.clone(), self.settings.audit.head_interval);
+        self.jobs.spawn(async move { every(pause, inner.jobs_end.clone(), || inner.sign_heads()).await });
+        if let Some(sink) = self.settings.audit.sink.clone() {
+            let forwarder = forward::Forwarder::new(self.ledger.clone(), sink, (!sole).then_some(self.incarnation));
+            let end = self.jobs_end.clone();
+            self.jobs.spawn(async move { forwarder.run(end).await });
+        }
+        let inner = self.clone();
+        self.jobs.spawn(async move {
+            every(heads::REMOVAL, inner.jobs_end.clone(), || inner.remove_old_entries()).await;
+        });
         let inner = self.clone();
         self.jobs.spawn(async move {
             every(OBJECTS_POLL, inner.jobs_end.clone(), || inner.follow_objects_again()).await;
@@ -147,6 +161,20 @@ impl Inner {
         });
     }
 
+    async fn sign_heads(&self) {
+        if let Err(error) = self.heads.sign(&*self.ledger).await {
+            tracing::warn!(%error, "the heads of the audit trail could not be signed and filed; trying again");
+        }
+    }
+
+    async fn remove_old_entries(&self) {
+        match self.heads.remove_old(&*self.ledger).await {
+            Ok(0) => {}
+            Ok(entries) => tracing::info!(entries, "audit entries whose time was over were removed"),
+            Err(error) => tracing::warn!(%error, "old audit entries could not be removed; trying again"),
+        }
+    }
+
     /// See [`crate::Gateway::stop`].
     pub(crate) async fn stop(&self) {
         self.shutdown.cancel();
@@ -160,6 +188,8 @@ impl Inner {
         self.jobs.close();
         self.jobs.wait().await;
         self.note_key_uses(true).await;
+        // Over the last entries, too.
+        self.sign_heads().await;
         self.leave().await;
         self.ledger.close().await;
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::audit::verify_chain;
+use crate::audit::{Trust, verify_chain};
 use crate::events::{Facts, Operation};
 use crate::identity::{Peer, Protocol};
 use crate::jobs::fake_ledger::FakeLedger;
@@ -63,16 +63,16 @@ async fn entries_are_sealed_into_their_own_chains() {
     let round = run_once(&ledger, &none).await.unwrap();
     assert_eq!(round, Round { sealed: 3, positioned: 3, last: Some(3) });
     append(&ledger, vec![(facts(Some("acme"), None), "auth.failed")]).await;
-    assert_eq!(verify_chain(&ledger, "acme").await.unwrap().entries, 3);
+    assert_eq!(verify_chain(&ledger, "acme", &Trust::default()).await.unwrap().entries, 3);
     assert_eq!(run_once(&ledger, &none).await.unwrap(), Round { sealed: 1, positioned: 1, last: Some(4) });
     assert_eq!(run_once(&ledger, &none).await.unwrap(), Round::default());
-    let acme = verify_chain(&ledger, "acme").await.unwrap();
+    let acme = verify_chain(&ledger, "acme", &Trust::default()).await.unwrap();
     assert_eq!((acme.valid, acme.sealed, acme.first, acme.last), (true, 3, 1, 3));
-    let own = verify_chain(&ledger, "").await.unwrap();
+    let own = verify_chain(&ledger, "", &Trust::default()).await.unwrap();
     assert_eq!((own.valid, own.sealed), (true, 1));
 
-    ledger.look(|state| state.entries[0].2.push(b' '));
-    assert_eq!(verify_chain(&ledger, "acme").await.unwrap().broken_at, Some(1));
+    ledger.look(|state| state.entries[0].body.push(b' '));
+    assert_eq!(verify_chain(&ledger, "acme", &Trust::default()).await.unwrap().broken_at, Some(1));
 }
 
 #[test]
@@ -124,5 +124,5 @@ async fn more_than_a_batch_is_drained_after_a_failure_and_at_shutdown() {
     shutdown.cancel();
     job.await.unwrap();
     assert_eq!(ledger.look(|state| state.seals.len()) as i64, all + 2);
-    assert!(verify_chain(ledger.as_ref(), "acme").await.unwrap().valid);
+    assert!(verify_chain(ledger.as_ref(), "acme", &Trust::default()).await.unwrap().valid);
 }

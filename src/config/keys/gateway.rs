@@ -327,7 +327,24 @@ const EVENTS: &[Key] = &[
         .restart(),
     text_or_empty("nats_url", Url, "A JetStream sink.").or("\"\"").restart(),
     text("audit_retention", Duration, "How long audit entries are kept.").or("\"2555d\"").restart(),
-    text_or_empty("syslog", Url, "A syslog sink (RFC 5424).").or("\"\"").restart(),
+    text("audit_head_interval", Duration, "How often the heads of the audit trail are signed, where it has grown.")
+        .or("\"5m\"")
+        .restart(),
+    text_or_empty("audit_heads", Any, "The file that signed heads are written to; by default audit-heads.ndjson in data_dir.")
+        .or("\"\"")
+        .restart(),
+    text_or_empty(
+        "audit_key",
+        Secret,
+        "The key (a seed of 32 bytes in base64) that signs them, the same on all nodes of a cluster; by default one made in data_dir.",
+    )
+    .restart(),
+    text_or_empty("syslog", Url, "A collector that audit entries are sent to (RFC 5424): \"tls://HOST:6514\", or \"tcp://HOST:601\".")
+        .or("\"\"")
+        .restart(),
+    text_or_empty("syslog_ca", Any, "The certificates (PEM) that its own must be under; by default those that this machine trusts.")
+        .or("\"\"")
+        .restart(),
 ];
 
 const TELEMETRY: &[Key] = &[

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use causeway_core::records::{
-    Attributes, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState, EventRecord,
-    Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey, RevokedGrant, Seal,
-    SessionRow, SigningKeyRow, StoredEvent, StoredObject, TransferState, UploadRow, UploadState,
+    Attributes, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState,
+    EventRecord, HeadKind, Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey,
+    RevokedGrant, Seal, SessionRow, SigningKeyRow, StoredEvent, StoredObject, TransferState, UploadRow, UploadState,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -51,6 +51,7 @@ plain! {
     String: (take);
     (u64, u64): (take, take);
     (String, u64): (take, take);
+    (String, i64): (take, take);
     (Uuid, String, Uuid): (take, take, take);
     (Uuid, String, Vec<u8>): (take, take, take);
     ([u8; 32], Uuid): (take, take);
@@ -266,21 +267,27 @@ impl Record for BlobRow {
     }
 }
 
+/// The entry with this id, of the columns that follow it.
+fn entry<R: Row>(id: Uuid, columns: &mut Columns<'_, R>) -> Outcome<AuditRecord> {
+    Ok(AuditRecord {
+        id,
+        chain: columns.take()?,
+        at: columns.take()?,
+        identity: columns.maybe()?,
+        login: columns.maybe()?,
+        operation: columns.take()?,
+        outcome: columns.take()?,
+        path: columns.maybe()?,
+        protocol: columns.take()?,
+        body: columns.take()?,
+    })
+}
+
 /// An entry with its seal, if it has one.
 impl Record for AuditRow {
     fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
-        let record = AuditRecord {
-            id: columns.take()?,
-            chain: columns.take()?,
-            at: columns.take()?,
-            identity: columns.maybe()?,
-            login: columns.maybe()?,
-            operation: columns.take()?,
-            outcome: columns.take()?,
-            path: columns.maybe()?,
-            protocol: columns.take()?,
-            body: columns.take()?,
-        };
+        let id = columns.take()?;
+        let record = entry(id, columns)?;
         let seal = match (columns.maybe()?, columns.maybe()?) {
             (Some(seq), Some(hash)) => Some(Seal { chain: record.chain.clone(), seq, entry: record.id, hash }),
             _ => None,
@@ -295,10 +302,26 @@ impl Record for Seal {
     }
 }
 
-/// A seal with the bytes of its entry, if it is there.
-impl Record for (Seal, Option<Vec<u8>>) {
+/// A seal with its entry, if it is there.
+impl Record for (Seal, Option<AuditRecord>) {
     fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
-        Ok((Seal::read(columns)?, columns.maybe()?))
+        let seal = Seal::read(columns)?;
+        let record = columns.maybe()?.map(|id| entry(id, columns)).transpose()?;
+        Ok((seal, record))
+    }
+}
+
+impl Record for AuditHead {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            kind: if columns.take()? { HeadKind::Cut } else { HeadKind::Head },
+            chain: columns.take()?,
+            seq: columns.take()?,
+            hash: columns.take()?,
+            at: columns.take()?,
+            key: columns.take()?,
+            signature: columns.take()?,
+        })
     }
 }
 

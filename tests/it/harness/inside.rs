@@ -174,6 +174,7 @@ pub async fn start_with_quota(
         webhook_max_attempts: 3,
         transfers: causeway_core::jobs::transfers::TransferSettings::default(),
         oauth: causeway_core::gateway::OAuthSettings::default(),
+        audit: causeway_core::audit::AuditSettings::default(),
         tokens: causeway_core::tokens::TokenSettings::default(),
         sole_owner: true,
     };

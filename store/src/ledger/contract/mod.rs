@@ -5,6 +5,7 @@
 
 mod blobs;
 mod codes;
+mod heads;
 mod jobs;
 mod keys;
 mod life;
@@ -13,6 +14,8 @@ mod objects;
 mod races;
 mod sessions;
 mod signatures;
+#[cfg(test)]
+mod tamper;
 mod tokens;
 mod trail;
 mod tree;
@@ -29,6 +32,7 @@ use uuid::Uuid;
 
 pub use blobs::*;
 pub use codes::*;
+pub use heads::*;
 pub use jobs::*;
 pub use keys::*;
 pub use life::*;
@@ -37,6 +41,8 @@ pub use objects::*;
 pub use races::*;
 pub use sessions::*;
 pub use signatures::*;
+#[cfg(test)]
+pub(in crate::ledger) use tamper::*;
 pub use tokens::*;
 pub use trail::*;
 pub use tree::*;
@@ -58,7 +64,8 @@ macro_rules! ledger_cases {
             uploads_keep_every_field, upload_updates_are_conditional, exclusive_uploads_reserve, lists_live_uploads,
             uploads_expire_and_are_purged, usage_counts_reservations,
             blobs_are_doomed_with_their_last_reference, doomed_blobs_take_no_reference, keeps_some_blobs,
-            audit_entries_are_sealed_in_order, audit_filters, foreign_entries_are_counted, events_get_positions,
+            audit_entries_are_sealed_in_order, audit_filters, foreign_entries_are_counted,
+            audit_heads_are_kept, a_cut_lets_go_what_it_covers, sinks_have_their_places, events_get_positions,
             deliveries_wait_in_order, leases_have_one_holder, incarnations_come_and_go,
             jobs_keep_every_field, jobs_are_listed_newest_first, jobs_are_claimed_in_turn,
             an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use causeway_core::ports::{Lock, Query as _, Tx as _, transact};
 use causeway_core::records::{
-    AuditFilter, Delivery, EventRecord, Grant, Incarnation, IssuerKeys, ItemKind, ItemState, Job, Node, ObjectKey,
-    ObjectKind, Seal, SessionRow, SessionSearch, StoredObject, TransferState, UploadRow, UploadState,
+    AuditFilter, Delivery, EventRecord, Grant, HeadKind, Incarnation, IssuerKeys, ItemKind, ItemState, Job, Node,
+    ObjectKey, ObjectKind, Seal, SessionRow, SessionSearch, StoredObject, TransferState, UploadRow, UploadState,
 };
 use sqlx::Executor as _;
 
@@ -138,6 +138,9 @@ async fn fill(ledger: &contract::Subject) -> Rows {
             // What is no tenant's has an empty name for one.
             tx.append_audit(&contract::entry("", 3)).await?;
             tx.append_events(&[contract::event("", "auth.failed")]).await?;
+            tx.insert_audit_head(&contract::head(HeadKind::Head, "acme", 1, [1; 32])).await?;
+            tx.insert_audit_head(&contract::head(HeadKind::Cut, "acme", 1, [1; 32])).await?;
+            tx.put_sink_place("s", "acme", 1).await?;
             tx.insert_sign_in(&contract::sign_in(1)).await?;
             tx.insert_grant(&grant).await?;
             tx.insert_refresh_token(&contract::token(1, grant.id)).await?;
@@ -239,6 +242,9 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 audit("acme", &all, 9) => "[]";
                 chains() => "[]";
                 seals("acme", 0, 9) => "[]";
+                audit_heads("acme", 0, 9) => "[]";
+                audit_cuts("acme") => "[]";
+                sink_places("s") => "[]";
                 unsealed_counts("acme") => "(0, 0)";
                 pending_deliveries("acme/w", 9) => "[]";
                 doomed_blobs(seen, 9) => "[]";
@@ -387,6 +393,9 @@ async fn no_change_reaches_another_tenant() {
                 unsealed(9);
                 last_seal("acme");
                 insert_seals(&[seal(rows.entry)]);
+                insert_audit_head(&contract::head(HeadKind::Head, "acme", 2, [2; 32]));
+                cut_audit("acme", 1);
+                put_sink_place("s", "acme", 9);
                 unpositioned(9);
                 last_position();
                 position_events(&[(rows.events[1], 9)], &[contract::delivery("acme/w", (rows.events[1], 9))]);

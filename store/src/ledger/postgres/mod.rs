@@ -323,6 +323,10 @@ impl Ledger for PostgresLedger {
 mod tests;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tamper_test;
+
+#[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 #[path = "apart_test.rs"]
 mod apart;

@@ -206,3 +206,7 @@ impl Ledger for SqliteLedger {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tamper_test;

@@ -49,7 +49,7 @@ pub(super) use ports::{ports, run};
 pub(super) use sessions::{session_columns, session_statements};
 pub(super) use signatures::signature_statements;
 pub(super) use tokens::token_statements;
-pub(super) use trail::{audit_statements, event_statements};
+pub(super) use trail::{audit_matches, audit_statements, event_statements};
 pub(super) use within;
 
 pub(super) use uploads::{live, upload_columns, upload_statements};

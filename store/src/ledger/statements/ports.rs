@@ -17,11 +17,11 @@ macro_rules! ports {
         use async_trait::async_trait;
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
-            ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
-            SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
+            AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation,
+            IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal,
+            SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
         };
-        use causeway_core::{Error, ErrorKind, Result};
+        use causeway_core::{Error, Result};
         use uuid::Uuid;
 
         use super::{
@@ -29,7 +29,7 @@ macro_rules! ports {
             tokens, uploads,
         };
         use crate::ledger::driver::Outcome;
-        use crate::ledger::fault::{Failure, judge};
+        use crate::ledger::fault::{Failure, gone, judge, reserved};
         use crate::ledger::statements::run;
 
         /// A connection that statements run on, and the first of them that failed.
@@ -55,20 +55,6 @@ macro_rules! ports {
                     answer
                 })
             }
-        }
-
-        /// A unique index refused an upload: only that of reservations does.
-        fn reserved(error: Error) -> Error {
-            let sentence = "the name is reserved by another upload under way; wait for its end or take another name";
-            if error.kind() == ErrorKind::AlreadyExists {
-                Error::new(ErrorKind::AlreadyExists, sentence)
-            } else {
-                error
-            }
-        }
-
-        fn gone() -> Error {
-            Error::new(ErrorKind::Conflict, "the content was removed meanwhile; look again and repeat the operation")
         }
 
         #[async_trait]
@@ -155,8 +141,20 @@ macro_rules! ports {
                 run!(self, audit::chains())
             }
 
-            async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<Vec<u8>>)>> {
+            async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<AuditRecord>)>> {
                 run!(self, audit::seals(chain, after, limit))
+            }
+
+            async fn audit_heads(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<AuditHead>> {
+                run!(self, audit::audit_heads(chain, after, limit))
+            }
+
+            async fn audit_cuts(&mut self, chain: &str) -> Result<Vec<AuditHead>> {
+                run!(self, audit::audit_cuts(chain))
+            }
+
+            async fn sink_places(&mut self, sink: &str) -> Result<Vec<(String, i64)>> {
+                run!(self, audit::sink_places(sink))
             }
 
             async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)> {
@@ -488,6 +486,18 @@ macro_rules! ports {
 
             async fn insert_seals(&mut self, seals: &[Seal]) -> Result<()> {
                 run!(self, audit::insert_seals(seals))
+            }
+
+            async fn insert_audit_head(&mut self, head: &AuditHead) -> Result<()> {
+                run!(self, audit::insert_audit_head(head))
+            }
+
+            async fn cut_audit(&mut self, chain: &str, upto: i64) -> Result<u64> {
+                run!(self, audit::cut_audit(chain, upto))
+            }
+
+            async fn put_sink_place(&mut self, sink: &str, chain: &str, seq: i64) -> Result<()> {
+                run!(self, audit::put_sink_place(sink, chain, seq))
             }
 
             async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>> {

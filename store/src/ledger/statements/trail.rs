@@ -1,12 +1,23 @@
 //! Statements on the audit trail, and on events and their deliveries (contract, `events.md`).
 
+/// The conditions of `GET /audit`, on an entry `e`.
+macro_rules! audit_matches {
+    () => {
+        " AND ($3 IS NULL OR e.at >= $3) AND ($4 IS NULL OR e.at < $4) AND ($5 IS NULL OR e.identity = $5) \
+         AND ($6 IS NULL OR e.login = $6) AND ($7 IS NULL OR e.operation = $7) AND ($8 IS NULL OR e.outcome = $8) \
+         AND ($9 IS NULL OR e.protocol = $9) \
+         AND ($10 IS NULL OR e.path = $10 OR substr(e.path, 1, length($10) + 1) = $10 || '/')"
+    };
+}
+
 macro_rules! audit_statements {
     (connection: $connection:ty, ids: [$ids_open:literal, $ids_close:literal]) => {
-        use causeway_core::records::{AuditFilter, AuditRecord, AuditRow, Seal};
+        use causeway_core::records::{AuditFilter, AuditHead, AuditRecord, AuditRow, HeadKind, Seal};
         use uuid::Uuid;
 
         use crate::ledger::driver::{Driver, Outcome, Value, values};
         use crate::ledger::rows::json;
+        use crate::ledger::statements::audit_matches;
 
         type Connection = $connection;
 
@@ -18,16 +29,23 @@ macro_rules! audit_statements {
         ) -> Outcome<Vec<AuditRow>> {
             // "/" is the path that all paths lie below.
             let path = filter.path.as_deref().map(|path| path.trim_end_matches('/'));
-            let sql = "SELECT e.id, e.chain, e.at, e.identity, e.login, e.operation, e.outcome, e.path, e.protocol, e.body, s.seq, s.hash \
-                 FROM audit_entries e LEFT JOIN audit_seals s ON s.entry = e.id AND s.chain = e.chain \
-                 WHERE e.chain = $1 AND e.id > $2 AND ($3 IS NULL OR e.at >= $3) AND ($4 IS NULL OR e.at < $4) \
-                 AND ($5 IS NULL OR e.identity = $5) AND ($6 IS NULL OR e.login = $6) AND ($7 IS NULL OR e.operation = $7) \
-                 AND ($8 IS NULL OR e.outcome = $8) AND ($9 IS NULL OR e.protocol = $9) \
-                 AND ($10 IS NULL OR e.path = $10 OR substr(e.path, 1, length($10) + 1) = $10 || '/') \
-                 ORDER BY e.id LIMIT $11";
+            // Each half by an index, as far as a page goes.
+            let sql = concat!(
+                "SELECT id, chain, at, identity, login, operation, outcome, path, protocol, body, seq, hash FROM (SELECT * FROM (\
+                 SELECT e.id, e.chain, e.at, e.identity, e.login, e.operation, e.outcome, e.path, e.protocol, e.body, s.seq, \
+                 s.hash, 0 AS late, s.seq AS place FROM audit_seals s \
+                 JOIN audit_entries e ON e.chain = s.chain AND e.id = s.entry WHERE s.chain = $1 AND s.seq > $2",
+                audit_matches!(),
+                " ORDER BY s.seq LIMIT $11) AS sealed UNION ALL SELECT * FROM (\
+                 SELECT e.id, e.chain, e.at, e.identity, e.login, e.operation, e.outcome, e.path, e.protocol, e.body, \
+                 CAST(NULL AS BIGINT) AS seq, CAST(NULL AS BYTEA) AS hash, 1 AS late, p.ord AS place FROM audit_pending p \
+                 JOIN audit_entries e ON e.chain = p.chain AND e.id = p.entry WHERE p.chain = $1",
+                audit_matches!(),
+                " ORDER BY p.ord LIMIT $11) AS waiting) AS page ORDER BY late, place LIMIT $11"
+            );
             let values = values![
                 chain,
-                filter.after.unwrap_or_default(),
+                filter.after.unwrap_or(0),
                 filter.since,
                 filter.until,
                 &filter.identity,
@@ -58,8 +76,9 @@ macro_rules! audit_statements {
             chain: &str,
             after: i64,
             limit: u32,
-        ) -> Outcome<Vec<(Seal, Option<Vec<u8>>)>> {
-            let sql = "SELECT s.chain, s.seq, s.entry, s.hash, e.body FROM audit_seals s \
+        ) -> Outcome<Vec<(Seal, Option<AuditRecord>)>> {
+            let sql = "SELECT s.chain, s.seq, s.entry, s.hash, e.id, e.chain, e.at, e.identity, e.login, e.operation, e.outcome, \
+                       e.path, e.protocol, e.body FROM audit_seals s \
                        LEFT JOIN audit_entries e ON e.chain = s.chain AND e.id = s.entry \
                        WHERE s.chain = $1 AND s.seq > $2 ORDER BY s.seq LIMIT $3";
             connection.all(sql, &values![chain, after, limit]).await
@@ -111,6 +130,64 @@ macro_rules! audit_statements {
             let entries: Vec<Uuid> = seals.iter().map(|seal| seal.entry).collect();
             let sql = concat!("DELETE FROM audit_pending WHERE entry IN ", $ids_open, "$1", $ids_close);
             connection.execute(sql, &values![&json(&entries)?]).await.map(drop)
+        }
+
+        pub(super) async fn audit_heads(
+            connection: &mut Connection,
+            chain: &str,
+            after: i64,
+            limit: u32,
+        ) -> Outcome<Vec<AuditHead>> {
+            let sql = "SELECT FALSE, chain, seq, hash, at, public_key, signature FROM audit_heads \
+                       WHERE chain = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+            connection.all(sql, &values![chain, after, limit]).await
+        }
+
+        pub(super) async fn audit_cuts(connection: &mut Connection, chain: &str) -> Outcome<Vec<AuditHead>> {
+            let sql = "SELECT TRUE, chain, seq, hash, at, public_key, signature FROM audit_cuts WHERE chain = $1 ORDER BY seq";
+            connection.all(sql, &values![chain]).await
+        }
+
+        pub(super) async fn insert_audit_head(connection: &mut Connection, head: &AuditHead) -> Outcome<()> {
+            let sql = match head.kind {
+                HeadKind::Head => {
+                    "INSERT INTO audit_heads (chain, seq, hash, at, public_key, signature) VALUES ($1, $2, $3, $4, $5, $6)"
+                }
+                HeadKind::Cut => {
+                    "INSERT INTO audit_cuts (chain, seq, hash, at, public_key, signature) VALUES ($1, $2, $3, $4, $5, $6)"
+                }
+            };
+            let values = values![&head.chain, head.seq, &head.hash, head.at, &head.key, &head.signature];
+            connection.execute(sql, &values).await.map(drop)
+        }
+
+        pub(super) async fn sink_places(connection: &mut Connection, sink: &str) -> Outcome<Vec<(String, i64)>> {
+            connection.all("SELECT chain, seq FROM audit_sinks WHERE sink = $1", &values![sink]).await
+        }
+
+        pub(super) async fn put_sink_place(
+            connection: &mut Connection,
+            sink: &str,
+            chain: &str,
+            seq: i64,
+        ) -> Outcome<()> {
+            let sql = "INSERT INTO audit_sinks (sink, chain, seq) VALUES ($1, $2, $3) \
+                       ON CONFLICT (sink, chain) DO UPDATE SET seq = excluded.seq";
+            connection.execute(sql, &values![sink, chain, seq]).await.map(drop)
+        }
+
+        /// The entries before their seals, by which the triggers know them.
+        pub(super) async fn cut_audit(connection: &mut Connection, chain: &str, upto: i64) -> Outcome<u64> {
+            let sql = "DELETE FROM audit_entries WHERE chain = $1 \
+                       AND id IN (SELECT entry FROM audit_seals WHERE chain = $1 AND seq <= $2)";
+            let entries = connection.execute(sql, &values![chain, upto]).await?;
+            let seals = "DELETE FROM audit_seals WHERE chain = $1 AND seq <= $2";
+            let heads = "DELETE FROM audit_heads WHERE chain = $1 AND seq < $2";
+            let cuts = "DELETE FROM audit_cuts WHERE chain = $1 AND seq < $2";
+            for sql in [seals, heads, cuts] {
+                connection.execute(sql, &values![chain, upto]).await?;
+            }
+            Ok(entries)
         }
     };
 }
@@ -257,4 +334,4 @@ macro_rules! event_statements {
     };
 }
 
-pub(crate) use {audit_statements, event_statements};
+pub(crate) use {audit_matches, audit_statements, event_statements};

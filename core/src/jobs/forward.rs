@@ -1,0 +1,229 @@
+//! Sends sealed audit entries to what collects them elsewhere, chain by chain, in the order of each. How far it came is in the ledger, so
+//! that another process goes on from there. At least once: what was sent and not noted is sent again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::ports::{AuditSink, Durability, Ledger, Reach, transact};
+use crate::records::{AuditRecord, Micros, Seal, now};
+
+/// Entries that are sent at a time.
+const BATCH: u32 = 200;
+/// How often it is looked for new ones.
+const POLL: Duration = Duration::from_secs(1);
+/// How long a process that gives no sign is the one that sends. A batch takes less.
+const LEASE: Duration = Duration::from_secs(60);
+/// The longest pause after failures.
+const MOST: Duration = Duration::from_secs(60);
+
+/// Sends to one sink.
+pub(crate) struct Forwarder {
+    ledger: Arc<dyn Ledger>,
+    sink: Arc<dyn AuditSink>,
+    /// Who takes the lease; none: this process has the ledger alone.
+    holder: Option<Uuid>,
+}
+
+fn later(moment: Micros, by: Duration) -> Micros {
+    moment.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX))
+}
+
+impl Forwarder {
+    pub(crate) const fn new(ledger: Arc<dyn Ledger>, sink: Arc<dyn AuditSink>, holder: Option<Uuid>) -> Self {
+        Self { ledger, sink, holder }
+    }
+
+    /// Sends until the token is cancelled, and then what is left, if that can be done at once.
+    pub(crate) async fn run(&self, end: CancellationToken) {
+        let mut failures: u32 = 0;
+        loop {
+            let last = end.is_cancelled();
+            match self.forward().await {
+                Ok(_) if failures > 0 => {
+                    tracing::info!(sink = self.sink.name(), "audit entries are sent again");
+                    failures = 0;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    if failures == 0 {
+                        tracing::warn!(sink = self.sink.name(), %error, "audit entries cannot be sent; trying again");
+                    }
+                    failures = failures.saturating_add(1);
+                }
+            }
+            if last {
+                return;
+            }
+            let pause = POLL.saturating_mul(1 << failures.min(6)).min(MOST);
+            tokio::select! { () = sleep(pause) => {}, () = end.cancelled() => {} }
+        }
+    }
+
+    /// Sends what is sealed and was not sent yet. How many entries.
+    pub(crate) async fn forward(&self) -> Result<usize> {
+        let mut sent = 0;
+        if !self.lease().await? {
+            return Ok(sent);
+        }
+        let mut query = self.ledger.read(Reach::Gateway).await?;
+        let places: HashMap<String, i64> = query.sink_places(self.sink.name()).await?.into_iter().collect();
+        let chains = query.chains().await?;
+        drop(query);
+        for chain in chains {
+            let mut place = places.get(&chain).copied().unwrap_or(0);
+            loop {
+                let page = self.ledger.read(Reach::Gateway).await?.seals(&chain, place, BATCH).await?;
+                let Some((last, _)) = page.last() else { break };
+                place = last.seq;
+                let is_full = page.len() == BATCH as usize;
+                let entries: Vec<(Seal, AuditRecord)> =
+                    page.into_iter().filter_map(|(seal, record)| record.map(|record| (seal, record))).collect();
+                self.sink.send(&entries).await?;
+                sent += entries.len();
+                if !self.note(&chain, place).await? || !is_full {
+                    break;
+                }
+            }
+        }
+        Ok(sent)
+    }
+
+    async fn lease(&self) -> Result<bool> {
+        let Some(holder) = self.holder else { return Ok(true) };
+        let name = format!("audit sink {}", self.sink.name());
+        transact(&*self.ledger, Reach::Gateway, Durability::Process, move |tx| {
+            let name = name.clone();
+            async move {
+                let now = now();
+                tx.take_lease(&name, holder, later(now, LEASE), now).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Notes how far it came; false where another process sends by now.
+    async fn note(&self, chain: &str, place: i64) -> Result<bool> {
+        let (name, chain, holder) = (self.sink.name().to_owned(), chain.to_owned(), self.holder);
+        transact(&*self.ledger, Reach::Gateway, Durability::Process, move |tx| {
+            let (name, chain) = (name.clone(), chain.clone());
+            async move {
+                let now = now();
+                if let Some(holder) = holder
+                    && !tx.take_lease(&format!("audit sink {name}"), holder, later(now, LEASE), now).await?
+                {
+                    return Ok(false);
+                }
+                tx.put_sink_place(&name, &chain, place).await?;
+                Ok(true)
+            }
+            .boxed()
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::error::{Error, ErrorKind};
+    use crate::events::{Facts, Operation};
+    use crate::jobs::fake_ledger::FakeLedger;
+    use crate::jobs::sequencer;
+
+    #[derive(Debug, Default)]
+    struct Collector {
+        got: Mutex<Vec<(String, i64)>>,
+        refusals: Mutex<u32>,
+    }
+
+    #[async_trait]
+    impl AuditSink for Collector {
+        fn name(&self) -> &str {
+            "collector"
+        }
+
+        async fn send(&self, entries: &[(Seal, AuditRecord)]) -> Result<()> {
+            let mut refusals = self.refusals.lock().unwrap();
+            if *refusals > 0 {
+                *refusals -= 1;
+                return Err(Error::new(ErrorKind::Unavailable, "away"));
+            }
+            let places = entries.iter().map(|(seal, record)| {
+                assert_eq!(seal.entry, record.id);
+                (seal.chain.clone(), seal.seq)
+            });
+            self.got.lock().unwrap().extend(places);
+            Ok(())
+        }
+    }
+
+    impl Collector {
+        fn seqs(&self) -> Vec<i64> {
+            self.got.lock().unwrap().iter().map(|(_, seq)| *seq).collect()
+        }
+    }
+
+    async fn append(ledger: &FakeLedger, count: usize) {
+        transact(ledger, Reach::Gateway, Durability::Disk, move |tx| {
+            async move {
+                for _ in 0..count {
+                    let facts = Facts::of_gateway_in(&"acme".into(), "gw-1", Operation::Upload);
+                    tx.append_audit(&facts.audit()).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+        .unwrap();
+        while sequencer::run_once(ledger, &Arc::from([])).await.unwrap().sealed > 0 {}
+    }
+
+    #[tokio::test]
+    async fn everything_is_sent_once_and_in_order() {
+        let (ledger, sink) = (Arc::new(FakeLedger::default()), Arc::new(Collector::default()));
+        let forwarder = |holder| Forwarder::new(ledger.clone(), sink.clone(), holder);
+        let one = forwarder(Some(Uuid::now_v7()));
+        append(&ledger, 450).await;
+        assert_eq!(one.forward().await.unwrap(), 450);
+        assert_eq!(one.forward().await.unwrap(), 0);
+        append(&ledger, 3).await;
+        assert_eq!(forwarder(Some(Uuid::now_v7())).forward().await.unwrap(), 0, "another one has the lease");
+        assert_eq!(one.forward().await.unwrap(), 3);
+        assert_eq!(sink.seqs(), (1..=453).collect::<Vec<_>>());
+        append(&ledger, 1).await;
+        assert_eq!(forwarder(None).forward().await.unwrap(), 1, "goes on where the other one was");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_is_sent_later_and_at_the_end() {
+        let (ledger, sink) = (Arc::new(FakeLedger::default()), Arc::new(Collector::default()));
+        append(&ledger, 3).await;
+        *sink.refusals.lock().unwrap() = 3;
+        let end = CancellationToken::new();
+        let job = Forwarder::new(ledger.clone(), sink.clone(), None);
+        let running = tokio::spawn({
+            let end = end.clone();
+            async move { job.run(end).await }
+        });
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(sink.seqs(), [1, 2, 3]);
+        append(&ledger, 2).await;
+        end.cancel();
+        running.await.unwrap();
+        assert_eq!(sink.seqs(), [1, 2, 3, 4, 5]);
+    }
+}

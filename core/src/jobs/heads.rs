@@ -1,0 +1,241 @@
+//! The signed heads of the trail's chains, and the removal of entries whose time is over, behind a signed cut.
+//!
+//! A head is in the ledger first, then in the file of its own: whatever stands there was sealed. What a crash keeps out of the file
+//! is found in the ledger again. No head is signed over a chain that a former one contradicts, and no cut over entries that
+//! are not as they were sealed: evidence stays.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use crate::audit::{AuditSettings, HeadKey, Trust, Walker, Worth};
+use crate::error::Result;
+use crate::gateway::held;
+use crate::ports::{Durability, Ledger, Lock, Reach, Tx, transact};
+use crate::records::{AuditHead, HeadKind, Micros, now};
+
+/// Heads that are read at a time.
+const PAGE: u32 = 1000;
+
+/// Entries that one transaction removes at most: nobody else writes meanwhile on SQLite.
+const BATCH: u32 = 500;
+
+/// What one node holds while it signs or removes, so that another one sees what it has done.
+const LOCK: &str = "audit heads";
+
+/// How often it is looked for entries whose time is over.
+pub(crate) const REMOVAL: Duration = Duration::from_hours(1);
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Signs, files and removes.
+pub(crate) struct Heads {
+    settings: AuditSettings,
+    /// The last head of each chain that is on the shelf, or would be.
+    filed: Mutex<HashMap<String, AuditHead>>,
+}
+
+impl Heads {
+    pub(crate) fn new(settings: &AuditSettings) -> Self {
+        let mut filed: HashMap<String, AuditHead> = HashMap::new();
+        for head in &settings.trust.kept {
+            let is_newer = filed.get(&head.chain).is_none_or(|other| other.seq < head.seq);
+            if is_newer && head.kind == HeadKind::Head && settings.trust.worth(head) == Worth::Good {
+                filed.insert(head.chain.clone(), head.clone());
+            }
+        }
+        // The last one of each chain is enough from here on.
+        let trust = Trust { keys: settings.trust.keys.clone(), kept: Vec::new() };
+        Self { settings: AuditSettings { trust, ..settings.clone() }, filed: Mutex::new(filed) }
+    }
+
+    /// What a chain is verified against.
+    pub(crate) fn trust(&self, chain: &str) -> Trust {
+        let kept = held(&self.filed).get(chain).cloned().into_iter().collect();
+        Trust { keys: self.settings.trust.keys.clone(), kept }
+    }
+
+    /// Signs heads of the chains that have grown, and puts on the shelf what is not there yet. How many were signed.
+    pub(crate) async fn sign(&self, ledger: &dyn Ledger) -> Result<usize> {
+        let Some(key) = self.settings.key.clone() else { return Ok(0) };
+        let trust = self.settings.trust.clone();
+        let known = held(&self.filed).clone();
+        let signed = transact(ledger, Reach::Gateway, Durability::Disk, move |tx| {
+            let (key, trust, known) = (key.clone(), trust.clone(), known.clone());
+            async move {
+                tx.lock(&[Lock::Other(LOCK.to_owned())]).await?;
+                let mut signed = 0;
+                for chain in tx.chains().await? {
+                    let last = newest(tx, &chain, &trust, known.get(&chain)).await?;
+                    signed += usize::from(sign_one(tx, &key, &trust, &chain, last.as_ref()).await?);
+                }
+                Ok(signed)
+            }
+            .boxed()
+        })
+        .await?;
+        self.file(ledger).await?;
+        Ok(signed)
+    }
+
+    /// Puts heads on the shelf that were signed since, by whatever node.
+    async fn file(&self, ledger: &dyn Ledger) -> Result<()> {
+        let chains = ledger.read(Reach::Gateway).await?.chains().await?;
+        for chain in chains {
+            let known = held(&self.filed).get(&chain).map_or(0, |head| head.seq);
+            let mut new = Vec::new();
+            let mut after = known;
+            loop {
+                let page = ledger.read(Reach::Gateway).await?.audit_heads(&chain, after, PAGE).await?;
+                after = page.last().map_or(after, |head| head.seq);
+                let is_full = page.len() == PAGE as usize;
+                new.extend(page.into_iter().filter(|head| self.settings.trust.worth(head) == Worth::Good));
+                if !is_full {
+                    break;
+                }
+            }
+            let Some(last) = new.last().cloned() else { continue };
+            if let Some(shelf) = &self.settings.shelf {
+                shelf.put(&new).await?;
+            }
+            held(&self.filed).insert(chain, last);
+        }
+        Ok(())
+    }
+
+    /// Removes the entries whose time is over, of all chains. How many.
+    pub(crate) async fn remove_old(&self, ledger: &dyn Ledger) -> Result<u64> {
+        let (Some(key), Some(retention)) = (self.settings.key.clone(), self.settings.retention) else { return Ok(0) };
+        let before = now().saturating_sub(micros(retention));
+        let mut removed = 0;
+        let chains = ledger.read(Reach::Gateway).await?.chains().await?;
+        for chain in chains {
+            while let Some((cut, entries)) = self.cut(ledger, &key, &chain, before).await? {
+                removed += entries;
+                if let Some(shelf) = &self.settings.shelf {
+                    shelf.put(&[cut]).await?;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn cut(
+        &self,
+        ledger: &dyn Ledger,
+        key: &Arc<HeadKey>,
+        chain: &str,
+        before: Micros,
+    ) -> Result<Option<(AuditHead, u64)>> {
+        let (key, trust, chain) = (key.clone(), self.trust(chain), chain.to_owned());
+        transact(ledger, Reach::Gateway, Durability::Disk, move |tx| {
+            let (key, trust, chain) = (key.clone(), trust.clone(), chain.clone());
+            async move {
+                tx.lock(&[Lock::Other(LOCK.to_owned())]).await?;
+                cut_one(tx, &key, &trust, &chain, before).await
+            }
+            .boxed()
+        })
+        .await
+    }
+}
+
+/// The last head of a chain that is believed, from a known one on.
+async fn newest(tx: &mut dyn Tx, chain: &str, trust: &Trust, known: Option<&AuditHead>) -> Result<Option<AuditHead>> {
+    let (mut last, mut after) = (known.cloned(), known.map_or(0, |head| head.seq));
+    loop {
+        let page = tx.audit_heads(chain, after, PAGE).await?;
+        let is_full = page.len() == PAGE as usize;
+        after = page.last().map_or(after, |head| head.seq);
+        last = page.into_iter().rfind(|head| trust.worth(head) == Worth::Good).or(last);
+        if !is_full {
+            return Ok(last);
+        }
+    }
+}
+
+/// Signs the head of a chain, unless there is one for it, or the chain is not what the last one says.
+async fn sign_one(
+    tx: &mut dyn Tx,
+    key: &HeadKey,
+    trust: &Trust,
+    chain: &str,
+    last: Option<&AuditHead>,
+) -> Result<bool> {
+    let Some(seal) = tx.last_seal(chain).await? else { return Ok(false) };
+    if let Some(last) = last {
+        if last.seq == seal.seq && last.hash == seal.hash {
+            return Ok(false);
+        }
+        let there = tx.seals(chain, last.seq - 1, 1).await?.pop();
+        let holds = match there {
+            Some((there, _)) if there.seq == last.seq => there.hash == last.hash,
+            // Removed in its time.
+            Some(_) => {
+                tx.audit_cuts(chain).await?.iter().any(|cut| cut.seq >= last.seq && trust.worth(cut) == Worth::Good)
+            }
+            None => false,
+        };
+        if !holds {
+            tracing::error!(
+                chain,
+                seq = last.seq,
+                "the audit trail is not what was signed: somebody has changed or cut it, or an older database was restored; no \
+                 further head is signed for it (causeway audit verify)"
+            );
+            return Ok(false);
+        }
+    }
+    // A head that nobody believes may stand in this place.
+    if !tx.audit_heads(chain, seal.seq - 1, 1).await?.iter().any(|head| head.seq == seal.seq) {
+        tx.insert_audit_head(&key.sign(HeadKind::Head, (chain, seal.seq), seal.hash, now())?).await?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// Removes the first entries of a chain, as far as all of them are from before that moment and as they were sealed. The last
+/// entry stays, so that the chain goes on from it.
+async fn cut_one(
+    tx: &mut dyn Tx,
+    key: &HeadKey,
+    trust: &Trust,
+    chain: &str,
+    before: Micros,
+) -> Result<Option<(AuditHead, u64)>> {
+    let Some(last) = tx.last_seal(chain).await? else { return Ok(None) };
+    let mut walker = Walker::new();
+    for cut in tx.audit_cuts(chain).await?.iter().filter(|cut| trust.worth(cut) == Worth::Good) {
+        walker.may_begin_behind(cut.seq, cut.hash);
+    }
+    let mut upto = None;
+    for (seal, record) in tx.seals(chain, 0, BATCH).await? {
+        if seal.seq >= last.seq || record.as_ref().is_some_and(|record| record.at >= before) {
+            break;
+        }
+        walker.step(&seal, record.as_ref().filter(|one| one.tells_what_is_sealed()).map(|one| &*one.body));
+        if walker.is_broken() {
+            tracing::error!(
+                chain,
+                seq = seal.seq,
+                "old audit entries are not as they were sealed; they are kept (causeway audit verify)"
+            );
+            break;
+        }
+        upto = Some(seal);
+    }
+    let Some(seal) = upto else { return Ok(None) };
+    let cut = key.sign(HeadKind::Cut, (chain, seal.seq), seal.hash, now())?;
+    tx.insert_audit_head(&cut).await?;
+    let entries = tx.cut_audit(chain, seal.seq).await?;
+    Ok(Some((cut, entries)))
+}
+
+#[cfg(test)]
+#[path = "heads_test.rs"]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;

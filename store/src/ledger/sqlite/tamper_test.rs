@@ -1,0 +1,78 @@
+//! The trail in the hands of somebody who can write the database file.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::SqliteLedger;
+use crate::ledger::contract::{Dialect, Subject, tamperings, whole};
+
+const DIALECT: Dialect =
+    Dialect { new: "randomblob(16)", renamed: "CAST(replace(CAST(body AS TEXT), 'upload', 'delete') AS BLOB)" };
+
+/// Takes the triggers of the trail away.
+fn disarm(connection: &Connection) {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'audit%'";
+    let mut statement = connection.prepare(sql).unwrap();
+    let names: Vec<String> = statement.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert!(names.len() >= 10, "{names:?}");
+    for name in names {
+        connection.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_tampering_is_found_where_it_is() {
+    for tampering in tamperings() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("causeway.db");
+        let ledger: Subject = Arc::new(SqliteLedger::open(&path, 0).await.unwrap());
+        let trust = whole(&ledger).await;
+        let connection = Connection::open(&path).unwrap();
+        disarm(&connection);
+        for statement in tampering.statements(&DIALECT) {
+            let changed = connection.execute(&statement, ()).unwrap();
+            assert!(changed > 0, "{}: {statement}", tampering.name);
+        }
+        drop(connection);
+        tampering.is_found(&ledger, &trust).await;
+        ledger.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_triggers_let_nothing_go_that_no_cut_covers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.db");
+    let ledger: Subject = Arc::new(SqliteLedger::open(&path, 0).await.unwrap());
+    whole(&ledger).await;
+    ledger.close().await;
+    let connection = Connection::open(&path).unwrap();
+    let cut = "INSERT INTO audit_cuts (chain, seq, hash, at, public_key, signature) \
+               SELECT chain, 3, hash, at, public_key, signature FROM audit_heads";
+    connection.execute_batch(cut).unwrap();
+    for sql in [
+        "DELETE FROM audit_entries",
+        "DELETE FROM audit_entries WHERE id = (SELECT entry FROM audit_seals WHERE seq = 4)",
+        "DELETE FROM audit_seals WHERE seq >= 3",
+        "DELETE FROM audit_heads",
+        "DELETE FROM audit_cuts",
+        "UPDATE audit_heads SET seq = 1",
+        "UPDATE audit_cuts SET seq = 8",
+        "UPDATE audit_entries SET outcome = 'denied' WHERE id = (SELECT entry FROM audit_seals WHERE seq = 1)",
+        "INSERT OR REPLACE INTO audit_entries (ord, id, chain, at, operation, outcome, protocol, body) \
+         VALUES (5, randomblob(16), 'acme', 1, 'o', 'ok', 'p', x'02')",
+        "INSERT OR REPLACE INTO audit_entries (id, chain, at, operation, outcome, protocol, body) \
+         SELECT entry, 'acme', 1, 'o', 'ok', 'p', x'02' FROM audit_seals WHERE seq = 5",
+        "INSERT OR REPLACE INTO audit_seals (chain, seq, entry, hash) VALUES ('acme', 5, randomblob(16), zeroblob(32))",
+        "INSERT OR REPLACE INTO audit_seals (chain, seq, entry, hash) SELECT chain, 99, entry, hash FROM audit_seals WHERE seq = 5",
+        "INSERT OR REPLACE INTO audit_heads SELECT chain, seq, zeroblob(32), at, public_key, signature FROM audit_heads",
+        "INSERT OR REPLACE INTO audit_cuts SELECT chain, seq, zeroblob(32), at, public_key, signature FROM audit_cuts",
+    ] {
+        let error = connection.execute_batch(sql).unwrap_err();
+        assert!(error.to_string().contains("append-only"), "{sql}: {error}");
+    }
+    let gone = "DELETE FROM audit_entries WHERE id IN (SELECT entry FROM audit_seals WHERE seq <= 3); \
+                DELETE FROM audit_seals WHERE seq <= 3";
+    connection.execute_batch(gone).unwrap();
+}
