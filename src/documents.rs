@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use causeway_core::events::target::Targets;
 use causeway_core::ports::DocumentSource;
 use reqwest::{Client, StatusCode, Url, redirect};
 
-use crate::webhook::{PublicOnly, causes, refused_host};
+use crate::outbound::{Admitted, causes};
 
 /// How long one document may take, from the connection to its last byte.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,30 +25,29 @@ pub struct HttpDocuments {
 impl HttpDocuments {
     /// `allow_private`: also from loopback and private addresses, and from loopback ones without TLS.
     pub fn new(allow_private: bool) -> Self {
-        let mut builder = Client::builder()
+        let builder = Client::builder()
             .user_agent(concat!("causeway/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()
             .referer(false)
             .connect_timeout(TIMEOUT)
             .timeout(TIMEOUT)
-            .pool_max_idle_per_host(0);
-        if !allow_private {
-            builder = builder.dns_resolver(PublicOnly);
-        }
+            .pool_max_idle_per_host(0)
+            .dns_resolver(Admitted(Targets::new(allow_private)));
         Self { client: builder.build().map_err(|e| causes(&e)), allow_private }
     }
 
     /// The URL, where it may be asked.
     fn allowed(&self, url: &str) -> Result<Url, String> {
         let url = Url::parse(url).map_err(|e| e.to_string())?;
-        let private = refused_host(&url);
+        if let Some(ip) = Targets::new(self.allow_private).refused_literal(&url) {
+            return Err(format!("{ip} is no public address"));
+        }
+        let private = Targets::new(false).refused_literal(&url);
         match (url.scheme(), private) {
-            ("https", None) => Ok(url),
-            ("https", Some(_)) if self.allow_private => Ok(url),
+            ("https", _) => Ok(url),
             ("http", Some(ip)) if self.allow_private && ip.is_loopback() => Ok(url),
             ("http", None) if self.allow_private && url.host_str() == Some("localhost") => Ok(url),
-            ("https", Some(ip)) => Err(format!("{ip} is no public address")),
             _ => Err("it is not an https URL".to_owned()),
         }
     }
@@ -96,6 +96,7 @@ mod tests {
             ("http://10.0.0.1/keys", false, false),
             ("http://login.example/keys", false, false),
             ("http://8.8.8.8/keys", false, false),
+            ("https://169.254.169.254/keys", false, false),
             ("file:///etc/passwd", false, false),
             ("ftp://login.example/keys", false, false),
             ("//login.example/keys", false, false),

@@ -14,6 +14,7 @@ mod ftps;
 mod host_keys;
 mod key_files;
 mod logging;
+mod outbound;
 mod proxy;
 mod reload;
 mod revoked_keys;

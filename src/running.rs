@@ -238,8 +238,8 @@ pub fn settings(config: &Config, installation: Uuid, public_url: String) -> Sett
         blob_grace: config.uploads.blob_grace,
         idle_detach: config.uploads.idle_detach,
         checkpoint_bytes: config.uploads.checkpoint,
-        webhooks: config.webhooks.clone(),
-        webhook_max_attempts: config.events.webhook_max_attempts,
+        private_webhooks: config.events.allow_private_addresses,
+        delivery: config.events.delivery.clone(),
         transfers: config.transfers.clone(),
         oauth: config.oauth,
         tokens: TokenSettings {

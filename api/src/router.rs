@@ -259,6 +259,7 @@ fn routes() -> Routes {
                 .post(api_keys::make::rotate, api_keys::make::rotate_operation()),
         )
         .add(resource("/api/v1/events").get(events::events, events::operation()))
+        .merge(routes::webhooks::routes())
         .add(resource("/api/v1/audit").get(audit::entries, audit::entries_operation()))
         .add(resource("/api/v1/audit/verify").get(audit::verify, audit::verify_operation()))
         .add(resource("/api/v1/sessions").get(sessions::list, sessions::list_operation()))

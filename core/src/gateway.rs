@@ -25,6 +25,7 @@ mod roster;
 mod signed;
 mod tokens;
 mod trail;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -114,8 +115,8 @@ impl Gateway {
     }
 
     /// Goes on with these settings, as far as they can change while it runs: `max_file_size`, `incomplete_expiry`,
-    /// `temporary_names`, `content_type_check`, the bandwidth (of sessions that begin to move something), `throttle`, `penalties`,
-    /// `sessions` and `webhooks`. The others stay as they were at the start.
+    /// `temporary_names`, `content_type_check`, the bandwidth (of sessions that begin to move something), `throttle`, `penalties`
+    /// and `sessions`. The others stay as they were at the start.
     pub async fn adopt(&self, settings: Settings) {
         self.inner.adopt(settings).await;
     }

@@ -9,11 +9,13 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::events::Webhook;
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
 use crate::records::{
-    AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation,
-    IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
-    SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
+    AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant,
+    Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant,
+    Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
+    WebhookHealth,
 };
 
 /// How durable a transaction must be before it is acknowledged.
@@ -119,6 +121,21 @@ pub trait Query: Send {
     async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)>;
     /// The pending deliveries of one webhook by position, each with its event.
     async fn pending_deliveries(&mut self, webhook: &str, limit: u32) -> Result<Vec<(Delivery, EventRecord)>>;
+
+    /// How the endpoint of a webhook fares; none: nothing of it has failed yet.
+    async fn webhook_health(&mut self, webhook: &str) -> Result<Option<WebhookHealth>>;
+    /// The same of all endpoints of a tenant, or of all tenants (none), by their names.
+    async fn webhook_healths(&mut self, tenant: Option<&str>) -> Result<Vec<WebhookHealth>>;
+    /// Deliveries of a webhook in this state (none: in any) at positions below this one, the newest first, each with its event.
+    async fn deliveries(
+        &mut self,
+        webhook: &str,
+        state: Option<DeliveryState>,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<(Delivery, EventRecord)>>;
+    /// A tenant's events of this moment or later above a position, oldest first.
+    async fn events_since(&mut self, tenant: &str, since: Micros, after: i64, limit: u32) -> Result<Vec<StoredEvent>>;
 
     /// Blobs doomed before this moment, or whose deletion was begun.
     async fn doomed_blobs(&mut self, before: Micros, limit: u32) -> Result<Vec<BlobRow>>;
@@ -316,6 +333,16 @@ pub trait Tx: Query {
     async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()>;
     /// Writes a delivery's state, attempts, time and result.
     async fn update_delivery(&mut self, delivery: &Delivery) -> Result<()>;
+    /// Writes how an endpoint fares, in place of what is known of it.
+    async fn put_webhook_health(&mut self, health: &WebhookHealth) -> Result<()>;
+    /// Queues deliveries; those that are there begin anew.
+    async fn queue_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()>;
+    /// Makes a delivery pending again, not tried yet and due now; false where there is none.
+    async fn requeue_delivery(&mut self, webhook: &str, event: Uuid, now: Micros) -> Result<bool>;
+    /// Gives up all pending deliveries of a webhook, with this result; how many.
+    async fn bury_deliveries(&mut self, webhook: &str, result: &str) -> Result<u64>;
+    /// Forgets the deliveries of a webhook and how its endpoint fared; how many deliveries.
+    async fn forget_webhook(&mut self, webhook: &str) -> Result<u64>;
     /// Takes or renews a lease by name until a moment; false while another holds it.
     async fn take_lease(&mut self, name: &str, holder: Uuid, until: Micros, now: Micros) -> Result<bool>;
     /// Adds a job.
@@ -462,8 +489,11 @@ pub enum Answer {
 /// Sends a webhook over HTTP.
 #[async_trait]
 pub trait WebhookSender: Send + Sync {
-    /// One POST, no redirects, within the time-out.
-    async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Answer;
+    /// One POST to where a webhook goes, no redirects, within the time-out.
+    async fn post(&self, webhook: &Webhook, headers: &[(&'static str, String)], body: Bytes) -> Answer;
+
+    /// Lets go of what is kept for a webhook, by its key: connections, and how TLS is spoken.
+    fn forget(&self, _webhook: &str) {}
 }
 
 /// Fetches what OpenID providers publish.

@@ -15,6 +15,7 @@ mod oauth;
 mod object;
 mod session;
 mod token;
+mod webhook;
 
 pub use head::{AuditHead, HeadKind};
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
@@ -24,6 +25,7 @@ pub use oauth::{AuthorizationRequest, Grant, RefreshToken, SignIn};
 pub use object::{ObjectKey, ObjectKind, StoredObject};
 pub use session::{SessionRow, SessionSearch};
 pub use token::{IssuerKeys, RevokedGrant, SigningKeyRow};
+pub use webhook::{Circuit, WebhookHealth};
 
 /// Where a blob is: immutable once written, never named after anything a user sends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_core::events::DeliveryRules;
 use secrecy::SecretBox;
 
 use super::reader::Section;
@@ -18,8 +19,8 @@ const HEAD_INTERVAL: Duration = Duration::from_mins(5);
 pub struct Events {
     /// Time for one webhook attempt.
     pub webhook_timeout: Duration,
-    /// Attempts before a delivery is given up.
-    pub webhook_max_attempts: u32,
+    /// How deliveries are tried again, and when an endpoint is left alone.
+    pub delivery: DeliveryRules,
     /// Whether webhooks may go to private addresses.
     pub allow_private_addresses: bool,
     /// How long audit entries are kept.
@@ -47,7 +48,7 @@ impl Events {
             webhook_timeout: section
                 .text("webhook_timeout", value::duration)
                 .map_or(Duration::from_secs(10), |f| f.value),
-            webhook_max_attempts: section.number("webhook_max_attempts", 1..=1000).map_or(12, |f| f.value),
+            delivery: delivery(section),
             allow_private_addresses: section.flag("webhook_allow_private_addresses").is_some_and(|f| f.value),
             audit_retention: duration("audit_retention", RETENTION),
             audit_head_interval: duration("audit_head_interval", HEAD_INTERVAL),
@@ -69,4 +70,26 @@ fn syslog(section: &Section<'_>) -> Option<Target> {
     let tls = found.value.scheme() == "tls";
     let host = found.value.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
     Some(Target { tls, host, port: found.value.port().unwrap_or(if tls { 6514 } else { 601 }), ca })
+}
+
+/// How deliveries are tried again, and when an endpoint is let alone.
+fn delivery(section: &Section<'_>) -> DeliveryRules {
+    let usual = DeliveryRules::default();
+    let length = |name, usual| section.text(name, value::duration).map_or(usual, |found| found.value);
+    let rules = DeliveryRules {
+        max_attempts: section.number("webhook_max_attempts", 1..=1000).map_or(usual.max_attempts, |found| found.value),
+        first_wait: length("webhook_first_wait", usual.first_wait),
+        longest_wait: length("webhook_longest_wait", usual.longest_wait),
+        breaker_failures: section
+            .number("webhook_breaker_failures", 1..=1000)
+            .map_or(usual.breaker_failures, |found| found.value),
+        breaker_pause: length("webhook_breaker_pause", usual.breaker_pause),
+        disable_after: length("webhook_disable_after", usual.disable_after),
+    };
+    if rules.longest_wait < rules.first_wait
+        && let Some(found) = section.text("webhook_longest_wait", value::duration)
+    {
+        section.report().error(&found.spot, "is shorter than webhook_first_wait; make it longer, or that one shorter");
+    }
+    rules
 }

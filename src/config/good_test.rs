@@ -67,7 +67,7 @@ fn the_contract_resolves_its_secrets() {
     assert!(tenant.logins[0].password_hash.is_some());
     assert_eq!(tenant.api_keys[0].key_hash, [0xab; 32]);
     assert!(tenant.api_keys[0].expires.is_some());
-    let hook = &config.webhooks[0];
+    let hook = &tenant.webhooks[0];
     assert_eq!(hook.url, "https://orders.acme.example/hooks/causeway");
     assert!(hook.events.is_match("transfer.failed") && !hook.events.is_match("file.deleted"));
     let path = hook.path.as_ref().unwrap();

@@ -94,4 +94,5 @@ mod uploads_faults;
 mod uploads_large;
 mod uploads_resumed;
 mod visibility;
+mod webhooks_rest;
 mod who_may_call;

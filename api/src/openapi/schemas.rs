@@ -421,7 +421,7 @@ fn object_change() -> Map<String, Value> {
         "object_id": text("Which one."),
         "object_tenant": text("Whose."),
         "actor_tenant": text("The tenant of who did it, where that is another one."),
-        "change": text("`created`, `changed` or `removed`; `read` where that was refused."),
+        "change": text("`created`, `changed` or `removed`; of a webhook `enabled`, `redelivered`, `replayed` or `tested`, too; `read` where that was refused."),
         "before": object("What it was, secrets masked."),
         "after": object("What it is, secrets masked."),
     });

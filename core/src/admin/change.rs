@@ -235,7 +235,7 @@ impl Inner {
     }
 
     /// On the trail of the tenant that it is about, where that is one that there is; of tenants and settings on the caller's.
-    fn facts_of_change(&self, session: &Session, key: &ObjectKey, change: &'static str) -> Facts {
+    pub(super) fn facts_of_change(&self, session: &Session, key: &ObjectKey, change: &'static str) -> Facts {
         let mut facts = self.facts(session, Operation::Admin);
         let mut made = ObjectChange { key: key.clone(), change, before: None, after: None, actor_tenant: None };
         let apart = ![ObjectKind::Tenant.as_str(), ObjectKind::Setting.as_str()].contains(&&*key.kind);
@@ -302,4 +302,4 @@ fn with_step(directory: &Directory, step: &Step) -> Arc<[StoredObject]> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 #[path = "change_test.rs"]
-mod tests;
+pub(super) mod tests;

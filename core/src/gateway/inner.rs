@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) limits: watch::Sender<Limits>,
     /// As they are now.
     rules: RwLock<Arc<Settings>>,
+    /// Changes whenever deliveries were queued again, or an endpoint was enabled.
+    pub(crate) requeued: watch::Sender<u64>,
     /// The webhooks of all tenants, as they are now.
     pub(crate) hooks: watch::Sender<Arc<[Webhook]>>,
     pub(crate) verifier: PasswordVerifier,
@@ -122,6 +124,7 @@ impl Inner {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { ledger, storages, directory, keys, documents, sender, settings } = parts;
         let (reaper, reaped) = mpsc::unbounded_channel();
+        let hooks = watch::Sender::new(directory.webhooks().to_vec().into());
         // Argon2 takes memory and a core for some ten milliseconds: as many at once as there are cores.
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
@@ -146,7 +149,8 @@ impl Inner {
             configuration: Mutex::default(),
             limits: watch::Sender::new(Limits::declared(&settings)),
             rules: RwLock::new(Arc::new(settings.clone())),
-            hooks: watch::Sender::new(settings.webhooks.clone().into()),
+            requeued: watch::Sender::new(0),
+            hooks,
             settings,
             incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),
@@ -186,7 +190,6 @@ impl Inner {
         let _one = self.changing.lock().await;
         self.penalties.set_limits(wanted.penalties.clone());
         self.places.set_limits(wanted.sessions);
-        self.hooks.send_replace(wanted.webhooks.clone().into());
         let rules = Settings {
             max_file_size: wanted.max_file_size,
             incomplete_expiry: wanted.incomplete_expiry,
@@ -198,7 +201,6 @@ impl Inner {
             api_key_max_age: wanted.api_key_max_age,
             penalties: wanted.penalties,
             sessions: wanted.sessions,
-            webhooks: wanted.webhooks,
             ..self.settings.clone()
         };
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);

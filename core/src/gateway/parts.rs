@@ -8,7 +8,7 @@ use globset::GlobSet;
 use uuid::Uuid;
 
 use crate::audit::AuditSettings;
-use crate::events::Webhook;
+use crate::events::DeliveryRules;
 use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::jobs::transfers::TransferSettings;
 use crate::ports::{BlobStore, DocumentSource, KeySource, Ledger, WebhookSender};
@@ -50,10 +50,10 @@ pub struct Settings {
     pub idle_detach: Duration,
     /// Bytes between two checkpoints of an upload.
     pub checkpoint_bytes: u64,
-    /// The webhooks of all tenants.
-    pub webhooks: Vec<Webhook>,
-    /// How often a webhook delivery is tried before it is given up.
-    pub webhook_max_attempts: u32,
+    /// Whether webhooks that are declared through the API may have private addresses.
+    pub private_webhooks: bool,
+    /// How webhook deliveries are tried again, and when an endpoint is left alone.
+    pub delivery: DeliveryRules,
     /// Transfers in the background.
     pub transfers: TransferSettings,
     /// How long what OAuth 2.0 gives out counts.

@@ -40,6 +40,8 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
+use crate::events::Webhook;
+
 pub(crate) use api_key::KeyRefusal;
 pub use api_key::{EndOfKey, KeyEnd};
 pub use authorized_keys::{AuthorizedKey, KeyLineError, parse_key_file};
@@ -259,6 +261,8 @@ pub struct TenantRecord {
     pub oauth_clients: Vec<OAuthClient>,
     /// The OpenID providers whose tokens it takes.
     pub issuers: Vec<Issuer>,
+    /// Where its events are posted to.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// What a caller shows to be let in.

@@ -10,17 +10,17 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use secrecy::SecretString;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::error::Result;
+use crate::events::breaker::{self, Verdict};
 use crate::events::schedule::{Item, Plan, backoff, plan};
-use crate::events::{Webhook, sign};
-use crate::ports::{Answer, Durability, Ledger, Reach, WebhookSender, transact};
-use crate::records::{Delivery, DeliveryState, EventRecord, Micros, later, now};
+use crate::events::{DeliveryRules, Facts, Operation, Webhook, sign};
+use crate::ports::{Answer, Durability, Ledger, Reach, Tx, WebhookSender, transact};
+use crate::records::{Circuit, Delivery, DeliveryState, EventRecord, Micros, WebhookHealth, later, now};
 
 /// Attempts under way at one endpoint.
 const IN_FLIGHT: usize = 8;
@@ -44,6 +44,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 const RELOAD_PAUSE: Duration = Duration::from_micros(500);
 /// The longest result that is kept, in characters.
 const MAX_RESULT: usize = 255;
+/// What became of deliveries that waited when their endpoint was disabled.
+const BURIED: &str = "the webhook was disabled";
 
 /// What a dispatcher works with.
 #[derive(Clone)]
@@ -56,16 +58,23 @@ pub struct Dispatcher {
     pub webhook: Webhook,
     /// Who holds the lease. An installation's id, which outlives the process, takes up its own lease after a crash.
     pub holder: Uuid,
-    /// After that many attempts a delivery is given up.
-    pub max_attempts: u32,
+    /// How deliveries are tried again, and when the endpoint is left alone.
+    pub rules: DeliveryRules,
+    /// The node's name, for what is told of the endpoint.
+    pub node: String,
     /// How often the ledger is looked at for what other nodes queued.
     pub poll: Duration,
+    /// Changes when deliveries were queued again or the endpoint was enabled.
+    pub requeued: watch::Receiver<u64>,
+    /// Wakes the sequencer.
+    pub wake: Arc<Notify>,
 }
 
-/// Serves the webhook until shutdown. `positions` wakes it (see [`super::sequencer::run`]).
+/// Serves the webhook until shutdown, unless it is disabled. `positions` wakes it (see [`super::sequencer::run`]).
 pub async fn run(dispatcher: Dispatcher, mut positions: watch::Receiver<i64>, shutdown: CancellationToken) {
+    let mut requeued = dispatcher.requeued.clone();
     while !shutdown.is_cancelled() {
-        let wait = match dispatcher.lease(LEASE).await {
+        let wait = match dispatcher.take_up().await {
             Ok(true) => match Service::new(&dispatcher).run(&mut positions, &shutdown).await {
                 Ok(()) => Duration::ZERO,
                 Err(error) => {
@@ -79,11 +88,25 @@ pub async fn run(dispatcher: Dispatcher, mut positions: watch::Receiver<i64>, sh
                 PAUSE
             }
         };
-        tokio::select! { () = sleep(wait) => {}, () = shutdown.cancelled() => {} }
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = shutdown.cancelled() => {}
+            Ok(()) = requeued.changed() => {}
+        }
     }
 }
 
 impl Dispatcher {
+    /// Takes the lease; false where another node has it, or where nothing is to be sent.
+    async fn take_up(&self) -> Result<bool> {
+        let key = self.webhook.key();
+        let health = self.ledger.read(Reach::Gateway).await?.webhook_health(&key).await?;
+        if health.is_some_and(|health| health.disabled_at.is_some()) {
+            return Ok(false);
+        }
+        self.lease(LEASE).await
+    }
+
     fn lease_name(&self) -> String {
         format!("webhook/{}", self.webhook.key())
     }
@@ -104,10 +127,14 @@ impl Dispatcher {
 
     /// Writes what attempts came to, if the lease still is ours: if it is not, another node has sent them again or will,
     /// and its word counts. Renews the lease on the way. Losing this in a power cut only means to send once more.
-    async fn record(&self, deliveries: Vec<Delivery>) -> Result<bool> {
+    async fn record(&self, deliveries: Vec<Delivery>, health: Option<WebhookHealth>) -> Result<bool> {
         let (name, holder, deliveries) = (self.lease_name(), self.holder, Arc::new(deliveries));
-        transact(self.ledger.as_ref(), Reach::Gateway, Durability::Process, move |tx| {
-            let (name, deliveries) = (name.clone(), deliveries.clone());
+        let ends = health.as_ref().is_some_and(|health| health.disabled_at.is_some());
+        // That an endpoint is disabled is told to others; that it has failed once more is not.
+        let durability = if ends { Durability::Disk } else { Durability::Process };
+        let facts = health.as_ref().filter(|_| ends).map(|health| self.facts_of_end(health));
+        let done = transact(self.ledger.as_ref(), Reach::Gateway, durability, move |tx| {
+            let (name, deliveries, health, facts) = (name.clone(), deliveries.clone(), health.clone(), facts.clone());
             async move {
                 let now = now();
                 if !tx.take_lease(&name, holder, later(now, LEASE), now).await? {
@@ -116,36 +143,63 @@ impl Dispatcher {
                 for delivery in deliveries.iter() {
                     tx.update_delivery(delivery).await?;
                 }
+                if let Some(health) = &health {
+                    tx.put_webhook_health(health).await?;
+                }
+                if let (Some(health), Some(facts)) = (&health, &facts) {
+                    tell_of_end(tx, health, facts).await?;
+                }
                 Ok(true)
             }
             .boxed()
         })
-        .await
+        .await?;
+        if ends {
+            self.wake.notify_one();
+        }
+        Ok(done)
+    }
+
+    /// What is on record when the endpoint is disabled.
+    fn facts_of_end(&self, health: &WebhookHealth) -> Facts {
+        let mut facts = Facts::of_gateway_in(&self.webhook.tenant, &self.node, Operation::Admin);
+        facts.details = vec![
+            ("webhook", (&*self.webhook.id).into()),
+            ("reason", health.disabled_why.as_deref().into()),
+            ("failures", health.failures.unsigned_abs().into()),
+        ];
+        facts
     }
 
     /// One attempt.
     fn attempt(&self, delivery: Delivery, event: &EventRecord) -> BoxFuture<'static, (Delivery, Answer)> {
         let body = Bytes::from(event.body.clone());
-        let secrets: [SecretString; 1] = [self.webhook.secret.clone()];
-        let signed = sign(&secrets, &event.id.to_string(), now() / 1_000_000, &body);
-        let (sender, url) = (self.sender.clone(), self.webhook.url.clone());
+        let signed = self.webhook.headers(event.id, &body, now());
+        let (sender, webhook) = (self.sender.clone(), self.webhook.clone());
         async move {
-            let mut headers = match signed {
+            let headers = match signed {
                 Ok(headers) => headers,
                 Err(error) => return (delivery, Answer::Failed(error.message().to_owned())),
             };
-            headers.push(("content-type", "application/json".to_owned()));
-            headers.push(("user-agent", concat!("causeway/", env!("CARGO_PKG_VERSION")).to_owned()));
-            let answer = sender.post(&url, &headers, body).await;
+            let answer = sender.post(&webhook, &headers, body).await;
             (delivery, answer)
         }
         .boxed()
     }
 }
 
+/// In the transaction that disables an endpoint: nothing waits for it any more, and the others hear of it.
+async fn tell_of_end(tx: &mut dyn Tx, health: &WebhookHealth, facts: &Facts) -> Result<()> {
+    tx.bury_deliveries(&health.webhook, BURIED).await?;
+    tx.append_audit(&facts.audit()).await?;
+    tx.append_events(&[facts.event("webhook.disabled")]).await
+}
+
 /// A dispatcher that holds its lease.
 struct Service<'d> {
     dispatcher: &'d Dispatcher,
+    /// How the endpoint fares, as far as it is known here; nobody else writes it while the lease holds, but who enables it.
+    health: WebhookHealth,
     window: BTreeMap<i64, Item>,
     flights: FuturesUnordered<BoxFuture<'static, (Delivery, Answer)>>,
     limit: u32,
@@ -163,6 +217,7 @@ impl<'d> Service<'d> {
         let now = Instant::now();
         Self {
             dispatcher,
+            health: WebhookHealth::new(&dispatcher.webhook.key()),
             window: BTreeMap::new(),
             flights: FuturesUnordered::new(),
             limit: WINDOW,
@@ -177,15 +232,19 @@ impl<'d> Service<'d> {
     /// Delivers until shutdown or until the lease is another's.
     async fn run(mut self, positions: &mut watch::Receiver<i64>, shutdown: &CancellationToken) -> Result<()> {
         let mut watched = true;
+        let (mut requeued, mut heard) = (self.dispatcher.requeued.clone(), true);
         while !shutdown.is_cancelled() {
-            if self.leased_at.elapsed() >= RENEW_AFTER && !self.keep(Vec::new()).await? {
+            if self.leased_at.elapsed() >= RENEW_AFTER && !self.keep(Vec::new(), None).await? {
                 return Ok(());
             }
             if !self.loaded || self.loaded_at.elapsed() >= self.reload_after() {
                 self.load().await?;
             }
-            let planned = self.send();
-            if planned.send.is_empty() && self.cut && self.flights.len() < IN_FLIGHT && self.limit < WIDEST_WINDOW {
+            if self.health.disabled_at.is_some() {
+                break;
+            }
+            let (planned, room) = self.send();
+            if planned.send.is_empty() && self.cut && room > 0 && self.limit < WIDEST_WINDOW {
                 // All that is in the window is held back: look further.
                 self.limit = (self.limit * 2).min(WIDEST_WINDOW);
                 self.load().await?;
@@ -201,6 +260,10 @@ impl<'d> Service<'d> {
                 changed = positions.changed(), if watched => {
                     watched = changed.is_ok();
                     self.stale = true;
+                }
+                changed = requeued.changed(), if heard => {
+                    heard = changed.is_ok();
+                    self.loaded = false;
                 }
                 () = sleep(wait) => {}
                 () = shutdown.cancelled() => {}
@@ -229,7 +292,10 @@ impl<'d> Service<'d> {
         let key = self.dispatcher.webhook.key();
         // Cleared first: what is positioned while this reads will be read again.
         self.stale = false;
-        let pending = self.dispatcher.ledger.read(Reach::Gateway).await?.pending_deliveries(&key, self.limit).await?;
+        let mut query = self.dispatcher.ledger.read(Reach::Gateway).await?;
+        let pending = query.pending_deliveries(&key, self.limit).await?;
+        self.health = query.webhook_health(&key).await?.unwrap_or_else(|| WebhookHealth::new(&key));
+        drop(query);
         self.cut = pending.len() >= self.limit as usize;
         if pending.len() < WINDOW as usize {
             self.limit = WINDOW;
@@ -249,18 +315,19 @@ impl<'d> Service<'d> {
         Ok(())
     }
 
-    /// Begins every attempt that may begin now.
-    fn send(&mut self) -> Plan {
-        let leased = self.leased_at.elapsed() + LEASE_MARGIN < LEASE;
-        let room = if leased { IN_FLIGHT.saturating_sub(self.flights.len()) } else { 0 };
-        let planned = plan(self.window.values(), now(), room);
+    /// Begins every attempt that may begin now; and for how many there was room.
+    fn send(&mut self) -> (Plan, usize) {
+        let (leased, now) = (self.leased_at.elapsed() + LEASE_MARGIN < LEASE, now());
+        let most = if leased { breaker::room(&self.health, now, IN_FLIGHT) } else { 0 };
+        let room = most.saturating_sub(self.flights.len());
+        let planned = plan(self.window.values(), now, room);
         for position in &planned.send {
             if let Some(item) = self.window.get_mut(position) {
                 item.in_flight = true;
                 self.flights.push(self.dispatcher.attempt(item.delivery.clone(), &item.event));
             }
         }
-        planned
+        (planned, room)
     }
 
     /// How long nothing is to be done but waiting for answers and news.
@@ -269,6 +336,9 @@ impl<'d> Service<'d> {
         wait = wait.min(self.reload_after().saturating_sub(self.loaded_at.elapsed()));
         if let Some(next) = next {
             wait = wait.min(Duration::from_micros(u64::try_from(next.saturating_sub(now())).unwrap_or(0)));
+        }
+        if let Circuit::Open { until } = self.health.circuit(now()) {
+            wait = wait.min(Duration::from_micros(u64::try_from(until.saturating_sub(now())).unwrap_or(0)));
         }
         // Never a busy loop, whatever the clocks say.
         wait.max(Duration::from_millis(1))
@@ -280,18 +350,52 @@ impl<'d> Service<'d> {
         while let Some(Some(next)) = self.flights.next().now_or_never() {
             answers.push(next);
         }
-        let settled = answers.into_iter().map(|(delivery, answer)| self.judge(delivery, answer)).collect();
-        self.keep(settled).await
+        let mut health = self.health.clone();
+        for (_, answer) in &answers {
+            health = breaker::after(&health, verdict(answer), &self.dispatcher.rules, now(), random());
+        }
+        let ends = health.disabled_at.is_some();
+        let mut settled: Vec<Delivery> =
+            answers.into_iter().map(|(delivery, answer)| self.judge(delivery, answer)).collect();
+        // Of what was under way nothing waits beyond the end.
+        for delivery in settled.iter_mut().filter(|delivery| ends && delivery.state == DeliveryState::Pending) {
+            delivery.state = DeliveryState::Dead;
+        }
+        let changed = (health != self.health).then_some(health);
+        self.keep(settled, changed).await
+    }
+
+    /// Says what has become of the endpoint.
+    fn tell(&self, next: &WebhookHealth) {
+        let (webhook, failures) = (&next.webhook, next.failures);
+        match (self.health.probe_at, next.probe_at, &next.disabled_why) {
+            (_, _, Some(why)) => tracing::error!(
+                webhook,
+                failures,
+                why,
+                "the webhook is disabled; enable it when its endpoint is there again"
+            ),
+            (before, Some(at), None) if before != Some(at) => {
+                let pause = Duration::from_micros(u64::try_from(at.saturating_sub(now())).unwrap_or(0));
+                tracing::warn!(webhook, failures, ?pause, "the circuit of the webhook's endpoint is open");
+            }
+            (Some(_), None, None) => tracing::info!(webhook, "the circuit of the webhook's endpoint is closed again"),
+            _ => {}
+        }
     }
 
     /// Renews the lease and writes results, which takes what is done out of the window.
-    async fn keep(&mut self, results: Vec<Delivery>) -> Result<bool> {
+    async fn keep(&mut self, results: Vec<Delivery>, health: Option<WebhookHealth>) -> Result<bool> {
         let asked = Instant::now();
-        if !self.dispatcher.record(results.clone()).await? {
+        if !self.dispatcher.record(results.clone(), health.clone()).await? {
             tracing::info!(webhook = self.dispatcher.webhook.key(), "another node delivers from now on");
             return Ok(false);
         }
         self.leased_at = asked;
+        if let Some(health) = health {
+            self.tell(&health);
+            self.health = health;
+        }
         for delivery in results {
             if delivery.state == DeliveryState::Pending {
                 if let Some(item) = self.window.get_mut(&delivery.position) {
@@ -306,8 +410,7 @@ impl<'d> Service<'d> {
     }
 
     fn judge(&self, delivery: Delivery, answer: Answer) -> Delivery {
-        let random = getrandom::u64().unwrap_or(u64::MAX / 2);
-        let judged = judge(delivery, answer, self.dispatcher.max_attempts, now(), random);
+        let judged = judge(delivery, answer, &self.dispatcher.rules, now(), random());
         let result = judged.last_result.as_deref().unwrap_or_default();
         let (webhook, event, attempts) = (&judged.webhook, judged.event, judged.attempts);
         match judged.state {
@@ -342,7 +445,7 @@ impl<'d> Service<'d> {
 
 /// What a delivery is after an attempt: 2xx ends it; 410 says that the endpoint is gone for good; anything else is tried
 /// again later until the attempts are used up.
-fn judge(mut delivery: Delivery, answer: Answer, max_attempts: u32, now: Micros, random: u64) -> Delivery {
+fn judge(mut delivery: Delivery, answer: Answer, rules: &DeliveryRules, now: Micros, random: u64) -> Delivery {
     delivery.attempts += 1;
     let (state, result, retry_after) = match answer {
         Answer::Status(status @ 200..=299, _) => (DeliveryState::Delivered, status.to_string(), None),
@@ -355,13 +458,27 @@ fn judge(mut delivery: Delivery, answer: Answer, max_attempts: u32, now: Micros,
     delivery.last_result = Some(result);
     delivery.state = state;
     if state == DeliveryState::Pending {
-        if delivery.attempts >= i64::from(max_attempts) {
+        if delivery.attempts >= i64::from(rules.max_attempts) {
             delivery.state = DeliveryState::Dead;
         } else {
-            delivery.next_at = later(now, backoff(delivery.attempts, random, retry_after));
+            delivery.next_at = later(now, backoff(rules, delivery.attempts, random, retry_after));
         }
     }
     delivery
+}
+
+/// What an answer says of the endpoint.
+const fn verdict(answer: &Answer) -> Verdict {
+    match answer {
+        Answer::Status(200..=299, _) => Verdict::Accepted,
+        Answer::Status(410, _) => Verdict::Gone,
+        Answer::Status(429 | 503, hold) => Verdict::Failed { hold: *hold },
+        Answer::Status(..) | Answer::Failed(_) => Verdict::Failed { hold: None },
+    }
+}
+
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(u64::MAX / 2)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::events::{Facts, Operation};
+use crate::events::sign;
 use crate::identity::{Peer, Protocol};
 use crate::jobs::fake_ledger::FakeLedger;
 use async_trait::async_trait;
@@ -23,10 +23,10 @@ struct Endpoint {
 
 #[async_trait]
 impl WebhookSender for Endpoint {
-    async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Answer {
+    async fn post(&self, webhook: &Webhook, headers: &[(&'static str, String)], body: Bytes) -> Answer {
         let headers: HashMap<_, _> = headers.iter().cloned().collect();
         let id = headers["webhook-id"].clone();
-        self.got.lock().unwrap().push((url.to_owned(), headers, body));
+        self.got.lock().unwrap().push((webhook.url.clone(), headers, body));
         {
             let mut busy = self.busy.lock().unwrap();
             busy.0 += 1;
@@ -89,12 +89,26 @@ fn dispatcher(ledger: &Arc<FakeLedger>, endpoint: &Arc<Endpoint>, max_attempts: 
             id: "hook".into(),
             url: "https://hooks.example/x".into(),
             events: GlobSet::empty(),
+            event_texts: Vec::new(),
             path: None,
+            path_text: None,
             secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(),
+            previous: None,
+            tls: Default::default(),
         },
         holder: Uuid::now_v7(),
-        max_attempts,
+        // Waits of no more than a second, and a circuit that stays closed, but where a test is about it.
+        rules: DeliveryRules {
+            max_attempts,
+            first_wait: Duration::from_millis(200),
+            longest_wait: Duration::from_secs(1),
+            breaker_failures: 1000,
+            ..DeliveryRules::default()
+        },
+        node: "gw-1".into(),
         poll: Duration::from_secs(30),
+        requeued: watch::channel(0).1,
+        wake: Arc::default(),
     }
 }
 
@@ -164,13 +178,13 @@ async fn a_dead_letter_frees_its_file() {
     let (a1, a2, a3) = (queue(&ledger, "/a"), queue(&ledger, "/a"), queue(&ledger, "/a"));
     let mut answers = HashMap::new();
     answers.insert(a1.clone(), vec![Answer::Status(500, None), Answer::Status(302, None)]);
-    answers.insert(a2.clone(), vec![Answer::Status(410, None)]);
+    answers.insert(a2.clone(), vec![Answer::Failed("connection refused".into()), Answer::Status(400, None)]);
     *endpoint.answers.lock().unwrap() = answers;
     let (_positions, watch) = watch::channel(0);
     let shutdown = CancellationToken::new();
     let job = tokio::spawn(run(dispatcher(&ledger, &endpoint, 2), watch, shutdown.clone()));
     until("all", || open(&ledger) == 0).await;
-    assert_eq!(endpoint.ids(), [a1.clone(), a1, a2, a3]);
+    assert_eq!(endpoint.ids(), [a1.clone(), a1, a2.clone(), a2, a3]);
     let states: Vec<_> = ledger.look(|state| state.deliveries.iter().map(|d| d.state).collect());
     assert_eq!(states, [DeliveryState::Dead, DeliveryState::Dead, DeliveryState::Delivered]);
     shutdown.cancel();
@@ -214,7 +228,7 @@ async fn one_holder_delivers_and_what_a_dead_one_left_is_sent_again() {
     // Results are not written over another's.
     let mut done = ledger.look(|state| state.deliveries[0].clone());
     done.state = DeliveryState::Delivered;
-    assert!(!mine.record(vec![done]).await.unwrap());
+    assert!(!mine.record(vec![done], None).await.unwrap());
     assert_eq!(open(&ledger), 1);
 
     // It is this installation's own lease, left by a process that was killed while it sent: taken up at once. The
@@ -248,15 +262,97 @@ fn answers_are_judged() {
     let judged = |answer, attempts| {
         let mut delivery = pending(Uuid::nil(), 1);
         delivery.attempts = attempts;
-        let judged = judge(delivery, answer, 12, 1_000_000, 0);
+        let judged = judge(delivery, answer, &DeliveryRules::default(), 1_000_000, u64::MAX);
         (judged.state, judged.attempts, judged.next_at, judged.last_result.unwrap())
     };
     assert_eq!(judged(Answer::Status(204, None), 3), (DeliveryState::Delivered, 4, 0, "204".into()));
     assert_eq!(judged(Answer::Status(410, None), 0), (DeliveryState::Dead, 1, 0, "410".into()));
-    assert_eq!(judged(Answer::Status(301, None), 0), (DeliveryState::Pending, 1, 1_500_000, "301".into()));
+    assert_eq!(judged(Answer::Status(301, None), 0), (DeliveryState::Pending, 1, 3_000_000, "301".into()));
     let asked = Some(Duration::from_secs(10));
     assert_eq!(judged(Answer::Status(503, asked), 0), (DeliveryState::Pending, 1, 11_000_000, "503".into()));
     assert_eq!(judged(Answer::Status(503, asked), 11), (DeliveryState::Dead, 12, 0, "503".into()));
     let (state, _, _, result) = judged(Answer::Failed("no\0 answer".repeat(100)), 0);
     assert_eq!((state, result.len()), (DeliveryState::Pending, 255));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_keeps_failing_is_probed_and_not_hammered() {
+    let (ledger, endpoint) = (Arc::new(FakeLedger::default()), Arc::new(Endpoint::default()));
+    let ids: Vec<String> = (0..20).map(|number| queue(&ledger, &format!("/{number}"))).collect();
+    let down = |id: &String| (id.clone(), vec![Answer::Status(500, None); 100]);
+    *endpoint.answers.lock().unwrap() = ids.iter().map(down).collect();
+    let mut mine = dispatcher(&ledger, &endpoint, 1000);
+    mine.rules = DeliveryRules {
+        breaker_failures: 5,
+        breaker_pause: Duration::from_millis(400),
+        first_wait: Duration::from_millis(1),
+        longest_wait: Duration::from_millis(1),
+        ..mine.rules
+    };
+    let (_positions, watch) = watch::channel(0);
+    let shutdown = CancellationToken::new();
+    let job = tokio::spawn(run(mine, watch, shutdown.clone()));
+    until("the circuit", || ledger.look(|state| state.health.values().any(|health| health.trips > 0))).await;
+    // Those that were under way end; then there are probes alone, the first after 200 ms at the least, each further one later.
+    sleep(Duration::from_millis(100)).await;
+    let before = endpoint.ids().len();
+    assert!(before <= 5 + IN_FLIGHT, "{before}");
+    sleep(Duration::from_millis(700)).await;
+    let probes = endpoint.ids().len() - before;
+    assert!((1..=3).contains(&probes), "{probes}");
+    // It is there again.
+    endpoint.answers.lock().unwrap().clear();
+    until("all", || open(&ledger) == 0).await;
+    let health = ledger.look(|state| state.health["acme/hook"].clone());
+    assert_eq!((health.failures, health.probe_at, health.trips), (0, None, 0));
+    shutdown.cancel();
+    job.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_gone_endpoint_is_disabled_and_its_tenant_told() {
+    let (ledger, endpoint) = (Arc::new(FakeLedger::default()), Arc::new(Endpoint::default()));
+    let (gone, _waiting) = (queue(&ledger, "/a"), queue(&ledger, "/a"));
+    endpoint.answers.lock().unwrap().insert(gone.clone(), vec![Answer::Status(410, None)]);
+    let (requeued, heard) = watch::channel(0);
+    let mine = Dispatcher { requeued: heard, ..dispatcher(&ledger, &endpoint, 12) };
+    let (_positions, watch) = watch::channel(0);
+    let shutdown = CancellationToken::new();
+    let job = tokio::spawn(run(mine, watch, shutdown.clone()));
+    until("the end", || ledger.look(|state| state.health.values().any(|health| health.disabled_at.is_some()))).await;
+    until("nothing to wait", || open(&ledger) == 0).await;
+    assert_eq!(endpoint.ids(), [gone]);
+    ledger.look(|state| {
+        let results: Vec<_> = state.deliveries.iter().map(|d| (d.state, d.last_result.clone().unwrap())).collect();
+        assert_eq!(results, [(DeliveryState::Dead, "410".to_owned()), (DeliveryState::Dead, BURIED.to_owned())]);
+        let told = state.events.last().unwrap();
+        assert_eq!((&*told.kind, &*told.tenant), ("webhook.disabled", "acme"));
+        let body: serde_json::Value = serde_json::from_str(&told.body).unwrap();
+        assert_eq!((&body["data"]["webhook"], &body["data"]["protocol"]), (&"hook".into(), &"gateway".into()));
+        assert_eq!(state.entries.len(), 1);
+        // Enabled, and one of the dead letters sent again.
+        state.health.clear();
+        state.deliveries[1].state = DeliveryState::Pending;
+    });
+    requeued.send_replace(1);
+    until("the other", || open(&ledger) == 0).await;
+    assert_eq!(endpoint.ids().len(), 2);
+    shutdown.cancel();
+    job.await.unwrap();
+}
+
+#[test]
+fn answers_speak_of_the_endpoint() {
+    let asked = Some(Duration::from_secs(7));
+    for (answer, expected) in [
+        (Answer::Status(204, None), Verdict::Accepted),
+        (Answer::Status(410, asked), Verdict::Gone),
+        (Answer::Status(429, asked), Verdict::Failed { hold: asked }),
+        (Answer::Status(503, None), Verdict::Failed { hold: None }),
+        (Answer::Status(500, asked), Verdict::Failed { hold: None }),
+        (Answer::Status(301, None), Verdict::Failed { hold: None }),
+        (Answer::Failed("no answer in time".into()), Verdict::Failed { hold: None }),
+    ] {
+        assert_eq!(verdict(&answer), expected, "{answer:?}");
+    }
 }

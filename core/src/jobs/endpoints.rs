@@ -24,7 +24,15 @@ struct Served {
 impl Served {
     /// Whether this one would be served otherwise. (What it wants to hear is looked at when an event is queued.)
     fn differs(&self, webhook: &Webhook) -> bool {
-        self.webhook.url != webhook.url || self.webhook.secret.expose_secret() != webhook.secret.expose_secret()
+        let same_previous = match (&self.webhook.previous, &webhook.previous) {
+            (Some(was), Some(is)) => was.is(is),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.webhook.url != webhook.url
+            || self.webhook.secret.expose_secret() != webhook.secret.expose_secret()
+            || !same_previous
+            || !self.webhook.tls.is(&webhook.tls)
     }
 }
 
@@ -50,6 +58,7 @@ impl Inner {
                 if let Err(error) = one.task.await {
                     tracing::error!(%error, webhook = one.webhook.key(), "a dispatcher ended early");
                 }
+                self.sender.forget(&one.webhook.key());
             }
             for (key, webhook) in by_key {
                 let end = self.jobs_end.child_token();
@@ -59,8 +68,11 @@ impl Inner {
                         sender: self.sender.clone(),
                         webhook: webhook.clone(),
                         holder: self.settings.installation,
-                        max_attempts: self.settings.webhook_max_attempts,
+                        rules: self.settings.delivery.clone(),
+                        node: self.settings.node.clone(),
                         poll,
+                        requeued: self.requeued.subscribe(),
+                        wake: self.wake.clone(),
                     };
                     let task = self.jobs.spawn(dispatcher::run(dispatcher, seen.clone(), end.clone()));
                     Served { webhook: webhook.clone(), end, task }

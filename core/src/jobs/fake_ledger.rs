@@ -14,7 +14,7 @@ use crate::records::{
     AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant,
     HeadKind, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken,
     RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow,
-    UploadState,
+    UploadState, WebhookHealth,
 };
 
 /// What is in the ledger.
@@ -28,6 +28,7 @@ pub(crate) struct State {
     pub events: Vec<EventRecord>,
     pub positions: Vec<(Uuid, i64)>,
     pub deliveries: Vec<Delivery>,
+    pub health: BTreeMap<String, WebhookHealth>,
     pub leases: HashMap<String, (Uuid, Micros)>,
     pub objects: BTreeMap<ObjectKey, StoredObject>,
     pub generation: i64,
@@ -241,6 +242,32 @@ impl Query for State {
             .take(limit as usize)
             .map(|d| (d.clone(), self.events.iter().find(|e| e.id == d.event).cloned().unwrap()))
             .collect())
+    }
+    async fn webhook_health(&mut self, webhook: &str) -> Result<Option<WebhookHealth>> {
+        Ok(self.health.get(webhook).cloned())
+    }
+    async fn webhook_healths(&mut self, tenant: Option<&str>) -> Result<Vec<WebhookHealth>> {
+        let of = |key: &str| tenant.is_none_or(|tenant| key.starts_with(&format!("{tenant}/")));
+        Ok(self.health.values().filter(|health| of(&health.webhook)).cloned().collect())
+    }
+    async fn deliveries(
+        &mut self,
+        webhook: &str,
+        state: Option<DeliveryState>,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<(Delivery, EventRecord)>> {
+        let wanted =
+            |d: &&Delivery| d.webhook == webhook && d.position < before && state.is_none_or(|state| d.state == state);
+        let rows = self.deliveries.iter().rev().filter(wanted).take(limit as usize);
+        Ok(rows.map(|d| (d.clone(), self.events.iter().find(|e| e.id == d.event).cloned().unwrap())).collect())
+    }
+    async fn events_since(&mut self, tenant: &str, since: Micros, after: i64, limit: u32) -> Result<Vec<StoredEvent>> {
+        let rows = self.positions.iter().filter(|(_, position)| *position > after).filter_map(|(id, position)| {
+            let event = self.events.iter().find(|e| e.id == *id && e.tenant == tenant && e.at >= since)?;
+            Some(StoredEvent { position: *position, event: event.clone() })
+        });
+        Ok(rows.take(limit as usize).collect())
     }
     async fn doomed_blobs(&mut self, _: Micros, _: u32) -> Result<Vec<BlobRow>> {
         off()
@@ -520,6 +547,35 @@ impl Tx for State {
         let row = self.deliveries.iter_mut().find(|d| d.event == delivery.event && d.webhook == delivery.webhook);
         *row.unwrap() = delivery.clone();
         Ok(())
+    }
+    async fn put_webhook_health(&mut self, health: &WebhookHealth) -> Result<()> {
+        self.health.insert(health.webhook.clone(), health.clone());
+        Ok(())
+    }
+    async fn queue_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()> {
+        for one in deliveries {
+            self.deliveries.retain(|d| d.event != one.event || d.webhook != one.webhook);
+            self.deliveries.push(one.clone());
+        }
+        Ok(())
+    }
+    async fn requeue_delivery(&mut self, webhook: &str, event: Uuid, now: Micros) -> Result<bool> {
+        let row = self.deliveries.iter_mut().find(|d| d.event == event && d.webhook == webhook);
+        let found = row.map(|d| (d.state, d.attempts, d.next_at) = (DeliveryState::Pending, 0, now));
+        Ok(found.is_some())
+    }
+    async fn bury_deliveries(&mut self, webhook: &str, result: &str) -> Result<u64> {
+        let waits = |d: &&mut Delivery| d.webhook == webhook && d.state == DeliveryState::Pending;
+        let buried = self.deliveries.iter_mut().filter(waits).map(|d| {
+            (d.state, d.last_result) = (DeliveryState::Dead, Some(result.to_owned()));
+        });
+        Ok(buried.count() as u64)
+    }
+    async fn forget_webhook(&mut self, webhook: &str) -> Result<u64> {
+        self.health.remove(webhook);
+        let before = self.deliveries.len();
+        self.deliveries.retain(|d| d.webhook != webhook);
+        Ok((before - self.deliveries.len()) as u64)
     }
     async fn take_lease(&mut self, name: &str, holder: Uuid, until: Micros, now: Micros) -> Result<bool> {
         match self.leases.get(name) {

@@ -7,7 +7,7 @@
 //! event that went out is never forgotten. That costs one sync per round, not per operation: rounds gather what comes
 //! within [`GATHER`], and a round that finds nothing writes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,11 +125,21 @@ async fn round(tx: &mut dyn Tx, webhooks: Arc<[Webhook]>) -> Result<Round> {
     if !events.is_empty() {
         let first = tx.last_position().await? + 1;
         let positions: Vec<(Uuid, i64)> = events.iter().map(|event| event.id).zip(first..).collect();
-        let deliveries = deliveries(&events, first, &webhooks, now());
+        let mut deliveries = deliveries(&events, first, &webhooks, now());
+        if !deliveries.is_empty() {
+            let disabled = disabled(tx).await?;
+            deliveries.retain(|delivery| !disabled.contains(&delivery.webhook));
+        }
         tx.position_events(&positions, &deliveries).await?;
         done.last = positions.last().map(|(_, position)| *position);
     }
     Ok(done)
+}
+
+/// The webhooks, by their keys, that nothing is queued for.
+async fn disabled(tx: &mut dyn Tx) -> Result<HashSet<String>> {
+    let troubled = tx.webhook_healths(None).await?;
+    Ok(troubled.into_iter().filter(|health| health.disabled_at.is_some()).map(|health| health.webhook).collect())
 }
 
 /// The end of a chain.

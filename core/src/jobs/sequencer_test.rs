@@ -3,6 +3,7 @@ use crate::audit::{Trust, verify_chain};
 use crate::events::{Facts, Operation};
 use crate::identity::{Peer, Protocol};
 use crate::jobs::fake_ledger::FakeLedger;
+use crate::records::WebhookHealth;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 fn globs(patterns: &[&str]) -> GlobSet {
@@ -19,8 +20,12 @@ fn webhook(tenant: &str, id: &str, events: &[&str], path: Option<&str>) -> Webho
         id: id.into(),
         url: "https://hooks.example/".into(),
         events: globs(events),
+        event_texts: events.iter().map(|&text| text.to_owned()).collect(),
         path: path.map(|path| globs(&[path])),
+        path_text: path.map(str::to_owned),
         secret: "secret".into(),
+        previous: None,
+        tls: Default::default(),
     }
 }
 
@@ -73,6 +78,21 @@ async fn entries_are_sealed_into_their_own_chains() {
 
     ledger.look(|state| state.entries[0].body.push(b' '));
     assert_eq!(verify_chain(&ledger, "acme", &Trust::default()).await.unwrap().broken_at, Some(1));
+}
+
+#[tokio::test]
+async fn nothing_is_queued_for_a_webhook_that_is_disabled() {
+    let ledger = FakeLedger::default();
+    let webhooks: Arc<[Webhook]> =
+        Arc::new([webhook("acme", "on", &["file.*"], None), webhook("acme", "off", &["file.*"], None)]);
+    let off = WebhookHealth { disabled_at: Some(1), ..WebhookHealth::new("acme/off") };
+    ledger.look(|state| {
+        state.health.insert(off.webhook.clone(), off);
+        state.events.push(facts(Some("acme"), Some("/a")).event("file.uploaded"));
+    });
+    run_once(&ledger, &webhooks).await.unwrap();
+    let queued: Vec<String> = ledger.look(|state| state.deliveries.iter().map(|d| d.webhook.clone()).collect());
+    assert_eq!(queued, ["acme/on"]);
 }
 
 #[test]

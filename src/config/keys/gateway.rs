@@ -322,6 +322,27 @@ const EVENTS: &[Key] = &[
     number("webhook_max_attempts", 1, 1000, "Attempts, with exponential backoff; then the event is dead.")
         .or("12")
         .restart(),
+    text(
+        "webhook_first_wait",
+        Duration,
+        "The longest wait after the first failed attempt; each further one may be four times as long.",
+    )
+    .or("\"2s\"")
+    .restart(),
+    text("webhook_longest_wait", Duration, "No wait between attempts is longer.").or("\"12h\"").restart(),
+    number("webhook_breaker_failures", 1, 1000, "Failed attempts in a row that open the circuit of an endpoint.")
+        .or("10")
+        .restart(),
+    text(
+        "webhook_breaker_pause",
+        Duration,
+        "How long it stays open the first time; each further time in a row twice as long.",
+    )
+    .or("\"30s\"")
+    .restart(),
+    text("webhook_disable_after", Duration, "An endpoint that has only failed for so long is disabled.")
+        .or("\"5d\"")
+        .restart(),
     flag("webhook_allow_private_addresses", "Whether webhooks may go to loopback, link-local and private addresses.")
         .or("false")
         .restart(),

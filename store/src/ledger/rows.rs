@@ -7,6 +7,7 @@ use causeway_core::records::{
     Attributes, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState,
     EventRecord, HeadKind, Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey,
     RevokedGrant, Seal, SessionRow, SigningKeyRow, StoredEvent, StoredObject, TransferState, UploadRow, UploadState,
+    WebhookHealth,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -358,7 +359,31 @@ pub(super) const fn delivery_word(state: DeliveryState) -> &'static str {
     }
 }
 
-/// A pending delivery (no other is ever read) and its event.
+fn delivery_state(word: &str) -> Outcome<DeliveryState> {
+    match word {
+        "pending" => Ok(DeliveryState::Pending),
+        "delivered" => Ok(DeliveryState::Delivered),
+        "dead" => Ok(DeliveryState::Dead),
+        _ => Err(unfit("a delivery's state is no known word")),
+    }
+}
+
+impl Record for WebhookHealth {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            webhook: columns.take()?,
+            failures: columns.take()?,
+            failing_since: columns.maybe()?,
+            probe_at: columns.maybe()?,
+            trips: columns.take()?,
+            disabled_at: columns.maybe()?,
+            disabled_why: columns.maybe()?,
+            changed_at: columns.take()?,
+        })
+    }
+}
+
+/// A delivery and its event.
 impl Record for (Delivery, EventRecord) {
     fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
         let mut delivery = Delivery {
@@ -368,7 +393,7 @@ impl Record for (Delivery, EventRecord) {
             next_at: columns.take()?,
             last_result: columns.maybe()?,
             position: columns.take()?,
-            state: DeliveryState::Pending,
+            state: delivery_state(columns.take()?)?,
         };
         let event = EventRecord::read(columns)?;
         delivery.event = event.id;

@@ -68,6 +68,13 @@ schemathesis.openapi.format(
     "tus-checksum",
     st.binary(min_size=20, max_size=20).map(lambda raw: f"sha1 {base64.b64encode(raw).decode()}"),
 )
+schemathesis.openapi.format("webhook-url", st.sampled_from(["https://hooks.example/a", "https://hooks.example:8443/b"]))
+schemathesis.openapi.format("event-kinds", st.sampled_from(["*", "file.uploaded", "transfer.*"]))
+schemathesis.openapi.format("path-glob", st.sampled_from(["/inbound/**", "/st/*.csv", "**"]))
+schemathesis.openapi.format("webhook-secret", st.binary(min_size=24, max_size=32).map(lambda raw: f"whsec_{base64.b64encode(raw).decode()}"))
+certificate, key = ("-----BEGIN %s-----\nAA==\n-----END %s-----\n" % (kind, kind) for kind in ("CERTIFICATE", "PRIVATE KEY"))
+schemathesis.openapi.format("pem-certificates", st.just(certificate))
+schemathesis.openapi.format("pem-identity", st.just(certificate + key))
 schemathesis.openapi.format("oauth-client", st.just("orders"))
 schemathesis.openapi.format("oauth-secret", st.just(os.environ["CAUSEWAY_KEY"]))
 schemathesis.openapi.format("oauth-scope", st.sampled_from(["files:read", "files:read files:write"]))

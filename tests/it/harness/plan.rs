@@ -104,6 +104,8 @@ pub struct Plan {
     logins: String,
     uploads: String,
     limits: String,
+    events: String,
+    private_webhooks: bool,
     hooks: String,
     trusted_proxies: String,
     pub env: Vec<(String, String)>,
@@ -133,6 +135,8 @@ impl Plan {
             logins: String::new(),
             uploads: String::new(),
             limits: String::new(),
+            events: String::new(),
+            private_webhooks: true,
             hooks: String::new(),
             trusted_proxies: String::new(),
             env: Vec::new(),
@@ -246,6 +250,24 @@ impl Plan {
     pub fn keyed(self, id: &str, scopes: &[&str], view: &str) -> Self {
         let lines = format!("[[tenant.identity]]\nid = \"{id}\"\nscopes = {scopes:?}\nview = {view}\n{}", key(id, id));
         self.acme(&lines)
+    }
+
+    /// Adds a line to `[events]`.
+    pub fn events(mut self, line: &str) -> Self {
+        writeln!(self.events, "{line}").unwrap();
+        self
+    }
+
+    /// With this many attempts for a delivery.
+    pub fn max_attempts(mut self, most: u32) -> Self {
+        self.max_attempts = most;
+        self
+    }
+
+    /// Webhooks go to public addresses alone.
+    pub fn public_webhooks(mut self) -> Self {
+        self.private_webhooks = false;
+        self
     }
 
     /// Adds a line to `[limits]`.
@@ -366,8 +388,8 @@ root = {root:?}
 {limits}[events]
 webhook_timeout = "2s"
 webhook_max_attempts = {max_attempts}
-webhook_allow_private_addresses = true
-
+webhook_allow_private_addresses = {private_webhooks}
+{events}
 [[tenant]]
 id = "acme"
 quota = "{tenant_quota}"
@@ -417,6 +439,8 @@ view = []
             acme = self.acme,
             uploads = self.uploads,
             limits = self.limits,
+            events = self.events,
+            private_webhooks = self.private_webhooks,
             trusted_proxies = self.trusted_proxies,
             max_attempts = self.max_attempts,
             tenant_quota = self.tenant_quota,

@@ -1,13 +1,14 @@
 //! A receiver of webhooks that checks both signatures and keeps what came in its order.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::routing::post;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,6 +27,10 @@ pub struct Post {
     pub event: Value,
     /// What was answered.
     pub answered: u16,
+    /// How many signatures it had.
+    pub signatures: usize,
+    /// When it came.
+    pub at: Instant,
     /// What is wrong with its headers; none: nothing.
     pub wrong: Option<String>,
 }
@@ -48,6 +53,10 @@ impl Post {
 struct Kept {
     posts: Vec<Post>,
     refuse: usize,
+    /// What the next posts are answered, with `Retry-After`.
+    answers: VecDeque<(u16, Option<u32>)>,
+    /// In place of the one that it began with.
+    secret: Option<String>,
 }
 
 /// The receiver.
@@ -86,6 +95,16 @@ impl Receiver {
         self.kept.lock().unwrap().refuse = n;
     }
 
+    /// Answers the next posts so: status and `Retry-After`.
+    pub fn answer(&self, answers: &[(u16, Option<u32>)]) {
+        self.kept.lock().unwrap().answers.extend(answers);
+    }
+
+    /// Looks at the signatures of another secret from now on.
+    pub fn know(&self, secret: &str) {
+        self.kept.lock().unwrap().secret = Some(secret.to_owned());
+    }
+
     /// All posts so far; their signatures must be right.
     pub fn posts(&self) -> Vec<Post> {
         let posts = self.kept.lock().unwrap().posts.clone();
@@ -105,19 +124,30 @@ impl Receiver {
     }
 }
 
-async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let wrong = check(&headers, &body, &receiver.secret).err();
+async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> (StatusCode, HeaderMap) {
+    let secret = receiver.kept.lock().unwrap().secret.clone().unwrap_or_else(|| receiver.secret.clone());
+    let wrong = check(&headers, &body, &secret).err();
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let mut kept = receiver.kept.lock().unwrap();
-    let answered = if kept.refuse > 0 { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+    let refused = if kept.refuse > 0 { (500, None) } else { (200, None) };
     kept.refuse = kept.refuse.saturating_sub(1);
+    let (status, retry_after) = kept.answers.pop_front().unwrap_or(refused);
+    let answered = StatusCode::from_u16(status).unwrap();
+    let mut fields = HeaderMap::new();
+    fields.extend(retry_after.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds))));
+    if answered.is_redirection() {
+        // A redirect that was followed would be seen.
+        fields.insert(header::LOCATION, HeaderValue::from_str(&receiver.url()).unwrap());
+    }
     kept.posts.push(Post {
         id: text("webhook-id"),
         event: serde_json::from_slice(&body).unwrap_or_default(),
         answered: answered.as_u16(),
+        signatures: text("webhook-signature").split(' ').count(),
+        at: Instant::now(),
         wrong,
     });
-    answered
+    (answered, fields)
 }
 
 fn hmac(key: &[u8], message: &[&[u8]]) -> Vec<u8> {

@@ -7,6 +7,7 @@ use causeway_core::ports::{Lock, Query as _, Tx as _, transact};
 use causeway_core::records::{
     AuditFilter, Delivery, EventRecord, Grant, HeadKind, Incarnation, IssuerKeys, ItemKind, ItemState, Job, Node,
     ObjectKey, ObjectKind, Seal, SessionRow, SessionSearch, StoredObject, TransferState, UploadRow, UploadState,
+    WebhookHealth,
 };
 use sqlx::Executor as _;
 
@@ -149,6 +150,7 @@ async fn fill(ledger: &contract::Subject) -> Rows {
             tx.put_issuer_keys(&issuer_keys("{}")).await?;
             tx.insert_sessions(std::slice::from_ref(&live)).await?;
             tx.put_object(&object("l", 1), None).await?;
+            tx.put_webhook_health(&WebhookHealth::new("acme/w")).await?;
             tx.put_incarnation(&incarnation).await?;
             tx.take_lease("a", incarnation.id, T0 + 1, T0).await.map(drop)
         })
@@ -247,6 +249,10 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 sink_places("s") => "[]";
                 unsealed_counts("acme") => "(0, 0)";
                 pending_deliveries("acme/w", 9) => "[]";
+                webhook_health("acme/w") => "None";
+                webhook_healths(Some("acme")) => "[]";
+                deliveries("acme/w", None, 9, 9) => "[]";
+                events_since("acme", 0, 0, 9) => "[]";
                 doomed_blobs(seen, 9) => "[]";
                 blob(rows.blob) => "None";
                 expired_uploads(seen, 9) => "[]";
@@ -400,6 +406,11 @@ async fn no_change_reaches_another_tenant() {
                 last_position();
                 position_events(&[(rows.events[1], 9)], &[contract::delivery("acme/w", (rows.events[1], 9))]);
                 update_delivery(&Delivery { attempts: 3, ..contract::delivery("acme/w", (rows.events[0], 1)) });
+                put_webhook_health(&WebhookHealth { failures: 9, ..WebhookHealth::new("acme/w") });
+                queue_deliveries(&[contract::delivery("acme/w", (rows.events[1], 9))]);
+                requeue_delivery("acme/w", rows.events[0], seen);
+                bury_deliveries("acme/w", "x");
+                forget_webhook("acme/w");
                 take_lease("b", id, seen, T0);
                 insert_job(&contract::job("acme", "i", 0));
                 hold_job(rows.job.id);

@@ -91,6 +91,10 @@ mod jobs {
     }
 }
 
+mod webhooks {
+    crate::ledger::statements::webhook_statements! { connection: sqlx::PgConnection }
+}
+
 mod keys {
     crate::ledger::statements::key_statements! { connection: sqlx::PgConnection }
 }

@@ -96,6 +96,10 @@ mod jobs {
     }
 }
 
+mod webhooks {
+    crate::ledger::statements::webhook_statements! { connection: rusqlite::Connection }
+}
+
 mod keys {
     crate::ledger::statements::key_statements! { connection: rusqlite::Connection }
 }

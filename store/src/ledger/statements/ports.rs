@@ -17,45 +17,23 @@ macro_rules! ports {
         use async_trait::async_trait;
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation,
-            IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal,
-            SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
+            AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord,
+            Grant, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken,
+            RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow,
+            UploadState, WebhookHealth,
         };
         use causeway_core::{Error, Result};
         use uuid::Uuid;
 
         use super::{
             audit, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions, signatures,
-            tokens, uploads,
+            tokens, uploads, webhooks,
         };
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, gone, judge, reserved};
         use crate::ledger::statements::run;
 
-        /// A connection that statements run on, and the first of them that failed.
-        pub(in crate::ledger) struct Session<C> {
-            pub(in crate::ledger) connection: C,
-            /// Whose rows the statements may see.
-            reach: Reach,
-            /// The first statement that failed. A transaction with one must not be committed, whatever its work
-            /// returned: PostgreSQL could not, and both databases are to do the same.
-            pub(in crate::ledger) failure: Option<Failure>,
-        }
-
-        impl<C> Session<C> {
-            pub(in crate::ledger) const fn new(connection: C, reach: Reach) -> Self {
-                Self { connection, reach, failure: None }
-            }
-
-            fn judged<T>(&mut self, outcome: Outcome<T>) -> Result<T> {
-                outcome.map_err(|error| {
-                    let failure = judge(&error);
-                    let answer = failure.error.clone();
-                    self.failure.get_or_insert(failure);
-                    answer
-                })
-            }
-        }
+        crate::ledger::statements::session_type! {}
 
         #[async_trait]
         impl<C: DerefMut<Target = $connection> + Send> Query for Session<C> {
@@ -163,6 +141,34 @@ macro_rules! ports {
 
             async fn pending_deliveries(&mut self, webhook: &str, limit: u32) -> Result<Vec<(Delivery, EventRecord)>> {
                 run!(self, events::pending_deliveries(webhook, limit))
+            }
+
+            async fn webhook_health(&mut self, webhook: &str) -> Result<Option<WebhookHealth>> {
+                run!(self, webhooks::webhook_health(self.reach.tenant(), webhook))
+            }
+
+            async fn webhook_healths(&mut self, tenant: Option<&str>) -> Result<Vec<WebhookHealth>> {
+                run!(self, webhooks::webhook_healths(tenant))
+            }
+
+            async fn deliveries(
+                &mut self,
+                webhook: &str,
+                state: Option<DeliveryState>,
+                before: i64,
+                limit: u32,
+            ) -> Result<Vec<(Delivery, EventRecord)>> {
+                run!(self, webhooks::deliveries(self.reach.tenant(), webhook, state, before, limit))
+            }
+
+            async fn events_since(
+                &mut self,
+                tenant: &str,
+                since: Micros,
+                after: i64,
+                limit: u32,
+            ) -> Result<Vec<StoredEvent>> {
+                run!(self, webhooks::events_since(tenant, since, after, limit))
             }
 
             async fn doomed_blobs(&mut self, before: Micros, limit: u32) -> Result<Vec<BlobRow>> {
@@ -514,6 +520,26 @@ macro_rules! ports {
 
             async fn update_delivery(&mut self, delivery: &Delivery) -> Result<()> {
                 run!(self, events::update_delivery(delivery))
+            }
+
+            async fn put_webhook_health(&mut self, health: &WebhookHealth) -> Result<()> {
+                run!(self, webhooks::put_webhook_health(health))
+            }
+
+            async fn queue_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()> {
+                run!(self, webhooks::queue_deliveries(deliveries))
+            }
+
+            async fn requeue_delivery(&mut self, webhook: &str, event: Uuid, now: Micros) -> Result<bool> {
+                run!(self, webhooks::requeue_delivery(self.reach.tenant(), webhook, event, now))
+            }
+
+            async fn bury_deliveries(&mut self, webhook: &str, result: &str) -> Result<u64> {
+                run!(self, webhooks::bury_deliveries(self.reach.tenant(), webhook, result))
+            }
+
+            async fn forget_webhook(&mut self, webhook: &str) -> Result<u64> {
+                run!(self, webhooks::forget_webhook(self.reach.tenant(), webhook))
             }
 
             async fn take_lease(&mut self, name: &str, holder: Uuid, until: Micros, now: Micros) -> Result<bool> {

@@ -248,7 +248,7 @@ macro_rules! event_statements {
             webhook: &str,
             limit: u32,
         ) -> Outcome<Vec<(Delivery, EventRecord)>> {
-            let sql = "SELECT d.webhook, d.attempts, d.next_at, d.last_result, d.position, \
+            let sql = "SELECT d.webhook, d.attempts, d.next_at, d.last_result, d.position, d.state, \
                        e.id, e.tenant, e.kind, e.at, e.path, e.order_keys, e.body, e.transfer, e.quiet \
                        FROM deliveries d JOIN events e ON e.id = d.event \
                        WHERE d.webhook = $1 AND d.state = 'pending' ORDER BY d.position LIMIT $2";

@@ -1,0 +1,47 @@
+//! The session of a ledger: a connection with whose rows its statements may see. Beside the ports, which are made of it.
+
+/// Makes the type `Session`, and the errors of two statements in words.
+macro_rules! session_type {
+    () => {
+        /// A connection that statements run on, and the first of them that failed.
+        pub(in crate::ledger) struct Session<C> {
+            pub(in crate::ledger) connection: C,
+            /// Whose rows the statements may see.
+            reach: Reach,
+            /// The first statement that failed. A transaction with one must not be committed, whatever its work
+            /// returned: PostgreSQL could not, and both databases are to do the same.
+            pub(in crate::ledger) failure: Option<Failure>,
+        }
+
+        impl<C> Session<C> {
+            pub(in crate::ledger) const fn new(connection: C, reach: Reach) -> Self {
+                Self { connection, reach, failure: None }
+            }
+
+            fn judged<T>(&mut self, outcome: Outcome<T>) -> Result<T> {
+                outcome.map_err(|error| {
+                    let failure = judge(&error);
+                    let answer = failure.error.clone();
+                    self.failure.get_or_insert(failure);
+                    answer
+                })
+            }
+        }
+
+        /// A unique index refused an upload: only that of reservations does.
+        fn reserved(error: Error) -> Error {
+            let sentence = "the name is reserved by another upload under way; wait for its end or take another name";
+            if error.kind() == ErrorKind::AlreadyExists {
+                Error::new(ErrorKind::AlreadyExists, sentence)
+            } else {
+                error
+            }
+        }
+
+        fn gone() -> Error {
+            Error::new(ErrorKind::Conflict, "the content was removed meanwhile; look again and repeat the operation")
+        }
+    };
+}
+
+pub(crate) use session_type;
