@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::events::breaker::{self, Verdict};
 use crate::events::schedule::{Item, Plan, backoff, plan};
-use crate::events::{DeliveryRules, Facts, Operation, Webhook, sign};
+use crate::events::{DeliveryRules, Facts, Operation, Webhook};
 use crate::ports::{Answer, Durability, Ledger, Reach, Tx, WebhookSender, transact};
 use crate::records::{Circuit, Delivery, DeliveryState, EventRecord, Micros, WebhookHealth, later, now};
 

@@ -1,6 +1,6 @@
 //! The session of a ledger: a connection with whose rows its statements may see. Beside the ports, which are made of it.
 
-/// Makes the type `Session`, and the errors of two statements in words.
+/// Makes the type `Session`.
 macro_rules! session_type {
     () => {
         /// A connection that statements run on, and the first of them that failed.
@@ -26,20 +26,6 @@ macro_rules! session_type {
                     answer
                 })
             }
-        }
-
-        /// A unique index refused an upload: only that of reservations does.
-        fn reserved(error: Error) -> Error {
-            let sentence = "the name is reserved by another upload under way; wait for its end or take another name";
-            if error.kind() == ErrorKind::AlreadyExists {
-                Error::new(ErrorKind::AlreadyExists, sentence)
-            } else {
-                error
-            }
-        }
-
-        fn gone() -> Error {
-            Error::new(ErrorKind::Conflict, "the content was removed meanwhile; look again and repeat the operation")
         }
     };
 }
