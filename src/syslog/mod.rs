@@ -112,29 +112,26 @@ fn has_ended(wire: &mut dyn Wire) -> bool {
 
 fn connector(target: &Target) -> Outcome<TlsConnector> {
     let mut roots = RootCertStore::empty();
-    match &target.ca {
-        Some(path) => {
-            let failed = |why: &dyn std::fmt::Display| {
-                Failure::configuration(format!("events.syslog_ca: {}: {why}", path.display()))
-            };
-            let certificates = CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
-                .map_err(|e| failed(&e))?;
-            if certificates.is_empty() {
-                return Err(failed(&"it holds no certificate"));
-            }
-            for certificate in certificates {
-                roots.add(certificate).map_err(|e| failed(&e))?;
-            }
+    if let Some(path) = &target.ca {
+        let failed = |why: &dyn std::fmt::Display| {
+            Failure::configuration(format!("events.syslog_ca: {}: {why}", path.display()))
+        };
+        let certificates = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
+            .map_err(|e| failed(&e))?;
+        if certificates.is_empty() {
+            return Err(failed(&"it holds no certificate"));
         }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                return Err(Failure::configuration(
-                    "events.syslog: this machine trusts no certificate authority; name the collector's in events.syslog_ca",
-                ));
-            }
+        for certificate in certificates {
+            roots.add(certificate).map_err(|e| failed(&e))?;
+        }
+    } else {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            return Err(Failure::configuration(
+                "events.syslog: this machine trusts no certificate authority; name the collector's in events.syslog_ca",
+            ));
         }
     }
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();

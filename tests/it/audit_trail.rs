@@ -119,7 +119,7 @@ async fn an_export_is_verified_elsewhere(ledger: Ledger) {
     for (changed, found) in [
         (text.replace(line(3), &line(3).replace("gw-test", "gw-else")), "acme: BROKEN at 4 (changed)".to_owned()),
         (text.replace(&format!("{}\n", line(4)), ""), "acme: BROKEN at 5 (missing)".to_owned()),
-        (text.lines().take(6).map(|line| format!("{line}\n")).collect(), "acme: BROKEN at 7 (truncated)".to_owned()),
+        (text.split_inclusive('\n').take(6).collect(), "acme: BROKEN at 7 (truncated)".to_owned()),
     ] {
         written(&changed);
         let bad = verify(&gateway, &file);
@@ -127,7 +127,7 @@ async fn an_export_is_verified_elsewhere(ledger: Ledger) {
     }
 
     // What REST exported, in the order of ids, while it ran.
-    written(&String::from_utf8(over_rest.body.to_vec()).unwrap());
+    written(std::str::from_utf8(&over_rest.body).unwrap());
     let alone = gateway.command(&["audit", "verify", "--export"]).arg(&file).output().unwrap();
     assert!(alone.status.success() && said(&alone).contains("acme: valid"), "{}", said(&alone));
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::harness::webhooks::Post;
 use crate::harness::{Ledger, Plan, Receiver, Rest, eventually, on_both_ledgers};
 
 on_both_ledgers!(
@@ -208,7 +209,7 @@ async fn a_gone_endpoint_is_disabled_enabled_and_replayed(ledger: Ledger) {
     assert_eq!(replayed.json(), json!({ "queued": 3, "rest_since": null }));
     let posts = receiver.until("all", |posts| posts.len() == 4).await;
     // Different files do not wait for each other.
-    let mut paths: Vec<&str> = posts[1..].iter().map(|post| post.path()).filter(|path| !path.is_empty()).collect();
+    let mut paths: Vec<&str> = posts[1..].iter().map(Post::path).filter(|path| !path.is_empty()).collect();
     paths.sort_unstable();
     assert_eq!(paths, ["/inbound/a", "/inbound/b"]);
     assert_eq!(posts[0].id, posts.iter().skip(1).find(|post| post.path() == "/inbound/a").unwrap().id);

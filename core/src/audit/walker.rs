@@ -99,14 +99,11 @@ impl Walker {
             self.begin(seal.seq);
         }
         let expected = self.last + 1;
-        if seal.seq != expected {
-            self.breach(expected.min(seal.seq), Breach::Missing);
-        } else {
-            match body {
-                None => self.breach(seal.seq, Breach::Missing),
-                Some(body) if link(&self.previous, body) != seal.hash => self.breach(seal.seq, Breach::Changed),
-                Some(_) => {}
-            }
+        match body {
+            _ if seal.seq != expected => self.breach(expected.min(seal.seq), Breach::Missing),
+            None => self.breach(seal.seq, Breach::Missing),
+            Some(body) if link(&self.previous, body) != seal.hash => self.breach(seal.seq, Breach::Changed),
+            Some(_) => {}
         }
         self.sealed += 1;
         self.last = self.last.max(seal.seq);

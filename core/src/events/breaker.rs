@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use super::schedule::DeliveryRules;
-use crate::records::{Circuit, Micros, WebhookHealth};
+use crate::records::{Circuit, Micros, WebhookHealth, later, micros};
 
 /// The circuit is not open longer than this, but for an endpoint that is asked for.
 const LONGEST_PAUSE: Duration = Duration::from_mins(30);
@@ -103,14 +103,6 @@ fn pause(trips: i64, rules: &DeliveryRules, random: u64) -> Duration {
     let longest = LONGEST_PAUSE.max(rules.breaker_pause);
     let pause = rules.breaker_pause.saturating_mul(1 << doublings).min(longest);
     pause / 2 + (pause / 2).mul_f64(random as f64 / u64::MAX as f64)
-}
-
-fn micros(length: Duration) -> Micros {
-    i64::try_from(length.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn later(now: Micros, wait: Duration) -> Micros {
-    now.saturating_add(micros(wait))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::events::sign;
+use crate::events::{EndpointTls, sign};
 use crate::identity::{Peer, Protocol};
 use crate::jobs::fake_ledger::FakeLedger;
 use async_trait::async_trait;
@@ -94,7 +94,7 @@ fn dispatcher(ledger: &Arc<FakeLedger>, endpoint: &Arc<Endpoint>, max_attempts: 
             path_text: None,
             secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(),
             previous: None,
-            tls: Default::default(),
+            tls: EndpointTls::default(),
         },
         holder: Uuid::now_v7(),
         // Waits of no more than a second, and a circuit that stays closed, but where a test is about it.

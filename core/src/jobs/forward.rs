@@ -12,16 +12,16 @@ use uuid::Uuid;
 
 use crate::error::Result;
 use crate::ports::{AuditSink, Durability, Ledger, Reach, transact};
-use crate::records::{AuditRecord, Micros, Seal, now};
+use crate::records::{AuditRecord, Seal, later, now};
 
 /// Entries that are sent at a time.
 const BATCH: u32 = 200;
 /// How often it is looked for new ones.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a process that gives no sign is the one that sends. A batch takes less.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// The longest pause after failures.
-const MOST: Duration = Duration::from_secs(60);
+const MOST: Duration = Duration::from_mins(1);
 
 /// Sends to one sink.
 pub(crate) struct Forwarder {
@@ -29,10 +29,6 @@ pub(crate) struct Forwarder {
     sink: Arc<dyn AuditSink>,
     /// Who takes the lease; none: this process has the ledger alone.
     holder: Option<Uuid>,
-}
-
-fn later(moment: Micros, by: Duration) -> Micros {
-    moment.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX))
 }
 
 impl Forwarder {
@@ -151,7 +147,7 @@ mod tests {
 
     #[async_trait]
     impl AuditSink for Collector {
-        fn name(&self) -> &str {
+        fn name(&self) -> &'static str {
             "collector"
         }
 
@@ -219,7 +215,7 @@ mod tests {
             let end = end.clone();
             async move { job.run(end).await }
         });
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
         assert_eq!(sink.seqs(), [1, 2, 3]);
         append(&ledger, 2).await;
         end.cancel();

@@ -14,7 +14,7 @@ use crate::audit::{AuditSettings, HeadKey, Trust, Walker, Worth};
 use crate::error::Result;
 use crate::gateway::held;
 use crate::ports::{Durability, Ledger, Lock, Reach, Tx, transact};
-use crate::records::{AuditHead, HeadKind, Micros, now};
+use crate::records::{AuditHead, HeadKind, Micros, micros, now};
 
 /// Heads that are read at a time.
 const PAGE: u32 = 1000;
@@ -27,10 +27,6 @@ const LOCK: &str = "audit heads";
 
 /// How often it is looked for entries whose time is over.
 pub(crate) const REMOVAL: Duration = Duration::from_hours(1);
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
 
 /// Signs, files and removes.
 pub(crate) struct Heads {

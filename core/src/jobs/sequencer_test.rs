@@ -25,7 +25,7 @@ fn webhook(tenant: &str, id: &str, events: &[&str], path: Option<&str>) -> Webho
         path_text: path.map(str::to_owned),
         secret: "secret".into(),
         previous: None,
-        tls: Default::default(),
+        tls: crate::events::EndpointTls::default(),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Fault, Faults, kept};
 use crate::error::{Error, Result as Outcome};
 use crate::events::{EVENT_KINDS, EndpointTls, PreviousSecret, Webhook};
 use crate::identity::texts::{self, Parsed};
-use crate::records::Micros;
+use crate::records::since_epoch;
 
 /// Globs over kinds of events that a webhook may have.
 pub const MAX_EVENT_GLOBS: usize = 64;
@@ -154,10 +154,6 @@ fn set(globs: Vec<Glob>) -> Parsed<GlobSet> {
     builder.build().map_err(|e| format!("is no pattern: {}", e.kind()))
 }
 
-fn micros(at: OffsetDateTime) -> Micros {
-    (at.unix_timestamp_nanos() / 1000) as Micros
-}
-
 impl WebhookSpec {
     /// The webhook with this id, or all that is wrong with it. Whether it may go to where it says is not looked at: that is asked when it
     /// is saved, and again when a connection is made ([`crate::events::target`]).
@@ -185,7 +181,7 @@ impl WebhookSpec {
             faults.note("secret", "is missing");
         }
         let previous = self.previous.as_ref().and_then(|previous| {
-            Some(PreviousSecret { secret: previous.secret.clone()?, ends_at: micros(previous.ends_at) })
+            Some(PreviousSecret { secret: previous.secret.clone()?, ends_at: since_epoch(previous.ends_at) })
         });
         if let Some(ca) = &self.ca {
             faults.take("ca", webhook_ca(ca));
