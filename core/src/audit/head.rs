@@ -14,7 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use super::canonical::Value;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::timestamp;
-use crate::records::{AuditHead, HeadKind, Micros};
+use crate::records::{AuditHead, HeadKind, Micros, since_epoch};
 
 /// What the `type` of a line begins with: nothing else that the gateway signs looks like it.
 const TYPE: &str = "causeway.audit.";
@@ -108,7 +108,7 @@ impl AuditHead {
             chain: text("chain")?.to_owned(),
             seq: json.get("seq")?.as_i64()?,
             hash: hex::decode(text("hash")?).ok()?.try_into().ok()?,
-            at: (moment.unix_timestamp_nanos() / 1000) as Micros,
+            at: since_epoch(moment),
             key: bytes("key")?.try_into().ok()?,
             signature: bytes("signature")?,
         })

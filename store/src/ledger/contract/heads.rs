@@ -43,10 +43,10 @@ pub async fn audit_heads_are_kept(ledger: Subject) {
     }
     let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert_eq!(query.audit_heads("acme", 0, 10).await.unwrap(), [first.clone(), second.clone()]);
-    assert_eq!(query.audit_heads("acme", 3, 10).await.unwrap(), [second.clone()]);
-    assert_eq!(query.audit_heads("acme", 0, 1).await.unwrap(), [first.clone()]);
+    assert_eq!(query.audit_heads("acme", 3, 10).await.unwrap(), std::slice::from_ref(&second));
+    assert_eq!(query.audit_heads("acme", 0, 1).await.unwrap(), std::slice::from_ref(&first));
     assert_eq!(query.audit_heads("", 0, 10).await.unwrap(), [other]);
-    assert_eq!(query.audit_cuts("acme").await.unwrap(), [cut.clone()]);
+    assert_eq!(query.audit_cuts("acme").await.unwrap(), std::slice::from_ref(&cut));
     assert!(query.audit_cuts("").await.unwrap().is_empty());
     assert!(query.audit_heads("acme", 0, 10).await.unwrap().iter().all(AuditHead::is_signed), "byte by byte");
     for twice in [first, cut] {
