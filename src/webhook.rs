@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,8 +16,6 @@ use causeway_core::ports::{Answer, WebhookSender};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Identity, Response, redirect};
 use secrecy::ExposeSecret as _;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 
 use crate::outbound::{Admitted, causes};
 
@@ -93,7 +91,7 @@ impl HttpSender {
         }
         let request = self.client(webhook)?.post(url).headers(fields).body(body);
         let mut response = request.send().await.map_err(|e| causes(&e))?;
-        let answer = Answer::Status(response.status().as_u16(), retry_after(&response, OffsetDateTime::now_utc()));
+        let answer = Answer::Status(response.status().as_u16(), retry_after(&response, SystemTime::now()));
         // The status has come: what happens to the body does not change what it says.
         let mut read = 0;
         while let Ok(Some(piece)) = response.chunk().await {
@@ -117,18 +115,19 @@ impl WebhookSender for HttpSender {
     }
 }
 
-/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date.
-fn retry_after(response: &Response, now: OffsetDateTime) -> Option<Duration> {
+/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date in any of the three forms that a recipient must know (section 5.6.7).
+fn retry_after(response: &Response, now: SystemTime) -> Option<Duration> {
     parse_retry_after(response.headers().get("retry-after")?.to_str().ok()?, now)
 }
 
-fn parse_retry_after(text: &str, now: OffsetDateTime) -> Option<Duration> {
+fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More seconds than can be counted are very many of them.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
-    let until = OffsetDateTime::parse(text, &Rfc2822).ok()? - now;
-    Some(Duration::try_from(until).unwrap_or(Duration::ZERO))
+    let until = httpdate::parse_http_date(text).ok()?;
+    Some(until.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
 #[cfg(test)]
@@ -169,12 +168,24 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_in_both_forms() {
-        let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
-        assert_eq!(parse_retry_after("120", now), Some(Duration::from_mins(2)));
-        assert_eq!(parse_retry_after("Tue, 14 Nov 2023 22:13:30 GMT", now), Some(Duration::from_secs(10)));
-        assert_eq!(parse_retry_after("Tue, 14 Nov 2023 22:13:10 GMT", now), Some(Duration::ZERO));
-        assert_eq!(parse_retry_after("soon", now), None);
+    fn retry_after_in_every_form() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        for (text, expected) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("99999999999999999999", Some(u64::MAX)),
+            ("Tue, 14 Nov 2023 22:13:30 GMT", Some(10)),
+            ("Tuesday, 14-Nov-23 22:13:30 GMT", Some(10)),
+            ("Tue Nov 14 22:13:30 2023", Some(10)),
+            ("Tue, 14 Nov 2023 22:13:10 GMT", Some(0)),
+            ("+5", None),
+            ("-5", None),
+            ("1.5", None),
+            ("", None),
+            ("soon", None),
+        ] {
+            assert_eq!(parse_retry_after(text, now), expected.map(Duration::from_secs), "{text}");
+        }
     }
 
     /// Answers every connection with these bytes; gives back what it was sent.
