@@ -21,6 +21,10 @@ use crate::outbound::{Admitted, causes};
 
 /// How much of a response is read, so that its connection can be used again.
 const MAX_RESPONSE: usize = 64 * 1024;
+/// How long a connection is kept for the next event.
+const IDLE: Duration = Duration::from_secs(30);
+/// How often an HTTP/2 connection is asked whether its peer is there.
+const PING: Duration = Duration::from_secs(10);
 
 /// Posts webhooks.
 pub struct HttpSender {
@@ -63,7 +67,12 @@ impl HttpSender {
             .tcp_nodelay(true)
             .connect_timeout(self.timeout)
             .timeout(self.timeout)
-            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_idle_timeout(IDLE)
+            // Over HTTP/2 a time-out ends a request and not its connection: to a peer that is gone without a word all further ones
+            // would be sent, and wait.
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(self.timeout.min(PING))
+            .http2_keep_alive_while_idle(true)
             .dns_resolver(Admitted(self.targets));
         if let Some(pem) = &tls.authorities {
             let all = Certificate::from_pem_bundle(pem.as_bytes());
