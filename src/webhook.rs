@@ -73,7 +73,7 @@ impl HttpSender {
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(self.timeout.min(PING))
             .http2_keep_alive_while_idle(true)
-            .dns_resolver(Admitted(self.targets));
+            .dns_resolver(Admitted::new(self.targets));
         if let Some(pem) = &tls.authorities {
             let all = Certificate::from_pem_bundle(pem.as_bytes());
             builder = builder.tls_certs_merge(all.map_err(|_| "the webhook's `ca` cannot be read".to_owned())?);
