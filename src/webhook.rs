@@ -5,7 +5,7 @@
 //! made ([`Admitted`]).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -31,14 +31,15 @@ pub struct HttpSender {
     timeout: Duration,
     targets: Targets,
     /// A client for each webhook, by its key: its connections are its own, and so is what it believes and shows.
-    clients: Mutex<HashMap<String, Kept>>,
+    clients: Mutex<HashMap<String, Arc<Kept>>>,
 }
 
 /// What is kept for a webhook.
 struct Kept {
     /// How it speaks TLS.
     tls: EndpointTls,
-    client: Client,
+    /// Made by the first who needs it: it reads the system's authorities, which others do not wait for.
+    client: OnceLock<Result<Client, String>>,
 }
 
 impl HttpSender {
@@ -49,13 +50,27 @@ impl HttpSender {
 
     /// The client of a webhook; or why there is none (no certificates of authorities on this machine, say).
     fn client(&self, webhook: &Webhook) -> Result<Client, String> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = clients.get(&webhook.key()).filter(|kept| kept.tls.is(&webhook.tls)) {
-            return Ok(kept.client.clone());
+        let key = webhook.key();
+        let kept = {
+            let mut clients = self.kept();
+            if let Some(kept) = clients.get(&key).filter(|kept| kept.tls.is(&webhook.tls)) {
+                kept.clone()
+            } else {
+                let kept = Arc::new(Kept { tls: webhook.tls.clone(), client: OnceLock::new() });
+                clients.insert(key.clone(), kept.clone());
+                kept
+            }
+        };
+        let client = kept.client.get_or_init(|| self.make(&webhook.tls)).clone();
+        if client.is_err() {
+            // What is missing may be there the next time.
+            self.kept().remove(&key);
         }
-        let client = self.make(&webhook.tls)?;
-        clients.insert(webhook.key(), Kept { tls: webhook.tls.clone(), client: client.clone() });
-        Ok(client)
+        client
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<String, Arc<Kept>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn make(&self, tls: &EndpointTls) -> Result<Client, String> {
@@ -120,7 +135,7 @@ impl WebhookSender for HttpSender {
     }
 
     fn forget(&self, webhook: &str) {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(webhook);
+        self.kept().remove(webhook);
     }
 }
 
@@ -172,6 +187,9 @@ mod tests {
         assert_eq!(kept(), ["acme/hook"]);
         hook.tls.identity = Some("no PEM".into());
         assert!(sender.client(&hook).is_err());
+        assert!(kept().is_empty(), "it is tried anew");
+        hook.tls.identity = None;
+        sender.client(&hook).unwrap();
         sender.forget("acme/hook");
         assert!(kept().is_empty());
     }
