@@ -33,7 +33,7 @@ impl HttpDocuments {
             .connect_timeout(TIMEOUT)
             .timeout(TIMEOUT)
             .pool_max_idle_per_host(0)
-            .dns_resolver(Admitted(Targets::new(allow_private)));
+            .dns_resolver(Admitted::new(Targets::new(allow_private)));
         Self { client: builder.build().map_err(|e| causes(&e)), allow_private }
     }
 

@@ -4,19 +4,34 @@
 //! it is used: the addresses that pass here are those that are connected to, and nothing resolves the name again. A literal
 //! address never reaches a resolver: it is looked at in the URL ([`Targets::refused_literal`]).
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::thread;
 
 use causeway_core::events::target::Targets;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Resolves names to the addresses that are admitted.
-pub struct Admitted(pub Targets);
+pub struct Admitted {
+    targets: Targets,
+    /// One name is looked up at a time, so that names whose servers are silent take no more than one thread.
+    turn: Arc<Semaphore>,
+}
+
+impl Admitted {
+    /// Those that these targets admit.
+    pub fn new(targets: Targets) -> Self {
+        Self { targets, turn: Arc::new(Semaphore::new(1)) }
+    }
+}
 
 impl Resolve for Admitted {
     fn resolve(&self, name: Name) -> Resolving {
-        let targets = self.0;
+        let (targets, turn) = (self.targets, self.turn.clone());
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = look_up(name, turn.acquire_owned().await?).await?;
             let admitted = admitted(targets, found);
             if admitted.is_empty() {
                 return Err("the name has no public address".into());
@@ -24,6 +39,19 @@ impl Resolve for Admitted {
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })
     }
+}
+
+/// Asks the resolver of the system, on a thread of its own: that cannot be broken off, and the runtime has a limited number of threads
+/// for what blocks, which every file waits for.
+async fn look_up(name: Name, turn: OwnedSemaphorePermit) -> io::Result<Vec<SocketAddr>> {
+    let (told, answer) = oneshot::channel();
+    thread::Builder::new().name("resolver".to_owned()).spawn(move || {
+        let found = (name.as_str(), 0).to_socket_addrs().map(Iterator::collect);
+        drop(turn);
+        // Nobody hears it where the request is over.
+        let _ = told.send(found);
+    })?;
+    answer.await.map_err(io::Error::other)?
 }
 
 fn admitted(targets: Targets, mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
@@ -65,8 +93,8 @@ mod tests {
     #[tokio::test]
     async fn a_name_of_this_machine_has_no_public_address() {
         let name = || "localhost".parse::<Name>().unwrap();
-        let refused = Admitted(Targets::new(false)).resolve(name()).await;
+        let refused = Admitted::new(Targets::new(false)).resolve(name()).await;
         assert!(refused.is_err_and(|error| error.to_string().contains("no public address")));
-        assert!(Admitted(Targets::new(true)).resolve(name()).await.is_ok_and(|mut found| found.next().is_some()));
+        assert!(Admitted::new(Targets::new(true)).resolve(name()).await.is_ok_and(|mut found| found.next().is_some()));
     }
 }

@@ -5,8 +5,8 @@
 //! made ([`Admitted`]).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,27 +16,30 @@ use causeway_core::ports::{Answer, WebhookSender};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Identity, Response, redirect};
 use secrecy::ExposeSecret as _;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 
 use crate::outbound::{Admitted, causes};
 
 /// How much of a response is read, so that its connection can be used again.
 const MAX_RESPONSE: usize = 64 * 1024;
+/// How long a connection is kept for the next event.
+const IDLE: Duration = Duration::from_secs(30);
+/// How often an HTTP/2 connection is asked whether its peer is there.
+const PING: Duration = Duration::from_secs(10);
 
 /// Posts webhooks.
 pub struct HttpSender {
     timeout: Duration,
     targets: Targets,
     /// A client for each webhook, by its key: its connections are its own, and so is what it believes and shows.
-    clients: Mutex<HashMap<String, Kept>>,
+    clients: Mutex<HashMap<String, Arc<Kept>>>,
 }
 
 /// What is kept for a webhook.
 struct Kept {
     /// How it speaks TLS.
     tls: EndpointTls,
-    client: Client,
+    /// Made by the first who needs it: it reads the system's authorities, which others do not wait for.
+    client: OnceLock<Result<Client, String>>,
 }
 
 impl HttpSender {
@@ -47,13 +50,27 @@ impl HttpSender {
 
     /// The client of a webhook; or why there is none (no certificates of authorities on this machine, say).
     fn client(&self, webhook: &Webhook) -> Result<Client, String> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = clients.get(&webhook.key()).filter(|kept| kept.tls.is(&webhook.tls)) {
-            return Ok(kept.client.clone());
+        let key = webhook.key();
+        let kept = {
+            let mut clients = self.kept();
+            if let Some(kept) = clients.get(&key).filter(|kept| kept.tls.is(&webhook.tls)) {
+                kept.clone()
+            } else {
+                let kept = Arc::new(Kept { tls: webhook.tls.clone(), client: OnceLock::new() });
+                clients.insert(key.clone(), kept.clone());
+                kept
+            }
+        };
+        let client = kept.client.get_or_init(|| self.make(&webhook.tls)).clone();
+        if client.is_err() {
+            // What is missing may be there the next time.
+            self.kept().remove(&key);
         }
-        let client = self.make(&webhook.tls)?;
-        clients.insert(webhook.key(), Kept { tls: webhook.tls.clone(), client: client.clone() });
-        Ok(client)
+        client
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<String, Arc<Kept>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn make(&self, tls: &EndpointTls) -> Result<Client, String> {
@@ -65,8 +82,13 @@ impl HttpSender {
             .tcp_nodelay(true)
             .connect_timeout(self.timeout)
             .timeout(self.timeout)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .dns_resolver(Admitted(self.targets));
+            .pool_idle_timeout(IDLE)
+            // Over HTTP/2 a time-out ends a request and not its connection: to a peer that is gone without a word all further ones
+            // would be sent, and wait.
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(self.timeout.min(PING))
+            .http2_keep_alive_while_idle(true)
+            .dns_resolver(Admitted::new(self.targets));
         if let Some(pem) = &tls.authorities {
             let all = Certificate::from_pem_bundle(pem.as_bytes());
             builder = builder.tls_certs_merge(all.map_err(|_| "the webhook's `ca` cannot be read".to_owned())?);
@@ -93,7 +115,7 @@ impl HttpSender {
         }
         let request = self.client(webhook)?.post(url).headers(fields).body(body);
         let mut response = request.send().await.map_err(|e| causes(&e))?;
-        let answer = Answer::Status(response.status().as_u16(), retry_after(&response, OffsetDateTime::now_utc()));
+        let answer = Answer::Status(response.status().as_u16(), retry_after(&response, SystemTime::now()));
         // The status has come: what happens to the body does not change what it says.
         let mut read = 0;
         while let Ok(Some(piece)) = response.chunk().await {
@@ -113,22 +135,23 @@ impl WebhookSender for HttpSender {
     }
 
     fn forget(&self, webhook: &str) {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(webhook);
+        self.kept().remove(webhook);
     }
 }
 
-/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date.
-fn retry_after(response: &Response, now: OffsetDateTime) -> Option<Duration> {
+/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date in any of the three forms that a recipient must know (section 5.6.7).
+fn retry_after(response: &Response, now: SystemTime) -> Option<Duration> {
     parse_retry_after(response.headers().get("retry-after")?.to_str().ok()?, now)
 }
 
-fn parse_retry_after(text: &str, now: OffsetDateTime) -> Option<Duration> {
+fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More seconds than can be counted are very many of them.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
-    let until = OffsetDateTime::parse(text, &Rfc2822).ok()? - now;
-    Some(Duration::try_from(until).unwrap_or(Duration::ZERO))
+    let until = httpdate::parse_http_date(text).ok()?;
+    Some(until.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
 #[cfg(test)]
@@ -164,17 +187,32 @@ mod tests {
         assert_eq!(kept(), ["acme/hook"]);
         hook.tls.identity = Some("no PEM".into());
         assert!(sender.client(&hook).is_err());
+        assert!(kept().is_empty(), "it is tried anew");
+        hook.tls.identity = None;
+        sender.client(&hook).unwrap();
         sender.forget("acme/hook");
         assert!(kept().is_empty());
     }
 
     #[test]
-    fn retry_after_in_both_forms() {
-        let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
-        assert_eq!(parse_retry_after("120", now), Some(Duration::from_mins(2)));
-        assert_eq!(parse_retry_after("Tue, 14 Nov 2023 22:13:30 GMT", now), Some(Duration::from_secs(10)));
-        assert_eq!(parse_retry_after("Tue, 14 Nov 2023 22:13:10 GMT", now), Some(Duration::ZERO));
-        assert_eq!(parse_retry_after("soon", now), None);
+    fn retry_after_in_every_form() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        for (text, expected) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("99999999999999999999", Some(u64::MAX)),
+            ("Tue, 14 Nov 2023 22:13:30 GMT", Some(10)),
+            ("Tuesday, 14-Nov-23 22:13:30 GMT", Some(10)),
+            ("Tue Nov 14 22:13:30 2023", Some(10)),
+            ("Tue, 14 Nov 2023 22:13:10 GMT", Some(0)),
+            ("+5", None),
+            ("-5", None),
+            ("1.5", None),
+            ("", None),
+            ("soon", None),
+        ] {
+            assert_eq!(parse_retry_after(text, now), expected.map(Duration::from_secs), "{text}");
+        }
     }
 
     /// Answers every connection with these bytes; gives back what it was sent.

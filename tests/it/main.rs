@@ -94,5 +94,6 @@ mod uploads_faults;
 mod uploads_large;
 mod uploads_resumed;
 mod visibility;
+mod webhook_receivers;
 mod webhooks_rest;
 mod who_may_call;

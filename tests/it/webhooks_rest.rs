@@ -20,12 +20,12 @@ on_both_ledgers!(
 );
 
 /// Waits that a test can wait for.
-fn plan(ledger: Ledger) -> Plan {
+pub fn plan(ledger: Ledger) -> Plan {
     Plan::new(ledger).events("webhook_first_wait = \"200ms\"\nwebhook_longest_wait = \"400ms\"")
 }
 
 /// Makes a webhook that hears of uploads below /inbound.
-async fn hooked(admin: &Rest, id: &str, receiver: &Receiver) -> Value {
+pub async fn hooked(admin: &Rest, id: &str, receiver: &Receiver) -> Value {
     let body = json!({
         "id": id, "url": receiver.url(), "secret": receiver.secret(), "events": ["file.uploaded", "webhook.disabled"],
         "path": "/inbound/**",
@@ -41,16 +41,16 @@ async fn upload(admin: &Rest, name: &str) {
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
-async fn shown(admin: &Rest, id: &str) -> Value {
+pub async fn shown(admin: &Rest, id: &str) -> Value {
     admin.get(&format!("/webhooks/{id}")).await.ok()
 }
 
-async fn deliveries(admin: &Rest, id: &str, state: &str) -> Vec<Value> {
+pub async fn deliveries(admin: &Rest, id: &str, state: &str) -> Vec<Value> {
     admin.pages(&format!("/webhooks/{id}/deliveries?limit=2&state={state}"), "deliveries").await
 }
 
 /// Waits until a webhook has so many deliveries in a state.
-async fn until(admin: &Rest, id: &str, state: &str, count: usize) -> Vec<Value> {
+pub async fn until(admin: &Rest, id: &str, state: &str, count: usize) -> Vec<Value> {
     eventually(&format!("{count} {state}"), Duration::from_secs(30), || async {
         let found = deliveries(admin, id, state).await;
         (found.len() == count).then_some(found)

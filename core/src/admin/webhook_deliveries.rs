@@ -49,7 +49,7 @@ pub struct ShownDelivery {
 pub struct Replayed {
     /// How many deliveries.
     pub queued: usize,
-    /// When the first event happened that was not looked at any more; none: all were.
+    /// Since when events happened that were not looked at any more; none: all were.
     pub rest_since: Option<Micros>,
 }
 
@@ -226,7 +226,9 @@ impl Inner {
                 return Ok(Replayed { queued, rest_since: None });
             };
             if queued >= MAX_REPLAY {
-                return Ok(Replayed { queued, rest_since: events.first().map(|stored| stored.event.at) });
+                // Positions follow the commits, not the clock: the earliest of those that come next.
+                let rest_since = events.iter().map(|stored| stored.event.at).min();
+                return Ok(Replayed { queued, rest_since });
             }
             after = last;
             let now = now();

@@ -15,15 +15,15 @@ use crate::events::target::Targets;
 use crate::gateway::Inner;
 use crate::identity::spec::{Fault, PreviousSecretSpec, WebhookSpec, generate_webhook_secret};
 use crate::identity::{ScopeSet, Session};
-use crate::ports::{Durability, Reach};
+use crate::ports::Reach;
 use crate::records::{Circuit, Micros, ObjectKey, ObjectKind, WebhookHealth, now};
 
 /// How long the old secret of a rotation signs, too, where nothing else is said.
 const GRACE: Duration = Duration::from_hours(24);
 /// The longest that may be asked for.
 const MAX_GRACE: Duration = Duration::from_hours(30 * 24);
-/// How often a change is made anew because another one came first.
-const TRIES: u32 = 5;
+/// What is administered here.
+const WEBHOOK: &str = "webhook";
 
 /// A webhook that is to be made.
 #[derive(Clone, Debug, Default)]
@@ -276,76 +276,31 @@ impl Inner {
     async fn change_webhook_by(
         &self,
         session: &Session,
-        (tenant, id): (Option<&str>, &str),
+        named: (Option<&str>, &str),
         expected: Option<i64>,
         change: impl Fn(WebhookSpec) -> WebhookSpec,
     ) -> Result<(), Refusal> {
-        for _ in 0..TRIES {
-            let now = self.administered_one::<WebhookSpec>(session, tenant, id).await.map_err(named)?;
-            let Some(spec) = now.spec else { return Err(unreadable().into()) };
-            let wish = Wish::Replace(expected.or(now.version), change(spec));
-            match self.change_object(session, tenant, id, wish).await {
-                Err(Refusal::Failed(error)) if overtaken(&error) && expected.is_none() => {}
-                done => return done.map(drop),
-            }
-        }
-        Err(busy().into())
+        self.change_by(session, named, expected, WEBHOOK, |now: &Administered<WebhookSpec>| {
+            Ok(Some(change(now.spec.clone().ok_or_else(unreadable)?)))
+        })
+        .await
     }
 
     /// See [`crate::Gateway::remove_webhook`].
     pub(crate) async fn remove_webhook(
         &self,
         session: &Session,
-        (tenant, id): (Option<&str>, &str),
+        named: (Option<&str>, &str),
         expected: Option<i64>,
     ) -> Result<(), Refusal> {
-        for _ in 0..TRIES {
-            let now = self.administered_one::<WebhookSpec>(session, tenant, id).await.map_err(named)?;
-            let owner = now.key.tenant;
-            let wish: Wish<WebhookSpec> = Wish::Remove(expected.or(now.version));
-            match self.change_object(session, tenant, id, wish).await {
-                Err(Refusal::Failed(error)) if overtaken(&error) && expected.is_none() => {}
-                Err(refusal) => return Err(refusal),
-                Ok(_) => {
-                    // One that the configuration declares under this name lives on, and its deliveries with it.
-                    if self.known_webhook(&owner, id).is_none() {
-                        self.forget_webhook(&owner, id).await?;
-                    }
-                    return Ok(());
-                }
-            }
-        }
-        Err(busy().into())
+        self.change_by::<WebhookSpec>(session, named, expected, WEBHOOK, |_| Ok(None)).await
     }
-
-    /// Nobody is to get what was meant for one that is gone, should there be another of its name.
-    async fn forget_webhook(&self, tenant: &str, id: &str) -> Result<()> {
-        let key = key_of(tenant, id);
-        self.write(Reach::of(tenant), Durability::Process, move |tx| {
-            let key = key.clone();
-            Box::pin(async move { tx.forget_webhook(&key).await.map(drop) })
-        })
-        .await
-    }
-}
-
-fn overtaken(error: &Error) -> bool {
-    error.kind() == ErrorKind::PreconditionFailed
 }
 
 pub(super) fn no_webhook() -> Error {
     Error::new(ErrorKind::NotFound, "there is no such webhook")
 }
 
-/// "No such file or folder" would be a strange thing to say of a webhook.
-pub(super) fn named(error: Error) -> Error {
-    if error.kind() == ErrorKind::NotFound { no_webhook() } else { error }
-}
-
 fn unreadable() -> Error {
     Error::new(ErrorKind::Conflict, "the record of this webhook cannot be read by this version; remove it")
-}
-
-fn busy() -> Error {
-    Error::new(ErrorKind::Unavailable, "others are changing this at the moment; try again")
 }

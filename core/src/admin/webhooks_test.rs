@@ -55,7 +55,37 @@ async fn what_is_declared_is_served_and_what_is_wrong_is_not() {
     inner.remove_webhook(&who, (None, "w"), None).await.unwrap();
     assert!(inner.known_webhook("acme", "w").is_none());
     let gone = inner.remove_webhook(&who, (None, "w"), None).await.unwrap_err();
-    assert_eq!(gone.error().kind(), ErrorKind::NotFound);
+    assert_eq!((gone.error().kind(), gone.error().message()), (ErrorKind::NotFound, "there is no such webhook"));
+}
+
+#[tokio::test]
+async fn a_new_one_has_nothing_of_another_that_had_its_name() {
+    let ledger = Arc::<FakeLedger>::default();
+    let inner = inner(ledger.clone());
+    let who = session(Scope::WebhooksWrite);
+    // What a node that did not know yet that it was removed has written.
+    let off = WebhookHealth { disabled_at: Some(1), ..WebhookHealth::new("acme/w") };
+    let waiting = Delivery {
+        webhook: "acme/w".into(),
+        event: Uuid::now_v7(),
+        position: 1,
+        state: DeliveryState::Pending,
+        attempts: 3,
+        next_at: 0,
+        last_result: None,
+    };
+    ledger.look(|state| {
+        state.health.insert("acme/w".into(), off);
+        state.deliveries.push(waiting);
+    });
+    let (made, _) = inner.make_webhook(&who, None, new("w", URL)).await.unwrap();
+    assert_eq!(made.health, WebhookHealth::new("acme/w"));
+    assert!(ledger.look(|state| state.deliveries.is_empty()));
+    // A change of it forgets nothing.
+    let failing = WebhookHealth { failures: 2, failing_since: Some(1), ..WebhookHealth::new("acme/w") };
+    ledger.look(|state| state.health.insert("acme/w".into(), failing.clone()));
+    let change = WebhookChange { events: Some(vec!["auth.*".into()]), ..WebhookChange::default() };
+    assert_eq!(inner.change_webhook(&who, (None, "w"), change, None).await.unwrap().health, failing);
 }
 
 #[tokio::test]

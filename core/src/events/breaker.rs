@@ -60,6 +60,10 @@ pub(crate) fn after(
     }
     match verdict {
         Verdict::Accepted if health.failures == 0 && health.probe_at.is_none() => health.clone(),
+        // It has asked to wait, and has not failed: that an attempt which was under way is accepted does not shorten the wait.
+        Verdict::Accepted if health.trips == 0 && matches!(health.circuit(now), Circuit::Open { .. }) => {
+            WebhookHealth { probe_at: health.probe_at, changed_at: now, ..WebhookHealth::new(&health.webhook) }
+        }
         Verdict::Accepted => WebhookHealth { changed_at: now, ..WebhookHealth::new(&health.webhook) },
         Verdict::Gone => {
             let health = WebhookHealth { failures: health.failures + 1, ..health.clone() };
@@ -175,7 +179,12 @@ mod tests {
         assert_eq!(through(new(), &[hold(86_400)], 0).probe_at, Some(3600 * SECOND), "but not for ever");
         // The longer of the two.
         assert_eq!(through(new(), &[FAILED, FAILED, hold(7)], 0).probe_at, Some(30 * SECOND));
-        assert_eq!(through(held, &[Verdict::Accepted], 7 * SECOND).circuit(7 * SECOND), Circuit::Closed);
+        // What was under way and is accepted does not shorten it; nor does it count as failed any more.
+        let still = through(held.clone(), &[Verdict::Accepted], SECOND);
+        assert_eq!((still.probe_at, still.failures, still.failing_since), (held.probe_at, 0, None));
+        for one in [held, still] {
+            assert_eq!(through(one, &[Verdict::Accepted], 7 * SECOND).circuit(7 * SECOND), Circuit::Closed);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod codes;
+pub mod door;
 pub mod ftps;
 pub mod gateway;
 pub mod http;
@@ -27,7 +28,7 @@ pub use plan::{Ledger, Plan};
 pub use random::Random;
 pub use rest::Rest;
 pub use sftp::{Sftp, Status};
-pub use webhooks::Receiver;
+pub use webhooks::{Receiver, Reply};
 
 use sha2::{Digest, Sha256};
 
@@ -65,6 +66,11 @@ pub fn has_tool(name: &str) -> bool {
         skip(&format!("`{name}` is not installed; ./test installs it"));
     }
     found
+}
+
+/// Where a client's script is.
+pub fn script(name: &str) -> String {
+    format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Asks again and again until there is an answer; fails after `limit`.

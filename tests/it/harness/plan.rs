@@ -113,6 +113,7 @@ pub struct Plan {
     tenant_quota: String,
     storage_root: Option<PathBuf>,
     max_attempts: u32,
+    webhook_timeout: &'static str,
     grace: &'static str,
     ftps: String,
     api: String,
@@ -144,6 +145,7 @@ impl Plan {
             tenant_quota: "1 TiB".into(),
             storage_root: None,
             max_attempts: 12,
+            webhook_timeout: "2s",
             grace: "5s",
             ftps: String::new(),
             api: String::new(),
@@ -261,6 +263,12 @@ impl Plan {
     /// With this many attempts for a delivery.
     pub fn max_attempts(mut self, most: u32) -> Self {
         self.max_attempts = most;
+        self
+    }
+
+    /// With this time for one attempt.
+    pub fn webhook_timeout(mut self, length: &'static str) -> Self {
+        self.webhook_timeout = length;
         self
     }
 
@@ -386,7 +394,7 @@ root = {root:?}
 {uploads}[transfers]
 {transfers}[limits]
 {limits}[events]
-webhook_timeout = "2s"
+webhook_timeout = "{webhook_timeout}"
 webhook_max_attempts = {max_attempts}
 webhook_allow_private_addresses = {private_webhooks}
 {events}
@@ -443,6 +451,7 @@ view = []
             private_webhooks = self.private_webhooks,
             trusted_proxies = self.trusted_proxies,
             max_attempts = self.max_attempts,
+            webhook_timeout = self.webhook_timeout,
             tenant_quota = self.tenant_quota,
             edi_quota = self.edi_quota,
         );
