@@ -107,8 +107,16 @@ macro_rules! ports {
                 run!(self, events::events(tenant, after, kinds, limit))
             }
 
+            async fn latest_events(&mut self, tenant: &str, before: i64, limit: u32) -> Result<Vec<StoredEvent>> {
+                run!(self, events::latest_events(tenant, before, limit))
+            }
+
             async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>> {
                 run!(self, events::event_position(self.reach.tenant(), id))
+            }
+
+            async fn last_position(&mut self) -> Result<i64> {
+                run!(self, events::last_position())
             }
 
             async fn audit(&mut self, chain: &str, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>> {
@@ -508,10 +516,6 @@ macro_rules! ports {
 
             async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>> {
                 run!(self, events::unpositioned(limit))
-            }
-
-            async fn last_position(&mut self) -> Result<i64> {
-                run!(self, events::last_position())
             }
 
             async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()> {
