@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod random;
 pub mod rest;
 pub mod sftp;
+pub mod stream;
 pub mod webhooks;
 
 use std::future::Future;
@@ -27,6 +28,7 @@ pub use plan::{Ledger, Plan};
 pub use random::Random;
 pub use rest::Rest;
 pub use sftp::{Sftp, Status};
+pub use stream::Events;
 pub use webhooks::Receiver;
 
 use sha2::{Digest, Sha256};
