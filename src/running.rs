@@ -201,6 +201,9 @@ pub fn api_config(api: &Api, config: &Config, public_url: String) -> ApiConfig {
         signature_window: api.signature_window,
         signature_hosts: api.public_url.is_some().then(|| api.signature_hosts.clone()),
         trusted_proxies: config.trusted_proxies.clone(),
+        event_heartbeat: api.event_heartbeat,
+        event_stream_time: api.event_stream_time,
+        event_streams_per_identity: api.event_streams_per_identity,
         requests_per_minute: config.limits.requests_per_minute,
         requests_per_minute_per_address: config.limits.requests_per_minute_per_address,
         ..ApiConfig::new(public_url, "")

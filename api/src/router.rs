@@ -107,6 +107,10 @@ impl Shared {
 #[derive(Clone)]
 pub struct Tasks(pub TaskTracker);
 
+/// The same: cancelled when the gateway stops, for what would go on without an end.
+#[derive(Clone)]
+pub struct Stopping(pub CancellationToken);
+
 /// The REST front end.
 pub struct Front {
     router: Router,
@@ -146,11 +150,13 @@ impl Front {
         tracing::debug!(ip = %peer.ip, alpn = peer.alpn.as_deref(), "connection");
         let (peer, tasks) = (Arc::new(peer), TaskTracker::new());
         let (router, head, running) = (self.router.clone(), self.head, tasks.clone());
+        let stopping = Stopping(shutdown.clone());
         let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner).clone();
         serve_connection(stream, &limits, shutdown, move |request| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Arc::clone(&peer));
             request.extensions_mut().insert(Tasks(running.clone()));
+            request.extensions_mut().insert(stopping.clone());
             respond(router.clone(), request, head, true)
         })
         .await;
@@ -259,6 +265,7 @@ fn routes() -> Routes {
                 .post(api_keys::make::rotate, api_keys::make::rotate_operation()),
         )
         .add(resource("/api/v1/events").get(events::events, events::operation()))
+        .add(resource("/api/v1/events/stream").get(events::stream::stream, events::stream::operation()))
         .merge(routes::webhooks::routes())
         .add(resource("/api/v1/audit").get(audit::entries, audit::entries_operation()))
         .add(resource("/api/v1/audit/verify").get(audit::verify, audit::verify_operation()))

@@ -11,6 +11,7 @@ mod enduring;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod fake;
+mod feed;
 mod holding;
 mod inner;
 mod limits;
@@ -36,7 +37,7 @@ use uuid::Uuid;
 
 use crate::audit::Verification;
 use crate::error::{Error, Result};
-use crate::events::{Facts, Operation};
+use crate::events::{EventFilter, Facts, Operation};
 use crate::identity::{
     BodyMac, ClientCertificate, Credential, Directory, LeftOut, Offence, Peer, Progress, Protocol, PublicKey, Session,
     SignedRequest, TenantRecord,
@@ -54,6 +55,7 @@ pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_pat
 pub(crate) use claim::allowed_from;
 pub use configuration::Reconfigured;
 pub(crate) use enduring::enduring;
+pub use feed::EventFeed;
 pub(crate) use inner::{Inner, held};
 pub use limits::Limits;
 pub use limits::{LIMITS, UPLOADS};
@@ -453,15 +455,28 @@ impl Gateway {
     // ---- trail
 
     /// The tenant's events above a position that lie in the caller's view, oldest first: needs `events:read`. `after`:
-    /// an event's id; one that is unknown or has no position yet is `InvalidArgument`.
+    /// an event's id; one that is unknown or has no position yet is `InvalidArgument`. None, and the nil UUID: before the first.
     pub async fn events(
         &self,
         session: &Session,
         after: Option<Uuid>,
-        kinds: &[String],
+        filter: &EventFilter,
         limit: u32,
     ) -> Result<Vec<StoredEvent>> {
-        self.inner.events(session, after, kinds, limit).await
+        self.inner.events(session, after, filter, limit).await
+    }
+
+    /// Follows the same events as they come: needs `events:read`. Where it begins is settled when this returns: behind `after`, as with
+    /// [`Gateway::events`]; none: behind all that have their position by now. `most`: the feeds that the session's identity may
+    /// have at the same time in this process; one more is `Throttled`. It is the front end that ends it with its session.
+    pub async fn follow_events(
+        &self,
+        session: &Arc<Session>,
+        after: Option<Uuid>,
+        filter: EventFilter,
+        most: u32,
+    ) -> Result<EventFeed> {
+        self.inner.follow_events(session, after, filter, most).await
     }
 
     /// The tenant's audit entries that match, oldest first: needs `audit:read`.

@@ -20,7 +20,8 @@ pub mod wide;
 
 pub use error::{Error, ErrorKind, Result};
 pub use gateway::{
-    Admission, Gateway, Limits, LiveSession, NotLetIn, Parts, Reconfigured, SessionFilter, SessionPage, Settings,
+    Admission, EventFeed, Gateway, Limits, LiveSession, NotLetIn, Parts, Reconfigured, SessionFilter, SessionPage,
+    Settings,
 };
 pub use identity::{Credential, Peer, Protocol, Session};
 pub use namespace::{Entry, Listing};

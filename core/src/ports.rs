@@ -102,8 +102,12 @@ pub trait Query: Send {
 
     /// A tenant's events above a position, oldest first; `kinds` empty: all.
     async fn events(&mut self, tenant: &str, after: i64, kinds: &[String], limit: u32) -> Result<Vec<StoredEvent>>;
+    /// A tenant's events below a position, the newest first.
+    async fn latest_events(&mut self, tenant: &str, before: i64, limit: u32) -> Result<Vec<StoredEvent>>;
     /// The position of an event, once it has one.
     async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>>;
+    /// The highest position given so far, 0 if none.
+    async fn last_position(&mut self) -> Result<i64>;
     /// Entries of a chain that match, in the order of the chain; behind them those that wait for their place.
     async fn audit(&mut self, chain: &str, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>>;
     /// The names of all chains that have an entry or a seal.
@@ -327,8 +331,6 @@ pub trait Tx: Query {
     async fn put_sink_place(&mut self, sink: &str, chain: &str, seq: i64) -> Result<()>;
     /// Events that wait for their position, in the order they were queued.
     async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>>;
-    /// The highest position given so far, 0 if none.
-    async fn last_position(&mut self) -> Result<i64>;
     /// Gives positions, and queues the deliveries.
     async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()>;
     /// Writes a delivery's state, attempts, time and result.

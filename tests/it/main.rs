@@ -32,6 +32,7 @@ mod content_types;
 mod copies;
 mod crash;
 mod errors;
+mod events_live;
 mod faults;
 mod ftps;
 mod ftps_addresses;

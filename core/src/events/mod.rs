@@ -192,6 +192,22 @@ impl Webhook {
     }
 }
 
+/// Which events are looked for, among those that the caller may see.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Of these kinds; empty: of any.
+    pub kinds: Vec<String>,
+    /// About a file or folder whose path in the tenant's tree is under this glob, so that events about none are left out. None: all.
+    pub path: Option<GlobSet>,
+}
+
+impl EventFilter {
+    /// Whether an event lies where it is looked for. Its kind is asked of the ledger.
+    pub(crate) fn reaches(&self, event: &EventRecord) -> bool {
+        self.path.as_ref().is_none_or(|glob| event.path.as_ref().is_some_and(|path| glob.is_match(path)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -79,6 +79,8 @@ pub(crate) struct Inner {
     pub(crate) incarnation: Uuid,
     /// Wakes the sequencer.
     pub(crate) wake: Arc<Notify>,
+    /// The highest position of an event that this process has heard of: it wakes those who wait for events.
+    pub(crate) positions: watch::Sender<i64>,
     /// Takes over what was dropped without being finished.
     pub(crate) reaper: mpsc::UnboundedSender<Reap>,
     /// Wakes the workers of transfers.
@@ -154,6 +156,7 @@ impl Inner {
             settings,
             incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),
+            positions: watch::Sender::new(0),
             jobs_wake: Notify::new(),
             downloads: Mutex::default(),
             purge_wake: Notify::new(),

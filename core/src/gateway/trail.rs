@@ -7,9 +7,11 @@ use super::access::place_of;
 use super::inner::Inner;
 use crate::audit::{Verification, verify_chain};
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::EventFilter;
 use crate::identity::{Scope, Session};
 use crate::path::VirtualPath;
 use crate::policy;
+use crate::ports::Query;
 use crate::records::{AuditFilter, AuditRow, StoredEvent};
 
 /// Events that are looked through at a time for those that a view shows.
@@ -21,27 +23,19 @@ impl Inner {
         &self,
         session: &Session,
         after: Option<Uuid>,
-        kinds: &[String],
+        filter: &EventFilter,
         limit: u32,
     ) -> Result<Vec<StoredEvent>> {
         policy::require_scope(session, Scope::EventsRead)?;
         let mut query = self.ledger.read(session.reach()).await?;
-        let mut position = match after {
-            None => 0,
-            Some(id) => query.event_position(id).await?.ok_or_else(|| {
-                Error::new(
-                    ErrorKind::InvalidArgument,
-                    "`after` is not the id of an event; leave it out to begin at the first",
-                )
-            })?,
-        };
+        let mut position = position_after(&mut *query, after.unwrap_or_default()).await?;
         let mut out = Vec::new();
         while out.len() < limit as usize {
-            let page = query.events(&session.tenant.id, position, kinds, PAGE).await?;
+            let page = query.events(&session.tenant.id, position, &filter.kinds, PAGE).await?;
             let Some(last) = page.last() else { break };
             position = last.position;
             let full = page.len() == PAGE as usize;
-            for stored in page {
+            for stored in page.into_iter().filter(|stored| filter.reaches(&stored.event)) {
                 out.extend(shown(session, stored)?);
             }
             if !full {
@@ -65,10 +59,23 @@ impl Inner {
     }
 }
 
+/// The position of an event, by its id; before the first event stands the id that is nothing but zeros.
+pub(super) async fn position_after(query: &mut dyn Query, id: Uuid) -> Result<i64> {
+    if id.is_nil() {
+        return Ok(0);
+    }
+    query.event_position(id).await?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            "no event of this id is known here; begin anew without one, or at the first event with an id of zeros alone",
+        )
+    })
+}
+
 /// An event as a caller may see it, if at all. Who manages the tenant sees all of its events; they hold no content. Others
 /// see what lies in their view, and of what is about no file their own, or all of it where they may read the audit trail;
 /// where a file came from is left out when that is none of their business.
-fn shown(session: &Session, mut stored: StoredEvent) -> Result<Option<StoredEvent>> {
+pub(super) fn shown(session: &Session, mut stored: StoredEvent) -> Result<Option<StoredEvent>> {
     if session.scopes.allows(Scope::Admin) {
         return Ok(Some(stored));
     }

@@ -61,7 +61,7 @@ pub use overlap::{Automaton, SharedName};
 pub use penalty::{Offence, Overflow, Penalties, PenaltyLimits};
 pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
 pub use places::SessionLimits;
-pub(crate) use places::{Place, Places};
+pub(crate) use places::{Following, Place, Places};
 pub use presence::{Presence, PresenceDemand};
 pub use public_key::PublicKey;
 pub use queue_time::QueueTime;

@@ -199,8 +199,14 @@ impl Query for State {
     async fn events(&mut self, _: &str, _: i64, _: &[String], _: u32) -> Result<Vec<StoredEvent>> {
         off()
     }
+    async fn latest_events(&mut self, _: &str, _: i64, _: u32) -> Result<Vec<StoredEvent>> {
+        off()
+    }
     async fn event_position(&mut self, _: Uuid) -> Result<Option<i64>> {
         off()
+    }
+    async fn last_position(&mut self) -> Result<i64> {
+        Ok(self.positions.last().map_or(0, |p| p.1))
     }
     async fn audit(&mut self, _: &str, _: &AuditFilter, _: u32) -> Result<Vec<AuditRow>> {
         off()
@@ -534,9 +540,6 @@ impl Tx for State {
             .take(limit as usize)
             .cloned()
             .collect())
-    }
-    async fn last_position(&mut self) -> Result<i64> {
-        Ok(self.positions.last().map_or(0, |p| p.1))
     }
     async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()> {
         self.positions.extend_from_slice(positions);

@@ -21,7 +21,7 @@ pub(crate) mod fake_ledger;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,9 @@ pub(crate) use transfers::{Errand, settle};
 
 /// How often a node looks whether others have changed who is known: they all follow within a second.
 const OBJECTS_POLL: Duration = Duration::from_millis(500);
+
+/// How often a node that is followed looks for events that others have put in their row.
+const EVENTS_POLL: Duration = Duration::from_millis(500);
 
 /// What was dropped without being finished.
 pub(crate) enum Reap {
@@ -86,7 +89,7 @@ impl Inner {
         let Some(dropped) = held(&self.reaped).take() else { return };
         self.tasks.spawn(reap(self.clone(), dropped));
         let sole = self.settings.sole_owner;
-        let (positions, seen) = watch::channel(0);
+        let seen = self.positions.subscribe();
         // What other nodes left is found by looking; what this process leaves wakes the sequencer.
         let sequence_poll = if sole { Duration::from_secs(5) } else { Duration::from_millis(200) };
         let deliver_poll = if sole { Duration::from_secs(15) } else { Duration::from_secs(1) };
@@ -94,12 +97,18 @@ impl Inner {
             self.ledger.clone(),
             self.hooks.subscribe(),
             self.wake.clone(),
-            positions,
+            self.positions.clone(),
             sequence_poll,
             self.jobs_end.clone(),
         ));
         let inner = self.clone();
         self.jobs.spawn(async move { inner.dispatch_always(seen, deliver_poll).await });
+        if !sole {
+            let inner = self.clone();
+            self.jobs.spawn(async move {
+                every(EVENTS_POLL, inner.jobs_end.clone(), || inner.hear_of_positions()).await;
+            });
+        }
         let inner = self.clone();
         self.jobs.spawn(async move {
             every(liveness::INTERVAL, inner.jobs_end.clone(), || inner.give_sign_of_life()).await;

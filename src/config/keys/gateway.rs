@@ -182,6 +182,15 @@ const API: &[Key] = &[
         .restart(),
     texts("signature_hosts", Any, "Hosts that signatures may name besides that of public_url.").or("[]").restart(),
     text("idle_timeout", Duration, "How long an HTTP/2 connection may be without a request.").or("\"5m\"").next(),
+    text("event_heartbeat", Duration, "How long a stream of events may say nothing; then comes a comment.")
+        .or("\"15s\"")
+        .restart(),
+    text_or_empty("event_stream_time", Duration, "After this a client of a stream comes again; \"\": never.")
+        .or("\"\"")
+        .restart(),
+    number("event_streams_per_identity", 1, 10_000, "Streams of events that one identity may have open at this node.")
+        .or("16")
+        .restart(),
 ];
 
 const OPS: &[Key] =

@@ -178,6 +178,8 @@ def before_call(context, case, kwargs):
             case.query["cursor"] = session_cursor
         if name == "uploadFile" and len(case.query.get("destination") or "") > 3000:
             case.query["destination"] = case.query["destination"][:3000]
+    if right(At.HEADER) and "Last-Event-ID" in (case.headers or {}):
+        case.headers["Last-Event-ID"] = event
     if right(At.HEADER) and next(turns) % 2:
         # What hardly ever holds by chance stands before everything else, so half of the requests come without it.
         for header in ("If-Match", "If-None-Match", "If-Unmodified-Since", "Content-Digest", "Repr-Digest", "Upload-Checksum"):

@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod random;
 pub mod rest;
 pub mod sftp;
+pub mod stream;
 pub mod webhooks;
 
 use std::future::Future;
@@ -28,6 +29,7 @@ pub use plan::{Ledger, Plan};
 pub use random::Random;
 pub use rest::Rest;
 pub use sftp::{Sftp, Status};
+pub use stream::Events;
 pub use webhooks::{Receiver, Reply};
 
 use sha2::{Digest, Sha256};

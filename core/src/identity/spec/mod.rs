@@ -23,8 +23,8 @@ pub use mapping::{MAX_PATTERN, MappingSpec};
 pub use settings::{LimitsSpec, UploadsSpec};
 pub use tenant::{MountSpec, TenantSpec};
 pub use webhook::{
-    MAX_EVENT_GLOBS, PreviousSecretSpec, WebhookSpec, generate_webhook_secret, kind_glob, path_glob, webhook_ca,
-    webhook_identity, webhook_secret,
+    MAX_EVENT_GLOBS, PreviousSecretSpec, WebhookSpec, generate_webhook_secret, kind_glob, path_filter, path_glob,
+    webhook_ca, webhook_identity, webhook_secret,
 };
 
 use super::texts::Parsed;

@@ -81,6 +81,11 @@ pub fn path_glob(text: &str) -> Parsed<Glob> {
     glob(text)
 }
 
+/// The same, to match paths with.
+pub fn path_filter(text: &str) -> Parsed<GlobSet> {
+    path_glob(text).and_then(|glob| set(vec![glob]))
+}
+
 fn glob(text: &str) -> Parsed<Glob> {
     if text.len() > MAX_GLOB {
         return Err(format!("is longer than {MAX_GLOB} bytes; write a shorter pattern"));
@@ -173,7 +178,7 @@ impl WebhookSpec {
         let globs = faults.list("events", few, kind_glob);
         let events = faults.take("events", set(globs));
         let path = self.path.as_deref().filter(|text| !text.is_empty());
-        let path_set = path.and_then(|text| faults.take("path", path_glob(text).and_then(|glob| set(vec![glob]))));
+        let path_set = path.and_then(|text| faults.take("path", path_filter(text)));
         let secret = self.secret.clone();
         if let Some(secret) = &secret {
             faults.take("secret", webhook_secret(secret));

@@ -178,7 +178,6 @@ pub async fn events_get_positions(ledger: Subject) {
     assert_eq!(query.event_position(events[0].id).await.unwrap(), None);
     let positions: Vec<_> = events[..100].iter().zip(1..).map(|(event, position)| (event.id, position)).collect();
     write!(ledger, [positions], |tx| tx.position_events(&positions, &[]).await).unwrap();
-    assert_eq!(write!(ledger, [], |tx| tx.last_position().await).unwrap(), 100);
     assert_eq!(write!(ledger, [], |tx| tx.unpositioned(1000).await).unwrap(), events[100..]);
     assert_eq!(query.event_position(events[4].id).await.unwrap(), Some(5));
     assert_eq!(query.event_position(Uuid::now_v7()).await.unwrap(), None);
@@ -191,6 +190,12 @@ pub async fn events_get_positions(ledger: Subject) {
     let failed = query.events("acme", 0, &kinds, 1000).await.unwrap();
     assert_eq!(failed.iter().map(|stored| stored.event.clone()).collect::<Vec<_>>(), [events[8].clone()]);
     assert_eq!(query.events("other", 0, &[], 1000).await.unwrap()[0].position, 8);
+    let latest = query.latest_events("acme", i64::MAX, 2).await.unwrap();
+    assert_eq!(latest.iter().map(|stored| stored.position).collect::<Vec<_>>(), [100, 99]);
+    assert_eq!(latest[0].event, events[99]);
+    let earlier = query.latest_events("acme", 9, 2).await.unwrap();
+    assert_eq!(earlier.iter().map(|stored| stored.position).collect::<Vec<_>>(), [7, 6], "8 is another tenant's");
+    assert_eq!(query.last_position().await.unwrap(), 100);
     // No position twice.
     let twice = vec![(events[101].id, 100)];
     assert!(write!(ledger, [twice], |tx| tx.position_events(&twice, &[]).await).is_err());

@@ -240,7 +240,9 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 uploads_of("acme", "i") => "[]";
                 usage("acme", None) => "0";
                 events("acme", 0, &[], 9) => "[]";
+                latest_events("acme", 9, 9) => "[]";
                 event_position(rows.events[0]) => "None";
+                last_position() => "0";
                 audit("acme", &all, 9) => "[]";
                 chains() => "[]";
                 seals("acme", 0, 9) => "[]";
@@ -290,7 +292,6 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 unsealed(9) => "[]";
                 last_seal("acme") => "None";
                 unpositioned(9) => "[]";
-                last_position() => "0";
                 hold_job(rows.job.id) => "None";
                 claim_job(rows.incarnation, seen, seen) => "None";
             };
@@ -403,7 +404,6 @@ async fn no_change_reaches_another_tenant() {
                 cut_audit("acme", 1);
                 put_sink_place("s", "acme", 9);
                 unpositioned(9);
-                last_position();
                 position_events(&[(rows.events[1], 9)], &[contract::delivery("acme/w", (rows.events[1], 9))]);
                 update_delivery(&Delivery { attempts: 3, ..contract::delivery("acme/w", (rows.events[0], 1)) });
                 put_webhook_health(&WebhookHealth { failures: 9, ..WebhookHealth::new("acme/w") });

@@ -268,10 +268,6 @@ macro_rules! ports {
                 run!(self, events::unpositioned(limit))
             }
 
-            async fn last_position(&mut self) -> Result<i64> {
-                run!(self, events::last_position())
-            }
-
             async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()> {
                 run!(self, events::position_events(positions, deliveries))
             }

@@ -75,8 +75,16 @@ macro_rules! query_port {
                 run!(self, events::events(tenant, after, kinds, limit))
             }
 
+            async fn latest_events(&mut self, tenant: &str, before: i64, limit: u32) -> Result<Vec<StoredEvent>> {
+                run!(self, events::latest_events(tenant, before, limit))
+            }
+
             async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>> {
                 run!(self, events::event_position(self.reach.tenant(), id))
+            }
+
+            async fn last_position(&mut self) -> Result<i64> {
+                run!(self, events::last_position())
             }
 
             async fn audit(&mut self, chain: &str, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>> {

@@ -222,6 +222,17 @@ macro_rules! event_statements {
             connection.search(sql, &values![tenant, after, &kinds, limit]).await
         }
 
+        pub(super) async fn latest_events(
+            connection: &mut Connection,
+            tenant: &str,
+            before: i64,
+            limit: u32,
+        ) -> Outcome<Vec<StoredEvent>> {
+            let sql = "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet, position FROM events \
+                       WHERE tenant = $1 AND position IS NOT NULL AND position < $2 ORDER BY position DESC LIMIT $3";
+            connection.all(sql, &values![tenant, before, limit]).await
+        }
+
         pub(super) async fn event_position(
             connection: &mut Connection,
             reach: Option<&str>,
