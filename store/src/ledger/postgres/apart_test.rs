@@ -240,6 +240,7 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 uploads_of("acme", "i") => "[]";
                 usage("acme", None) => "0";
                 events("acme", 0, &[], 9) => "[]";
+                event_tenants() => "[]";
                 event_position(rows.events[0]) => "None";
                 audit("acme", &all, 9) => "[]";
                 chains() => "[]";

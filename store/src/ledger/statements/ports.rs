@@ -107,6 +107,10 @@ macro_rules! ports {
                 run!(self, events::events(tenant, after, kinds, limit))
             }
 
+            async fn event_tenants(&mut self) -> Result<Vec<(String, i64)>> {
+                run!(self, events::event_tenants())
+            }
+
             async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>> {
                 run!(self, events::event_position(self.reach.tenant(), id))
             }
