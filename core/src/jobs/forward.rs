@@ -25,8 +25,8 @@ const BATCH: u32 = 200;
 const POLL: Duration = Duration::from_secs(1);
 /// How long is waited for more of what it has heard of.
 const GATHER: Duration = Duration::from_millis(200);
-/// How long a process that gives no sign is the one that sends. A batch takes less.
-const LEASE: Duration = Duration::from_secs(60);
+/// How long a node that gives no sign is the one that sends. A batch takes less.
+const LEASE: Duration = Duration::from_secs(30);
 /// The longest pause after failures.
 const MOST: Duration = Duration::from_secs(60);
 
@@ -122,7 +122,7 @@ impl Feed for Events {
 pub(crate) struct Forwarder {
     ledger: Arc<dyn Ledger>,
     feed: Box<dyn Feed>,
-    /// Who takes the lease; none: this process has the ledger alone.
+    /// Who takes the lease: the installation, so that it goes on at once after a restart; none: this process has the ledger alone.
     holder: Option<Uuid>,
 }
 
@@ -159,6 +159,10 @@ impl Forwarder {
                 }
             }
             if last {
+                // Another node need not wait for its end.
+                if let Err(error) = self.lease(Duration::ZERO).await {
+                    tracing::debug!(sink, %error, "the lease could not be given back");
+                }
                 return;
             }
             let pause = POLL.saturating_mul(1 << failures.min(6)).min(MOST);
@@ -177,7 +181,7 @@ impl Forwarder {
     /// `Unavailable` where nothing more could be sent, another kind where that was so in one line.
     pub(crate) async fn forward(&self, end: &CancellationToken) -> Result<usize> {
         let mut sent = 0;
-        if !self.lease().await? {
+        if !self.lease(LEASE).await? {
             return Ok(sent);
         }
         let places = self.ledger.read(Reach::Gateway).await?.sink_places(self.feed.sink()).await?;
@@ -211,14 +215,15 @@ impl Forwarder {
         format!("sink {}", self.feed.sink())
     }
 
-    async fn lease(&self) -> Result<bool> {
+    /// Takes or keeps the lease for so long; false where another node has it.
+    async fn lease(&self, length: Duration) -> Result<bool> {
         let Some(holder) = self.holder else { return Ok(true) };
         let name = self.lease_name();
         transact(&*self.ledger, Reach::Gateway, Durability::Process, move |tx| {
             let name = name.clone();
             async move {
                 let now = now();
-                tx.take_lease(&name, holder, later(now, LEASE), now).await
+                tx.take_lease(&name, holder, later(now, length), now).await
             }
             .boxed()
         })

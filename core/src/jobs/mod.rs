@@ -168,7 +168,7 @@ impl Inner {
             feeds.push(Box::new(forward::Events(sink)));
         }
         for feed in feeds {
-            let holder = (!self.settings.sole_owner).then_some(self.incarnation);
+            let holder = (!self.settings.sole_owner).then_some(self.settings.installation);
             let forwarder = Forwarder::new(self.ledger.clone(), feed, holder);
             let (news, end) = (positions.subscribe(), self.jobs_end.clone());
             self.jobs.spawn(async move { forwarder.run(news, end).await });
