@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use causeway_api::{ConnectionInfo, OpsFront};
 use causeway_core::identity::{ClientCertificate, Directory, Protocol};
+#[cfg(feature = "nats")]
+use causeway_core::ports::EventSink;
 use causeway_core::ports::{BlobStore, Ledger};
 use causeway_core::{Gateway, Parts};
 use causeway_sftp::HostKey;
@@ -115,8 +117,14 @@ where
     if let Some(target) = config.events.syslog.clone() {
         audit.sink = Some(Arc::new(Syslog::new(target)?));
     }
+    #[cfg(feature = "nats")]
+    let event_sink = config.events.nats.clone().map(crate::nats::JetStream::new).transpose()?;
     let mut parts = parts(config, ledger, storages, data_dir.installation(), public_url.clone())?;
     parts.settings.audit = audit;
+    #[cfg(feature = "nats")]
+    {
+        parts.settings.event_sink = event_sink.map(|sink| Arc::new(sink) as Arc<dyn EventSink>);
+    }
     let gateway = Gateway::start(parts).await?;
     gateway.show_configuration(shown);
     gateway.spawn_jobs();

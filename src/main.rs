@@ -14,6 +14,8 @@ mod ftps;
 mod host_keys;
 mod key_files;
 mod logging;
+#[cfg(feature = "nats")]
+mod nats;
 mod outbound;
 mod proxy;
 mod reload;
@@ -24,6 +26,7 @@ mod stamped;
 mod startups;
 mod supervisor;
 mod syslog;
+mod trust;
 mod webhook;
 
 use std::process::ExitCode;

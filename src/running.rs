@@ -251,6 +251,7 @@ pub fn settings(config: &Config, installation: Uuid, public_url: String) -> Sett
             encryption_key: config.tokens.encryption_key.clone(),
         },
         audit: audit_settings(config),
+        event_sink: None,
         sole_owner: matches!(config.database.place, Place::Sqlite(_)),
     }
 }

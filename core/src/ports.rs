@@ -1,5 +1,7 @@
 //! What core needs of the outside: a ledger, blob stores, a way to deliver webhooks, files of keys. Small, streaming, `dyn`.
 
+mod sinks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use crate::records::{
     Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
     WebhookHealth,
 };
+
+pub use sinks::{AuditSink, EventSink};
 
 /// How durable a transaction must be before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +108,8 @@ pub trait Query: Send {
     async fn events(&mut self, tenant: &str, after: i64, kinds: &[String], limit: u32) -> Result<Vec<StoredEvent>>;
     /// A tenant's events below a position, the newest first.
     async fn latest_events(&mut self, tenant: &str, before: i64, limit: u32) -> Result<Vec<StoredEvent>>;
+    /// The tenants that have events with a position (`""`: those that belong to none), each with its last one.
+    async fn event_tenants(&mut self) -> Result<Vec<(String, i64)>>;
     /// The position of an event, once it has one.
     async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>>;
     /// The highest position given so far, 0 if none.
@@ -118,7 +124,7 @@ pub trait Query: Send {
     async fn audit_heads(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<AuditHead>>;
     /// The signed cuts of a chain, by `seq`: those that nothing was cut behind.
     async fn audit_cuts(&mut self, chain: &str) -> Result<Vec<AuditHead>>;
-    /// How far each chain was sent to a sink.
+    /// How far each chain, or the events of each tenant, were sent to a sink.
     async fn sink_places(&mut self, sink: &str) -> Result<Vec<(String, i64)>>;
     /// Entries of a chain that wait to be sealed, and entries that neither are sealed nor wait (which nothing of the
     /// gateway's makes: they were inserted by somebody else).
@@ -327,7 +333,7 @@ pub trait Tx: Query {
     /// Removes the seals of a chain up to this place, with their entries, and what was signed before it; how many entries. The
     /// ledger refuses it where no cut is stored that covers them.
     async fn cut_audit(&mut self, chain: &str, upto: i64) -> Result<u64>;
-    /// Notes how far a chain was sent to a sink.
+    /// Notes how far a chain, or the events of a tenant, were sent to a sink.
     async fn put_sink_place(&mut self, sink: &str, chain: &str, seq: i64) -> Result<()>;
     /// Events that wait for their position, in the order they were queued.
     async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>>;
@@ -512,15 +518,6 @@ pub trait DocumentSource: Send + Sync {
 pub trait HeadShelf: std::fmt::Debug + Send + Sync {
     /// Puts heads and cuts there, durably.
     async fn put(&self, heads: &[AuditHead]) -> Result<()>;
-}
-
-/// Collects audit entries elsewhere.
-#[async_trait]
-pub trait AuditSink: std::fmt::Debug + Send + Sync {
-    /// Under which name it is noted how far it got.
-    fn name(&self) -> &str;
-    /// Sends entries, in this order. An error: some of them may have arrived.
-    async fn send(&self, entries: &[(Seal, AuditRecord)]) -> Result<()>;
 }
 
 /// Fetches nothing.

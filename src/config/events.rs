@@ -8,7 +8,7 @@ use causeway_core::events::DeliveryRules;
 use secrecy::SecretBox;
 
 use super::reader::Section;
-use super::{secret, tokens, value};
+use super::{nats, secret, tokens, value};
 use crate::syslog::Target;
 
 const RETENTION: Duration = Duration::from_hours(2555 * 24);
@@ -33,15 +33,15 @@ pub struct Events {
     pub audit_key: Option<Arc<SecretBox<[u8; 32]>>>,
     /// The collector that audit entries are sent to.
     pub syslog: Option<Target>,
+    /// The stream that events are sent to.
+    #[cfg_attr(not(feature = "nats"), allow(dead_code))]
+    pub nats: Option<nats::Target>,
 }
 
 impl Events {
     /// Reads the table.
     pub fn read(section: &Section<'_>) -> Self {
         let report = section.report();
-        if let Some(found) = section.text_or_empty("nats_url", |text| value::url(text, &["nats", "tls"])) {
-            report.not_built(&found.spot, "the JetStream sink");
-        }
         let duration = |key, default| section.text(key, value::duration).map_or(default, |found| found.value);
         let key = section.secret_or_empty("audit_key", secret::storage_key);
         Self {
@@ -55,6 +55,7 @@ impl Events {
             audit_heads: section.text_or_empty("audit_heads", value::file_path).map(|f| report.path(&f.value)),
             audit_key: key.and_then(|found| tokens::bytes(&found.value?)),
             syslog: syslog(section),
+            nats: nats::read(section),
         }
     }
 }

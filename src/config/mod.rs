@@ -10,6 +10,7 @@ pub mod ftps;
 pub mod keys;
 pub mod limits;
 pub mod listen;
+pub mod nats;
 pub mod network;
 pub mod node;
 pub mod oauth;

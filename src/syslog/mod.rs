@@ -15,8 +15,7 @@ use causeway_core::records::{AuditRecord, Seal};
 use causeway_core::{Error, ErrorKind, Result};
 use futures::FutureExt as _;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -24,6 +23,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::failure::{Failure, Outcome};
+use crate::trust;
 
 /// How long connecting, or the writing of a batch, may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -111,21 +111,10 @@ fn has_ended(wire: &mut dyn Wire) -> bool {
 }
 
 fn connector(target: &Target) -> Outcome<TlsConnector> {
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = &target.ca {
-        let failed = |why: &dyn std::fmt::Display| {
-            Failure::configuration(format!("events.syslog_ca: {}: {why}", path.display()))
-        };
-        let certificates = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
-            .map_err(|e| failed(&e))?;
-        if certificates.is_empty() {
-            return Err(failed(&"it holds no certificate"));
-        }
-        for certificate in certificates {
-            roots.add(certificate).map_err(|e| failed(&e))?;
-        }
+    let roots = if let Some(path) = &target.ca {
+        trust::roots(path, "events.syslog_ca")?
     } else {
+        let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
@@ -133,7 +122,8 @@ fn connector(target: &Target) -> Outcome<TlsConnector> {
                 "events.syslog: this machine trusts no certificate authority; name the collector's in events.syslog_ca",
             ));
         }
-    }
+        roots
+    };
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -52,6 +52,8 @@ mod live_sessions;
 mod memory;
 mod model;
 mod mounts;
+#[cfg(feature = "nats")]
+mod nats;
 mod oauth;
 mod oauth_attacks;
 mod openapi;

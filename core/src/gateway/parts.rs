@@ -11,7 +11,7 @@ use crate::audit::AuditSettings;
 use crate::events::DeliveryRules;
 use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::jobs::transfers::TransferSettings;
-use crate::ports::{BlobStore, DocumentSource, KeySource, Ledger, WebhookSender};
+use crate::ports::{BlobStore, DocumentSource, EventSink, KeySource, Ledger, WebhookSender};
 use crate::tokens::TokenSettings;
 use crate::transfer::TypeCheck;
 
@@ -62,6 +62,8 @@ pub struct Settings {
     pub tokens: TokenSettings,
     /// The trail.
     pub audit: AuditSettings,
+    /// Where events are sent to, beside the webhooks.
+    pub event_sink: Option<Arc<dyn EventSink>>,
     /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.
     pub sole_owner: bool,
 }

@@ -196,8 +196,13 @@ impl Query for State {
     async fn usage(&mut self, _: &str, _: Option<&str>) -> Result<u64> {
         off()
     }
-    async fn events(&mut self, _: &str, _: i64, _: &[String], _: u32) -> Result<Vec<StoredEvent>> {
-        off()
+    async fn events(&mut self, tenant: &str, after: i64, _: &[String], limit: u32) -> Result<Vec<StoredEvent>> {
+        self.events_since(tenant, Micros::MIN, after, limit).await
+    }
+    async fn event_tenants(&mut self) -> Result<Vec<(String, i64)>> {
+        let tenant = |id: &Uuid| self.events.iter().find(|e| e.id == *id).map(|e| e.tenant.clone());
+        let last = self.positions.iter().filter_map(|(id, position)| Some((tenant(id)?, *position)));
+        Ok(last.collect::<BTreeMap<_, _>>().into_iter().collect())
     }
     async fn latest_events(&mut self, _: &str, _: i64, _: u32) -> Result<Vec<StoredEvent>> {
         off()

@@ -1,104 +1,225 @@
-//! Sends sealed audit entries to what collects them elsewhere, chain by chain, in the order of each. How far it came is in the ledger, so
-//! that another process goes on from there. At least once: what was sent and not noted is sent again.
+//! Sends to sinks what the ledger has for them: sealed audit entries, chain by chain, and events, tenant by tenant, in the order of each.
+//! How far that came is in the ledger, so that another process goes on from there. At least once: what was sent and not noted is sent again.
+//!
+//! Nothing waits in memory for a sink that is away: the ledger keeps it. Nothing there removes an event; audit entries are removed after
+//! their retention, sent or not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::FutureExt as _;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::error::Result;
-use crate::ports::{AuditSink, Durability, Ledger, Reach, transact};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{AuditSink, Durability, EventSink, Ledger, Reach, transact};
 use crate::records::{AuditRecord, Seal, later, now};
 
-/// Entries that are sent at a time.
+/// Entries or events that are sent at a time.
 const BATCH: u32 = 200;
-/// How often it is looked for new ones.
+/// How often it is looked for new ones that this process has not heard of.
 const POLL: Duration = Duration::from_secs(1);
-/// How long a process that gives no sign is the one that sends. A batch takes less.
-const LEASE: Duration = Duration::from_mins(1);
+/// How long is waited for more of what it has heard of.
+const GATHER: Duration = Duration::from_millis(200);
+/// How long a node that gives no sign is the one that sends. A batch takes less.
+const LEASE: Duration = Duration::from_secs(30);
 /// The longest pause after failures.
 const MOST: Duration = Duration::from_mins(1);
+
+/// What is sent, and to where: lines, each in its order.
+#[async_trait]
+pub(crate) trait Feed: Send + Sync {
+    /// What it is, for the log.
+    fn what(&self) -> &'static str;
+
+    /// The sink's name.
+    fn sink(&self) -> &str;
+
+    /// The lines that there are, each with its last place, where that is known.
+    async fn lines(&self, ledger: &dyn Ledger) -> Result<Vec<(String, Option<i64>)>>;
+
+    /// Sends what is next in a line behind a place.
+    async fn send_next(&self, ledger: &dyn Ledger, line: &str, after: i64) -> Result<Step>;
+}
+
+/// How far it came in a line.
+pub(crate) struct Step {
+    /// Everything up to this place is sent.
+    place: i64,
+    /// How many were sent.
+    sent: usize,
+    /// Whether there may be more; or why what is next could not be sent.
+    more: Result<bool>,
+}
+
+/// Audit entries: a line is a chain, a place a `seq`.
+pub(crate) struct Entries(pub(crate) Arc<dyn AuditSink>);
+
+#[async_trait]
+impl Feed for Entries {
+    fn what(&self) -> &'static str {
+        "audit entries"
+    }
+
+    fn sink(&self) -> &str {
+        self.0.name()
+    }
+
+    async fn lines(&self, ledger: &dyn Ledger) -> Result<Vec<(String, Option<i64>)>> {
+        let chains = ledger.read(Reach::Gateway).await?.chains().await?;
+        Ok(chains.into_iter().map(|chain| (chain, None)).collect())
+    }
+
+    async fn send_next(&self, ledger: &dyn Ledger, line: &str, after: i64) -> Result<Step> {
+        let page = ledger.read(Reach::Gateway).await?.seals(line, after, BATCH).await?;
+        let Some((last, _)) = page.last() else { return Ok(Step { place: after, sent: 0, more: Ok(false) }) };
+        let (place, is_full) = (last.seq, page.len() == BATCH as usize);
+        let entries: Vec<(Seal, AuditRecord)> =
+            page.into_iter().filter_map(|(seal, record)| record.map(|record| (seal, record))).collect();
+        Ok(match self.0.send(&entries).await {
+            Ok(()) => Step { place, sent: entries.len(), more: Ok(is_full) },
+            Err(error) => Step { place: after, sent: 0, more: Err(error) },
+        })
+    }
+}
+
+/// Events: a line is a tenant, or what belongs to none; a place is a position.
+pub(crate) struct Events(pub(crate) Arc<dyn EventSink>);
+
+#[async_trait]
+impl Feed for Events {
+    fn what(&self) -> &'static str {
+        "events"
+    }
+
+    fn sink(&self) -> &str {
+        self.0.name()
+    }
+
+    async fn lines(&self, ledger: &dyn Ledger) -> Result<Vec<(String, Option<i64>)>> {
+        let tenants = ledger.read(Reach::Gateway).await?.event_tenants().await?;
+        Ok(tenants.into_iter().map(|(tenant, last)| (tenant, Some(last))).collect())
+    }
+
+    async fn send_next(&self, ledger: &dyn Ledger, line: &str, after: i64) -> Result<Step> {
+        let page = ledger.read(Reach::Gateway).await?.events(line, after, &[], BATCH).await?;
+        if page.is_empty() {
+            return Ok(Step { place: after, sent: 0, more: Ok(false) });
+        }
+        let (kept, ended) = self.0.send(&page).await;
+        let sent = kept.min(page.len());
+        let place = page.iter().take(sent).next_back().map_or(after, |last| last.position);
+        let more = sent < page.len() || page.len() == BATCH as usize;
+        Ok(Step { place, sent, more: ended.map(|()| more) })
+    }
+}
 
 /// Sends to one sink.
 pub(crate) struct Forwarder {
     ledger: Arc<dyn Ledger>,
-    sink: Arc<dyn AuditSink>,
-    /// Who takes the lease; none: this process has the ledger alone.
+    feed: Box<dyn Feed>,
+    /// Who takes the lease: the installation, so that it goes on at once after a restart; none: this process has the ledger alone.
     holder: Option<Uuid>,
 }
 
 impl Forwarder {
-    pub(crate) const fn new(ledger: Arc<dyn Ledger>, sink: Arc<dyn AuditSink>, holder: Option<Uuid>) -> Self {
-        Self { ledger, sink, holder }
+    pub(crate) const fn new(ledger: Arc<dyn Ledger>, feed: Box<dyn Feed>, holder: Option<Uuid>) -> Self {
+        Self { ledger, feed, holder }
     }
 
-    /// Sends until the token is cancelled, and then what is left, if that can be done at once.
-    pub(crate) async fn run(&self, end: CancellationToken) {
-        let mut failures: u32 = 0;
+    /// Sends until the token is cancelled, and then what is left, if that can be done at once. `news` changes when there is something new.
+    pub(crate) async fn run(&self, mut news: watch::Receiver<i64>, end: CancellationToken) {
+        let (sink, what) = (self.feed.sink(), self.feed.what());
+        let (mut failures, mut heard) = (0_u32, true);
+        let mut told: Option<Error> = None;
         loop {
             let last = end.is_cancelled();
-            match self.forward().await {
-                Ok(_) if failures > 0 => {
-                    tracing::info!(sink = self.sink.name(), "audit entries are sent again");
+            match self.forward(&end).await {
+                Ok(_) => {
                     failures = 0;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    if failures == 0 {
-                        tracing::warn!(sink = self.sink.name(), %error, "audit entries cannot be sent; trying again");
+                    if told.take().is_some() {
+                        tracing::info!(sink, "{what} are sent again");
                     }
-                    failures = failures.saturating_add(1);
+                }
+                Err(error) => {
+                    // What is about one line is no reason to let the others wait.
+                    failures = if error.kind() == ErrorKind::Unavailable { failures.saturating_add(1) } else { 1 };
+                    if told.as_ref().is_none_or(|told| told.message() != error.message()) {
+                        tracing::warn!(sink, %error, "{what} cannot be sent; trying again");
+                        told = Some(error);
+                    }
                 }
             }
             if last {
+                // Another node need not wait for its end.
+                if let Err(error) = self.lease(Duration::ZERO).await {
+                    tracing::debug!(sink, %error, "the lease could not be given back");
+                }
                 return;
             }
             let pause = POLL.saturating_mul(1 << failures.min(6)).min(MOST);
-            tokio::select! { () = sleep(pause) => {}, () = end.cancelled() => {} }
+            tokio::select! {
+                () = sleep(pause) => {}
+                changed = news.changed(), if heard && failures == 0 => {
+                    heard = changed.is_ok();
+                    tokio::select! { () = sleep(GATHER) => {}, () = end.cancelled() => {} }
+                }
+                () = end.cancelled() => {}
+            }
         }
     }
 
-    /// Sends what is sealed and was not sent yet. How many entries.
-    pub(crate) async fn forward(&self) -> Result<usize> {
+    /// Sends what is there and was not sent yet; once `end` is cancelled, one batch of each line. How many. An error is the first one:
+    /// `Unavailable` where nothing more could be sent, another kind where that was so in one line.
+    pub(crate) async fn forward(&self, end: &CancellationToken) -> Result<usize> {
         let mut sent = 0;
-        if !self.lease().await? {
+        if !self.lease(LEASE).await? {
             return Ok(sent);
         }
-        let mut query = self.ledger.read(Reach::Gateway).await?;
-        let places: HashMap<String, i64> = query.sink_places(self.sink.name()).await?.into_iter().collect();
-        let chains = query.chains().await?;
-        drop(query);
-        for chain in chains {
-            let mut place = places.get(&chain).copied().unwrap_or(0);
-            loop {
-                let page = self.ledger.read(Reach::Gateway).await?.seals(&chain, place, BATCH).await?;
-                let Some((last, _)) = page.last() else { break };
-                place = last.seq;
-                let is_full = page.len() == BATCH as usize;
-                let entries: Vec<(Seal, AuditRecord)> =
-                    page.into_iter().filter_map(|(seal, record)| record.map(|record| (seal, record))).collect();
-                self.sink.send(&entries).await?;
-                sent += entries.len();
-                if !self.note(&chain, place).await? || !is_full {
-                    break;
+        let places = self.ledger.read(Reach::Gateway).await?.sink_places(self.feed.sink()).await?;
+        let places: HashMap<String, i64> = places.into_iter().collect();
+        let mut refused = None;
+        for (line, last) in self.feed.lines(&*self.ledger).await? {
+            let mut place = places.get(&line).copied().unwrap_or(0);
+            while last.is_none_or(|last| last > place) {
+                let step = self.feed.send_next(&*self.ledger, &line, place).await?;
+                sent += step.sent;
+                if step.place != place && !self.note(&line, step.place).await? {
+                    // Another process sends by now.
+                    return Ok(sent);
+                }
+                place = step.place;
+                match step.more {
+                    Ok(true) if !end.is_cancelled() => {}
+                    Ok(_) => break,
+                    Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                    Err(error) => {
+                        refused.get_or_insert(error);
+                        break;
+                    }
                 }
             }
         }
-        Ok(sent)
+        refused.map_or(Ok(sent), Err)
     }
 
-    async fn lease(&self) -> Result<bool> {
+    fn lease_name(&self) -> String {
+        format!("sink {}", self.feed.sink())
+    }
+
+    /// Takes or keeps the lease for so long; false where another node has it.
+    async fn lease(&self, length: Duration) -> Result<bool> {
         let Some(holder) = self.holder else { return Ok(true) };
-        let name = format!("audit sink {}", self.sink.name());
+        let name = self.lease_name();
         transact(&*self.ledger, Reach::Gateway, Durability::Process, move |tx| {
             let name = name.clone();
             async move {
                 let now = now();
-                tx.take_lease(&name, holder, later(now, LEASE), now).await
+                tx.take_lease(&name, holder, later(now, length), now).await
             }
             .boxed()
         })
@@ -106,18 +227,19 @@ impl Forwarder {
     }
 
     /// Notes how far it came; false where another process sends by now.
-    async fn note(&self, chain: &str, place: i64) -> Result<bool> {
-        let (name, chain, holder) = (self.sink.name().to_owned(), chain.to_owned(), self.holder);
+    async fn note(&self, line: &str, place: i64) -> Result<bool> {
+        let (lease, holder) = (self.lease_name(), self.holder);
+        let (sink, line) = (self.feed.sink().to_owned(), line.to_owned());
         transact(&*self.ledger, Reach::Gateway, Durability::Process, move |tx| {
-            let (name, chain) = (name.clone(), chain.clone());
+            let (lease, sink, line) = (lease.clone(), sink.clone(), line.clone());
             async move {
                 let now = now();
                 if let Some(holder) = holder
-                    && !tx.take_lease(&format!("audit sink {name}"), holder, later(now, LEASE), now).await?
+                    && !tx.take_lease(&lease, holder, later(now, LEASE), now).await?
                 {
                     return Ok(false);
                 }
-                tx.put_sink_place(&name, &chain, place).await?;
+                tx.put_sink_place(&sink, &line, place).await?;
                 Ok(true)
             }
             .boxed()
@@ -127,99 +249,6 @@ impl Forwarder {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::sync::Mutex;
-
-    use async_trait::async_trait;
-
-    use super::*;
-    use crate::error::{Error, ErrorKind};
-    use crate::events::{Facts, Operation};
-    use crate::jobs::fake_ledger::FakeLedger;
-    use crate::jobs::sequencer;
-
-    #[derive(Debug, Default)]
-    struct Collector {
-        got: Mutex<Vec<(String, i64)>>,
-        refusals: Mutex<u32>,
-    }
-
-    #[async_trait]
-    impl AuditSink for Collector {
-        fn name(&self) -> &'static str {
-            "collector"
-        }
-
-        async fn send(&self, entries: &[(Seal, AuditRecord)]) -> Result<()> {
-            let mut refusals = self.refusals.lock().unwrap();
-            if *refusals > 0 {
-                *refusals -= 1;
-                return Err(Error::new(ErrorKind::Unavailable, "away"));
-            }
-            let places = entries.iter().map(|(seal, record)| {
-                assert_eq!(seal.entry, record.id);
-                (seal.chain.clone(), seal.seq)
-            });
-            self.got.lock().unwrap().extend(places);
-            Ok(())
-        }
-    }
-
-    impl Collector {
-        fn seqs(&self) -> Vec<i64> {
-            self.got.lock().unwrap().iter().map(|(_, seq)| *seq).collect()
-        }
-    }
-
-    async fn append(ledger: &FakeLedger, count: usize) {
-        transact(ledger, Reach::Gateway, Durability::Disk, move |tx| {
-            async move {
-                for _ in 0..count {
-                    let facts = Facts::of_gateway_in(&"acme".into(), "gw-1", Operation::Upload);
-                    tx.append_audit(&facts.audit()).await?;
-                }
-                Ok(())
-            }
-            .boxed()
-        })
-        .await
-        .unwrap();
-        while sequencer::run_once(ledger, &Arc::from([])).await.unwrap().sealed > 0 {}
-    }
-
-    #[tokio::test]
-    async fn everything_is_sent_once_and_in_order() {
-        let (ledger, sink) = (Arc::new(FakeLedger::default()), Arc::new(Collector::default()));
-        let forwarder = |holder| Forwarder::new(ledger.clone(), sink.clone(), holder);
-        let one = forwarder(Some(Uuid::now_v7()));
-        append(&ledger, 450).await;
-        assert_eq!(one.forward().await.unwrap(), 450);
-        assert_eq!(one.forward().await.unwrap(), 0);
-        append(&ledger, 3).await;
-        assert_eq!(forwarder(Some(Uuid::now_v7())).forward().await.unwrap(), 0, "another one has the lease");
-        assert_eq!(one.forward().await.unwrap(), 3);
-        assert_eq!(sink.seqs(), (1..=453).collect::<Vec<_>>());
-        append(&ledger, 1).await;
-        assert_eq!(forwarder(None).forward().await.unwrap(), 1, "goes on where the other one was");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_failed_is_sent_later_and_at_the_end() {
-        let (ledger, sink) = (Arc::new(FakeLedger::default()), Arc::new(Collector::default()));
-        append(&ledger, 3).await;
-        *sink.refusals.lock().unwrap() = 3;
-        let end = CancellationToken::new();
-        let job = Forwarder::new(ledger.clone(), sink.clone(), None);
-        let running = tokio::spawn({
-            let end = end.clone();
-            async move { job.run(end).await }
-        });
-        sleep(Duration::from_mins(1)).await;
-        assert_eq!(sink.seqs(), [1, 2, 3]);
-        append(&ledger, 2).await;
-        end.cancel();
-        running.await.unwrap();
-        assert_eq!(sink.seqs(), [1, 2, 3, 4, 5]);
-    }
-}
+#[path = "forward_test.rs"]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;

@@ -29,6 +29,7 @@ use crate::gateway::{Inner, held};
 use crate::records::micros;
 use crate::transfer::{DownloadCore, PartCore, UploadCore, broken, detach};
 
+use forward::{Feed, Forwarder};
 pub(crate) use heads::Heads;
 pub(crate) use transfers::{Errand, settle};
 
@@ -90,6 +91,7 @@ impl Inner {
         self.tasks.spawn(reap(self.clone(), dropped));
         let sole = self.settings.sole_owner;
         let seen = self.positions.subscribe();
+        self.forward_to_sinks();
         // What other nodes left is found by looking; what this process leaves wakes the sequencer.
         let sequence_poll = if sole { Duration::from_secs(5) } else { Duration::from_millis(200) };
         let deliver_poll = if sole { Duration::from_secs(15) } else { Duration::from_secs(1) };
@@ -126,11 +128,6 @@ impl Inner {
         self.jobs.spawn(async move { inner.keep_keys().await });
         let (inner, pause) = (self.clone(), self.settings.audit.head_interval);
         self.jobs.spawn(async move { every(pause, inner.jobs_end.clone(), || inner.sign_heads()).await });
-        if let Some(sink) = self.settings.audit.sink.clone() {
-            let forwarder = forward::Forwarder::new(self.ledger.clone(), sink, (!sole).then_some(self.incarnation));
-            let end = self.jobs_end.clone();
-            self.jobs.spawn(async move { forwarder.run(end).await });
-        }
         let inner = self.clone();
         self.jobs.spawn(async move {
             every(heads::REMOVAL, inner.jobs_end.clone(), || inner.remove_old_entries()).await;
@@ -168,6 +165,23 @@ impl Inner {
         self.jobs.spawn(async move {
             every(Duration::from_hours(24), inner.jobs_end.clone(), || inner.sweep_orphans()).await;
         });
+    }
+
+    /// To each sink that there is, woken by the positions that the sequencer gives.
+    fn forward_to_sinks(&self) {
+        let mut feeds: Vec<Box<dyn Feed>> = Vec::new();
+        if let Some(sink) = self.settings.audit.sink.clone() {
+            feeds.push(Box::new(forward::Entries(sink)));
+        }
+        if let Some(sink) = self.settings.event_sink.clone() {
+            feeds.push(Box::new(forward::Events(sink)));
+        }
+        for feed in feeds {
+            let holder = (!self.settings.sole_owner).then_some(self.settings.installation);
+            let forwarder = Forwarder::new(self.ledger.clone(), feed, holder);
+            let (news, end) = (self.positions.subscribe(), self.jobs_end.clone());
+            self.jobs.spawn(async move { forwarder.run(news, end).await });
+        }
     }
 
     async fn sign_heads(&self) {

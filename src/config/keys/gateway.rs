@@ -10,6 +10,8 @@ use crate::config::{ftps, limits, storage, telemetry, tls, uploads};
 /// `begin:percent:full`, or one number.
 const STARTUPS: &str = "^[0-9]+(:[0-9]+:[0-9]+)?$";
 const PORTS: &str = "^[0-9]+ *- *[0-9]+$";
+const NATS_STREAM: &str = "^[A-Za-z0-9_-]+$";
+const NATS_SUBJECT: &str = "^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$";
 const DATABASE: &str = "^(postgres://|postgresql://|sqlite:|env:|file:|vault:).+$";
 
 /// The whole file.
@@ -355,7 +357,21 @@ const EVENTS: &[Key] = &[
     flag("webhook_allow_private_addresses", "Whether webhooks may go to loopback, link-local and private addresses.")
         .or("false")
         .restart(),
-    text_or_empty("nats_url", Url, "A JetStream sink.").or("\"\"").restart(),
+    text_or_empty("nats_url", Url, "A server of NATS, \"nats://HOST:4222\" or \"tls://HOST:4222\", whose JetStream events are sent to.")
+        .or("\"\"")
+        .restart(),
+    text("nats_stream", Pattern(NATS_STREAM), "The stream that must take them.").or("\"CAUSEWAY\"").restart(),
+    text("nats_subject", Pattern(NATS_SUBJECT), "What their subjects begin with; the tenant and the event's type follow.")
+        .or("\"causeway.events\"")
+        .restart(),
+    text_or_empty("nats_user", Any, "The name to log in by; `nats_password` goes with it.").or("\"\"").restart(),
+    text_or_empty("nats_password", Secret, "The password of `nats_user`.").restart(),
+    text_or_empty("nats_token", Secret, "Instead of both: a token.").restart(),
+    text_or_empty("nats_credentials", Secret, "Instead of both: a credentials file, like \"file:/etc/causeway/nats.creds\".")
+        .restart(),
+    text_or_empty("nats_ca", Any, "The certificates (PEM) that the server's own must be under, and that there is TLS; by default those that this machine trusts.")
+        .or("\"\"")
+        .restart(),
     text("audit_retention", Duration, "How long audit entries are kept.").or("\"2555d\"").restart(),
     text("audit_head_interval", Duration, "How often the heads of the audit trail are signed, where it has grown.")
         .or("\"5m\"")

@@ -8,6 +8,8 @@ pub mod gateway;
 pub mod http;
 pub mod inside;
 pub mod minted;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod openssh;
 pub mod pki;
 pub mod plan;
@@ -21,6 +23,7 @@ pub mod webhooks;
 
 use std::future::Future;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use ftps::Ftps;
@@ -73,6 +76,17 @@ pub fn has_tool(name: &str) -> bool {
 /// Where a client's script is.
 pub fn script(name: &str) -> String {
     format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A program of the Python environment that ./test makes.
+pub fn beside_python(name: &str) -> Option<PathBuf> {
+    let found = std::env::var_os("CAUSEWAY_TEST_PYTHON")
+        .map(|python| Path::new(&python).with_file_name(name))
+        .filter(|path| path.is_file());
+    if found.is_none() {
+        skip(&format!("`{name}` is not beside CAUSEWAY_TEST_PYTHON; ./test installs it"));
+    }
+    found
 }
 
 /// Asks again and again until there is an answer; fails after `limit`.

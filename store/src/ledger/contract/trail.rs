@@ -175,6 +175,7 @@ pub async fn events_get_positions(ledger: Subject) {
     assert_eq!(write!(ledger, [], |tx| tx.last_position().await).unwrap(), 0);
     let mut query = ledger.read(Reach::Gateway).await.unwrap();
     assert!(query.events("acme", 0, &[], 1000).await.unwrap().is_empty());
+    assert!(query.event_tenants().await.unwrap().is_empty());
     assert_eq!(query.event_position(events[0].id).await.unwrap(), None);
     let positions: Vec<_> = events[..100].iter().zip(1..).map(|(event, position)| (event.id, position)).collect();
     write!(ledger, [positions], |tx| tx.position_events(&positions, &[]).await).unwrap();
@@ -196,6 +197,7 @@ pub async fn events_get_positions(ledger: Subject) {
     let earlier = query.latest_events("acme", 9, 2).await.unwrap();
     assert_eq!(earlier.iter().map(|stored| stored.position).collect::<Vec<_>>(), [7, 6], "8 is another tenant's");
     assert_eq!(query.last_position().await.unwrap(), 100);
+    assert_eq!(query.event_tenants().await.unwrap(), [("acme".to_owned(), 100), ("other".to_owned(), 8)]);
     // No position twice.
     let twice = vec![(events[101].id, 100)];
     assert!(write!(ledger, [twice], |tx| tx.position_events(&twice, &[]).await).is_err());

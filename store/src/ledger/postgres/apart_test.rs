@@ -241,6 +241,7 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 usage("acme", None) => "0";
                 events("acme", 0, &[], 9) => "[]";
                 latest_events("acme", 9, 9) => "[]";
+                event_tenants() => "[]";
                 event_position(rows.events[0]) => "None";
                 last_position() => "0";
                 audit("acme", &all, 9) => "[]";

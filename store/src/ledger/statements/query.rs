@@ -79,6 +79,10 @@ macro_rules! query_port {
                 run!(self, events::latest_events(tenant, before, limit))
             }
 
+            async fn event_tenants(&mut self) -> Result<Vec<(String, i64)>> {
+                run!(self, events::event_tenants())
+            }
+
             async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>> {
                 run!(self, events::event_position(self.reach.tenant(), id))
             }

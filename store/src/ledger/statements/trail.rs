@@ -233,6 +233,17 @@ macro_rules! event_statements {
             connection.all(sql, &values![tenant, before, limit]).await
         }
 
+        /// It looks once for each tenant, however many events there are.
+        pub(super) async fn event_tenants(connection: &mut Connection) -> Outcome<Vec<(String, i64)>> {
+            let sql = "WITH RECURSIVE t (tenant) AS (\
+                 SELECT (SELECT tenant FROM events WHERE position IS NOT NULL ORDER BY tenant LIMIT 1) UNION ALL \
+                 SELECT (SELECT e.tenant FROM events e WHERE e.position IS NOT NULL AND e.tenant > t.tenant ORDER BY e.tenant LIMIT 1) \
+                 FROM t WHERE t.tenant IS NOT NULL) \
+                 SELECT tenant, (SELECT e.position FROM events e WHERE e.position IS NOT NULL AND e.tenant = t.tenant \
+                 ORDER BY e.position DESC LIMIT 1) FROM t WHERE tenant IS NOT NULL ORDER BY 1";
+            connection.all(sql, &[]).await
+        }
+
         pub(super) async fn event_position(
             connection: &mut Connection,
             reach: Option<&str>,
