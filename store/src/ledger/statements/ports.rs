@@ -15,19 +15,20 @@ macro_rules! ports {
         use std::ops::DerefMut;
 
         use async_trait::async_trait;
+        use causeway_core::metrics::Timer;
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord,
-            Grant, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken,
-            RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow,
-            UploadState, WebhookHealth,
+            AuditFilter, AuditHead, AuditRecord, AuditRow, Backlog, BlobId, BlobRow, Delivery, DeliveryState,
+            EventRecord, Grant, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey,
+            RefreshToken, RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent,
+            StoredObject, UploadRow, UploadState, WebhookHealth,
         };
         use causeway_core::{Error, Result};
         use uuid::Uuid;
 
         use super::{
-            audit, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions, signatures,
-            tokens, uploads, webhooks,
+            audit, backlog, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions,
+            signatures, tokens, uploads, webhooks,
         };
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, gone, judge, reserved};
@@ -37,6 +38,10 @@ macro_rules! ports {
 
         #[async_trait]
         impl<C: DerefMut<Target = $connection> + Send> Query for Session<C> {
+            fn keep(&mut self, timer: Timer) {
+                drop(self.timer.replace(timer));
+            }
+
             async fn walk(&mut self, tenant: &str, names: &[&str]) -> Result<Vec<Node>> {
                 run!(self, nodes::walk(tenant, names))
             }
@@ -251,6 +256,10 @@ macro_rules! ports {
                 limit: u32,
             ) -> Result<Vec<JobItem>> {
                 run!(self, jobs::job_items(self.reach.tenant(), job, after, state, limit))
+            }
+
+            async fn backlog(&mut self, most: u32) -> Result<Backlog> {
+                run!(self, backlog::backlog(most))
             }
 
             async fn next_job_due(&mut self) -> Result<Option<Micros>> {
