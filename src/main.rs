@@ -15,6 +15,7 @@ mod host_keys;
 mod key_files;
 mod logging;
 mod outbound;
+mod process;
 mod proxy;
 mod reload;
 mod revoked_keys;
