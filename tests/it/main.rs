@@ -49,6 +49,7 @@ mod large_folders;
 mod limits;
 mod live_sessions;
 mod memory;
+mod metrics;
 mod model;
 mod mounts;
 mod oauth;
