@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use causeway_api::{ConnectionInfo, OpsFront};
 use causeway_core::identity::{ClientCertificate, Directory, Protocol};
+use causeway_core::metrics::Source;
 #[cfg(feature = "nats")]
 use causeway_core::ports::EventSink;
 use causeway_core::ports::{BlobStore, Ledger};
@@ -37,6 +38,7 @@ use crate::failure::{Failure, Outcome};
 use crate::ftps;
 use crate::host_keys;
 use crate::key_files::KeyFiles;
+use crate::process::Process;
 use crate::proxy::{Header, Proxies};
 use crate::reload::{Reload, Source};
 use crate::running::{self, Running};
@@ -84,10 +86,11 @@ where
     };
     let host_certificates = host_keys::load_certificates(config.sftp.as_ref().map_or(&[], |s| &s.host_certificates))?;
     let certs = data_dir.path().join("certs");
-    let mut tls_wanted = Vec::new();
+    let (mut tls_wanted, mut tls_seen) = (Vec::new(), Vec::new());
     let mut live = |protocol| -> Outcome<Option<watch::Receiver<Arc<ServerConfig>>>> {
         let Some(wanted) = running::wanted(protocol, &config) else { return Ok(None) };
         let (sender, receiver) = watch::channel(wanted);
+        tls_seen.push((protocol, receiver.clone()));
         tls_wanted.extend(running::own_mode(protocol, &config).map(|own| (protocol, own, sender)));
         certificate::live(receiver, &certs).map(Some)
     };
@@ -175,7 +178,9 @@ where
         });
     }
     {
-        let front = Arc::new(OpsFront::new(gateway.clone()));
+        let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(Process::new(tls_seen, certs))];
+        sources.extend(api_front.as_ref().map(|front: &Arc<causeway_api::Front>| front.requests()));
+        let front = Arc::new(OpsFront::new(gateway.clone(), sources));
         let shutdown = supervisor.shutdown().clone();
         let door = Door { proxies, ..Door::new(MAX_OPS_CONNECTIONS) };
         supervisor.accept_by(ops, door, move |stream, origin, _| {

@@ -17,6 +17,7 @@ mod logging;
 #[cfg(feature = "nats")]
 mod nats;
 mod outbound;
+mod process;
 mod proxy;
 mod reload;
 mod revoked_keys;

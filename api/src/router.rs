@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn_with_state;
 use causeway_core::events::Operation;
+use causeway_core::metrics::Source;
 use causeway_core::{Error, ErrorKind, Gateway, Name, Session, VirtualPath};
 use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,6 +24,7 @@ use crate::leaks;
 use crate::openapi::{self, Reference, Routes, resource};
 use crate::problem::{HttpFault, Problem};
 use crate::quotas::{Quotas, by_address};
+use crate::requests::{self, Requests};
 use crate::respond::{HeadLimits, caught, respond};
 use crate::resumable::{self, Takeovers};
 use crate::routes;
@@ -117,6 +119,7 @@ pub struct Front {
     head: HeadLimits,
     limits: RwLock<Limits>,
     shared: Arc<Shared>,
+    requests: Arc<Requests>,
 }
 
 impl Front {
@@ -130,7 +133,9 @@ impl Front {
         let reference = Reference::new(&routes, &config.public_url);
         let (takeovers, patience) = (Takeovers::default(), RwLock::new(patience(&config)));
         let shared = Arc::new(Shared { config, patience, gateway, quotas, spools, takeovers, reference });
-        Self { router: router(routes, shared.clone(), cors), head, limits: RwLock::new(limits), shared }
+        let requests = Arc::<Requests>::default();
+        let router = router(routes, shared.clone(), cors, requests.clone());
+        Self { router, head, limits: RwLock::new(limits), shared, requests }
     }
 
     /// Goes on with the times and the limits of requests of this configuration: for connections that come from now on, and bodies
@@ -139,6 +144,11 @@ impl Front {
         self.shared.quotas.adopt(config);
         *self.shared.patience.write().unwrap_or_else(PoisonError::into_inner) = patience(config);
         *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Limits::of(config);
+    }
+
+    /// What is counted of its requests.
+    pub fn requests(&self) -> Arc<dyn Source> {
+        self.requests.clone()
     }
 
     /// Serves one connection, already through TLS, until it ends. When `shutdown` is cancelled, running requests finish
@@ -274,7 +284,7 @@ fn routes() -> Routes {
         .merge(openapi::routes())
 }
 
-fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>) -> Router {
+fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>, requests: Arc<Requests>) -> Router {
     let routes = routes
         .into_router()
         .fallback(|| async { Problem::http(HttpFault::NoRoute) })
@@ -286,5 +296,9 @@ fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>) -> Route
         Some(layer) => routes.layer(from_fn_with_state(layer, cors::share)),
         None => routes,
     };
-    routes.layer(CatchPanicLayer::custom(caught)).with_state(shared)
+    routes
+        .layer(CatchPanicLayer::custom(caught))
+        // Outermost, so that whatever answers is counted.
+        .layer(from_fn_with_state(requests, requests::count))
+        .with_state(shared)
 }

@@ -17,6 +17,7 @@ mod inner;
 mod limits;
 mod live_sessions;
 mod login;
+mod measured;
 mod oauth;
 mod operator;
 mod parts;
@@ -45,6 +46,7 @@ use crate::identity::{
 use crate::jobs::transfers::{
     Control, Enqueued, Transfer, TransferFilter, TransferPage, TransferRequest, WrongTransfer,
 };
+use crate::metrics::Family;
 use crate::namespace::{Changes, Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
 use crate::ports::Reach;
@@ -104,6 +106,12 @@ impl Gateway {
         self.inner.require_open()?;
         self.inner.ledger.has_room()?;
         self.inner.ledger.read(Reach::Gateway).await?.incarnations().await.map(drop)
+    }
+
+    /// What is counted and measured of the gateway, for its operator. The ledger is asked, for a bounded time: where it does not
+    /// answer, what it would tell is left out.
+    pub async fn measured(&self) -> Vec<Family> {
+        self.inner.measured().await
     }
 
     /// The settings of now.

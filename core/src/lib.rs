@@ -8,6 +8,7 @@ pub mod events;
 pub mod gateway;
 pub mod identity;
 pub mod jobs;
+pub mod metrics;
 pub mod namespace;
 pub mod path;
 pub mod piece;

@@ -13,11 +13,12 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::events::Webhook;
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
+use crate::metrics::Timer;
 use crate::records::{
-    AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant,
-    Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant,
-    Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
-    WebhookHealth,
+    AuditFilter, AuditHead, AuditRecord, AuditRow, Backlog, BlobId, BlobRow, Delivery, DeliveryState, EventRecord,
+    Grant, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken,
+    RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow,
+    UploadState, WebhookHealth,
 };
 
 pub use sinks::{AuditSink, EventSink};
@@ -72,6 +73,8 @@ pub enum Lock {
 /// Reading the ledger. Every method is one statement; nothing is held between them.
 #[async_trait]
 pub trait Query: Send {
+    /// Holds on to this until the connection is given back.
+    fn keep(&mut self, _timer: Timer) {}
     /// The nodes on the way along these names, the tenant's root first, as far as they exist. Empty: the tenant has no root.
     async fn walk(&mut self, tenant: &str, names: &[&str]) -> Result<Vec<Node>>;
     /// A node by its id.
@@ -188,6 +191,8 @@ pub trait Query: Send {
     async fn jobs(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<Job>>;
     /// Steps of a job in this state (none: in any) behind a number, in the order of their numbers.
     async fn job_items(&mut self, job: Uuid, after: i64, state: Option<ItemState>, limit: u32) -> Result<Vec<JobItem>>;
+    /// How much waits in the whole ledger, and since when; counts end at `most`.
+    async fn backlog(&mut self, most: u32) -> Result<Backlog>;
     /// When the first job may be claimed; none where none waits or runs.
     async fn next_job_due(&mut self) -> Result<Option<Micros>>;
     /// An identity's jobs that have not ended, `most` at the most.

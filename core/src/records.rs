@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+mod backlog;
 mod head;
 mod job;
 mod key;
@@ -17,6 +18,7 @@ mod session;
 mod token;
 mod webhook;
 
+pub use backlog::Backlog;
 pub use head::{AuditHead, HeadKind};
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
 pub use key::KeyUse;

@@ -50,6 +50,7 @@ mod large_folders;
 mod limits;
 mod live_sessions;
 mod memory;
+mod metrics;
 mod model;
 mod mounts;
 #[cfg(feature = "nats")]

@@ -45,6 +45,11 @@ impl Status {
         }
     }
 
+    /// How an operation ended that met this error.
+    pub const fn of_failure(error: &Error) -> Self {
+        if error.kind().is_refusal() { Self::Denied } else { Self::Failed }
+    }
+
     /// The audit entry's `outcome`: `ok`, `error` or `denied`.
     pub const fn outcome(self) -> &'static str {
         match self {
@@ -225,7 +230,7 @@ impl Facts {
     /// The same operation, refused or failed with this error.
     #[must_use]
     pub fn failed(mut self, error: &Error) -> Self {
-        self.status = if error.kind().is_refusal() { Status::Denied } else { Status::Failed };
+        self.status = Status::of_failure(error);
         self.error = Some((error.kind().code().to_owned(), error.message().to_owned()));
         self
     }

@@ -16,9 +16,10 @@ use super::login::Refusals;
 use super::remembered::Remembered;
 use super::{Parts, Settings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::{Facts, Operation, Webhook};
+use crate::events::{Facts, Operation, Status, Webhook};
 use crate::identity::{Codes, Directory, KeyBook, Live, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::{Heads, Reap};
+use crate::metrics::{Metrics, TimedBlobs, TimedLedger};
 use crate::namespace::Target;
 use crate::ports::{BlobStore, DocumentSource, Durability, KeySource, Ledger, Reach, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
@@ -36,6 +37,8 @@ const MAX_ENSURED: usize = 10_000;
 
 /// The shared part of a [`super::Gateway`].
 pub(crate) struct Inner {
+    /// What was counted.
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) storages: HashMap<String, Arc<dyn BlobStore>>,
     /// Who is known; see [`Inner::directory`].
@@ -122,14 +125,27 @@ pub(crate) fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether an operation goes on behind its begin, and is counted at its end.
+const fn moves_content(operation: Operation) -> bool {
+    matches!(operation, Operation::Upload | Operation::Download | Operation::Copy | Operation::Transfer)
+}
+
 impl Inner {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { ledger, storages, directory, keys, documents, sender, settings } = parts;
         let (reaper, reaped) = mpsc::unbounded_channel();
+        let metrics = Arc::new(Metrics::default());
+        let ledger: Arc<dyn Ledger> = Arc::new(TimedLedger::new(ledger, metrics.clone()));
+        let timed = |(name, store): (String, Arc<dyn BlobStore>)| {
+            let store: Arc<dyn BlobStore> = Arc::new(TimedBlobs::new(&name, store, &metrics));
+            (name, store)
+        };
+        let storages = storages.into_iter().map(timed).collect();
         let hooks = watch::Sender::new(directory.webhooks().to_vec().into());
         // Argon2 takes memory and a core for some ten milliseconds: as many at once as there are cores.
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
+            metrics,
             heads: Heads::new(&settings.audit),
             verifier: PasswordVerifier::new(parallel, directory.sample_hash().map(ExposeSecret::expose_secret)),
             throttle: Throttle::new(settings.throttle),
@@ -247,31 +263,41 @@ impl Inner {
         target: &Target,
         result: Result<T>,
     ) -> Result<T> {
-        if let Err(error) = &result
-            && !session.answers_to_a_job()
-        {
-            let mut facts = self.facts(session, operation);
-            match target {
-                Target::Path(path) => match super::access::locate(session, path) {
-                    Ok(super::access::Located::Place(place)) => {
-                        facts.path = Some(place.path.as_str().to_owned());
-                        facts.view_path = Some(place.view_path.as_str().to_owned());
-                    }
-                    Ok(super::access::Located::Above(view_path)) => {
-                        facts.view_path = Some(view_path.as_str().to_owned());
-                    }
-                    Err(_) => facts.view_path = Some(path.as_str().to_owned()),
-                },
-                Target::Id(id) => facts.file_id = Some(*id),
+        match &result {
+            // Of a transfer this was the begin.
+            Ok(_) if moves_content(operation) => {}
+            Ok(_) => self.metrics.operation(session.protocol, operation, Status::Completed, None),
+            // The job tells of it.
+            Err(error) if session.answers_to_a_job() => {
+                self.metrics.operation(session.protocol, operation, Status::of_failure(error), Some(error));
             }
-            self.put_failure(facts, error).await;
+            Err(error) => self.put_refusal(session, operation, target, error).await,
         }
         result
+    }
+
+    async fn put_refusal(&self, session: &Session, operation: Operation, target: &Target, error: &Error) {
+        let mut facts = self.facts(session, operation);
+        match target {
+            Target::Path(path) => match super::access::locate(session, path) {
+                Ok(super::access::Located::Place(place)) => {
+                    facts.path = Some(place.path.as_str().to_owned());
+                    facts.view_path = Some(place.view_path.as_str().to_owned());
+                }
+                Ok(super::access::Located::Above(view_path)) => {
+                    facts.view_path = Some(view_path.as_str().to_owned());
+                }
+                Err(_) => facts.view_path = Some(path.as_str().to_owned()),
+            },
+            Target::Id(id) => facts.file_id = Some(*id),
+        }
+        self.put_failure(facts, error).await;
     }
 
     /// Puts a failure on record: a refusal durably, and with `policy.violated`; what merely went wrong is an entry.
     pub(crate) async fn put_failure(&self, facts: Facts, error: &Error) {
         let refusal = error.kind().is_refusal();
+        self.metrics.operation(facts.protocol, facts.operation, Status::of_failure(error), Some(error));
         let facts = facts.failed(error);
         let audit = facts.audit();
         let events = if refusal { vec![facts.event("policy.violated")] } else { Vec::new() };

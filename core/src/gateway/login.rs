@@ -107,6 +107,7 @@ impl Inner {
             Admission::In(session) => Ok(session),
             Admission::More(_) => {
                 let error = refused();
+                self.metrics.login(peer.protocol, Err(&error));
                 self.put_refused_login(&claim, peer, &error).await;
                 Err(error)
             }
@@ -127,8 +128,29 @@ impl Inner {
         Ok(admission)
     }
 
-    /// One credential of a login. `known`: what was said of the client's certificate just before, where it was asked for.
+    /// One credential of a login, counted. `known`: what was said of the client's certificate just before, where it was asked for.
     pub(super) async fn step(
+        self: &Arc<Self>,
+        claim: &Claim,
+        progress: &mut Progress,
+        credential: &Credential,
+        peer: &Peer,
+        known: Option<&Arc<Standings>>,
+    ) -> Result<Admission> {
+        let admission = self.take_step(claim, progress, credential, peer, known).await;
+        match &admission {
+            Ok(Admission::In(_)) => self.metrics.login(peer.protocol, Ok(())),
+            Ok(Admission::More(_)) => {}
+            // Who shows one counts its refusal.
+            Err(error)
+                if matches!(credential, Credential::ClientCertificate { .. })
+                    && error.kind() == ErrorKind::Unauthenticated => {}
+            Err(error) => self.metrics.login(peer.protocol, Err(error)),
+        }
+        admission
+    }
+
+    async fn take_step(
         self: &Arc<Self>,
         claim: &Claim,
         progress: &mut Progress,
@@ -252,6 +274,7 @@ impl Inner {
         if peer.protocol != Protocol::Api {
             self.put_opened(&session).await?;
         }
+        self.metrics.session(peer.protocol);
         Ok(session)
     }
 

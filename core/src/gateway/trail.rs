@@ -55,7 +55,9 @@ impl Inner {
     /// See [`super::Gateway::verify_audit`].
     pub(crate) async fn verify_audit(&self, session: &Session) -> Result<Verification> {
         policy::require_scope(session, Scope::AuditRead)?;
-        verify_chain(&*self.ledger, &session.tenant.id, &self.heads.trust(&session.tenant.id)).await
+        let found = verify_chain(&*self.ledger, &session.tenant.id, &self.heads.trust(&session.tenant.id)).await;
+        self.metrics.verification(found.as_ref().ok().map(|found| found.valid));
+        found
     }
 }
 

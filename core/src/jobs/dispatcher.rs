@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::events::breaker::{self, Verdict};
 use crate::events::schedule::{Item, Plan, backoff, plan};
 use crate::events::{DeliveryRules, Facts, Operation, Webhook};
+use crate::metrics::Metrics;
 use crate::ports::{Answer, Durability, Ledger, Reach, Tx, WebhookSender, transact};
 use crate::records::{Circuit, Delivery, DeliveryState, EventRecord, Micros, WebhookHealth, later, now};
 
@@ -68,6 +69,8 @@ pub struct Dispatcher {
     pub requeued: watch::Receiver<u64>,
     /// Wakes the sequencer.
     pub wake: Arc<Notify>,
+    /// What was counted.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Serves the webhook until shutdown, unless it is disabled. `positions` wakes it (see [`super::sequencer::run`]).
@@ -175,13 +178,15 @@ impl Dispatcher {
     fn attempt(&self, delivery: Delivery, event: &EventRecord) -> BoxFuture<'static, (Delivery, Answer)> {
         let body = Bytes::from(event.body.clone());
         let signed = self.webhook.headers(event.id, &body, now());
-        let (sender, webhook) = (self.sender.clone(), self.webhook.clone());
+        let (sender, webhook, metrics) = (self.sender.clone(), self.webhook.clone(), self.metrics.clone());
         async move {
             let headers = match signed {
                 Ok(headers) => headers,
                 Err(error) => return (delivery, Answer::Failed(error.message().to_owned())),
             };
+            let began = Instant::now();
             let answer = sender.post(&webhook, &headers, body).await;
+            metrics.attempt(&answer, began.elapsed());
             (delivery, answer)
         }
         .boxed()
@@ -397,6 +402,9 @@ impl<'d> Service<'d> {
             self.health = health;
         }
         for delivery in results {
+            if let Some(item) = self.window.get(&delivery.position) {
+                self.dispatcher.metrics.delivery(delivery.state, item.event.at);
+            }
             if delivery.state == DeliveryState::Pending {
                 if let Some(item) = self.window.get_mut(&delivery.position) {
                     item.delivery = delivery;

@@ -109,6 +109,7 @@ fn dispatcher(ledger: &Arc<FakeLedger>, endpoint: &Arc<Endpoint>, max_attempts: 
         poll: Duration::from_secs(30),
         requeued: watch::channel(0).1,
         wake: Arc::default(),
+        metrics: Arc::default(),
     }
 }
 

@@ -74,6 +74,7 @@ impl Inner {
                         poll,
                         requeued: self.requeued.subscribe(),
                         wake: self.wake.clone(),
+                        metrics: self.metrics.clone(),
                     };
                     let (positions, shutdown) = (seen.clone(), end.clone());
                     let task = self.jobs.spawn(async move {

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Durability, Ledger, Lock, Query, Reach, Tx, TxOp};
 use crate::records::{
-    AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord, Grant,
-    HeadKind, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken,
+    AuditFilter, AuditHead, AuditRecord, AuditRow, Backlog, BlobId, BlobRow, Delivery, DeliveryState, EventRecord,
+    Grant, HeadKind, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken,
     RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow,
     UploadState, WebhookHealth,
 };
@@ -147,6 +147,9 @@ impl Query for State {
     }
     async fn job_items(&mut self, _: Uuid, _: i64, _: Option<ItemState>, _: u32) -> Result<Vec<JobItem>> {
         off()
+    }
+    async fn backlog(&mut self, _: u32) -> Result<Backlog> {
+        Ok(Backlog::default())
     }
     async fn next_job_due(&mut self) -> Result<Option<Micros>> {
         off()

@@ -185,8 +185,12 @@ impl Inner {
     }
 
     async fn sign_heads(&self) {
-        if let Err(error) = self.heads.sign(&*self.ledger).await {
-            tracing::warn!(%error, "the heads of the audit trail could not be signed and filed; trying again");
+        match self.heads.sign(&*self.ledger).await {
+            Ok(_) if self.settings.audit.key.is_none() => {}
+            Ok(_) => self.metrics.heads_are_signed(),
+            Err(error) => {
+                tracing::warn!(%error, "the heads of the audit trail could not be signed and filed; trying again");
+            }
         }
     }
 

@@ -218,7 +218,10 @@ pub(crate) async fn detach(core: &UploadCore, reason: &Error) {
         if let Err(error) = forget(core, &work).await {
             tracing::warn!(%error, upload = %core.id, "an upload could not be forgotten; it is tried again");
         }
-    } else if core.options.resumable && work.failed.is_none() && resumable(reason.kind()) && work.sync().await.is_ok() {
+        core.unregister();
+        return;
+    }
+    if core.options.resumable && work.failed.is_none() && resumable(reason.kind()) && work.sync().await.is_ok() {
         let row = work.checkpointed(UploadState::Detached);
         if let Err(error) = put_detached(core, &work, row, reason).await {
             tracing::warn!(%error, upload = %core.id, "an upload could not be detached; it is tried again");
@@ -227,6 +230,8 @@ pub(crate) async fn detach(core: &UploadCore, reason: &Error) {
         let error = work.failed.clone().unwrap_or_else(|| reason.clone());
         end_failed(core, &work, &error).await;
     }
+    let error = work.failed.as_ref().unwrap_or(reason);
+    core.count_end(&work, Status::of_failure(error), Some(error));
     core.unregister();
 }
 
@@ -420,6 +425,11 @@ pub(crate) fn replaced() -> Error {
 pub(crate) async fn discard(core: &UploadCore, status: Status, reason: &Error) -> Result<()> {
     let work = core.work.lock().await;
     let done = put_discarded(core, &work, status, reason).await;
+    let (status, error) = match status {
+        Status::Cancelled => (status, None),
+        _ => (Status::of_failure(reason), Some(reason)),
+    };
+    core.count_end(&work, status, error);
     core.unregister();
     done.map(drop)
 }

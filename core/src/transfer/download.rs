@@ -12,10 +12,11 @@ use super::content::{MAX_READ, Reader};
 use super::segments::Segments;
 use super::source::{Kind, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::{Facts, Operation};
+use crate::events::{Facts, Operation, Status};
 use crate::gateway::{Inner, Place, enduring, held, locate_place};
 use crate::identity::{Permission, Session};
 use crate::jobs::Reap;
+use crate::metrics::Direction;
 use crate::namespace::{Entry, Target, existing, session_path};
 use crate::policy;
 use crate::ports::Durability;
@@ -179,7 +180,10 @@ impl DownloadCore {
             facts.bytes = Some(sent.bytes);
             facts.complete = Some(!sent.scattered && sent.parts.prefix() >= self.entry.size);
         }
-        facts.duration_ms = u64::try_from(self.began.elapsed().as_millis()).ok();
+        let took = self.began.elapsed();
+        facts.duration_ms = u64::try_from(took.as_millis()).ok();
+        let status = failure.map_or(Status::Completed, Status::of_failure);
+        self.inner.metrics.transfer(self.session.protocol, Direction::Download, took, status, failure);
         let last = match failure {
             Some(error) => {
                 facts = facts.failed(&self.session.cause(error));
@@ -229,6 +233,7 @@ impl Download {
         if !bytes.is_empty() {
             held(&core.sent).note(offset, bytes.len() as u64);
             core.session.life.went(bytes.len() as u64);
+            core.inner.metrics.went(core.session.protocol, bytes.len());
         }
         core.pacer.down(bytes.len()).await;
         Ok(bytes)

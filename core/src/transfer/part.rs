@@ -228,6 +228,7 @@ impl PartCore {
     async fn take(&mut self, data: Bytes) -> Result<()> {
         self.require_sound()?;
         self.session.life.came(data.len() as u64);
+        self.inner.metrics.came(self.session.protocol, data.len());
         let end = self.plan.start.saturating_add(self.taken).saturating_add(data.len() as u64);
         if end > self.plan.end {
             return Err(Error::new(ErrorKind::InvalidArgument, "more bytes were sent than belong here"));

@@ -18,6 +18,7 @@ use crate::events::{Operation, Status};
 use crate::gateway::{Inner, Place, enduring, held};
 use crate::identity::{Permission, Session};
 use crate::jobs::Reap;
+use crate::metrics::Direction;
 use crate::namespace::Entry;
 use crate::path::VirtualPath;
 use crate::policy;
@@ -61,6 +62,12 @@ impl UploadCore {
         if uploads.get(&self.id).is_some_and(|other| std::ptr::eq(other.as_ptr(), self)) {
             uploads.remove(&self.id);
         }
+    }
+
+    /// Counts its end, once it has come.
+    pub(super) fn count_end(&self, work: &Work, status: Status, error: Option<&Error>) {
+        let direction = if work.copied_from().is_some() { Direction::Copy } else { Direction::Upload };
+        self.inner.metrics.transfer(self.session.protocol, direction, self.began.elapsed(), status, error);
     }
 
     pub(super) fn check_range(&self, work: &Work, offset: u64, len: u64) -> Result<u64> {
@@ -174,8 +181,10 @@ impl Upload {
     async fn write(&self, offset: Option<u64>, data: Bytes) -> Result<()> {
         let core = self.core()?;
         core.pacer.up(data.len()).await;
-        let mut work = core.work.lock().await;
-        core.write(&mut work, offset, data).await
+        let (bytes, mut work) = (data.len(), core.work.lock().await);
+        core.write(&mut work, offset, data).await?;
+        core.inner.metrics.came(core.session.protocol, bytes);
+        Ok(())
     }
 
     /// Reads what was written so far (handles that read and write). Fewer bytes only at the end. Content that was there

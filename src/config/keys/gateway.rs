@@ -196,7 +196,7 @@ const API: &[Key] = &[
 ];
 
 const OPS: &[Key] =
-    &[texts("listen", Listen, "Where to listen: /healthz, /readyz.").or("[\"127.0.0.1:9090\"]").restart()];
+    &[texts("listen", Listen, "Where to listen: /healthz, /readyz, /metrics.").or("[\"127.0.0.1:9090\"]").restart()];
 
 const TLS: &[Key] = &[
     text_or_empty("certificate", Any, "The certificate chain, PEM; by default a development certificate.")

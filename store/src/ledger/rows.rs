@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use causeway_core::records::{
-    Attributes, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState,
-    EventRecord, HeadKind, Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey,
-    RevokedGrant, Seal, SessionRow, SigningKeyRow, StoredEvent, StoredObject, TransferState, UploadRow, UploadState,
-    WebhookHealth,
+    Attributes, AuditHead, AuditRecord, AuditRow, Backlog, BlobId, BlobRow, BlobState, Content, Delivery,
+    DeliveryState, EventRecord, HeadKind, Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, KeyUse, Node,
+    ObjectKey, RevokedGrant, Seal, SessionRow, SigningKeyRow, StoredEvent, StoredObject, TransferState, UploadRow,
+    UploadState, WebhookHealth,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -523,6 +523,23 @@ impl JobTexts {
             job.finished_at,
             &self.order,
         ]
+    }
+}
+
+impl Record for Backlog {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            deliveries: columns.take()?,
+            oldest_delivery: columns.maybe()?,
+            dead: columns.take()?,
+            unsealed: columns.take()?,
+            oldest_unsealed: columns.maybe()?,
+            unpositioned: columns.take()?,
+            oldest_unpositioned: columns.maybe()?,
+            queued: columns.take()?,
+            running: columns.take()?,
+            retrying: columns.take()?,
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod backlog;
 mod blobs;
 mod codes;
 mod heads;
@@ -31,6 +32,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+pub use backlog::*;
 pub use blobs::*;
 pub use codes::*;
 pub use heads::*;
@@ -70,6 +72,7 @@ audit_entries_are_sealed_in_order, audit_filters, foreign_entries_are_counted,
             audit_heads_are_kept, a_cut_lets_go_what_it_covers, sinks_have_their_places, events_get_positions,
             deliveries_wait_in_order, the_health_of_endpoints_is_kept, dead_letters_are_listed_and_queued_again,
             what_waits_is_buried_and_forgotten, leases_have_one_holder, incarnations_come_and_go,
+            what_waits_is_counted,
             jobs_keep_every_field, jobs_are_listed_newest_first, jobs_are_claimed_in_turn,
             an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,
             other_transfers_are_found, two_workers_claim_two_jobs, a_step_and_a_cancel_exclude_each_other,

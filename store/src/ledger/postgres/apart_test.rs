@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use causeway_core::ports::{Lock, Query as _, Tx as _, transact};
 use causeway_core::records::{
-    AuditFilter, Delivery, EventRecord, Grant, HeadKind, Incarnation, IssuerKeys, ItemKind, ItemState, Job, Node,
-    ObjectKey, ObjectKind, Seal, SessionRow, SessionSearch, StoredObject, TransferState, UploadRow, UploadState,
+    AuditFilter, Backlog, Delivery, EventRecord, Grant, HeadKind, Incarnation, IssuerKeys, ItemKind, ItemState, Job,
+    Node, ObjectKey, ObjectKind, Seal, SessionRow, SessionSearch, StoredObject, TransferState, UploadRow, UploadState,
     WebhookHealth,
 };
 use sqlx::Executor as _;
@@ -279,6 +279,7 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 job(rows.job.id) => "None";
                 jobs("acme", latest, 9) => "[]";
                 job_items(rows.job.id, -1, None, 9) => "[]";
+                backlog(9) => format!("{:?}", Backlog::default());
                 next_job_due() => "None";
                 unfinished_jobs(("acme", "i"), 9) => "0";
                 known_request(("acme", "i"), "key", 0) => "None";

@@ -51,6 +51,10 @@ mod blobs {
     }
 }
 
+mod backlog {
+    crate::ledger::statements::backlog_statements! { connection: sqlx::PgConnection }
+}
+
 mod audit {
     crate::ledger::statements::audit_statements! {
         connection: sqlx::PgConnection,

@@ -56,6 +56,10 @@ mod blobs {
     }
 }
 
+mod backlog {
+    crate::ledger::statements::backlog_statements! { connection: rusqlite::Connection }
+}
+
 mod audit {
     crate::ledger::statements::audit_statements! {
         connection: rusqlite::Connection,

@@ -22,6 +22,7 @@ macro_rules! within {
     };
 }
 
+mod backlog;
 mod blobs;
 mod codes;
 mod jobs;
@@ -40,6 +41,7 @@ mod trail;
 mod uploads;
 mod webhooks;
 
+pub(super) use backlog::backlog_statements;
 pub(super) use blobs::blob_statements;
 pub(super) use codes::code_statements;
 pub(super) use jobs::{job_columns, job_statements};

@@ -15,19 +15,20 @@ macro_rules! ports {
         use std::ops::DerefMut;
 
         use async_trait::async_trait;
+        use causeway_core::metrics::Timer;
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditHead, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, DeliveryState, EventRecord,
-            Grant, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken,
-            RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow,
-            UploadState, WebhookHealth,
+            AuditFilter, AuditHead, AuditRecord, AuditRow, Backlog, BlobId, BlobRow, Delivery, DeliveryState,
+            EventRecord, Grant, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey,
+            RefreshToken, RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent,
+            StoredObject, UploadRow, UploadState, WebhookHealth,
         };
         use causeway_core::{Error, Result};
         use uuid::Uuid;
 
         use super::{
-            audit, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions, signatures,
-            tokens, uploads, webhooks,
+            audit, backlog, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions,
+            signatures, tokens, uploads, webhooks,
         };
         use crate::ledger::driver::Outcome;
         use crate::ledger::fault::{Failure, gone, judge, reserved};

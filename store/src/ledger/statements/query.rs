@@ -5,6 +5,10 @@ macro_rules! query_port {
     (connection: $connection:ty) => {
         #[async_trait]
         impl<C: DerefMut<Target = $connection> + Send> Query for Session<C> {
+            fn keep(&mut self, timer: Timer) {
+                drop(self.timer.replace(timer));
+            }
+
             async fn walk(&mut self, tenant: &str, names: &[&str]) -> Result<Vec<Node>> {
                 run!(self, nodes::walk(tenant, names))
             }
@@ -231,6 +235,10 @@ macro_rules! query_port {
                 limit: u32,
             ) -> Result<Vec<JobItem>> {
                 run!(self, jobs::job_items(self.reach.tenant(), job, after, state, limit))
+            }
+
+            async fn backlog(&mut self, most: u32) -> Result<Backlog> {
+                run!(self, backlog::backlog(most))
             }
 
             async fn next_job_due(&mut self) -> Result<Option<Micros>> {

@@ -11,11 +11,13 @@ macro_rules! session_type {
             /// The first statement that failed. A transaction with one must not be committed, whatever its work
             /// returned: PostgreSQL could not, and both databases are to do the same.
             pub(in crate::ledger) failure: Option<Failure>,
+            /// What measures how long the connection is held; dropped behind it.
+            timer: Option<Timer>,
         }
 
         impl<C> Session<C> {
             pub(in crate::ledger) const fn new(connection: C, reach: Reach) -> Self {
-                Self { connection, reach, failure: None }
+                Self { connection, reach, failure: None, timer: None }
             }
 
             fn judged<T>(&mut self, outcome: Outcome<T>) -> Result<T> {
