@@ -42,6 +42,7 @@ use crate::sources::Sources;
 use crate::startups::Startups;
 use crate::supervisor::{Admits, Bound, Door, Supervisor, secure};
 use crate::syslog::Syslog;
+use crate::traces::{Export, Resource};
 use crate::webhook::HttpSender;
 
 /// Connections of the API at once; each may carry many requests.
@@ -115,8 +116,10 @@ where
     if let Some(target) = config.events.syslog.clone() {
         audit.sink = Some(Arc::new(Syslog::new(target)?));
     }
+    let traces = export(&config, data_dir.installation())?;
     let mut parts = parts(config, ledger, storages, data_dir.installation(), public_url.clone())?;
     parts.settings.audit = audit;
+    parts.settings.tracer = traces.as_ref().map(Export::tracer).unwrap_or_default();
     let gateway = Gateway::start(parts).await?;
     gateway.show_configuration(shown);
     gateway.spawn_jobs();
@@ -223,8 +226,18 @@ where
         );
     }
     gateway.stop().await;
+    if let Some(traces) = traces {
+        traces.stop().await;
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Begins the export of traces, where there is one.
+fn export(config: &Config, installation: Uuid) -> Outcome<Option<Export>> {
+    let Some(target) = &config.telemetry.traces else { return Ok(None) };
+    let (node, installation) = (config.node.name.clone(), installation.to_string());
+    Export::start(target, Resource { node, installation, version: env!("CARGO_PKG_VERSION") }).map(Some)
 }
 
 fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {

@@ -24,6 +24,7 @@ mod stamped;
 mod startups;
 mod supervisor;
 mod syslog;
+mod traces;
 mod webhook;
 
 use std::process::ExitCode;

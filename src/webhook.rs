@@ -118,7 +118,7 @@ impl WebhookSender for HttpSender {
 }
 
 /// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date.
-fn retry_after(response: &Response, now: OffsetDateTime) -> Option<Duration> {
+pub fn retry_after(response: &Response, now: OffsetDateTime) -> Option<Duration> {
     parse_retry_after(response.headers().get("retry-after")?.to_str().ok()?, now)
 }
 

@@ -33,6 +33,7 @@ mod router;
 mod routes;
 mod serve;
 mod signatures;
+mod traces;
 mod tus;
 
 pub use config::ApiConfig;

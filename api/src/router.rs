@@ -28,6 +28,7 @@ use crate::resumable::{self, Takeovers};
 use crate::routes;
 use crate::serve::{ConnectionInfo, Limits, serve_connection};
 use crate::signatures;
+use crate::traces;
 
 /// What every handler can reach.
 pub struct Shared {
@@ -279,5 +280,8 @@ fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>) -> Route
         Some(layer) => routes.layer(from_fn_with_state(layer, cors::share)),
         None => routes,
     };
-    routes.layer(CatchPanicLayer::custom(caught)).with_state(shared)
+    routes
+        .layer(CatchPanicLayer::custom(caught))
+        .layer(from_fn_with_state(shared.clone(), traces::follow))
+        .with_state(shared)
 }

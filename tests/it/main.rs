@@ -84,6 +84,7 @@ mod tidy;
 mod tokens;
 mod tokens_issuers;
 mod totp_enrolment;
+mod traces;
 mod transfers;
 mod transfers_endings;
 mod transport;

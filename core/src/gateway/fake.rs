@@ -50,6 +50,7 @@ pub fn settings() -> Settings {
         oauth: OAuthSettings::default(),
         audit: crate::audit::AuditSettings::default(),
         tokens: crate::tokens::TokenSettings::default(),
+        tracer: crate::trace::Tracer::default(),
         sole_owner: true,
     }
 }

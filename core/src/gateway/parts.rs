@@ -13,6 +13,7 @@ use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::jobs::transfers::TransferSettings;
 use crate::ports::{BlobStore, DocumentSource, KeySource, Ledger, WebhookSender};
 use crate::tokens::TokenSettings;
+use crate::trace::Tracer;
 use crate::transfer::TypeCheck;
 
 use super::oauth::OAuthSettings;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub tokens: TokenSettings,
     /// The trail.
     pub audit: AuditSettings,
+    /// What is told of traces.
+    pub tracer: Tracer,
     /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.
     pub sole_owner: bool,
 }

@@ -73,6 +73,7 @@ impl Inner {
                         poll,
                         requeued: self.requeued.subscribe(),
                         wake: self.wake.clone(),
+                        tracer: self.settings.tracer.clone(),
                     };
                     let task = self.jobs.spawn(dispatcher::run(dispatcher, seen.clone(), end.clone()));
                     Served { webhook: webhook.clone(), end, task }

@@ -72,6 +72,7 @@ impl Scratch {
             oauth: causeway_core::gateway::OAuthSettings::default(),
             audit: causeway_core::audit::AuditSettings::default(),
             tokens: causeway_core::tokens::TokenSettings::default(),
+            tracer: causeway_core::trace::Tracer::default(),
             sole_owner: true,
         };
         let parts = Parts {

@@ -134,6 +134,7 @@ impl Place {
             oauth: causeway_core::gateway::OAuthSettings::default(),
             audit: causeway_core::audit::AuditSettings::default(),
             tokens: causeway_core::tokens::TokenSettings::default(),
+            tracer: causeway_core::trace::Tracer::default(),
             sole_owner: true,
         };
         let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobs::new());

@@ -105,6 +105,7 @@ pub struct Plan {
     uploads: String,
     limits: String,
     events: String,
+    telemetry: String,
     private_webhooks: bool,
     hooks: String,
     trusted_proxies: String,
@@ -136,6 +137,7 @@ impl Plan {
             uploads: String::new(),
             limits: String::new(),
             events: String::new(),
+            telemetry: String::new(),
             private_webhooks: true,
             hooks: String::new(),
             trusted_proxies: String::new(),
@@ -255,6 +257,12 @@ impl Plan {
     /// Adds a line to `[events]`.
     pub fn events(mut self, line: &str) -> Self {
         writeln!(self.events, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a line to `[telemetry]`.
+    pub fn telemetry(mut self, line: &str) -> Self {
+        writeln!(self.telemetry, "{line}").unwrap();
         self
     }
 
@@ -390,6 +398,8 @@ webhook_timeout = "2s"
 webhook_max_attempts = {max_attempts}
 webhook_allow_private_addresses = {private_webhooks}
 {events}
+[telemetry]
+{telemetry}
 [[tenant]]
 id = "acme"
 quota = "{tenant_quota}"
@@ -440,6 +450,7 @@ view = []
             uploads = self.uploads,
             limits = self.limits,
             events = self.events,
+            telemetry = self.telemetry,
             private_webhooks = self.private_webhooks,
             trusted_proxies = self.trusted_proxies,
             max_attempts = self.max_attempts,

@@ -29,6 +29,10 @@ pub struct Post {
     pub answered: u16,
     /// How many signatures it had.
     pub signatures: usize,
+    /// Where it belongs in a trace; empty: nowhere.
+    pub traceparent: String,
+    /// What others keep of that trace.
+    pub tracestate: String,
     /// When it came.
     pub at: Instant,
     /// What is wrong with its headers; none: nothing.
@@ -144,6 +148,8 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
         event: serde_json::from_slice(&body).unwrap_or_default(),
         answered: answered.as_u16(),
         signatures: text("webhook-signature").split(' ').count(),
+        traceparent: text("traceparent"),
+        tracestate: text("tracestate"),
         at: Instant::now(),
         wrong,
     });
