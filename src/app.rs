@@ -46,6 +46,7 @@ use crate::sources::Sources;
 use crate::startups::Startups;
 use crate::supervisor::{Admits, Bound, Door, Supervisor, secure};
 use crate::syslog::Syslog;
+use crate::traces::{Export, Resource};
 use crate::webhook::HttpSender;
 
 /// Connections of the API at once; each may carry many requests.
@@ -122,8 +123,10 @@ where
     }
     #[cfg(feature = "nats")]
     let event_sink = config.events.nats.clone().map(crate::nats::JetStream::new).transpose()?;
+    let traces = export(&config, data_dir.installation())?;
     let mut parts = parts(config, ledger, storages, data_dir.installation(), public_url.clone())?;
     parts.settings.audit = audit;
+    parts.settings.tracer = traces.as_ref().map(Export::tracer).unwrap_or_default();
     #[cfg(feature = "nats")]
     {
         parts.settings.event_sink = event_sink.map(|sink| Arc::new(sink) as Arc<dyn EventSink>);
@@ -236,8 +239,18 @@ where
         );
     }
     gateway.stop().await;
+    if let Some(traces) = traces {
+        traces.stop().await;
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Begins the export of traces, where there is one.
+fn export(config: &Config, installation: Uuid) -> Outcome<Option<Export>> {
+    let Some(target) = &config.telemetry.traces else { return Ok(None) };
+    let (node, installation) = (config.node.name.clone(), installation.to_string());
+    Export::start(target, Resource { node, installation, version: env!("CARGO_PKG_VERSION") }).map(Some)
 }
 
 fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use causeway_core::events::target::Targets;
 use causeway_core::ports::DocumentSource;
+use causeway_core::trace::{self, TraceContext};
 use reqwest::{Client, StatusCode, Url, redirect};
 
 use crate::outbound::{Admitted, causes};
@@ -58,7 +59,12 @@ impl DocumentSource for HttpDocuments {
     async fn fetch(&self, url: &str, most: usize) -> Result<Bytes, String> {
         let client = self.client.as_ref().map_err(Clone::clone)?;
         let url = self.allowed(url)?;
-        let mut response = client.get(url).header("accept", "application/json").send().await.map_err(|e| causes(&e))?;
+        let mut request = client.get(url).header("accept", "application/json");
+        // Of a request that waits for it, where there is one.
+        for (name, value) in trace::current().iter().flat_map(TraceContext::headers) {
+            request = request.header(name, value);
+        }
+        let mut response = request.send().await.map_err(|e| causes(&e))?;
         if response.status() != StatusCode::OK {
             return Err(format!("the answer was {}", response.status().as_u16()));
         }

@@ -27,6 +27,7 @@ mod stamped;
 mod startups;
 mod supervisor;
 mod syslog;
+mod traces;
 mod trust;
 mod webhook;
 

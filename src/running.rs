@@ -9,6 +9,7 @@ use causeway_api::ApiConfig;
 use causeway_core::audit::AuditSettings;
 use causeway_core::identity::{Protocol, ThrottleLimits};
 use causeway_core::tokens::TokenSettings;
+use causeway_core::trace::Tracer;
 use causeway_core::{Gateway, Settings};
 use causeway_sftp::{HostCertificate, HostKey, SftpConfig};
 use tokio::sync::watch;
@@ -252,6 +253,7 @@ pub fn settings(config: &Config, installation: Uuid, public_url: String) -> Sett
         },
         audit: audit_settings(config),
         event_sink: None,
+        tracer: Tracer::default(),
         sole_owner: matches!(config.database.place, Place::Sqlite(_)),
     }
 }

@@ -140,7 +140,7 @@ impl WebhookSender for HttpSender {
 }
 
 /// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date in any of the three forms that a recipient must know (section 5.6.7).
-fn retry_after(response: &Response, now: SystemTime) -> Option<Duration> {
+pub fn retry_after(response: &Response, now: SystemTime) -> Option<Duration> {
     parse_retry_after(response.headers().get("retry-after")?.to_str().ok()?, now)
 }
 

@@ -35,6 +35,7 @@ mod router;
 mod routes;
 mod serve;
 mod signatures;
+mod traces;
 mod tus;
 
 pub use config::ApiConfig;

@@ -30,6 +30,7 @@ use crate::resumable::{self, Takeovers};
 use crate::routes;
 use crate::serve::{ConnectionInfo, Limits, serve_connection};
 use crate::signatures;
+use crate::traces;
 
 /// What every handler can reach.
 pub struct Shared {
@@ -298,6 +299,7 @@ fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>, requests
     };
     routes
         .layer(CatchPanicLayer::custom(caught))
+        .layer(from_fn_with_state(shared.clone(), traces::follow))
         // Outermost, so that whatever answers is counted.
         .layer(from_fn_with_state(requests, requests::count))
         .with_state(shared)

@@ -51,6 +51,7 @@ use crate::namespace::{Changes, Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
 use crate::ports::Reach;
 use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent, UploadPlan};
+use crate::trace::Tracer;
 use crate::transfer::{Completion, Download, Incomplete, Part, PartAt, Receipt, Source, Space, Upload, UploadOptions};
 
 pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
@@ -129,6 +130,11 @@ impl Gateway {
     /// and `sessions`. The others stay as they were at the start.
     pub async fn adopt(&self, settings: Settings) {
         self.inner.adopt(settings).await;
+    }
+
+    /// What is told of traces.
+    pub fn tracer(&self) -> &Tracer {
+        &self.inner.settings.tracer
     }
 
     /// Who is known, whenever somebody else is.
@@ -282,55 +288,55 @@ impl Gateway {
 
     /// What a path or id is: needs `list`; for a file `download` will do.
     pub async fn stat(&self, session: &Session, target: &Target) -> Result<Entry> {
-        self.inner.stat(session, target).await
+        session.traced("stat", self.inner.stat(session, target)).await
     }
 
     /// Begins to list a folder, after a name: needs `list`. Audited once.
     pub async fn list(&self, session: &Arc<Session>, path: &VirtualPath, after: Option<Name>) -> Result<Listing> {
-        self.inner.list(session, path, after).await
+        session.traced("list", self.inner.list(session, path, after)).await
     }
 
     /// Makes a folder: needs `mkdir`.
     pub async fn make_folder(&self, session: &Session, path: &VirtualPath, attributes: Attributes) -> Result<Entry> {
-        self.inner.make_folder(session, path, attributes).await
+        session.traced("mkdir", self.inner.make_folder(session, path, attributes)).await
     }
 
     /// Removes an empty folder: needs `delete`. `NotEmpty`, `NotFolder`.
     pub async fn remove_folder(&self, session: &Session, path: &VirtualPath) -> Result<()> {
-        self.inner.remove_folder(session, path).await
+        session.traced("rmdir", self.inner.remove_folder(session, path)).await
     }
 
     /// Removes a folder with everything below it: needs `delete` there, and wherever the caller's view has a rule of its own
     /// below it. `NotFolder`. It is gone at once, whatever its size; its quota and its content are given back soon after.
     pub async fn remove_tree(&self, session: &Session, path: &VirtualPath) -> Result<()> {
-        self.inner.remove_tree(session, path).await
+        session.traced("rmdir", self.inner.remove_tree(session, path)).await
     }
 
     /// Removes a file: needs `delete`. `IsFolder`.
     pub async fn remove_file(&self, session: &Session, target: &Target) -> Result<()> {
-        self.inner.remove_file(session, target, None).await
+        session.traced("delete", self.inner.remove_file(session, target, None)).await
     }
 
     /// The same where the content has one of these digests; `PreconditionFailed` where it has not (`If-Match`).
     pub async fn remove_version(&self, session: &Session, target: &Target, digests: Vec<[u8; 32]>) -> Result<()> {
-        self.inner.remove_file(session, target, Some(digests)).await
+        session.traced("delete", self.inner.remove_file(session, target, Some(digests))).await
     }
 
     /// Renames or moves a file or folder: needs `rename` at the source, `upload` (a folder: `mkdir`) at the target, and
     /// `overwrite` where a file is there. `AlreadyExists` where the target is there and `overwrite` is false.
     pub async fn rename(&self, session: &Session, from: &Target, to: &VirtualPath, overwrite: bool) -> Result<Entry> {
-        self.inner.rename(session, from, to, overwrite).await
+        session.traced("rename", self.inner.rename(session, from, to, overwrite)).await
     }
 
     /// Sets attributes: needs `attributes`.
     pub async fn set_attributes(&self, session: &Session, target: &Target, attributes: Attributes) -> Result<Entry> {
-        self.inner.set_attributes(session, target, attributes).await
+        session.traced("attributes", self.inner.set_attributes(session, target, attributes)).await
     }
 
     /// Changes several things of a file at once, or nothing of it. What each needs is said with [`Changes`]. Leaves the
     /// trail of each: a rename, and a change of attributes.
     pub async fn change(&self, session: &Session, target: &Target, changes: Changes) -> Result<Entry> {
-        self.inner.change(session, target, changes).await
+        session.traced("change", self.inner.change(session, target, changes)).await
     }
 
     // ---- content
@@ -342,7 +348,7 @@ impl Gateway {
         path: &VirtualPath,
         options: UploadOptions,
     ) -> Result<Upload> {
-        self.inner.begin_upload(session, path, options).await
+        session.begun("upload", self.inner.begin_upload(session, path, options).await)
     }
 
     /// Begins an upload that comes in parts: needs `upload`, or `overwrite` where a file is there and the plan says that it may
@@ -399,7 +405,7 @@ impl Gateway {
 
     /// Begins a download: needs `download`. Its audit entry is committed when this returns.
     pub async fn begin_download(&self, session: &Arc<Session>, target: &Target) -> Result<Download> {
-        self.inner.begin_download(session, target).await
+        session.begun("download", self.inner.begin_download(session, target).await)
     }
 
     /// Opens a file to be read on this side of the wire, for a checksum: needs `download`. It is on record as a download
@@ -418,7 +424,7 @@ impl Gateway {
         to: &VirtualPath,
         overwrite: bool,
     ) -> Result<Receipt> {
-        self.inner.copy(session, from, to, overwrite).await
+        session.traced("copy", self.inner.copy(session, from, to, overwrite)).await
     }
 
     /// How much room there is at a path, by the quotas: needs what [`Gateway::stat`] needs.

@@ -16,6 +16,7 @@ pub mod policy;
 pub mod ports;
 pub mod records;
 pub mod tokens;
+pub mod trace;
 pub mod transfer;
 pub mod wide;
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::trace::TraceContext;
+
 mod backlog;
 mod head;
 mod job;
@@ -466,6 +468,8 @@ pub struct EventRecord {
     pub transfer: Option<Uuid>,
     /// Whether no webhook is told of it.
     pub quiet: bool,
+    /// Where in a trace the operation was that made it.
+    pub trace: Option<TraceContext>,
 }
 
 /// A queued event with its place in the tenant's order.

@@ -88,6 +88,7 @@ mod tidy;
 mod tokens;
 mod tokens_issuers;
 mod totp_enrolment;
+mod traces;
 mod transfers;
 mod transfers_endings;
 mod transport;

@@ -62,6 +62,7 @@ pub(in crate::admin) fn session(scope: Scope) -> Session {
         opened: AtomicBool::new(false),
         place: Mutex::new(None),
         errand: None,
+        span: Arc::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::gateway::Inner;
 use crate::identity::Session;
 use crate::ports::{Answer, Durability, Reach, Tx};
 use crate::records::{Delivery, DeliveryState, Micros, ObjectKey, ObjectKind, WebhookHealth, now};
+use crate::trace::TraceContext;
 
 /// Events that one transaction of a replay looks at.
 const BATCH: u32 = 500;
@@ -258,7 +259,8 @@ impl Inner {
         let (webhook, key) = self.managed_webhook(session, (tenant, id), "tested").await?;
         let event = self.facts(session, Operation::Admin).event("webhook.test");
         let body = Bytes::from(event.body);
-        let headers = webhook.headers(event.id, &body, now())?;
+        let mut headers = webhook.headers(event.id, &body, now())?;
+        headers.extend(event.trace.iter().flat_map(TraceContext::headers));
         let begun = Instant::now();
         let answer = self.sender.post(&webhook, &headers, body).await;
         let (status, failure) = match answer {

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::identity::{AuthMethod, Peer, Protocol, Session, without_keys};
 use crate::path::MAX_PATH;
 use crate::records::{AuditRecord, EventRecord, Micros, ObjectKey, instant, now};
+use crate::trace::{TraceContext, current};
 
 /// The longest text of a client's in an event, in characters.
 pub const MAX_TEXT: usize = 255;
@@ -122,6 +123,8 @@ pub struct Facts {
     pub change: Option<Box<ObjectChange>>,
     /// What else is to be told of it, behind all other fields: what an administrator has changed.
     pub details: Vec<(&'static str, Value)>,
+    /// Where in a trace it was done. It is told to nobody but with the requests that deliver its events.
+    pub trace: Option<TraceContext>,
 }
 
 /// What a change of an object was. The audit entry has it whole, the event without what the object looks like.
@@ -164,6 +167,7 @@ impl Facts {
             cipher: session.cipher.clone(),
             client_version: session.client_version.clone(),
             transfer_id: session.errand.as_ref().map(|errand| errand.job),
+            trace: current().or_else(|| session.span.context().cloned()),
             ..Self::bare(session.protocol, node, operation)
         }
     }
@@ -224,6 +228,7 @@ impl Facts {
             error: None,
             change: None,
             details: Vec::new(),
+            trace: current(),
         }
     }
 
@@ -288,6 +293,7 @@ impl Facts {
             body: Value::Object(fields).to_json(),
             transfer: self.transfer_id.filter(|_| self.protocol != Protocol::Transfer && ends_transfer(kind)),
             quiet: false,
+            trace: self.trace.clone(),
         }
     }
 

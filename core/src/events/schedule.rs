@@ -123,6 +123,7 @@ mod tests {
                 body: "{}".into(),
                 transfer: None,
                 quiet: false,
+                trace: None,
             },
             in_flight,
         }

@@ -51,6 +51,7 @@ pub fn settings() -> Settings {
         audit: crate::audit::AuditSettings::default(),
         tokens: crate::tokens::TokenSettings::default(),
         event_sink: None,
+        tracer: crate::trace::Tracer::default(),
         sole_owner: true,
     }
 }

@@ -25,6 +25,7 @@ use crate::namespace::ensure_folder;
 use crate::path::VirtualPath;
 use crate::ports::Durability;
 use crate::records::now;
+use crate::trace::{Span, SpanKind, carried, current};
 
 /// The one answer to every credential that does not let in, whatever the reason.
 pub(super) fn refused() -> Error {
@@ -244,9 +245,11 @@ impl Inner {
             return Err(refused());
         };
         let life = Life::new((tenant.quota, identity.quota));
+        let id = Uuid::now_v7();
+        let span = self.span_of_session(peer.protocol, id, &tenant.id);
         let session = Arc::new(Session {
             errand: None,
-            id: Uuid::now_v7(),
+            id,
             tenant,
             identity,
             login,
@@ -263,6 +266,7 @@ impl Inner {
             place: Mutex::new(place),
             life,
             grounds: Arc::new(Grounds { by, evidence: *evidence, required: peer.required_certificate.clone() }),
+            span: Arc::new(span),
         });
         self.live.enter(&session);
         // Who looks through the sessions that are here when somebody is known no more has not seen this one before now.
@@ -276,6 +280,23 @@ impl Inner {
         }
         self.metrics.session(peer.protocol);
         Ok(session)
+    }
+
+    /// A session that lasts is told of itself, and begins a trace; a request of the API is a part of its own.
+    fn span_of_session(&self, protocol: Protocol, id: Uuid, tenant: &str) -> Span {
+        let name = match protocol {
+            Protocol::Sftp => "SFTP session",
+            Protocol::Scp => "SCP session",
+            Protocol::Ftps => "FTPS session",
+            Protocol::Api | Protocol::Transfer | Protocol::Gateway => return self.settings.tracer.under(current()),
+        };
+        let span = self.settings.tracer.begin(SpanKind::Server, name, None);
+        if span.is_recording() {
+            span.note("network.protocol.name", protocol.as_str());
+            span.note("session.id", id.to_string());
+            span.note("causeway.tenant", tenant.to_owned());
+        }
+        span
     }
 
     /// See [`super::Gateway::accepts_key`].
@@ -299,6 +320,10 @@ impl Inner {
     pub(crate) async fn close_session(&self, session: &Session) {
         session.leave();
         self.live.forget(session.id);
+        if let Some(reason) = session.end_reason() {
+            session.span.fail(reason.code(), false);
+        }
+        session.span.end();
         if !session.take_opened() {
             return;
         }
@@ -335,7 +360,7 @@ impl Inner {
             return;
         }
         let (this, claim, peer) = (self.clone(), claim.clone(), peer.clone());
-        self.tasks.spawn(async move { this.put_refused_login(&claim, &peer, &refused()).await });
+        self.tasks.spawn(carried(async move { this.put_refused_login(&claim, &peer, &refused()).await }));
     }
 
     pub(super) async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {

@@ -13,6 +13,7 @@ use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::jobs::transfers::TransferSettings;
 use crate::ports::{BlobStore, DocumentSource, EventSink, KeySource, Ledger, WebhookSender};
 use crate::tokens::TokenSettings;
+use crate::trace::Tracer;
 use crate::transfer::TypeCheck;
 
 use super::oauth::OAuthSettings;
@@ -64,6 +65,8 @@ pub struct Settings {
     pub audit: AuditSettings,
     /// Where events are sent to, beside the webhooks.
     pub event_sink: Option<Arc<dyn EventSink>>,
+    /// What is told of traces.
+    pub tracer: Tracer,
     /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.
     pub sole_owner: bool,
 }

@@ -22,6 +22,7 @@ use crate::events::{DeliveryRules, Facts, Operation, Webhook};
 use crate::metrics::Metrics;
 use crate::ports::{Answer, Durability, Ledger, Reach, Tx, WebhookSender, transact};
 use crate::records::{Circuit, Delivery, DeliveryState, EventRecord, Micros, WebhookHealth, later, now};
+use crate::trace::{Span, SpanKind, TraceContext, Tracer};
 
 /// Attempts under way at one endpoint.
 const IN_FLIGHT: usize = 8;
@@ -71,6 +72,8 @@ pub struct Dispatcher {
     pub wake: Arc<Notify>,
     /// What was counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// What is told of traces.
+    pub tracer: Tracer,
 }
 
 /// Serves the webhook until shutdown, unless it is disabled. `positions` wakes it (see [`super::sequencer::run`]).
@@ -174,22 +177,47 @@ impl Dispatcher {
         facts
     }
 
-    /// One attempt.
+    /// One attempt, as a part of the trace that the event belongs to.
     fn attempt(&self, delivery: Delivery, event: &EventRecord) -> BoxFuture<'static, (Delivery, Answer)> {
         let body = Bytes::from(event.body.clone());
         let signed = self.webhook.headers(event.id, &body, now());
         let (sender, webhook, metrics) = (self.sender.clone(), self.webhook.clone(), self.metrics.clone());
+        let span = self.span_of_attempt(&delivery, event);
         async move {
-            let headers = match signed {
+            let mut headers = match signed {
                 Ok(headers) => headers,
                 Err(error) => return (delivery, Answer::Failed(error.message().to_owned())),
             };
+            headers.extend(span.context().into_iter().flat_map(TraceContext::headers));
             let began = Instant::now();
-            let answer = sender.post(&webhook, &headers, body).await;
+            let answer = span.within(sender.post(&webhook, &headers, body)).await;
             metrics.attempt(&answer, began.elapsed());
+            match &answer {
+                Answer::Status(status, _) => {
+                    span.note("http.response.status_code", i64::from(*status));
+                    if *status >= 300 {
+                        span.fail(status.to_string(), true);
+                    }
+                }
+                Answer::Failed(_) => span.fail("no_answer", true),
+            }
             (delivery, answer)
         }
         .boxed()
+    }
+
+    fn span_of_attempt(&self, delivery: &Delivery, event: &EventRecord) -> Span {
+        let span = self.tracer.begin(SpanKind::Client, "POST webhook", event.trace.clone());
+        if span.is_recording() {
+            span.note("http.request.method", "POST");
+            span.note("causeway.webhook", delivery.webhook.clone());
+            span.note("causeway.event.type", event.kind.clone());
+            span.note("causeway.event.id", event.id.to_string());
+            if delivery.attempts > 0 {
+                span.note("http.request.resend_count", delivery.attempts);
+            }
+        }
+        span
     }
 }
 

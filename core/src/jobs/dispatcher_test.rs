@@ -110,6 +110,7 @@ fn dispatcher(ledger: &Arc<FakeLedger>, endpoint: &Arc<Endpoint>, max_attempts: 
         requeued: watch::channel(0).1,
         wake: Arc::default(),
         metrics: Arc::default(),
+        tracer: crate::trace::Tracer::default(),
     }
 }
 
@@ -125,6 +126,24 @@ async fn until(what: &str, mut met: impl FnMut() -> bool) {
 
 fn open(ledger: &FakeLedger) -> usize {
     ledger.look(|state| state.deliveries.iter().filter(|d| d.state == DeliveryState::Pending).count())
+}
+
+#[tokio::test]
+async fn a_delivery_belongs_to_the_trace_of_its_event() {
+    let (ledger, endpoint) = (Arc::new(FakeLedger::default()), Arc::new(Endpoint::default()));
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    queue(&ledger, "/a");
+    ledger.look(|state| state.events[0].trace = TraceContext::parse(trace, Some("vendor=x")));
+    queue(&ledger, "/b");
+    let (_positions, watch) = watch::channel(0);
+    let shutdown = CancellationToken::new();
+    let job = tokio::spawn(run(dispatcher(&ledger, &endpoint, 12), watch, shutdown.clone()));
+    until("both", || open(&ledger) == 0).await;
+    let got = endpoint.got.lock().unwrap().clone();
+    let named = |name: &str| got.iter().filter_map(|(_, headers, _)| headers.get(name).cloned()).collect::<Vec<_>>();
+    assert_eq!((named("traceparent"), named("tracestate")), (vec![trace.to_owned()], vec!["vendor=x".to_owned()]));
+    shutdown.cancel();
+    job.await.unwrap();
 }
 
 #[tokio::test]

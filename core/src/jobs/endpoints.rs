@@ -75,6 +75,7 @@ impl Inner {
                         requeued: self.requeued.subscribe(),
                         wake: self.wake.clone(),
                         metrics: self.metrics.clone(),
+                        tracer: self.settings.tracer.clone(),
                     };
                     let (positions, shutdown) = (seen.clone(), end.clone());
                     let task = self.jobs.spawn(async move {

@@ -308,6 +308,7 @@ impl Inner {
             touched: AtomicI64::new(now()),
             work: Arc::new(Mutex::new(work)),
             pacer: self.pacer(session),
+            span: session.span.child("upload"),
         })))
     }
 

@@ -102,6 +102,7 @@ pub(crate) async fn tell_incomplete(tx: &mut dyn Tx, row: &UploadRow, node: &str
         expires_at: None,
         error: None,
         details: Vec::new(),
+        trace: crate::trace::current(),
     }
     .failed(reason);
     tx.append_audit(&facts.audit()).await?;

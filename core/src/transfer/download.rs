@@ -21,6 +21,7 @@ use crate::namespace::{Entry, Target, existing, session_path};
 use crate::policy;
 use crate::ports::Durability;
 use crate::records::{Micros, now};
+use crate::trace::Span;
 
 /// What a download is.
 pub(crate) struct DownloadCore {
@@ -35,6 +36,8 @@ pub(crate) struct DownloadCore {
     ahead: tokio::sync::Mutex<Ahead>,
     pacer: Arc<Pacer>,
     sent: Mutex<Sent>,
+    /// What is told of it in a trace: it ends with this value.
+    span: Span,
 }
 
 impl Drop for DownloadCore {
@@ -133,6 +136,7 @@ impl Inner {
             ahead: tokio::sync::Mutex::default(),
             pacer: self.pacer(session),
             sent: Mutex::default(),
+            span: session.span.child("download"),
         }))
     }
 
@@ -159,6 +163,7 @@ impl DownloadCore {
         facts.size = Some(self.entry.size);
         facts.hash = self.entry.sha256;
         facts.content_type.clone_from(&self.entry.content_type);
+        facts.trace = self.span.context().cloned();
         facts
     }
 
@@ -179,6 +184,8 @@ impl DownloadCore {
             let sent = held(&self.sent);
             facts.bytes = Some(sent.bytes);
             facts.complete = Some(!sent.scattered && sent.parts.prefix() >= self.entry.size);
+            self.span.note("file.size", self.entry.size);
+            self.span.note("causeway.bytes", sent.bytes);
         }
         let took = self.began.elapsed();
         facts.duration_ms = u64::try_from(took.as_millis()).ok();
@@ -186,6 +193,7 @@ impl DownloadCore {
         self.inner.metrics.transfer(self.session.protocol, Direction::Download, took, status, failure);
         let last = match failure {
             Some(error) => {
+                self.span.fail_by(&self.session.cause(error));
                 facts = facts.failed(&self.session.cause(error));
                 // What was read for it and what it received are not the same: a download that broke off is not whole.
                 facts.complete = Some(false);

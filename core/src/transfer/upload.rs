@@ -24,6 +24,7 @@ use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::Durability;
 use crate::records::{Attributes, now};
+use crate::trace::Span;
 
 /// The largest offset that a file can have (2^63 - 1): files are described by signed 64-bit numbers.
 const MAX_OFFSET: u64 = i64::MAX as u64;
@@ -52,6 +53,8 @@ pub(crate) struct UploadCore {
     pub touched: AtomicI64,
     pub work: Arc<Mutex<Work>>,
     pub pacer: Arc<Pacer>,
+    /// What is told of it in a trace: it ends with this value.
+    pub span: Span,
 }
 
 impl UploadCore {
@@ -131,6 +134,16 @@ impl UploadCore {
     }
 }
 
+/// The end of an upload, as a part of what is told of it in a trace.
+pub(super) async fn traced(core: Arc<UploadCore>, end: impl Future<Output = Result<Receipt>>) -> Result<Receipt> {
+    let done = core.span.within(end).await;
+    match &done {
+        Ok(receipt) => core.span.note("file.size", receipt.entry.size),
+        Err(error) => core.span.fail_by(error),
+    }
+    done
+}
+
 /// An upload under way. Dropping it detaches it: its own identity can resume it, nobody else sees it.
 pub struct Upload {
     core: Option<Arc<UploadCore>>,
@@ -139,6 +152,7 @@ pub struct Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(core) = self.core.take() {
+            core.span.fail("incomplete", false);
             // Nothing can be awaited here: the reaper takes over, and recovery stands behind it.
             let reaper = core.inner.reaper.clone();
             drop(reaper.send(Reap::Upload(core)));
@@ -255,7 +269,7 @@ impl Upload {
     pub async fn commit(mut self) -> Result<Receipt> {
         let core = self.core.take().ok_or_else(|| Error::internal("an upload was used after its end"))?;
         let tasks = core.inner.tasks.clone();
-        enduring(&tasks, "a commit", commit(core)).await?
+        enduring(&tasks, "a commit", traced(core.clone(), Box::pin(commit(core)))).await?
     }
 
     /// Gives the upload up and removes what was written. It comes to its end even if the caller goes away.
@@ -272,6 +286,7 @@ impl Upload {
     async fn discard_as(mut self, status: Status, reason: Error) -> Result<()> {
         let core = self.core.take().ok_or_else(|| Error::internal("an upload was used after its end"))?;
         let tasks = core.inner.tasks.clone();
+        core.span.fail_by(&reason);
         enduring(&tasks, "a discard", async move { discard(&core, status, &reason).await }).await?
     }
 
@@ -280,6 +295,7 @@ impl Upload {
     pub async fn detach(mut self, reason: Error) {
         if let Some(core) = self.core.take() {
             let tasks = core.inner.tasks.clone();
+            core.span.fail_by(&reason);
             // Its failure is in the log.
             let _ = enduring(&tasks, "a detach", async move { detach(&core, &reason).await }).await;
         }

@@ -73,6 +73,7 @@ impl Scratch {
             audit: causeway_core::audit::AuditSettings::default(),
             tokens: causeway_core::tokens::TokenSettings::default(),
             event_sink: None,
+            tracer: causeway_core::trace::Tracer::default(),
             sole_owner: true,
         };
         let parts = Parts {

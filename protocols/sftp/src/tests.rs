@@ -135,6 +135,7 @@ impl Place {
             audit: causeway_core::audit::AuditSettings::default(),
             tokens: causeway_core::tokens::TokenSettings::default(),
             event_sink: None,
+            tracer: causeway_core::trace::Tracer::default(),
             sole_owner: true,
         };
         let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobs::new());

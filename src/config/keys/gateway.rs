@@ -394,7 +394,25 @@ const EVENTS: &[Key] = &[
 ];
 
 const TELEMETRY: &[Key] = &[
-    text_or_empty("otlp_endpoint", Url, "Where traces go.").or("\"\"").restart(),
+    text_or_empty(
+        "otlp_endpoint",
+        Url,
+        "A collector that traces go to, by OTLP over HTTP; `/v1/traces` is added to its path. None: no traces are made.",
+    )
+    .or("\"\"")
+    .restart(),
+    text_or_empty("otlp_headers", Secret, "Headers of every request to it, one `Name: value` a line.").restart(),
+    text_or_empty("otlp_ca", Any, "Certificates (PEM) that it is believed by, beside those that this machine trusts.")
+        .or("\"\"")
+        .restart(),
+    number(
+        "otlp_one_in",
+        1,
+        telemetry::MOST_ONE_IN,
+        "Of the traces that begin here one in so many is recorded; of others those that their caller records.",
+    )
+    .or("1")
+    .restart(),
     text("log_format", OneOf(|| words(telemetry::FORMATS)), "How the log is written; RUST_LOG sets the level.")
         .or("\"human\"")
         .restart(),

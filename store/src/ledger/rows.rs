@@ -9,6 +9,7 @@ use causeway_core::records::{
     ObjectKey, RevokedGrant, Seal, SessionRow, SigningKeyRow, StoredEvent, StoredObject, TransferState, UploadRow,
     UploadState, WebhookHealth,
 };
+use causeway_core::trace::TraceContext;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -338,6 +339,7 @@ impl Record for EventRecord {
             body: columns.take()?,
             transfer: columns.maybe()?,
             quiet: columns.take()?,
+            trace: columns.maybe::<&str>()?.and_then(TraceContext::from_stored),
         })
     }
 }

@@ -178,6 +178,7 @@ pub async fn start_with_quota(
         audit: causeway_core::audit::AuditSettings::default(),
         tokens: causeway_core::tokens::TokenSettings::default(),
         event_sink: None,
+        tracer: causeway_core::trace::Tracer::default(),
         sole_owner: true,
     };
     let storages = HashMap::from([("local".to_owned(), blobs), ("vault".to_owned(), vault)]);

@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod codes;
+pub mod collector;
 pub mod door;
 pub mod ftps;
 pub mod gateway;

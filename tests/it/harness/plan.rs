@@ -105,6 +105,7 @@ pub struct Plan {
     uploads: String,
     limits: String,
     events: String,
+    telemetry: String,
     private_webhooks: bool,
     hooks: String,
     trusted_proxies: String,
@@ -137,6 +138,7 @@ impl Plan {
             uploads: String::new(),
             limits: String::new(),
             events: String::new(),
+            telemetry: String::new(),
             private_webhooks: true,
             hooks: String::new(),
             trusted_proxies: String::new(),
@@ -257,6 +259,12 @@ impl Plan {
     /// Adds a line to `[events]`.
     pub fn events(mut self, line: &str) -> Self {
         writeln!(self.events, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a line to `[telemetry]`.
+    pub fn telemetry(mut self, line: &str) -> Self {
+        writeln!(self.telemetry, "{line}").unwrap();
         self
     }
 
@@ -398,6 +406,8 @@ webhook_timeout = "{webhook_timeout}"
 webhook_max_attempts = {max_attempts}
 webhook_allow_private_addresses = {private_webhooks}
 {events}
+[telemetry]
+{telemetry}
 [[tenant]]
 id = "acme"
 quota = "{tenant_quota}"
@@ -448,6 +458,7 @@ view = []
             uploads = self.uploads,
             limits = self.limits,
             events = self.events,
+            telemetry = self.telemetry,
             private_webhooks = self.private_webhooks,
             trusted_proxies = self.trusted_proxies,
             max_attempts = self.max_attempts,

@@ -67,6 +67,10 @@ pub struct Post {
     pub signatures: usize,
     /// `webhook-timestamp`.
     pub timestamp: i64,
+    /// Where it belongs in a trace; empty: nowhere.
+    pub traceparent: String,
+    /// What others keep of that trace.
+    pub tracestate: String,
     /// When it came.
     pub at: Instant,
     /// Which HTTP it came by.
@@ -268,6 +272,8 @@ async fn receive(State(receiver): State<Receiver>, version: Version, headers: He
             answered: reply.status(),
             signatures: text("webhook-signature").split(' ').count(),
             timestamp: text("webhook-timestamp").parse().unwrap_or_default(),
+            traceparent: text("traceparent"),
+            tracestate: text("tracestate"),
             at: Instant::now(),
             version,
             wrong,

@@ -2,6 +2,7 @@
 
 use causeway_core::ports::Reach;
 use causeway_core::records::{AuditFilter, AuditRecord, Delivery, DeliveryState, EventRecord, Seal};
+use causeway_core::trace::TraceContext;
 use uuid::Uuid;
 
 use super::{Subject, T0, write};
@@ -146,6 +147,7 @@ pub(in crate::ledger) fn event(tenant: &str, kind: &str) -> EventRecord {
         body: r#"{"a":"é"}"#.into(),
         transfer: None,
         quiet: false,
+        trace: None,
     }
 }
 
@@ -167,7 +169,9 @@ pub async fn events_get_positions(ledger: Subject) {
     let mut events: Vec<_> = (0..120).map(|_| event("acme", "file.uploaded")).collect();
     events.reverse();
     events[7] = event("other", "file.uploaded");
-    events[8] = EventRecord { path: None, order_keys: Vec::new(), ..event("acme", "auth.failed") };
+    let trace = TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("a=1 2,b@c=\"x\""));
+    assert!(trace.as_ref().is_some_and(|trace| trace.tracestate().is_some()));
+    events[8] = EventRecord { path: None, order_keys: Vec::new(), trace, ..event("acme", "auth.failed") };
     write!(ledger, [events], |tx| tx.append_events(&events).await).unwrap();
     write!(ledger, [], |tx| tx.append_events(&[]).await).unwrap();
     assert_eq!(write!(ledger, [], |tx| tx.unpositioned(1000).await).unwrap(), events);

@@ -195,6 +195,7 @@ macro_rules! audit_statements {
 macro_rules! event_statements {
     (connection: $connection:ty, texts: [$texts_open:literal, $texts_close:literal]) => {
         use causeway_core::records::{Delivery, EventRecord, StoredEvent};
+        use causeway_core::trace::TraceContext;
         use uuid::Uuid;
 
         use crate::ledger::driver::{Driver, Outcome, Value, values};
@@ -212,7 +213,7 @@ macro_rules! event_statements {
         ) -> Outcome<Vec<StoredEvent>> {
             let kinds = if kinds.is_empty() { None } else { Some(json(kinds)?) };
             let sql = concat!(
-                "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet, position FROM events \
+                "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet, trace, position FROM events \
                  WHERE tenant = $1 AND position IS NOT NULL AND position > $2 AND ($3 IS NULL OR kind IN ",
                 $texts_open,
                 "$3",
@@ -260,7 +261,7 @@ macro_rules! event_statements {
             before: Uuid,
             limit: u32,
         ) -> Outcome<Vec<EventRecord>> {
-            let sql = "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet FROM events \
+            let sql = "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet, trace FROM events \
                        WHERE tenant = $1 AND transfer < $2 ORDER BY transfer DESC, ord DESC LIMIT $3";
             connection.all(sql, &values![tenant, before, limit]).await
         }
@@ -271,7 +272,7 @@ macro_rules! event_statements {
             limit: u32,
         ) -> Outcome<Vec<(Delivery, EventRecord)>> {
             let sql = "SELECT d.webhook, d.attempts, d.next_at, d.last_result, d.position, d.state, \
-                       e.id, e.tenant, e.kind, e.at, e.path, e.order_keys, e.body, e.transfer, e.quiet \
+                       e.id, e.tenant, e.kind, e.at, e.path, e.order_keys, e.body, e.transfer, e.quiet, e.trace \
                        FROM deliveries d JOIN events e ON e.id = d.event \
                        WHERE d.webhook = $1 AND d.state = 'pending' ORDER BY d.position LIMIT $2";
             connection.all(sql, &values![webhook, limit]).await
@@ -280,10 +281,12 @@ macro_rules! event_statements {
         /// Rows get their `ord` one after the other, as they stand in the list.
         pub(super) async fn append_events(connection: &mut Connection, events: &[EventRecord]) -> Outcome<()> {
             let keys: Vec<String> = events.iter().map(|event| json(&event.order_keys)).collect::<Outcome<_>>()?;
+            let traces: Vec<Option<String>> =
+                events.iter().map(|event| event.trace.as_ref().map(TraceContext::to_stored)).collect();
             let rows: Vec<Value<'_>> = events
                 .iter()
-                .zip(&keys)
-                .flat_map(|(event, keys)| {
+                .zip(keys.iter().zip(&traces))
+                .flat_map(|(event, (keys, trace))| {
                     values![
                         event.id,
                         &event.tenant,
@@ -294,15 +297,16 @@ macro_rules! event_statements {
                         &event.body,
                         event.transfer,
                         event.quiet,
+                        trace,
                     ]
                 })
                 .collect();
-            let head = "INSERT INTO events (id, tenant, kind, at, path, order_keys, body, transfer, quiet) ";
-            connection.rows((head, ""), 9, &rows).await
+            let head = "INSERT INTO events (id, tenant, kind, at, path, order_keys, body, transfer, quiet, trace) ";
+            connection.rows((head, ""), 10, &rows).await
         }
 
         pub(super) async fn unpositioned(connection: &mut Connection, limit: u32) -> Outcome<Vec<EventRecord>> {
-            let sql = "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet FROM events \
+            let sql = "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet, trace FROM events \
                        WHERE position IS NULL ORDER BY ord LIMIT $1";
             connection.all(sql, &values![limit]).await
         }

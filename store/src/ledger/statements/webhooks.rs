@@ -23,7 +23,7 @@ macro_rules! deliveries_where {
     ($condition:literal) => {
         concat!(
             "SELECT d.webhook, d.attempts, d.next_at, d.last_result, d.position, d.state, \
-             e.id, e.tenant, e.kind, e.at, e.path, e.order_keys, e.body, e.transfer, e.quiet \
+             e.id, e.tenant, e.kind, e.at, e.path, e.order_keys, e.body, e.transfer, e.quiet, e.trace \
              FROM deliveries d JOIN events e ON e.id = d.event \
              WHERE d.webhook = $1 AND d.position < $2 AND ",
             $condition,
@@ -95,7 +95,7 @@ macro_rules! webhook_statements {
             after: i64,
             limit: u32,
         ) -> Outcome<Vec<StoredEvent>> {
-            let sql = "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet, position FROM events \
+            let sql = "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet, trace, position FROM events \
                        WHERE tenant = $1 AND position IS NOT NULL AND position > $3 AND at >= $2 \
                        ORDER BY position LIMIT $4";
             connection.search(sql, &values![tenant, since, after, limit]).await
