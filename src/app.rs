@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use causeway_api::{ConnectionInfo, OpsFront};
 use causeway_core::identity::{ClientCertificate, Directory, Protocol};
-use causeway_core::metrics::Source;
+use causeway_core::metrics;
 #[cfg(feature = "nats")]
 use causeway_core::ports::EventSink;
 use causeway_core::ports::{BlobStore, Ledger};
@@ -181,7 +181,7 @@ where
         });
     }
     {
-        let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(Process::new(tls_seen, certs))];
+        let mut sources: Vec<Arc<dyn metrics::Source>> = vec![Arc::new(Process::new(tls_seen, certs))];
         sources.extend(api_front.as_ref().map(|front: &Arc<causeway_api::Front>| front.requests()));
         let front = Arc::new(OpsFront::new(gateway.clone(), sources));
         let shutdown = supervisor.shutdown().clone();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::claim::may_come;
+use super::claim::{Claim, may_come};
 use super::inner::Inner;
 use super::login::{Admission, refused};
 use crate::error::{Error, ErrorKind, Result};

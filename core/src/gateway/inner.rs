@@ -271,12 +271,12 @@ impl Inner {
             Err(error) if session.answers_to_a_job() => {
                 self.metrics.operation(session.protocol, operation, Status::of_failure(error), Some(error));
             }
-            Err(error) => self.put_refusal(session, operation, target, error).await,
+            Err(error) => self.put_failure_at(session, operation, target, error).await,
         }
         result
     }
 
-    async fn put_refusal(&self, session: &Session, operation: Operation, target: &Target, error: &Error) {
+    async fn put_failure_at(&self, session: &Session, operation: Operation, target: &Target, error: &Error) {
         let mut facts = self.facts(session, operation);
         match target {
             Target::Path(path) => match super::access::locate(session, path) {
