@@ -140,9 +140,7 @@ impl Dispatcher {
                 if !tx.take_lease(&name, holder, later(now, LEASE), now).await? {
                     return Ok(false);
                 }
-                for delivery in deliveries.iter() {
-                    tx.update_delivery(delivery).await?;
-                }
+                tx.update_deliveries(&deliveries).await?;
                 if let Some(health) = &health {
                     tx.put_webhook_health(health).await?;
                 }

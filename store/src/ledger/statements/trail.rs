@@ -298,8 +298,9 @@ macro_rules! event_statements {
             deliveries: &[Delivery],
         ) -> Outcome<()> {
             let rows: Vec<Value<'_>> = positions.iter().flat_map(|(id, position)| values![*id, *position]).collect();
+            let each = "UPDATE events SET position = $2 WHERE id = $1";
             let around = ("UPDATE events SET position = v.column2 FROM (", ") AS v WHERE events.id = v.column1");
-            connection.rows(around, 2, &rows).await?;
+            connection.updates(each, around, 2, &rows).await?;
             let rows: Vec<Value<'_>> = deliveries
                 .iter()
                 .flat_map(|delivery| {
@@ -318,18 +319,28 @@ macro_rules! event_statements {
             connection.rows((head, ""), 7, &rows).await
         }
 
-        pub(super) async fn update_delivery(connection: &mut Connection, delivery: &Delivery) -> Outcome<()> {
-            let sql = "UPDATE deliveries SET state = $3, attempts = $4, next_at = $5, last_result = $6 \
-                       WHERE webhook = $1 AND event = $2";
-            let values = values![
-                &delivery.webhook,
-                delivery.event,
-                delivery_word(delivery.state),
-                delivery.attempts,
-                delivery.next_at,
-                &delivery.last_result,
-            ];
-            connection.execute(sql, &values).await.map(drop)
+        /// As for positions.
+        pub(super) async fn update_deliveries(connection: &mut Connection, deliveries: &[Delivery]) -> Outcome<()> {
+            let rows: Vec<Value<'_>> = deliveries
+                .iter()
+                .flat_map(|delivery| {
+                    values![
+                        &delivery.webhook,
+                        delivery.event,
+                        delivery_word(delivery.state),
+                        delivery.attempts,
+                        delivery.next_at,
+                        &delivery.last_result,
+                    ]
+                })
+                .collect();
+            let each = "UPDATE deliveries SET state = $3, attempts = $4, next_at = $5, last_result = $6 \
+                        WHERE webhook = $1 AND event = $2";
+            let around = (
+                "UPDATE deliveries SET state = v.column3, attempts = v.column4, next_at = v.column5, last_result = v.column6 FROM (",
+                ") AS v WHERE deliveries.webhook = v.column1 AND deliveries.event = v.column2",
+            );
+            connection.updates(each, around, 6, &rows).await
         }
     };
 }
