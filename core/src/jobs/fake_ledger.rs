@@ -41,8 +41,8 @@ pub(crate) struct State {
 #[derive(Default)]
 pub(crate) struct FakeLedger {
     state: Mutex<State>,
-    /// One transaction at a time.
-    writer: tokio::sync::Mutex<()>,
+    /// One transaction at a time; none while a test holds this.
+    pub writer: tokio::sync::Mutex<()>,
     /// Whether it does not answer at all.
     away: AtomicBool,
     /// How many of the next transactions fail.
