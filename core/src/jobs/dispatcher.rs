@@ -415,7 +415,7 @@ impl<'d> Service<'d> {
     /// is time for that.
     fn write(&mut self, all: bool) {
         let due = self.gathered()
-            || all && !self.answered.is_empty()
+            || (all && !self.answered.is_empty())
             || self.health_changed
             || self.leased_at.elapsed() >= RENEW_AFTER;
         if !due || !self.writing.is_empty() {
