@@ -344,8 +344,8 @@ pub trait Tx: Query {
     async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>>;
     /// Gives positions, and queues the deliveries.
     async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()>;
-    /// Writes a delivery's state, attempts, time and result.
-    async fn update_delivery(&mut self, delivery: &Delivery) -> Result<()>;
+    /// Writes the state, attempts, time and result of deliveries; those that are not there stay away.
+    async fn update_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()>;
     /// Writes how an endpoint fares, in place of what is known of it.
     async fn put_webhook_health(&mut self, health: &WebhookHealth) -> Result<()>;
     /// Queues deliveries; those that are there begin anew.

@@ -16,6 +16,11 @@ pub use walker::{GENESIS, link};
 pub(crate) use head::Worth;
 pub(crate) use walker::Walker;
 
+/// Whether audit entries are written and events queued. They are, but in a build for the one measurement of what that costs
+/// (`bench/run --events`): the feature `bench-without-trail`, which is on nowhere by default. `causeway serve` says so loudly then, and
+/// serves nobody unless it is told to by name.
+pub const TRAIL: bool = !cfg!(feature = "bench-without-trail");
+
 /// What is wrong with a chain, at the first place that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breach {

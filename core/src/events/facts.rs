@@ -10,6 +10,7 @@ use time::macros::format_description;
 use uuid::Uuid;
 
 use super::Operation;
+use crate::audit::TRAIL;
 use crate::audit::canonical::Value;
 use crate::error::Error;
 use crate::identity::{AuthMethod, Peer, Protocol, Session, without_keys};
@@ -244,6 +245,22 @@ impl Facts {
     /// `client_version`, as canonical JSON (RFC 8785).
     pub fn audit(&self) -> AuditRecord {
         let id = Uuid::now_v7();
+        AuditRecord {
+            id,
+            chain: self.tenant.as_deref().unwrap_or_default().to_owned(),
+            at: self.at,
+            identity: text(self.identity.as_deref()),
+            login: text(self.login.as_deref()),
+            operation: self.operation.as_str().to_owned(),
+            outcome: self.status.outcome().to_owned(),
+            path: self.place(self.path.as_deref()),
+            protocol: self.protocol.as_str().to_owned(),
+            body: if TRAIL { self.entry(id).to_canonical() } else { Vec::new() },
+        }
+    }
+
+    /// What stands in the audit entry.
+    fn entry(&self, id: Uuid) -> Value {
         let mut fields = self.head(id);
         fields.extend([
             ("outcome", self.status.outcome().into()),
@@ -256,26 +273,12 @@ impl Facts {
             fields.push(("before", change.before.as_ref().into()));
             fields.push(("after", change.after.as_ref().into()));
         }
-        AuditRecord {
-            id,
-            chain: self.tenant.as_deref().unwrap_or_default().to_owned(),
-            at: self.at,
-            identity: text(self.identity.as_deref()),
-            login: text(self.login.as_deref()),
-            operation: self.operation.as_str().to_owned(),
-            outcome: self.status.outcome().to_owned(),
-            path: self.place(self.path.as_deref()),
-            protocol: self.protocol.as_str().to_owned(),
-            body: Value::Object(fields).to_canonical(),
-        }
+        Value::Object(fields)
     }
 
     /// An event about the operation, with a new id. `kind` is a name of the contract.
     pub fn event(&self, kind: &'static str) -> EventRecord {
         let id = Uuid::now_v7();
-        let mut fields = self.head(id);
-        fields.insert(1, ("type", kind.into()));
-        fields.push(("data", Value::Object(self.data())));
         let place = self.place(self.path.as_deref());
         let mut order_keys: Vec<String> = self.file_id.map(|id| id.to_string()).into_iter().collect();
         for key in [place.clone(), self.place(self.previous_path.as_deref())].into_iter().flatten() {
@@ -290,11 +293,19 @@ impl Facts {
             at: self.at,
             path: place,
             order_keys,
-            body: Value::Object(fields).to_json(),
+            body: if TRAIL { self.message(id, kind).to_json() } else { String::new() },
             transfer: self.transfer_id.filter(|_| self.protocol != Protocol::Transfer && ends_transfer(kind)),
             quiet: false,
             trace: self.trace.clone(),
         }
+    }
+
+    /// What stands in the event.
+    fn message(&self, id: Uuid, kind: &'static str) -> Value {
+        let mut fields = self.head(id);
+        fields.insert(1, ("type", kind.into()));
+        fields.push(("data", Value::Object(self.data())));
+        Value::Object(fields)
     }
 
     /// A path as it is told. What was done has its name, whatever that is; what was not done may name an API key by mistake.

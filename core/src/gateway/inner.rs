@@ -15,6 +15,7 @@ use super::limits::Limits;
 use super::login::Refusals;
 use super::remembered::Remembered;
 use super::{Parts, Settings};
+use crate::audit::TRAIL;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Status, Webhook};
 use crate::identity::{Codes, Directory, KeyBook, Live, PasswordVerifier, Penalties, Places, Session, Throttle};
@@ -233,7 +234,9 @@ impl Inner {
         F: for<'t> Fn(&'t mut dyn Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
         let out = transact(&*self.ledger, reach, durability, work).await?;
-        self.wake.notify_one();
+        if TRAIL {
+            self.wake.notify_one();
+        }
         Ok(out)
     }
 

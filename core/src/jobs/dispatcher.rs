@@ -11,7 +11,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -26,6 +26,12 @@ use crate::trace::{Span, SpanKind, TraceContext, Tracer};
 
 /// Attempts under way at one endpoint.
 const IN_FLIGHT: usize = 8;
+/// Attempts under way and answers that are not in the ledger yet, together: a process that dies leaves so many to be sent again.
+const UNWRITTEN: usize = 128;
+/// While others are under way answers are gathered for so long before they are written, or until there are so many: a transaction
+/// for each would cost more than the request. The next event about the same file waits for it.
+const GATHER: Duration = Duration::from_millis(2);
+const GATHERED: usize = 32;
 /// Pending deliveries that are looked at.
 const WINDOW: u32 = 500;
 /// The same, where all of those are held back and there are more behind them.
@@ -42,8 +48,9 @@ const LEASE_RETRY: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long the shutdown waits for attempts under way. What is not answered by then is sent again by the next process.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Loading the window again waits this long for each delivery in it, so that a backlog is not read on every event.
-const RELOAD_PAUSE: Duration = Duration::from_micros(500);
+/// Loading the window again waits this long for each delivery in it, so that a backlog is not read on every event. (One is read in
+/// some 4 µs.)
+const RELOAD_PAUSE: Duration = Duration::from_micros(100);
 /// The longest result that is kept, in characters.
 const MAX_RESULT: usize = 255;
 /// What became of deliveries that waited when their endpoint was disabled.
@@ -146,9 +153,7 @@ impl Dispatcher {
                 if !tx.take_lease(&name, holder, later(now, LEASE), now).await? {
                     return Ok(false);
                 }
-                for delivery in deliveries.iter() {
-                    tx.update_delivery(delivery).await?;
-                }
+                tx.update_deliveries(&deliveries).await?;
                 if let Some(health) = &health {
                     tx.put_webhook_health(health).await?;
                 }
@@ -228,13 +233,29 @@ async fn tell_of_end(tx: &mut dyn Tx, health: &WebhookHealth, facts: &Facts) -> 
     tx.append_events(&[facts.event("webhook.disabled")]).await
 }
 
-/// A dispatcher that holds its lease.
+/// Results, when they were begun to be written, and whether they are.
+type Written = (Vec<Delivery>, Instant, Result<bool>);
+
+/// A dispatcher that holds its lease. Attempts wait for the endpoint alone: answers are written while others are under way, all
+/// that have come by then in one transaction, one such transaction at a time.
 struct Service<'d> {
     dispatcher: &'d Dispatcher,
     /// How the endpoint fares, as far as it is known here; nobody else writes it while the lease holds, but who enables it.
     health: WebhookHealth,
     window: BTreeMap<i64, Item>,
     flights: FuturesUnordered<BoxFuture<'static, (Delivery, Answer)>>,
+    /// What attempts came to that nobody writes yet. These stay in the window and hold their files, as those under way do.
+    answered: Vec<Delivery>,
+    /// Since when there are any.
+    answered_since: Instant,
+    /// Whether `health` has changed since it was last handed to the ledger.
+    health_changed: bool,
+    /// What is being written: one at the most.
+    writing: FuturesUnordered<BoxFuture<'d, Written>>,
+    /// Whether `health` is part of that.
+    health_writing: bool,
+    /// Answers that are not in the ledger yet.
+    unwritten: usize,
     limit: u32,
     /// Whether there are more pending ones behind the window.
     cut: bool,
@@ -253,6 +274,12 @@ impl<'d> Service<'d> {
             health: WebhookHealth::new(&dispatcher.webhook.key()),
             window: BTreeMap::new(),
             flights: FuturesUnordered::new(),
+            answered: Vec::new(),
+            answered_since: now,
+            health_changed: false,
+            writing: FuturesUnordered::new(),
+            health_writing: false,
+            unwritten: 0,
             limit: WINDOW,
             cut: false,
             stale: false,
@@ -267,9 +294,7 @@ impl<'d> Service<'d> {
         let mut watched = true;
         let (mut requeued, mut heard) = (self.dispatcher.requeued.clone(), true);
         while !shutdown.is_cancelled() {
-            if self.leased_at.elapsed() >= RENEW_AFTER && !self.keep(Vec::new(), None).await? {
-                return Ok(());
-            }
+            self.write(false);
             if !self.loaded || self.loaded_at.elapsed() >= self.reload_after() {
                 self.load().await?;
             }
@@ -285,8 +310,9 @@ impl<'d> Service<'d> {
             }
             let wait = self.wait(planned.next);
             tokio::select! {
-                Some(first) = self.flights.next(), if !self.flights.is_empty() => {
-                    if !self.settle(first).await? {
+                Some(first) = self.flights.next(), if !self.flights.is_empty() => self.settle(first),
+                Some(written) = self.writing.next(), if !self.writing.is_empty() => {
+                    if !self.note(written)? {
                         return Ok(());
                     }
                 }
@@ -311,7 +337,8 @@ impl<'d> Service<'d> {
         if !self.cut {
             return self.stale;
         }
-        let room = if self.flights.is_empty() { self.limit } else { self.limit / 2 + 1 };
+        let idle = self.flights.is_empty() && self.unwritten == 0;
+        let room = if idle { self.limit } else { self.limit / 2 + 1 };
         self.window.len() < room as usize
     }
 
@@ -327,8 +354,12 @@ impl<'d> Service<'d> {
         self.stale = false;
         let mut query = self.dispatcher.ledger.read(Reach::Gateway).await?;
         let pending = query.pending_deliveries(&key, self.limit).await?;
-        self.health = query.webhook_health(&key).await?.unwrap_or_else(|| WebhookHealth::new(&key));
+        let health = query.webhook_health(&key).await?;
         drop(query);
+        // What is newer here is on its way there.
+        if !self.health_changed && !self.health_writing {
+            self.health = health.unwrap_or_else(|| WebhookHealth::new(&key));
+        }
         self.cut = pending.len() >= self.limit as usize;
         if pending.len() < WINDOW as usize {
             self.limit = WINDOW;
@@ -352,7 +383,7 @@ impl<'d> Service<'d> {
     fn send(&mut self) -> (Plan, usize) {
         let (leased, now) = (self.leased_at.elapsed() + LEASE_MARGIN < LEASE, now());
         let most = if leased { breaker::room(&self.health, now, IN_FLIGHT) } else { 0 };
-        let room = most.saturating_sub(self.flights.len());
+        let room = most.min(UNWRITTEN.saturating_sub(self.unwritten)).saturating_sub(self.flights.len());
         let planned = plan(self.window.values(), now, room);
         for position in &planned.send {
             if let Some(item) = self.window.get_mut(position) {
@@ -365,7 +396,11 @@ impl<'d> Service<'d> {
 
     /// How long nothing is to be done but waiting for answers and news.
     fn wait(&self, next: Option<Micros>) -> Duration {
-        let mut wait = RENEW_AFTER.saturating_sub(self.leased_at.elapsed());
+        let free = self.writing.is_empty();
+        let mut wait = if free { RENEW_AFTER.saturating_sub(self.leased_at.elapsed()) } else { RENEW_AFTER };
+        if free && !self.answered.is_empty() {
+            wait = wait.min(GATHER.saturating_sub(self.answered_since.elapsed()));
+        }
         wait = wait.min(self.reload_after().saturating_sub(self.loaded_at.elapsed()));
         if let Some(next) = next {
             wait = wait.min(Duration::from_micros(u64::try_from(next.saturating_sub(now())).unwrap_or(0)));
@@ -377,25 +412,82 @@ impl<'d> Service<'d> {
         wait.max(Duration::from_millis(1))
     }
 
-    /// Records an answer and all the others that are there by now. False: the lease is lost.
-    async fn settle(&mut self, first: (Delivery, Answer)) -> Result<bool> {
+    /// Takes in an answer and all the others that are there by now.
+    fn settle(&mut self, first: (Delivery, Answer)) {
         let mut answers = vec![first];
         while let Some(Some(next)) = self.flights.next().now_or_never() {
             answers.push(next);
         }
-        let mut health = self.health.clone();
-        for (_, answer) in &answers {
-            health = breaker::after(&health, verdict(answer), &self.dispatcher.rules, now(), random());
+        self.unwritten += answers.len();
+        if self.answered.is_empty() {
+            self.answered_since = Instant::now();
         }
-        let ends = health.disabled_at.is_some();
-        let mut settled: Vec<Delivery> =
-            answers.into_iter().map(|(delivery, answer)| self.judge(delivery, answer)).collect();
-        // Of what was under way nothing waits beyond the end.
-        for delivery in settled.iter_mut().filter(|delivery| ends && delivery.state == DeliveryState::Pending) {
-            delivery.state = DeliveryState::Dead;
+        for (delivery, answer) in answers {
+            let health = breaker::after(&self.health, verdict(&answer), &self.dispatcher.rules, now(), random());
+            if health != self.health {
+                self.tell(&health);
+                self.health = health;
+                self.health_changed = true;
+            }
+            let mut judged = self.judge(delivery, answer);
+            // Of what was under way nothing waits beyond the end.
+            if self.health.disabled_at.is_some() && judged.state == DeliveryState::Pending {
+                judged.state = DeliveryState::Dead;
+            }
+            self.answered.push(judged);
         }
-        let changed = (health != self.health).then_some(health);
-        self.keep(settled, changed).await
+    }
+
+    /// Whether what was answered has gathered long enough.
+    fn gathered(&self) -> bool {
+        let waits = !self.answered.is_empty();
+        waits && (self.flights.is_empty() || self.answered.len() >= GATHERED || self.answered_since.elapsed() >= GATHER)
+    }
+
+    /// Begins to write what has gathered (`all`: what there is), if nothing is being written; renews the lease on the way, or when it
+    /// is time for that.
+    fn write(&mut self, all: bool) {
+        let due = self.gathered()
+            || (all && !self.answered.is_empty())
+            || self.health_changed
+            || self.leased_at.elapsed() >= RENEW_AFTER;
+        if !due || !self.writing.is_empty() {
+            return;
+        }
+        let (dispatcher, asked) = (self.dispatcher, Instant::now());
+        let results = std::mem::take(&mut self.answered);
+        self.health_writing = std::mem::take(&mut self.health_changed);
+        let health = self.health_writing.then(|| self.health.clone());
+        let writing = async move {
+            let done = dispatcher.record(results.clone(), health).await;
+            (results, asked, done)
+        };
+        self.writing.push(writing.boxed());
+    }
+
+    /// What was written is out of the window, if it is done. False: the lease is lost.
+    fn note(&mut self, (results, asked, done): Written) -> Result<bool> {
+        if !done? {
+            tracing::info!(webhook = self.dispatcher.webhook.key(), "another node delivers from now on");
+            return Ok(false);
+        }
+        self.leased_at = asked;
+        self.health_writing = false;
+        self.unwritten = self.unwritten.saturating_sub(results.len());
+        for delivery in results {
+            if let Some(item) = self.window.get(&delivery.position) {
+                self.dispatcher.metrics.delivery(delivery.state, item.event.at);
+            }
+            if delivery.state == DeliveryState::Pending {
+                if let Some(item) = self.window.get_mut(&delivery.position) {
+                    item.delivery = delivery;
+                    item.in_flight = false;
+                }
+            } else {
+                self.window.remove(&delivery.position);
+            }
+        }
+        Ok(true)
     }
 
     /// Says what has become of the endpoint.
@@ -417,34 +509,6 @@ impl<'d> Service<'d> {
         }
     }
 
-    /// Renews the lease and writes results, which takes what is done out of the window.
-    async fn keep(&mut self, results: Vec<Delivery>, health: Option<WebhookHealth>) -> Result<bool> {
-        let asked = Instant::now();
-        if !self.dispatcher.record(results.clone(), health.clone()).await? {
-            tracing::info!(webhook = self.dispatcher.webhook.key(), "another node delivers from now on");
-            return Ok(false);
-        }
-        self.leased_at = asked;
-        if let Some(health) = health {
-            self.tell(&health);
-            self.health = health;
-        }
-        for delivery in results {
-            if let Some(item) = self.window.get(&delivery.position) {
-                self.dispatcher.metrics.delivery(delivery.state, item.event.at);
-            }
-            if delivery.state == DeliveryState::Pending {
-                if let Some(item) = self.window.get_mut(&delivery.position) {
-                    item.delivery = delivery;
-                    item.in_flight = false;
-                }
-            } else {
-                self.window.remove(&delivery.position);
-            }
-        }
-        Ok(true)
-    }
-
     fn judge(&self, delivery: Delivery, answer: Answer) -> Delivery {
         let judged = judge(delivery, answer, &self.dispatcher.rules, now(), random());
         let result = judged.last_result.as_deref().unwrap_or_default();
@@ -461,17 +525,24 @@ impl<'d> Service<'d> {
         judged
     }
 
-    /// Waits a little for what is under way, and gives the lease back.
+    /// Waits a little for what is under way, writes what has come, and gives the lease back.
     async fn leave(mut self) -> Result<()> {
         let end = Instant::now() + DRAIN;
-        while !self.flights.is_empty() {
-            match timeout(end.saturating_duration_since(Instant::now()), self.flights.next()).await {
-                Ok(Some(first)) => {
-                    if !self.settle(first).await? {
+        let mut over = false;
+        loop {
+            self.write(over);
+            over |= self.flights.is_empty();
+            if over && self.writing.is_empty() {
+                break;
+            }
+            tokio::select! {
+                Some(first) = self.flights.next(), if !over => self.settle(first),
+                Some(written) = self.writing.next(), if !self.writing.is_empty() => {
+                    if !self.note(written)? {
                         return Ok(());
                     }
                 }
-                Ok(None) | Err(_) => break,
+                () = sleep_until(end), if !over => over = true,
             }
         }
         self.dispatcher.lease(Duration::ZERO).await?;

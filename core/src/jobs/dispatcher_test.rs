@@ -231,6 +231,34 @@ async fn a_backlog_goes_eight_at_a_time_and_a_wall_of_waiting_ones_is_looked_ove
 }
 
 #[tokio::test]
+async fn attempts_do_not_wait_for_the_ledger_but_their_files_do() {
+    let (ledger, endpoint) = (Arc::new(FakeLedger::default()), Arc::new(Endpoint::default()));
+    let (positions, watch) = watch::channel(0);
+    let shutdown = CancellationToken::new();
+    let job = tokio::spawn(run(dispatcher(&ledger, &endpoint, 12), watch, shutdown.clone()));
+    until("the lease", || ledger.look(|state| !state.leases.is_empty())).await;
+    let held = ledger.writer.lock().await;
+    let first = queue(&ledger, "/a");
+    let second = queue(&ledger, "/a");
+    let others: Vec<String> = (0..298).map(|number| queue(&ledger, &format!("/{number}"))).collect();
+    positions.send_replace(300);
+    // Nothing can be written: they go on all the same, up to as many as may be sent again after a crash.
+    until("the first ones", || endpoint.ids().len() >= UNWRITTEN).await;
+    sleep(Duration::from_millis(50)).await;
+    let sent = endpoint.ids();
+    assert_eq!(sent[0], first);
+    assert_eq!(sent[1..], others[..UNWRITTEN - 1], "the second about the same file waits");
+    assert_eq!(open(&ledger), 300);
+    drop(held);
+    until("all", || open(&ledger) == 0).await;
+    let sent = endpoint.ids();
+    assert_eq!(sent.len(), 300, "each once");
+    assert!(sent.contains(&second));
+    shutdown.cancel();
+    job.await.unwrap();
+}
+
+#[tokio::test]
 async fn one_holder_delivers_and_what_a_dead_one_left_is_sent_again() {
     let (ledger, endpoint) = (Arc::new(FakeLedger::default()), Arc::new(Endpoint::default()));
     let id = queue(&ledger, "/a");

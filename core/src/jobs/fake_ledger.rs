@@ -41,8 +41,8 @@ pub(crate) struct State {
 #[derive(Default)]
 pub(crate) struct FakeLedger {
     state: Mutex<State>,
-    /// One transaction at a time.
-    writer: tokio::sync::Mutex<()>,
+    /// One transaction at a time; none while a test holds this.
+    pub writer: tokio::sync::Mutex<()>,
     /// Whether it does not answer at all.
     away: AtomicBool,
     /// How many of the next transactions fail.
@@ -554,9 +554,11 @@ impl Tx for State {
         self.deliveries.extend_from_slice(deliveries);
         Ok(())
     }
-    async fn update_delivery(&mut self, delivery: &Delivery) -> Result<()> {
-        let row = self.deliveries.iter_mut().find(|d| d.event == delivery.event && d.webhook == delivery.webhook);
-        *row.unwrap() = delivery.clone();
+    async fn update_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()> {
+        for delivery in deliveries {
+            let row = self.deliveries.iter_mut().find(|d| d.event == delivery.event && d.webhook == delivery.webhook);
+            *row.unwrap() = delivery.clone();
+        }
         Ok(())
     }
     async fn put_webhook_health(&mut self, health: &WebhookHealth) -> Result<()> {

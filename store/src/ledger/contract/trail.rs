@@ -222,9 +222,9 @@ pub async fn deliveries_wait_in_order(ledger: Subject) {
     let tried = Delivery { attempts: 2, next_at: T0 + 9, last_result: Some("503".into()), ..deliveries[2].clone() };
     let done = Delivery { state: DeliveryState::Delivered, attempts: 1, ..deliveries[1].clone() };
     let dead = Delivery { state: DeliveryState::Dead, ..deliveries[0].clone() };
-    for one in [&tried, &done, &dead] {
-        write!(ledger, [one], |tx| tx.update_delivery(&one).await).unwrap();
-    }
+    let all = vec![tried.clone(), done, dead];
+    write!(ledger, [all], |tx| tx.update_deliveries(&all).await).unwrap();
+    write!(ledger, [], |tx| tx.update_deliveries(&[]).await).unwrap();
     assert_eq!(query.pending_deliveries("acme/w", 10).await.unwrap(), [(tried, events[2].clone())]);
     assert_eq!(query.pending_deliveries("acme/v", 10).await.unwrap(), [(deliveries[3].clone(), events[0].clone())]);
     assert!(query.pending_deliveries("acme/u", 10).await.unwrap().is_empty());

@@ -63,9 +63,12 @@ pub async fn dead_letters_are_listed_and_queued_again(ledger: Subject) {
     let (events, deliveries) = queued(&ledger).await;
     let dead = Delivery { state: Dead, attempts: 12, last_result: Some("500".into()), ..deliveries[0].clone() };
     let done = Delivery { state: Delivered, attempts: 1, ..deliveries[1].clone() };
-    for one in [&dead, &done] {
-        write!(ledger, [one], |tx| tx.update_delivery(&one).await).unwrap();
-    }
+    // One that is not there, of a webhook that was forgotten, stays away.
+    let all = vec![dead, done, delivery("acme/forgotten", (events[0].id, 1))];
+    write!(ledger, [all], |tx| tx.update_deliveries(&all).await).unwrap();
+    assert!(
+        ledger.read(Reach::Gateway).await.unwrap().pending_deliveries("acme/forgotten", 9).await.unwrap().is_empty()
+    );
     assert_eq!(listed(&ledger, None, i64::MAX).await, [(3, Pending, 0), (2, Delivered, 1), (1, Dead, 12)]);
     assert_eq!(listed(&ledger, None, 3).await, [(2, Delivered, 1), (1, Dead, 12)]);
     assert_eq!(listed(&ledger, Some(Dead), i64::MAX).await, [(1, Dead, 12)]);
@@ -105,7 +108,7 @@ pub async fn what_waits_is_buried_and_forgotten(ledger: Subject) {
     use DeliveryState::{Dead, Delivered};
     let (events, deliveries) = queued(&ledger).await;
     let done = Delivery { state: Delivered, attempts: 1, ..deliveries[1].clone() };
-    write!(ledger, [done], |tx| tx.update_delivery(&done).await).unwrap();
+    write!(ledger, [done], |tx| tx.update_deliveries(std::slice::from_ref(&done)).await).unwrap();
     let beside = vec![delivery("acme/v", (events[0].id, 1))];
     write!(ledger, [beside], |tx| tx.queue_deliveries(&beside).await).unwrap();
     assert_eq!(write!(ledger, [], |tx| tx.bury_deliveries("acme/w", "gone").await).unwrap(), 2);

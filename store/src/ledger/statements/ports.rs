@@ -273,8 +273,8 @@ macro_rules! ports {
                 run!(self, events::position_events(positions, deliveries))
             }
 
-            async fn update_delivery(&mut self, delivery: &Delivery) -> Result<()> {
-                run!(self, events::update_delivery(delivery))
+            async fn update_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()> {
+                run!(self, events::update_deliveries(deliveries))
             }
 
             async fn put_webhook_health(&mut self, health: &WebhookHealth) -> Result<()> {

@@ -12,6 +12,7 @@ macro_rules! audit_matches {
 
 macro_rules! audit_statements {
     (connection: $connection:ty, ids: [$ids_open:literal, $ids_close:literal]) => {
+        use causeway_core::audit::TRAIL;
         use causeway_core::records::{AuditFilter, AuditHead, AuditRecord, AuditRow, HeadKind, Seal};
         use uuid::Uuid;
 
@@ -93,6 +94,9 @@ macro_rules! audit_statements {
         }
 
         pub(super) async fn append_audit(connection: &mut Connection, record: &AuditRecord) -> Outcome<()> {
+            if !TRAIL {
+                return Ok(());
+            }
             let sql = "INSERT INTO audit_entries (id, chain, at, identity, login, operation, outcome, path, protocol, body) \
                        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
             let values = values![
@@ -194,6 +198,7 @@ macro_rules! audit_statements {
 
 macro_rules! event_statements {
     (connection: $connection:ty, texts: [$texts_open:literal, $texts_close:literal]) => {
+        use causeway_core::audit::TRAIL;
         use causeway_core::records::{Delivery, EventRecord, StoredEvent};
         use causeway_core::trace::TraceContext;
         use uuid::Uuid;
@@ -280,6 +285,9 @@ macro_rules! event_statements {
 
         /// Rows get their `ord` one after the other, as they stand in the list.
         pub(super) async fn append_events(connection: &mut Connection, events: &[EventRecord]) -> Outcome<()> {
+            if !TRAIL {
+                return Ok(());
+            }
             let keys: Vec<String> = events.iter().map(|event| json(&event.order_keys)).collect::<Outcome<_>>()?;
             let traces: Vec<Option<String>> =
                 events.iter().map(|event| event.trace.as_ref().map(TraceContext::to_stored)).collect();
@@ -324,8 +332,9 @@ macro_rules! event_statements {
             deliveries: &[Delivery],
         ) -> Outcome<()> {
             let rows: Vec<Value<'_>> = positions.iter().flat_map(|(id, position)| values![*id, *position]).collect();
+            let each = "UPDATE events SET position = $2 WHERE id = $1";
             let around = ("UPDATE events SET position = v.column2 FROM (", ") AS v WHERE events.id = v.column1");
-            connection.rows(around, 2, &rows).await?;
+            connection.updates(each, around, 2, &rows).await?;
             let rows: Vec<Value<'_>> = deliveries
                 .iter()
                 .flat_map(|delivery| {
@@ -344,18 +353,28 @@ macro_rules! event_statements {
             connection.rows((head, ""), 7, &rows).await
         }
 
-        pub(super) async fn update_delivery(connection: &mut Connection, delivery: &Delivery) -> Outcome<()> {
-            let sql = "UPDATE deliveries SET state = $3, attempts = $4, next_at = $5, last_result = $6 \
-                       WHERE webhook = $1 AND event = $2";
-            let values = values![
-                &delivery.webhook,
-                delivery.event,
-                delivery_word(delivery.state),
-                delivery.attempts,
-                delivery.next_at,
-                &delivery.last_result,
-            ];
-            connection.execute(sql, &values).await.map(drop)
+        /// As for positions.
+        pub(super) async fn update_deliveries(connection: &mut Connection, deliveries: &[Delivery]) -> Outcome<()> {
+            let rows: Vec<Value<'_>> = deliveries
+                .iter()
+                .flat_map(|delivery| {
+                    values![
+                        &delivery.webhook,
+                        delivery.event,
+                        delivery_word(delivery.state),
+                        delivery.attempts,
+                        delivery.next_at,
+                        &delivery.last_result,
+                    ]
+                })
+                .collect();
+            let each = "UPDATE deliveries SET state = $3, attempts = $4, next_at = $5, last_result = $6 \
+                        WHERE webhook = $1 AND event = $2";
+            let around = (
+                "UPDATE deliveries SET state = v.column3, attempts = v.column4, next_at = v.column5, last_result = v.column6 FROM (",
+                ") AS v WHERE deliveries.webhook = v.column1 AND deliveries.event = v.column2",
+            );
+            connection.updates(each, around, 6, &rows).await
         }
     };
 }

@@ -80,7 +80,15 @@ macro_rules! webhook_statements {
         ) -> Outcome<Vec<(Delivery, EventRecord)>> {
             // The words stand in the texts, so that the indexes over them count.
             let sql = match state {
-                None => deliveries_where!("d.state IS NOT NULL"),
+                None => concat!(
+                    "SELECT * FROM (SELECT * FROM (",
+                    deliveries_where!("d.state = 'pending'"),
+                    ") AS pending UNION ALL SELECT * FROM (",
+                    deliveries_where!("d.state = 'delivered'"),
+                    ") AS delivered UNION ALL SELECT * FROM (",
+                    deliveries_where!("d.state = 'dead'"),
+                    ") AS dead) AS page ORDER BY position DESC LIMIT $3"
+                ),
                 Some(DeliveryState::Pending) => deliveries_where!("d.state = 'pending'"),
                 Some(DeliveryState::Delivered) => deliveries_where!("d.state = 'delivered'"),
                 Some(DeliveryState::Dead) => deliveries_where!("d.state = 'dead'"),
