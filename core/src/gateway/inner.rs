@@ -19,7 +19,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Webhook};
 use crate::identity::{Codes, Directory, KeyBook, Live, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::{Heads, Reap};
-use crate::namespace::Target;
 use crate::ports::{BlobStore, DocumentSource, Durability, KeySource, Ledger, Reach, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
 use crate::tokens::{Mint, Providers};
@@ -234,48 +233,6 @@ impl Inner {
         facts.path = Some(place.path.as_str().to_owned());
         facts.view_path = Some(place.view_path.as_str().to_owned());
         facts
-    }
-
-    /// Hands a result on; a failure is put on record first. `target` is what the session named.
-    pub(crate) async fn recorded<T>(
-        &self,
-        session: &Session,
-        operation: Operation,
-        target: &Target,
-        result: Result<T>,
-    ) -> Result<T> {
-        if let Err(error) = &result
-            && !session.answers_to_a_job()
-        {
-            let mut facts = self.facts(session, operation);
-            match target {
-                Target::Path(path) => match super::access::locate(session, path) {
-                    Ok(super::access::Located::Place(place)) => {
-                        facts.path = Some(place.path.as_str().to_owned());
-                        facts.view_path = Some(place.view_path.as_str().to_owned());
-                    }
-                    Ok(super::access::Located::Above(view_path)) => {
-                        facts.view_path = Some(view_path.as_str().to_owned());
-                    }
-                    Err(_) => facts.view_path = Some(path.as_str().to_owned()),
-                },
-                Target::Id(id) => facts.file_id = Some(*id),
-            }
-            self.put_failure(facts, error).await;
-        }
-        result
-    }
-
-    /// Puts a failure on record: a refusal durably, and with `policy.violated`; what merely went wrong is an entry.
-    pub(crate) async fn put_failure(&self, facts: Facts, error: &Error) {
-        let refusal = error.kind().is_refusal();
-        let facts = facts.failed(error);
-        let audit = facts.audit();
-        let events = if refusal { vec![facts.event("policy.violated")] } else { Vec::new() };
-        let durability = if refusal { Durability::Disk } else { Durability::Process };
-        if let Err(failure) = self.put(durability, audit, events).await {
-            tracing::error!(error = %failure, "a refused operation could not be put on record");
-        }
     }
 
     /// Puts an entry and events on record that go with no other change.
