@@ -7,6 +7,7 @@ use super::access::place_of;
 use super::inner::Inner;
 use crate::audit::{Verification, verify_chain};
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Operation;
 use crate::identity::{Scope, Session};
 use crate::path::VirtualPath;
 use crate::policy;
@@ -16,6 +17,15 @@ use crate::records::{AuditFilter, AuditRow, StoredEvent};
 const PAGE: u32 = 500;
 
 impl Inner {
+    /// Whoever may not read the trail has tried to, and that is in it.
+    async fn require_reading(&self, session: &Session, scope: Scope) -> Result<()> {
+        let allowed = policy::require_scope(session, scope);
+        if let Err(error) = &allowed {
+            self.put_failure(self.facts(session, Operation::Admin), error).await;
+        }
+        allowed
+    }
+
     /// See [`super::Gateway::events`].
     pub(crate) async fn events(
         &self,
@@ -24,7 +34,7 @@ impl Inner {
         kinds: &[String],
         limit: u32,
     ) -> Result<Vec<StoredEvent>> {
-        policy::require_scope(session, Scope::EventsRead)?;
+        self.require_reading(session, Scope::EventsRead).await?;
         let mut query = self.ledger.read(session.reach()).await?;
         let mut position = match after {
             None => 0,
@@ -54,13 +64,13 @@ impl Inner {
 
     /// See [`super::Gateway::audit`].
     pub(crate) async fn audit(&self, session: &Session, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>> {
-        policy::require_scope(session, Scope::AuditRead)?;
+        self.require_reading(session, Scope::AuditRead).await?;
         self.ledger.read(session.reach()).await?.audit(&session.tenant.id, filter, limit).await
     }
 
     /// See [`super::Gateway::verify_audit`].
     pub(crate) async fn verify_audit(&self, session: &Session) -> Result<Verification> {
-        policy::require_scope(session, Scope::AuditRead)?;
+        self.require_reading(session, Scope::AuditRead).await?;
         verify_chain(&*self.ledger, &session.tenant.id, &self.heads.trust(&session.tenant.id)).await
     }
 }
