@@ -155,7 +155,7 @@ fn what_clients_send_deceives_nobody() {
     let replaced = "a\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}[2Jb";
     let (entry, event) = (facts.audit(), facts.event("file.uploaded"));
     assert_eq!(entry.login.as_deref(), Some(replaced));
-    assert!(!event.body.contains(super::super::is_hidden), "{}", event.body);
+    assert!(!event.body.contains(crate::events::is_hidden), "{}", event.body);
     let (body, told): (serde_json::Value, serde_json::Value) =
         (serde_json::from_slice(&entry.body).unwrap(), serde_json::from_str(&event.body).unwrap());
     for field in ["login", "client_version", "error_message"] {
