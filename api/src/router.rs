@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::middleware::from_fn_with_state;
 use causeway_core::events::Operation;
 use causeway_core::metrics::Source;
+use causeway_core::namespace::Target;
 use causeway_core::{Error, ErrorKind, Gateway, Name, Session, VirtualPath};
 use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -83,10 +84,17 @@ impl Shared {
         match Name::parse(name).and_then(|name| folder.join(&name)) {
             Ok(path) => Ok(path),
             Err(error) => {
-                self.gateway.refused(session, Operation::Upload, name, &error).await;
+                self.gateway.refused(session, Operation::Upload, &called(folder, name), &error).await;
                 Err(Problem::from(error).at(field))
             }
         }
+    }
+
+    /// The problem of an operation that does not come about, as what has to be known of its target first is not so: it is on
+    /// record as what core refuses itself.
+    pub async fn failed(&self, session: &Session, operation: Operation, target: &Target, error: Error) -> Problem {
+        self.gateway.failed(session, operation, target, &error).await;
+        error.into()
     }
 
     /// The body of a request, read as patiently as the settings say.
@@ -103,6 +111,11 @@ impl Shared {
     fn patience(&self) -> Patience {
         *self.patience.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a client calls a name in a folder, whether or not that can be one.
+pub fn called(folder: &VirtualPath, name: &str) -> String {
+    format!("{}/{name}", folder.as_str().trim_end_matches('/'))
 }
 
 /// What a handler knows of its connection, besides [`ConnectionInfo`]: the tasks that must end before the connection

@@ -8,6 +8,7 @@ mod claim;
 mod client_certificates;
 mod configuration;
 mod enduring;
+mod failures;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod fake;
@@ -504,11 +505,17 @@ impl Gateway {
     }
 
     /// Records a refusal that a front end itself made (a path that does not parse, an unsupported request): one audit
-    /// entry, and `policy.violated` where the kind is a refusal. `path` is what the client called it.
+    /// entry, and `policy.violated` where the kind is a refusal. `path` is what the client called it; empty: nothing.
     pub async fn refused(&self, session: &Session, operation: Operation, path: &str, error: &Error) {
         let mut facts = self.inner.facts(session, operation);
-        facts.view_path = Some(path.to_owned());
+        facts.view_path = Some(path.to_owned()).filter(|path| !path.is_empty());
         self.inner.put_failure(facts, error).await;
+    }
+
+    /// Records an operation that a front end found to fail before it came to asking for it (what it looked at first is not
+    /// there, say): as the operation itself would have been.
+    pub async fn failed(&self, session: &Session, operation: Operation, target: &Target, error: &Error) {
+        self.inner.put_failed(session, operation, (target, None), error).await;
     }
 
     /// Puts on record that an API key was sent in a URL, where it is one: its owner has to replace it. Nothing of it is told.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
-use causeway_core::audit::{ExportReader, Trust, Verification, verify_chain};
+use causeway_core::audit::{ExportReader, Trust, Verification, export_line, verify_chain};
 use causeway_core::ports::Reach;
 use causeway_core::records::{AuditRecord, Seal};
 use clap::Args;
@@ -162,7 +162,7 @@ fn exported(seal: &Seal, record: &AuditRecord) -> Outcome<String> {
         .map_err(|e| Failure::step(format_args!("the entry at {} is no JSON", seal.seq), e))?;
     entry.insert("seq".to_owned(), seal.seq.into());
     entry.insert("entry_hash".to_owned(), hex::encode(seal.hash).into());
-    Ok(Value::Object(entry).to_string())
+    Ok(export_line(&entry))
 }
 
 fn line(chain: &str, found: &Verification) -> String {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use causeway_core::events::Operation as Act;
+use causeway_core::audit::export_line;
+use causeway_core::events::{Operation as Act, with_hidden_escaped};
 use causeway_core::identity::Scope;
 use causeway_core::records::{AuditFilter, AuditRow, Micros};
 use causeway_core::{Error, ErrorKind, Protocol, VirtualPath};
@@ -318,8 +319,7 @@ fn accepted(headers: &HeaderMap) -> Form {
 fn lines(entries: &[Map<String, Value>]) -> Vec<u8> {
     let mut out = Vec::new();
     for entry in entries {
-        // Text and numbers always serialise.
-        out.extend(serde_json::to_vec(entry).unwrap_or_default());
+        out.extend(export_line(entry).into_bytes());
         out.push(b'\n');
     }
     out
@@ -344,11 +344,17 @@ fn csv(entries: &[Map<String, Value>]) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// One cell. What a spreadsheet would take for a formula gets an apostrophe before it: file names are a stranger's.
+/// What a spreadsheet may take for the beginning of a formula; the wide ones where East Asian text is entered. (Tabs and ends
+/// of lines are escaped.)
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
+/// One cell. What a spreadsheet would take for a formula gets an apostrophe before it: file names are a stranger's. An entry
+/// is one line, and nothing in it is hidden: what would be is written as JSON writes it (`\u000a`).
 fn cell(out: &mut String, text: &str) {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if !formula && !text.contains([',', '"', '\r', '\n']) {
-        out.push_str(text);
+    let text = with_hidden_escaped(text);
+    let formula = text.starts_with(FORMULA);
+    if !formula && !text.contains([',', '"']) {
+        out.push_str(&text);
         return;
     }
     out.push('"');

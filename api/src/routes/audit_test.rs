@@ -1,3 +1,4 @@
+use causeway_core::events::is_hidden;
 use causeway_core::records::{AuditRecord, Seal};
 
 use uuid::Uuid;
@@ -90,6 +91,23 @@ fn csv_is_quoted_and_starts_no_formula() {
     assert!(data.starts_with("4,9,"), "{data}");
     assert!(data.contains("\"'=1+1,\"\"x\"\"\""), "{data}");
     assert_eq!(rows.next(), Some(""));
+}
+
+#[test]
+fn an_entry_is_one_line_in_every_form() {
+    let mut hostile = entry(&row(true)).unwrap();
+    let text = "\u{202e}a\r\n=1\u{2028}\u{85}\"b\u{1b}";
+    hostile.insert("path".into(), text.into());
+    hostile.insert("login".into(), "\u{ff1d}1+1".into());
+    hostile.insert("client_version".into(), "\t=1".into());
+    let written = String::from_utf8(lines(&[hostile.clone()])).unwrap();
+    assert_eq!(written.chars().filter(|c| is_hidden(*c)).collect::<String>(), "\n");
+    let read: Map<String, Value> = serde_json::from_str(&written).unwrap();
+    assert_eq!(read, hostile, "and nothing of it is lost");
+    let written = String::from_utf8(csv(&[hostile])).unwrap();
+    assert_eq!(written.chars().filter(|c| is_hidden(*c)).collect::<String>(), "\r\n\r\n");
+    assert!(written.contains("\"\\u202ea\\u000d\\u000a=1\\u2028\\u0085\"\"b\\u001b\""), "{written}");
+    assert!(written.contains(",\"'\u{ff1d}1+1\",") && written.contains(",\\u0009=1,"), "{written}");
 }
 
 #[test]

@@ -19,6 +19,12 @@ const WINDOW: usize = 10_000;
 const SEQ: &str = "seq";
 const ENTRY_HASH: &str = "entry_hash";
 
+/// An exported entry as a line of JSON, without the line's end. It is one line for whoever reads it: what may separate lines,
+/// or hide something, is escaped.
+pub fn export_line(entry: &Map<String, Json>) -> String {
+    Value::Map(entry.iter().map(|(name, value)| (name.clone(), value.into())).collect()).to_json()
+}
+
 /// Reads an export entry by entry and verifies its chains.
 #[derive(Debug)]
 pub struct ExportReader {

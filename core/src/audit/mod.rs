@@ -8,7 +8,7 @@ mod settings;
 mod walker;
 
 pub use chain::verify_chain;
-pub use export::ExportReader;
+pub use export::{ExportReader, export_line};
 pub use head::{HeadKey, Trust};
 pub use settings::AuditSettings;
 pub use walker::{GENESIS, link};

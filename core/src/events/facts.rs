@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 use uuid::Uuid;
 
-use super::Operation;
+use super::{Operation, without_hidden};
 use crate::audit::TRAIL;
 use crate::audit::canonical::Value;
 use crate::error::Error;
@@ -63,7 +63,8 @@ impl Status {
 }
 
 /// What one operation was, by whom, and what it came to. Text may be as a client sent it: it is cut when the entry and
-/// the events are made (255 characters; paths 4,096; messages 1,024), and NUL, which PostgreSQL cannot store, is replaced.
+/// the events are made (255 characters; paths 4,096; messages 1,024). In paths NUL, which PostgreSQL cannot store, is replaced,
+/// in all other text whatever shows nothing itself ([`super::is_hidden`]).
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The tenant; none where it belongs to none (an unknown login).
@@ -335,7 +336,7 @@ impl Facts {
             .filter(|name| !name.is_empty())
             .map(str::to_owned);
         let (code, message) = match &self.error {
-            Some((code, message)) => (Some(code.clone()), Some(without_keys(&cut(message, MAX_MESSAGE)).into_owned())),
+            Some((code, message)) => (Some(code.clone()), Some(plain(message, MAX_MESSAGE))),
             None => (None, None),
         };
         let expires = self.expires_at.map(|at| ("expires_at", timestamp(at).into()));
@@ -384,7 +385,12 @@ pub fn timestamp(at: Micros) -> String {
 }
 
 fn text(value: Option<&str>) -> Option<String> {
-    value.map(|value| without_keys(&cut(value, MAX_TEXT)).into_owned())
+    value.map(|value| plain(value, MAX_TEXT))
+}
+
+/// Text that names no file: cut, without what hides something, and without keys.
+fn plain(value: &str, most: usize) -> String {
+    without_keys(&without_hidden(&cut(value, most))).into_owned()
 }
 
 fn path(value: Option<&str>) -> Option<String> {

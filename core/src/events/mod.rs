@@ -2,6 +2,7 @@
 
 pub(crate) mod breaker;
 mod facts;
+mod hidden;
 pub(crate) mod schedule;
 mod signature;
 pub mod target;
@@ -13,6 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 pub use facts::{Facts, MAX_MESSAGE, MAX_TEXT, ObjectChange, Status, timestamp};
+pub(crate) use hidden::escape;
+pub use hidden::{is_hidden, with_hidden_escaped, without_hidden};
 pub use schedule::DeliveryRules;
 pub use signature::sign;
 

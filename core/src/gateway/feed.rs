@@ -48,7 +48,7 @@ impl Inner {
         filter: EventFilter,
         most: u32,
     ) -> Result<EventFeed> {
-        policy::require_scope(session, Scope::EventsRead)?;
+        self.require_reading(session, Scope::EventsRead).await?;
         self.require_open()?;
         let place = self.places.follow(&session.tenant.id, &session.identity.id, most)?;
         let news = self.positions.subscribe();

@@ -17,11 +17,10 @@ use super::remembered::Remembered;
 use super::{Parts, Settings};
 use crate::audit::TRAIL;
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::{Facts, Operation, Status, Webhook};
+use crate::events::{Facts, Operation, Webhook};
 use crate::identity::{Codes, Directory, KeyBook, Live, PasswordVerifier, Penalties, Places, Session, Throttle};
 use crate::jobs::{Heads, Reap};
 use crate::metrics::{Metrics, TimedBlobs, TimedLedger};
-use crate::namespace::Target;
 use crate::ports::{BlobStore, DocumentSource, Durability, KeySource, Ledger, Reach, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
 use crate::tokens::{Mint, Providers};
@@ -124,11 +123,6 @@ pub(crate) struct Inner {
 /// Locks without caring for a panic elsewhere: what these locks guard stays whole after each statement.
 pub(crate) fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether an operation goes on behind its begin, and is counted at its end.
-const fn moves_content(operation: Operation) -> bool {
-    matches!(operation, Operation::Upload | Operation::Download | Operation::Copy | Operation::Transfer)
 }
 
 impl Inner {
@@ -256,58 +250,6 @@ impl Inner {
         facts.path = Some(place.path.as_str().to_owned());
         facts.view_path = Some(place.view_path.as_str().to_owned());
         facts
-    }
-
-    /// Hands a result on; a failure is put on record first. `target` is what the session named.
-    pub(crate) async fn recorded<T>(
-        &self,
-        session: &Session,
-        operation: Operation,
-        target: &Target,
-        result: Result<T>,
-    ) -> Result<T> {
-        match &result {
-            // Of a transfer this was the begin.
-            Ok(_) if moves_content(operation) => {}
-            Ok(_) => self.metrics.operation(session.protocol, operation, Status::Completed, None),
-            // The job tells of it.
-            Err(error) if session.answers_to_a_job() => {
-                self.metrics.operation(session.protocol, operation, Status::of_failure(error), Some(error));
-            }
-            Err(error) => self.put_failure_at(session, operation, target, error).await,
-        }
-        result
-    }
-
-    async fn put_failure_at(&self, session: &Session, operation: Operation, target: &Target, error: &Error) {
-        let mut facts = self.facts(session, operation);
-        match target {
-            Target::Path(path) => match super::access::locate(session, path) {
-                Ok(super::access::Located::Place(place)) => {
-                    facts.path = Some(place.path.as_str().to_owned());
-                    facts.view_path = Some(place.view_path.as_str().to_owned());
-                }
-                Ok(super::access::Located::Above(view_path)) => {
-                    facts.view_path = Some(view_path.as_str().to_owned());
-                }
-                Err(_) => facts.view_path = Some(path.as_str().to_owned()),
-            },
-            Target::Id(id) => facts.file_id = Some(*id),
-        }
-        self.put_failure(facts, error).await;
-    }
-
-    /// Puts a failure on record: a refusal durably, and with `policy.violated`; what merely went wrong is an entry.
-    pub(crate) async fn put_failure(&self, facts: Facts, error: &Error) {
-        let refusal = error.kind().is_refusal();
-        self.metrics.operation(facts.protocol, facts.operation, Status::of_failure(error), Some(error));
-        let facts = facts.failed(error);
-        let audit = facts.audit();
-        let events = if refusal { vec![facts.event("policy.violated")] } else { Vec::new() };
-        let durability = if refusal { Durability::Disk } else { Durability::Process };
-        if let Err(failure) = self.put(durability, audit, events).await {
-            tracing::error!(error = %failure, "a refused operation could not be put on record");
-        }
     }
 
     /// Puts an entry and events on record that go with no other change.

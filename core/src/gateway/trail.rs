@@ -7,7 +7,7 @@ use super::access::place_of;
 use super::inner::Inner;
 use crate::audit::{Verification, verify_chain};
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::EventFilter;
+use crate::events::{EventFilter, Operation};
 use crate::identity::{Scope, Session};
 use crate::path::VirtualPath;
 use crate::policy;
@@ -18,6 +18,15 @@ use crate::records::{AuditFilter, AuditRow, StoredEvent};
 const PAGE: u32 = 500;
 
 impl Inner {
+    /// Whoever may not read the trail has tried to, and that is in it.
+    async fn require_reading(&self, session: &Session, scope: Scope) -> Result<()> {
+        let allowed = policy::require_scope(session, scope);
+        if let Err(error) = &allowed {
+            self.put_failure(self.facts(session, Operation::Admin), error).await;
+        }
+        allowed
+    }
+
     /// See [`super::Gateway::events`].
     pub(crate) async fn events(
         &self,
@@ -26,7 +35,7 @@ impl Inner {
         filter: &EventFilter,
         limit: u32,
     ) -> Result<Vec<StoredEvent>> {
-        policy::require_scope(session, Scope::EventsRead)?;
+        self.require_reading(session, Scope::EventsRead).await?;
         let mut query = self.ledger.read(session.reach()).await?;
         let mut position = position_after(&mut *query, after.unwrap_or_default()).await?;
         let mut out = Vec::new();
@@ -48,13 +57,13 @@ impl Inner {
 
     /// See [`super::Gateway::audit`].
     pub(crate) async fn audit(&self, session: &Session, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>> {
-        policy::require_scope(session, Scope::AuditRead)?;
+        self.require_reading(session, Scope::AuditRead).await?;
         self.ledger.read(session.reach()).await?.audit(&session.tenant.id, filter, limit).await
     }
 
     /// See [`super::Gateway::verify_audit`].
     pub(crate) async fn verify_audit(&self, session: &Session) -> Result<Verification> {
-        policy::require_scope(session, Scope::AuditRead)?;
+        self.require_reading(session, Scope::AuditRead).await?;
         let found = verify_chain(&*self.ledger, &session.tenant.id, &self.heads.trust(&session.tenant.id)).await;
         self.metrics.verification(found.as_ref().ok().map(|found| found.valid));
         found

@@ -124,6 +124,10 @@ impl Ending {
         facts.file_id = core.visible.as_ref().map(|entry| entry.id);
         facts.size = Some(work.size);
         facts.bytes = Some(work.received);
+        if let Some(from) = work.copied_from() {
+            facts.operation = Operation::Copy;
+            facts.previous_path = Some(from.to_owned());
+        }
         facts.complete = Some(false);
         facts.duration_ms = u64::try_from(core.began.elapsed().as_millis()).ok();
         let mut facts = facts.failed(&core.session.cause(reason));
@@ -425,10 +429,15 @@ pub(crate) fn replaced() -> Error {
 /// Gives an upload up and removes what was written, with its trail.
 pub(crate) async fn discard(core: &UploadCore, status: Status, reason: &Error) -> Result<()> {
     let work = core.work.lock().await;
-    let done = put_discarded(core, &work, status, reason).await;
+    // Where it had failed before, by the quota say, that is what is told.
+    let (status, reason) = match &work.failed {
+        Some(failure) => (Status::Failed, failure.clone()),
+        None => (status, reason.clone()),
+    };
+    let done = put_discarded(core, &work, status, &reason).await;
     let (status, error) = match status {
         Status::Cancelled => (status, None),
-        _ => (Status::of_failure(reason), Some(reason)),
+        _ => (Status::of_failure(&reason), Some(&reason)),
     };
     core.count_end(&work, status, error);
     core.unregister();
@@ -556,5 +565,5 @@ impl Inner {
 
 /// What a session that went away leaves behind as the reason.
 pub(crate) fn broken() -> Error {
-    Error::new(ErrorKind::Incomplete, "the connection ended before the upload was complete")
+    Error::broken_off()
 }

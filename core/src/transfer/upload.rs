@@ -29,11 +29,6 @@ use crate::trace::Span;
 /// The largest offset that a file can have (2^63 - 1): files are described by signed 64-bit numbers.
 const MAX_OFFSET: u64 = i64::MAX as u64;
 
-/// The error of a file above `limits.max_file_size`.
-pub(super) fn too_large(limit: u64) -> Error {
-    Error::new(ErrorKind::FileTooLarge, format!("the file is larger than the limit of {limit} bytes"))
-}
-
 /// What an upload is, apart from its working state.
 pub(crate) struct UploadCore {
     pub inner: Arc<Inner>,
@@ -78,7 +73,7 @@ impl UploadCore {
             Error::new(ErrorKind::InvalidArgument, "the offset is beyond what a file can hold (2^63 - 1 bytes)")
         })?;
         if end > self.inner.limits().max_file_size {
-            return Err(too_large(self.inner.limits().max_file_size));
+            return Err(Error::too_large(self.inner.limits().max_file_size));
         }
         // What was announced of an upload in chunks binds whoever goes on with it.
         let planned = work.row.announced_size();
@@ -278,8 +273,8 @@ impl Upload {
         self.discard_as(Status::Cancelled, cancelled).await
     }
 
-    /// The same, after a failure.
-    pub(super) async fn discard_for(self, reason: &Error) -> Result<()> {
+    /// The same, after a failure; `reason` stands in `upload.incomplete`, unless something of it had failed before.
+    pub async fn discard_for(self, reason: &Error) -> Result<()> {
         self.discard_as(Status::Failed, reason.clone()).await
     }
 

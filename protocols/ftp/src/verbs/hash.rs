@@ -12,7 +12,14 @@ use crate::wire::{Reply, Verb};
 pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     let path = talk.path(Verb::Hash, Operation::Download, argument).await?;
     let (session, gateway) = (talk.session()?, talk.gateway());
-    let entry = gateway.stat(&session, &Target::Path(path.clone())).await?;
+    let target = Target::Path(path.clone());
+    let entry = match gateway.stat(&session, &target).await {
+        Ok(entry) => entry,
+        Err(error) => {
+            gateway.failed(&session, Operation::Download, &target, &error).await;
+            return Err(error.into());
+        }
+    };
     let named = String::from_utf8_lossy(argument).into_owned();
     let algorithm = talk.parameters.algorithm;
     if entry.folder {
