@@ -15,7 +15,6 @@ use super::trail::{position_after, shown};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::EventFilter;
 use crate::identity::{Following, Scope, Session};
-use crate::policy;
 use crate::ports::Reach;
 use crate::records::StoredEvent;
 

@@ -19,7 +19,7 @@ const PAGE: u32 = 500;
 
 impl Inner {
     /// Whoever may not read the trail has tried to, and that is in it.
-    async fn require_reading(&self, session: &Session, scope: Scope) -> Result<()> {
+    pub(super) async fn require_reading(&self, session: &Session, scope: Scope) -> Result<()> {
         let allowed = policy::require_scope(session, scope);
         if let Err(error) = &allowed {
             self.put_failure(self.facts(session, Operation::Admin), error).await;

@@ -53,7 +53,7 @@ pub async fn what_waits_is_counted(ledger: Subject) {
     let done = Delivery { state: DeliveryState::Delivered, ..deliveries[1].clone() };
     let dead = Delivery { state: DeliveryState::Dead, ..deliveries[0].clone() };
     for one in [&done, &dead] {
-        write!(ledger, [one], |tx| tx.update_delivery(&one).await).unwrap();
+        write!(ledger, [one], |tx| tx.update_deliveries(std::slice::from_ref(&one)).await).unwrap();
     }
     assert_eq!(ask(9).await, Backlog { deliveries: 1, oldest_delivery: Some(T0 + 1), dead: 1, ..all });
 }
