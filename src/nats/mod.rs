@@ -103,17 +103,16 @@ impl JetStream {
     /// The connection, where it stands.
     async fn context(&self, link: &mut Link, deadline: Instant) -> Result<Context> {
         let away = |why: &dyn std::fmt::Display| Error::new(ErrorKind::Unavailable, format!("the NATS server: {why}"));
-        let context = match &link.context {
-            Some(context) => context.clone(),
-            None => {
-                let connecting = self.options.clone().connect(self.target.url.as_str());
-                let client = timeout_at(deadline, connecting)
-                    .await
-                    .map_err(|_| away(&"it does not answer in time"))?
-                    .map_err(|error| away(&error))?;
-                let context = ContextBuilder::new().timeout(ACKNOWLEDGED).build(client);
-                link.context.insert(context).clone()
-            }
+        let context = if let Some(context) = &link.context {
+            context.clone()
+        } else {
+            let connecting = self.options.clone().connect(self.target.url.as_str());
+            let client = timeout_at(deadline, connecting)
+                .await
+                .map_err(|_| away(&"it does not answer in time"))?
+                .map_err(|error| away(&error))?;
+            let context = ContextBuilder::new().timeout(ACKNOWLEDGED).build(client);
+            link.context.insert(context).clone()
         };
         // What is published now would wait in memory.
         if context.client().connection_state() != State::Connected {

@@ -239,7 +239,7 @@ async fn filters_are_those_of_the_list(ledger: Ledger) {
         let found: Vec<&str> = listed.iter().map(|event| text(&event["data"], "path")).collect();
         assert_eq!(found, paths, "{query}");
         let mut live = Events::open(&rest, &format!("?after={BEGINNING}&{query}"), None).await;
-        assert_eq!(&live.to_end().await, listed, "{query}");
+        assert_eq!(&live.until_end().await, listed, "{query}");
     }
     // Whoever asks for paths asks for events about files.
     let all = rest.get("/events?limit=1000").await.ok();
@@ -305,20 +305,20 @@ async fn a_stream_ends_with_what_let_its_reader_in(ledger: Ledger) {
     let (id, rest) = made(json!({ "identity": "orders-app" })).await;
     let mut events = Events::open(&rest, "", None).await.greeted().await;
     assert_eq!(ops.delete(&format!("/api-keys/{id}")).await.status, 204);
-    events.to_end().await;
+    events.until_end().await;
     assert!(events.comments.last().is_some_and(|last| last.contains("not there any more")), "{:?}", events.comments);
     Events::try_open(&rest, "", None).await.err().expect("its key is revoked").problem(401, "unauthenticated");
 
     let soon = (OffsetDateTime::now_utc() + time::Duration::seconds(3)).format(&Rfc3339).unwrap();
     let (_, rest) = made(json!({ "identity": "orders-app", "expires": soon })).await;
     let mut events = Events::open(&rest, "", None).await;
-    events.to_end().await;
+    events.until_end().await;
     assert!(events.comments.last().is_some_and(|last| last.contains("expired")), "{:?}", events.comments);
 
     let mut events = Events::open(&gateway.rest("reader"), "", None).await.greeted().await;
     let session = session_of(&ops, "reader").await;
     assert_eq!(ops.delete(&format!("/sessions/{}", text(&session, "session_id"))).await.status, 204);
-    events.to_end().await;
+    events.until_end().await;
     assert!(events.comments.last().is_some_and(|last| last.contains("administrator")), "{:?}", events.comments);
 }
 
@@ -337,7 +337,7 @@ async fn silence_is_filled_and_a_stop_waits_for_no_reader(ledger: Ledger) {
     let began = Instant::now();
     gateway.terminate();
     for events in [&mut two, &mut one] {
-        events.to_end().await;
+        events.until_end().await;
         assert!(events.comments.last().is_some_and(|last| last.contains("stops")), "{:?}", events.comments);
     }
     let status = gateway.wait().await;

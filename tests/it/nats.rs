@@ -20,7 +20,7 @@ on_both_ledgers!(
 const STREAM: &str = "CAUSEWAY";
 const ALL: &str = "causeway.events.>";
 const POSITIONED: &str = "SELECT count(*) FROM events WHERE position IS NOT NULL";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The events of a caller's tenant, in their order.
 async fn told(rest: &Rest) -> Vec<Value> {

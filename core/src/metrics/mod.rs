@@ -446,7 +446,7 @@ mod tests {
         metrics.delivery(DeliveryState::Pending, 0);
         metrics.delivery(DeliveryState::Delivered, now());
         // Another node's clock may be ahead.
-        metrics.delivery(DeliveryState::Delivered, later(now(), Duration::from_secs(60)));
+        metrics.delivery(DeliveryState::Delivered, later(now(), Duration::from_mins(1)));
         assert_eq!(metrics.delivery_times.read().count(), 2);
         assert_eq!(value(&metrics, "causeway_webhook_deliveries", &["delivered"]), Some(Value::Whole(2)));
         assert_eq!((age(None), age(Some(now() + 60_000_000))), (0.0, 0.0));

@@ -67,13 +67,11 @@ impl Events {
             if let Some(end) = self.said[self.read..].windows(2).position(|two| two == b"\n\n") {
                 break self.read + end;
             }
-            match self.response.chunk().await.expect("the stream does not break off") {
-                Some(bytes) => self.said.extend_from_slice(&bytes),
-                None => {
-                    assert_eq!(self.read, self.said.len(), "it does not end in the middle: {}", self.said());
-                    return false;
-                }
-            }
+            let Some(bytes) = self.response.chunk().await.expect("the stream does not break off") else {
+                assert_eq!(self.read, self.said.len(), "it does not end in the middle: {}", self.said());
+                return false;
+            };
+            self.said.extend_from_slice(&bytes);
         };
         let block = String::from_utf8(self.said[self.read..end].to_vec()).unwrap();
         self.read = end + 2;
@@ -133,7 +131,7 @@ impl Events {
     }
 
     /// All events up to the end.
-    pub async fn to_end(&mut self) -> Vec<Value> {
+    pub async fn until_end(&mut self) -> Vec<Value> {
         let mut out = Vec::new();
         while let Some(event) = self.next().await {
             out.push(event);
