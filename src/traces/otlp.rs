@@ -1,8 +1,9 @@
-//! Spans as OTLP says them: an `ExportTraceServiceRequest` in protobuf's binary form. These are the fields of
-//! `opentelemetry/proto/trace/v1/trace.proto`, `resource/v1/resource.proto` and `common/v1/common.proto` that the gateway fills, which is
-//! little enough to write by hand; the tests have the OpenTelemetry project's own types read it.
+//! Spans as OTLP says them: an `ExportTraceServiceRequest` in protobuf's binary form. The messages below have the fields of
+//! `opentelemetry/proto/trace/v1/trace.proto`, `resource/v1/resource.proto` and `common/v1/common.proto` that the gateway fills; the
+//! tests have the OpenTelemetry project's own types read it.
 
 use causeway_core::trace::{Attribute, EndedSpan, SpanKind};
+use prost::{Message as _, Oneof};
 
 /// Who tells.
 #[derive(Clone, Debug)]
@@ -15,140 +16,151 @@ pub struct Resource {
     pub version: &'static str,
 }
 
-/// How the fields of a message are laid out.
-const VARINT: u64 = 0;
-const FIXED64: u64 = 1;
-const LENGTH: u64 = 2;
-const FIXED32: u64 = 5;
+/// `ExportTraceServiceRequest`, which has the fields of `TracesData`.
+#[derive(prost::Message)]
+struct Request {
+    #[prost(message, repeated, tag = "1")]
+    resource_spans: Vec<ResourceSpans>,
+}
+
+#[derive(prost::Message)]
+struct ResourceSpans {
+    #[prost(message, optional, tag = "1")]
+    resource: Option<About>,
+    #[prost(message, repeated, tag = "2")]
+    scope_spans: Vec<ScopeSpans>,
+}
+
+/// `Resource`.
+#[derive(prost::Message)]
+struct About {
+    #[prost(message, repeated, tag = "1")]
+    attributes: Vec<KeyValue>,
+}
+
+#[derive(prost::Message)]
+struct ScopeSpans {
+    #[prost(message, optional, tag = "1")]
+    scope: Option<Scope>,
+    #[prost(message, repeated, tag = "2")]
+    spans: Vec<Span>,
+}
+
+/// `InstrumentationScope`.
+#[derive(prost::Message)]
+struct Scope {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    version: String,
+}
+
+#[derive(prost::Message)]
+struct Span {
+    #[prost(bytes = "vec", tag = "1")]
+    trace_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    span_id: Vec<u8>,
+    #[prost(string, tag = "3")]
+    trace_state: String,
+    #[prost(bytes = "vec", tag = "4")]
+    parent_span_id: Vec<u8>,
+    #[prost(string, tag = "5")]
+    name: String,
+    /// 1: internal, 2: server, 3: client.
+    #[prost(int32, tag = "6")]
+    kind: i32,
+    #[prost(fixed64, tag = "7")]
+    start_time_unix_nano: u64,
+    #[prost(fixed64, tag = "8")]
+    end_time_unix_nano: u64,
+    #[prost(message, repeated, tag = "9")]
+    attributes: Vec<KeyValue>,
+    #[prost(message, optional, tag = "15")]
+    status: Option<Status>,
+    #[prost(fixed32, tag = "16")]
+    flags: u32,
+}
+
+#[derive(prost::Message)]
+struct Status {
+    /// 2: error.
+    #[prost(int32, tag = "3")]
+    code: i32,
+}
+
+#[derive(prost::Message)]
+struct KeyValue {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(message, optional, tag = "2")]
+    value: Option<AnyValue>,
+}
+
+#[derive(prost::Message)]
+struct AnyValue {
+    #[prost(oneof = "Value", tags = "1, 3")]
+    value: Option<Value>,
+}
+
+#[derive(Oneof)]
+enum Value {
+    #[prost(string, tag = "1")]
+    String(String),
+    #[prost(int64, tag = "3")]
+    Int(i64),
+}
 
 /// The message of a request with these spans.
 pub fn request(resource: &Resource, spans: &[EndedSpan]) -> Vec<u8> {
-    let mut about = Message::default();
-    for (name, value) in [
+    let about = [
         ("service.name", "causeway"),
         ("service.version", resource.version),
         ("service.instance.id", &resource.installation),
         ("causeway.node", &resource.node),
-    ] {
-        about.message(1, &text_attribute(name, value));
-    }
-    let mut scope = Message::default();
-    scope.text(1, "causeway");
-    scope.text(2, resource.version);
-    let mut scoped = Message::default();
-    scoped.message(1, &scope);
-    for span in spans {
-        scoped.message(2, &written(span));
-    }
-    let mut all = Message::default();
-    all.message(1, &about);
-    all.message(2, &scoped);
-    let mut request = Message::default();
-    request.message(1, &all);
-    request.0
-}
-
-fn written(span: &EndedSpan) -> Message {
-    let mut out = Message::default();
-    out.bytes(1, span.context.trace());
-    out.bytes(2, span.context.span());
-    if let Some(state) = span.context.tracestate() {
-        out.text(3, state);
-    }
-    if let Some(parent) = &span.parent {
-        out.bytes(4, parent);
-    }
-    out.text(5, &span.name);
-    let kind = match span.kind {
-        SpanKind::Internal => 1,
-        SpanKind::Server => 2,
-        SpanKind::Client => 3,
+    ];
+    let scope = Scope { name: "causeway".to_owned(), version: resource.version.to_owned() };
+    let resource_spans = ResourceSpans {
+        resource: Some(About {
+            attributes: about.into_iter().map(|(key, text)| attribute(key, Value::String(text.to_owned()))).collect(),
+        }),
+        scope_spans: vec![ScopeSpans { scope: Some(scope), spans: spans.iter().map(written).collect() }],
     };
-    out.number(6, kind);
-    out.fixed64(7, span.began_at.as_nanos() as u64);
-    out.fixed64(8, span.began_at.saturating_add(span.took).as_nanos() as u64);
-    for (name, value) in &span.attributes {
-        let attribute = match value {
-            Attribute::Text(text) => text_attribute(name, text),
-            Attribute::Number(number) => number_attribute(name, *number),
-        };
-        out.message(9, &attribute);
-    }
-    if span.failed {
-        let mut status = Message::default();
-        status.number(3, 2);
-        out.message(15, &status);
-    }
-    out.fixed32(16, u32::from(span.context.flags()));
-    out
+    Request { resource_spans: vec![resource_spans] }.encode_to_vec()
 }
 
-fn text_attribute(name: &str, text: &str) -> Message {
-    let mut value = Message::default();
-    value.text(1, text);
-    attribute(name, &value)
+fn written(span: &EndedSpan) -> Span {
+    Span {
+        trace_id: span.context.trace().to_vec(),
+        span_id: span.context.span().to_vec(),
+        trace_state: span.context.tracestate().unwrap_or_default().to_owned(),
+        parent_span_id: span.parent.map(|parent| parent.to_vec()).unwrap_or_default(),
+        name: span.name.to_string(),
+        kind: match span.kind {
+            SpanKind::Internal => 1,
+            SpanKind::Server => 2,
+            SpanKind::Client => 3,
+        },
+        start_time_unix_nano: span.began_at.as_nanos() as u64,
+        end_time_unix_nano: span.began_at.saturating_add(span.took).as_nanos() as u64,
+        attributes: span
+            .attributes
+            .iter()
+            .map(|(name, value)| {
+                let value = match value {
+                    Attribute::Text(text) => Value::String(text.to_string()),
+                    Attribute::Number(number) => Value::Int(*number),
+                };
+                attribute(name, value)
+            })
+            .collect(),
+        status: span.failed.then_some(Status { code: 2 }),
+        flags: u32::from(span.context.flags()),
+    }
 }
 
-fn number_attribute(name: &str, number: i64) -> Message {
-    let mut value = Message::default();
-    // Negative ones are written as the unsigned number with the same bits.
-    value.number(3, number as u64);
-    attribute(name, &value)
-}
-
-fn attribute(name: &str, value: &Message) -> Message {
-    let mut out = Message::default();
-    out.text(1, name);
-    out.message(2, value);
-    out
-}
-
-/// A message as it is being written: field by field, each behind its number and form.
-#[derive(Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    /// Seven bits a byte, the low ones first; the high bit says that more follow.
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push((value & 0x7f) as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
-    fn key(&mut self, field: u64, form: u64) {
-        self.varint((field << 3) | form);
-    }
-
-    fn number(&mut self, field: u64, value: u64) {
-        self.key(field, VARINT);
-        self.varint(value);
-    }
-
-    fn fixed64(&mut self, field: u64, value: u64) {
-        self.key(field, FIXED64);
-        self.0.extend(value.to_le_bytes());
-    }
-
-    fn fixed32(&mut self, field: u64, value: u32) {
-        self.key(field, FIXED32);
-        self.0.extend(value.to_le_bytes());
-    }
-
-    fn bytes(&mut self, field: u64, value: &[u8]) {
-        self.key(field, LENGTH);
-        self.varint(value.len() as u64);
-        self.0.extend_from_slice(value);
-    }
-
-    fn text(&mut self, field: u64, value: &str) {
-        self.bytes(field, value.as_bytes());
-    }
-
-    fn message(&mut self, field: u64, value: &Self) {
-        self.bytes(field, &value.0);
-    }
+fn attribute(key: &str, value: Value) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }) }
 }
 
 #[cfg(test)]

@@ -118,6 +118,9 @@ transfer_cursor = ask("GET", "/transfers", params={"limit": 1}).json()["next_cur
 file_cursor = ask("GET", "/files", params={"path": "/kept", "limit": 1}).json()["next_cursor"]
 # Where a page of sessions begins: any id.
 session_cursor = base64.urlsafe_b64encode(b"01a22651-32c3-725b-8622-b72b3f3e3669").rstrip(b"=").decode()
+# Where a page of webhooks begins, any id, and one of deliveries, any position.
+webhook_cursor = base64.urlsafe_b64encode(b"a").rstrip(b"=").decode()
+delivery_cursor = base64.urlsafe_b64encode(b"1000").rstrip(b"=").decode()
 entry_cursor = ask("GET", "/audit", params={"limit": 1}).json()["next_cursor"]
 event = ask("GET", "/events", params={"limit": 1}).json()["events"][0]["id"]
 
@@ -176,6 +179,10 @@ def before_call(context, case, kwargs):
             case.query["cursor"] = transfer_cursor
         if "cursor" in case.query and name == "listSessions":
             case.query["cursor"] = session_cursor
+        if "cursor" in case.query and name == "listWebhooks":
+            case.query["cursor"] = webhook_cursor
+        if "cursor" in case.query and name == "listWebhookDeliveries":
+            case.query["cursor"] = delivery_cursor
         if name == "uploadFile" and len(case.query.get("destination") or "") > 3000:
             case.query["destination"] = case.query["destination"][:3000]
     if right(At.HEADER) and "Last-Event-ID" in (case.headers or {}):
