@@ -2,6 +2,7 @@
 //! that another process goes on from there. At least once: what was sent and not noted is sent again.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,17 @@ const POLL: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_mins(1);
 /// The longest pause after failures.
 const MOST: Duration = Duration::from_mins(1);
+/// How long the gateway's end waits for a collector.
+const LAST: Duration = Duration::from_secs(5);
+
+/// What one pass over the chains did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pass {
+    /// Entries that were sent.
+    sent: usize,
+    /// Whether there is more to send.
+    more: bool,
+}
 
 /// Sends to one sink.
 pub(crate) struct Forwarder {
@@ -36,12 +48,23 @@ impl Forwarder {
         Self { ledger, sink, holder }
     }
 
-    /// Sends until the token is cancelled, and then what is left, if that can be done at once.
+    /// Sends until the token is cancelled, and then what is left, as far as that is taken within [`LAST`]. A collector that
+    /// hangs must not keep the gateway from its end: what was not noted is sent by whoever comes next.
     pub(crate) async fn run(&self, end: CancellationToken) {
         let mut failures: u32 = 0;
+        let mut ending = pin!(async {
+            end.cancelled().await;
+            sleep(LAST).await;
+        });
         loop {
             let last = end.is_cancelled();
-            match self.forward().await {
+            let pass = tokio::select! {
+                biased;
+                () = ending.as_mut() => return,
+                pass = self.forward() => pass,
+            };
+            let more = pass.as_ref().is_ok_and(|pass| pass.more);
+            match pass {
                 Ok(_) if failures > 0 => {
                     tracing::info!(sink = self.sink.name(), "audit entries are sent again");
                     failures = 0;
@@ -54,7 +77,11 @@ impl Forwarder {
                     failures = failures.saturating_add(1);
                 }
             }
+            if more {
+                continue;
+            }
             if last {
+                tokio::select! { () = ending.as_mut() => {}, () = self.sink.finish() => {} }
                 return;
             }
             let pause = POLL.saturating_mul(1 << failures.min(6)).min(MOST);
@@ -62,33 +89,45 @@ impl Forwarder {
         }
     }
 
-    /// Sends what is sealed and was not sent yet. How many entries.
-    pub(crate) async fn forward(&self) -> Result<usize> {
-        let mut sent = 0;
+    /// Sends of each chain the next entries that were sealed and not sent yet: one batch, so that a chain that grows as fast as
+    /// it is sent keeps no other one waiting.
+    pub(crate) async fn forward(&self) -> Result<Pass> {
+        let mut pass = Pass::default();
         if !self.lease().await? {
-            return Ok(sent);
+            return Ok(pass);
         }
         let mut query = self.ledger.read(Reach::Gateway).await?;
         let places: HashMap<String, i64> = query.sink_places(self.sink.name()).await?.into_iter().collect();
         let chains = query.chains().await?;
         drop(query);
         for chain in chains {
-            let mut place = places.get(&chain).copied().unwrap_or(0);
-            loop {
-                let page = self.ledger.read(Reach::Gateway).await?.seals(&chain, place, BATCH).await?;
-                let Some((last, _)) = page.last() else { break };
-                place = last.seq;
-                let is_full = page.len() == BATCH as usize;
-                let entries: Vec<(Seal, AuditRecord)> =
-                    page.into_iter().filter_map(|(seal, record)| record.map(|record| (seal, record))).collect();
-                self.sink.send(&entries).await?;
-                sent += entries.len();
-                if !self.note(&chain, place).await? || !is_full {
-                    break;
+            let place = places.get(&chain).copied().unwrap_or(0);
+            let page = self.ledger.read(Reach::Gateway).await?.seals(&chain, place, BATCH).await?;
+            let Some(place) = page.last().map(|(seal, _)| seal.seq) else { continue };
+            let is_full = page.len() == BATCH as usize;
+            let mut entries: Vec<(Seal, AuditRecord)> = Vec::with_capacity(page.len());
+            for (seal, record) in page {
+                match record {
+                    Some(record) => entries.push((seal, record)),
+                    None => tracing::error!(
+                        %chain,
+                        seq = seal.seq,
+                        "an audit entry was removed before it could be sent (causeway audit verify)"
+                    ),
                 }
             }
+            self.sink.send(&entries).await?;
+            if !self.note(&chain, place).await? {
+                // Another process sends by now, from where this one was.
+                return Ok(Pass::default());
+            }
+            pass.sent += entries.len();
+            pass.more |= is_full;
         }
-        Ok(sent)
+        if pass.sent == 0 {
+            self.sink.settle().await?;
+        }
+        Ok(pass)
     }
 
     async fn lease(&self) -> Result<bool> {
@@ -130,6 +169,7 @@ impl Forwarder {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use async_trait::async_trait;
 
@@ -143,6 +183,7 @@ mod tests {
     struct Collector {
         got: Mutex<Vec<(String, i64)>>,
         refusals: Mutex<u32>,
+        hangs: AtomicBool,
     }
 
     #[async_trait]
@@ -152,6 +193,9 @@ mod tests {
         }
 
         async fn send(&self, entries: &[(Seal, AuditRecord)]) -> Result<()> {
+            if self.hangs.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
             let mut refusals = self.refusals.lock().unwrap();
             if *refusals > 0 {
                 *refusals -= 1;
@@ -172,11 +216,11 @@ mod tests {
         }
     }
 
-    async fn append(ledger: &FakeLedger, count: usize) {
+    async fn append(ledger: &FakeLedger, chain: &'static str, count: usize) {
         transact(ledger, Reach::Gateway, Durability::Disk, move |tx| {
             async move {
                 for _ in 0..count {
-                    let facts = Facts::of_gateway_in(&"acme".into(), "gw-1", Operation::Upload);
+                    let facts = Facts::of_gateway_in(&chain.into(), "gw-1", Operation::Upload);
                     tx.append_audit(&facts.audit()).await?;
                 }
                 Ok(())
@@ -188,26 +232,38 @@ mod tests {
         while sequencer::run_once(ledger, &Arc::from([])).await.unwrap().sealed > 0 {}
     }
 
+    /// Passes until nothing is left. How many entries.
+    async fn all(forwarder: &Forwarder) -> usize {
+        let mut sent = 0;
+        loop {
+            let pass = forwarder.forward().await.unwrap();
+            sent += pass.sent;
+            if !pass.more {
+                return sent;
+            }
+        }
+    }
+
     #[tokio::test]
     async fn everything_is_sent_once_and_in_order() {
         let (ledger, sink) = (Arc::new(FakeLedger::default()), Arc::new(Collector::default()));
         let forwarder = |holder| Forwarder::new(ledger.clone(), sink.clone(), holder);
         let one = forwarder(Some(Uuid::now_v7()));
-        append(&ledger, 450).await;
-        assert_eq!(one.forward().await.unwrap(), 450);
-        assert_eq!(one.forward().await.unwrap(), 0);
-        append(&ledger, 3).await;
-        assert_eq!(forwarder(Some(Uuid::now_v7())).forward().await.unwrap(), 0, "another one has the lease");
-        assert_eq!(one.forward().await.unwrap(), 3);
+        append(&ledger, "acme", 450).await;
+        assert_eq!(all(&one).await, 450);
+        assert_eq!(all(&one).await, 0);
+        append(&ledger, "acme", 3).await;
+        assert_eq!(all(&forwarder(Some(Uuid::now_v7()))).await, 0, "another one has the lease");
+        assert_eq!(all(&one).await, 3);
         assert_eq!(sink.seqs(), (1..=453).collect::<Vec<_>>());
-        append(&ledger, 1).await;
-        assert_eq!(forwarder(None).forward().await.unwrap(), 1, "goes on where the other one was");
+        append(&ledger, "acme", 1).await;
+        assert_eq!(all(&forwarder(None)).await, 1, "goes on where the other one was");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_failed_is_sent_later_and_at_the_end() {
         let (ledger, sink) = (Arc::new(FakeLedger::default()), Arc::new(Collector::default()));
-        append(&ledger, 3).await;
+        append(&ledger, "acme", 3).await;
         *sink.refusals.lock().unwrap() = 3;
         let end = CancellationToken::new();
         let job = Forwarder::new(ledger.clone(), sink.clone(), None);
@@ -217,9 +273,39 @@ mod tests {
         });
         sleep(Duration::from_mins(1)).await;
         assert_eq!(sink.seqs(), [1, 2, 3]);
-        append(&ledger, 2).await;
+        append(&ledger, "acme", 2).await;
         end.cancel();
         running.await.unwrap();
         assert_eq!(sink.seqs(), [1, 2, 3, 4, 5]);
+    }
+
+    #[tokio::test]
+    async fn a_busy_chain_keeps_no_other_one_waiting() {
+        let (ledger, sink) = (Arc::new(FakeLedger::default()), Arc::new(Collector::default()));
+        append(&ledger, "acme", 450).await;
+        append(&ledger, "globex", 1).await;
+        let forwarder = Forwarder::new(ledger.clone(), sink.clone(), None);
+        let pass = forwarder.forward().await.unwrap();
+        assert_eq!(pass, Pass { sent: 201, more: true });
+        assert!(sink.got.lock().unwrap().contains(&("globex".to_owned(), 1)));
+        assert_eq!(all(&forwarder).await, 250);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_collector_that_hangs_does_not_hold_up_the_end() {
+        let (ledger, sink) = (Arc::new(FakeLedger::default()), Arc::new(Collector::default()));
+        append(&ledger, "acme", 3).await;
+        sink.hangs.store(true, Ordering::SeqCst);
+        let end = CancellationToken::new();
+        let job = Forwarder::new(ledger.clone(), sink.clone(), None);
+        let running = tokio::spawn({
+            let end = end.clone();
+            async move { job.run(end).await }
+        });
+        sleep(Duration::from_secs(30)).await;
+        end.cancel();
+        tokio::time::timeout(LAST + Duration::from_secs(1), running).await.unwrap().unwrap();
+        sink.hangs.store(false, Ordering::SeqCst);
+        assert_eq!(all(&Forwarder::new(ledger.clone(), sink.clone(), None)).await, 3, "nothing was noted as sent");
     }
 }
