@@ -166,18 +166,18 @@ async fn old_entries_go_behind_a_signed_cut(ledger: Ledger) {
     assert!(!bad.status.success() && said(&bad).contains("acme: BROKEN at 1 (missing)"), "{}", said(&bad));
 }
 
-/// The next message of a frame that says its length (RFC 6587 section 3.4.1).
-async fn message(wire: &mut TcpStream) -> String {
+/// The next message of a frame that says its length (RFC 6587 section 3.4.1); none at the end.
+async fn message(wire: &mut TcpStream) -> Option<String> {
     let mut length = 0;
     loop {
-        match wire.read_u8().await.unwrap() {
+        match wire.read_u8().await.ok()? {
             b' ' => break,
             digit => length = length * 10 + usize::from(digit - b'0'),
         }
     }
     let mut message = vec![0; length];
     wire.read_exact(&mut message).await.unwrap();
-    String::from_utf8(message).unwrap()
+    Some(String::from_utf8(message).unwrap())
 }
 
 async fn a_collector_can_verify_what_it_gets(ledger: Ledger) {
@@ -193,7 +193,12 @@ async fn a_collector_can_verify_what_it_gets(ledger: Ledger) {
         let (mut wire, _) = listener.accept().await.unwrap();
         let (mut previous, mut seq) = (vec![0; 32], 0);
         loop {
-            let message = message(&mut wire).await;
+            let Some(message) = message(&mut wire).await else {
+                // It ends a connection in order, to see that this side has read it and does the same.
+                drop(wire);
+                wire = listener.accept().await.unwrap().0;
+                continue;
+            };
             if !message.contains(" chain=\"acme\" ") {
                 continue;
             }
@@ -211,5 +216,7 @@ async fn a_collector_can_verify_what_it_gets(ledger: Ledger) {
     };
     gateway.rest("orders").put("/inbound/later", b"x").await.ok();
     tokio::time::timeout(Duration::from_secs(30), collected).await.expect("the upload reaches the collector");
+    // It is away when the gateway stops, which does not wait for it.
+    drop(listener);
     gateway.stop().await;
 }
