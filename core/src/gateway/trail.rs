@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::access::place_of;
 use super::inner::Inner;
-use crate::audit::{Verification, verify_chain};
+use crate::audit::Verification;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Scope, Session};
 use crate::path::VirtualPath;
@@ -61,7 +61,7 @@ impl Inner {
     /// See [`super::Gateway::verify_audit`].
     pub(crate) async fn verify_audit(&self, session: &Session) -> Result<Verification> {
         policy::require_scope(session, Scope::AuditRead)?;
-        verify_chain(&*self.ledger, &session.tenant.id, &self.heads.trust(&session.tenant.id)).await
+        self.heads.verify(&*self.ledger, &session.tenant.id).await
     }
 }
 

@@ -168,7 +168,12 @@ impl Inner {
     }
 
     async fn remove_old_entries(&self) {
-        match self.heads.remove_old(&*self.ledger).await {
+        // Years of entries may have come to their end at once. Each batch is a transaction with its cut, so that it can end in between.
+        let removed = tokio::select! {
+            removed = self.heads.remove_old(&*self.ledger) => removed,
+            () = self.jobs_end.cancelled() => return,
+        };
+        match removed {
             Ok(0) => {}
             Ok(entries) => tracing::info!(entries, "audit entries whose time was over were removed"),
             Err(error) => tracing::warn!(%error, "old audit entries could not be removed; trying again"),
