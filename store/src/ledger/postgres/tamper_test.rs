@@ -58,6 +58,8 @@ async fn the_triggers_let_nothing_go_that_no_cut_covers() {
             "UPDATE audit_heads SET seq = 1",
             "UPDATE audit_cuts SET seq = 8",
             "UPDATE audit_entries SET outcome = 'denied' WHERE id = (SELECT entry FROM audit_seals WHERE seq = 1)",
+            "TRUNCATE audit_entries",
+            "TRUNCATE audit_seals",
             "TRUNCATE audit_heads",
             "TRUNCATE audit_cuts",
         ] {

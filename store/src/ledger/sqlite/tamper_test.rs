@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use causeway_core::audit::{Breach, verify_chain};
+use causeway_core::ports::Reach;
+use causeway_core::records::AuditFilter;
 use rusqlite::Connection;
 
 use super::SqliteLedger;
@@ -36,6 +39,34 @@ async fn every_tampering_is_found_where_it_is() {
         }
         drop(connection);
         tampering.is_found(&ledger, &trust).await;
+        ledger.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_is_found_where_it_is() {
+    for (statement, broken_at, breach) in [
+        (
+            "UPDATE audit_entries SET path = CAST(x'ff' AS TEXT) WHERE id = (SELECT entry FROM audit_seals WHERE seq = 4)",
+            4,
+            Breach::Changed,
+        ),
+        ("UPDATE audit_seals SET entry = x'00' WHERE seq = 5", 5, Breach::Missing),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("causeway.db");
+        let ledger: Subject = Arc::new(SqliteLedger::open(&path, 0).await.unwrap());
+        let trust = whole(&ledger).await;
+        let connection = Connection::open(&path).unwrap();
+        disarm(&connection);
+        assert_eq!(connection.execute(statement, ()).unwrap(), 1);
+        drop(connection);
+        let found = verify_chain(&*ledger, "acme", &trust).await.unwrap();
+        assert_eq!((found.broken_at, found.breach), (Some(broken_at), Some(breach)), "{statement}");
+        // Nor does it keep anybody from reading the rest.
+        let rows = ledger.read(Reach::Gateway).await.unwrap().audit("acme", &AuditFilter::default(), 10).await.unwrap();
+        let seqs: Vec<_> = rows.iter().filter_map(|row| row.seal.as_ref()).map(|seal| seal.seq).collect();
+        assert!(seqs.contains(&6) && seqs.contains(&8), "{seqs:?}");
         ledger.close().await;
     }
 }
