@@ -126,7 +126,23 @@ async fn an_export_is_verified_elsewhere(ledger: Ledger) {
         assert!(!bad.status.success() && said(&bad).contains(&found), "{found}: {}", said(&bad));
     }
 
-    // What REST exported, in the order of ids, while it ran.
+    // The same as one page, as a table, and what is asked for of it.
+    let page = gateway.run(&["audit", "export", "--tenant", "acme", "--format", "json"]);
+    written(std::str::from_utf8(&page.stdout).unwrap());
+    let good = verify(&gateway, &file);
+    assert!(good.status.success() && said(&good).contains(&expected), "{}", said(&good));
+    let asked = |words: &[&str]| {
+        let command = ["audit", "export", "--tenant", "acme", "--format", "csv"];
+        let output = gateway.run(&[&command[..], words].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap().split_terminator("\r\n").skip(1).count() as i64
+    };
+    assert_eq!(asked(&[]), last);
+    assert_eq!(asked(&["--operation", "upload", "--outcome", "ok", "--protocol", "api", "--path", "/inbound"]), 8);
+    assert_eq!(asked(&["--path", "/inbound/3"]), 1);
+    assert_eq!(asked(&["--until", "2020-01-01T00:00:00Z"]), 0);
+
+    // What REST exported while it ran.
     written(std::str::from_utf8(&over_rest.body).unwrap());
     let alone = gateway.command(&["audit", "verify", "--export"]).arg(&file).output().unwrap();
     assert!(alone.status.success() && said(&alone).contains("acme: valid"), "{}", said(&alone));

@@ -6,13 +6,14 @@ mod export;
 mod head;
 mod settings;
 mod shown;
+mod strict;
 mod walker;
 
 pub use chain::verify_chain;
 pub use export::ExportReader;
 pub use head::{HeadKey, Trust};
 pub use settings::AuditSettings;
-pub use shown::{COLUMNS, OUTCOMES, csv_header, csv_row, shown};
+pub use shown::{OUTCOMES, csv_header, csv_row, shown};
 pub use walker::{GENESIS, link};
 
 pub(crate) use head::Worth;

@@ -8,7 +8,7 @@ use crate::records::{AuditRecord, Seal};
 pub const OUTCOMES: [&str; 3] = ["ok", "denied", "error"];
 
 /// The columns of the table. New ones come behind these: readers go by the place, too.
-pub const COLUMNS: [&str; 35] = [
+const COLUMNS: [&str; 35] = [
     "seq",
     "id",
     "timestamp",
