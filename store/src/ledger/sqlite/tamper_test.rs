@@ -8,10 +8,13 @@ use causeway_core::records::AuditFilter;
 use rusqlite::Connection;
 
 use super::SqliteLedger;
-use crate::ledger::contract::{Dialect, Subject, tamperings, whole};
+use crate::ledger::contract::{Dialect, Subject, before_resealing, resealed_is_found, resealing, tamperings, whole};
 
-const DIALECT: Dialect =
-    Dialect { new: "randomblob(16)", renamed: "CAST(replace(CAST(body AS TEXT), 'upload', 'delete') AS BLOB)" };
+const DIALECT: Dialect = Dialect {
+    new: "randomblob(16)",
+    renamed: "CAST(replace(CAST(body AS TEXT), 'upload', 'delete') AS BLOB)",
+    bytes: ["x'", "'"],
+};
 
 /// Takes the triggers of the trail away.
 fn disarm(connection: &Connection) {
@@ -41,6 +44,25 @@ async fn every_tampering_is_found_where_it_is() {
         tampering.is_found(&ledger, &trust).await;
         ledger.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_that_was_sealed_anew_is_found_by_a_head_that_was_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.db");
+    let ledger: Subject = Arc::new(SqliteLedger::open(&path, 0).await.unwrap());
+    let trust = whole(&ledger).await;
+    let connection = Connection::open(&path).unwrap();
+    disarm(&connection);
+    for statement in before_resealing(&DIALECT) {
+        assert_eq!(connection.execute(&statement, ()).unwrap(), 1);
+    }
+    for statement in resealing(&ledger, &DIALECT).await {
+        assert_eq!(connection.execute(&statement, ()).unwrap(), 1);
+    }
+    drop(connection);
+    resealed_is_found(&ledger, &trust).await;
+    ledger.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
