@@ -114,6 +114,9 @@ pub trait Query: Send {
     async fn audit_heads(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<AuditHead>>;
     /// The signed cuts of a chain, by `seq`: those that nothing was cut behind.
     async fn audit_cuts(&mut self, chain: &str) -> Result<Vec<AuditHead>>;
+    /// The triggers that keep the trail append-only and that are not there, or are switched off. They keep out mistakes, not
+    /// whoever owns the database: the chains show what he did.
+    async fn lost_guards(&mut self) -> Result<Vec<String>>;
     /// How far each chain was sent to a sink.
     async fn sink_places(&mut self, sink: &str) -> Result<Vec<(String, i64)>>;
     /// Entries of a chain that wait to be sealed, and entries that neither are sealed nor wait (which nothing of the

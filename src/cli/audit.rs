@@ -133,6 +133,10 @@ async fn of_ledger(config: &Config, trust: &Trust) -> Outcome<Vec<(String, Verif
     // One that was removed whole is known by its heads alone.
     let mut chains: BTreeSet<String> = trust.kept.iter().map(|head| head.chain.clone()).collect();
     chains.extend(ledger.read(Reach::Gateway).await?.chains().await?);
+    let lost = ledger.read(Reach::Gateway).await?.lost_guards().await?;
+    if !lost.is_empty() {
+        say(&format!("triggers that keep the trail append-only are not there: {}", lost.join(", ")));
+    }
     let mut all = Vec::new();
     for chain in chains {
         let found = verify_chain(&*ledger, &chain, trust).await?;

@@ -42,6 +42,8 @@ pub(crate) struct Heads {
     settings: AuditSettings,
     filed: Mutex<Filed>,
     walks: Semaphore,
+    /// Those that were told.
+    lost_guards: Mutex<Vec<String>>,
 }
 
 /// What came of the end of a chain.
@@ -76,6 +78,7 @@ impl Heads {
             settings: AuditSettings { trust, ..settings.clone() },
             filed: Mutex::new(filed),
             walks: Semaphore::new(WALKS),
+            lost_guards: Mutex::default(),
         }
     }
 
@@ -91,6 +94,24 @@ impl Heads {
     pub(crate) async fn verify(&self, ledger: &dyn Ledger, chain: &str) -> Result<Verification> {
         let _turn = self.walks.acquire().await.map_err(Error::internal)?;
         verify_chain(ledger, chain, &self.trust(chain)).await
+    }
+
+    /// Says where the ledger would let the trail be changed. Somebody has switched a trigger off, to mend something, say.
+    pub(crate) async fn look_at_guards(&self, ledger: &dyn Ledger) -> Result<()> {
+        let lost = ledger.read(Reach::Gateway).await?.lost_guards().await?;
+        let mut known = held(&self.lost_guards);
+        if *known != lost {
+            if lost.is_empty() {
+                tracing::info!("the triggers that keep the audit trail append-only are there again");
+            } else {
+                tracing::error!(
+                    triggers = lost.join(", "),
+                    "the ledger has lost triggers that keep the audit trail append-only: somebody can change it (causeway audit verify)"
+                );
+            }
+            *known = lost;
+        }
+        Ok(())
     }
 
     /// Signs heads of the chains that have grown, and puts on the shelf what is not there yet. How many were signed.

@@ -279,6 +279,19 @@ async fn a_cut_that_could_not_be_filed_is_filed_with_the_next_heads() {
     assert_eq!((found.valid, found.first, found.signed), (true, 3, 3));
 }
 
+#[tokio::test]
+async fn a_trigger_that_is_gone_is_noticed() {
+    let ledger = FakeLedger::default();
+    let heads = signer(&Arc::default(), None);
+    let mut seen = Vec::new();
+    for lost in [vec![], vec!["audit_seals_no_delete".to_owned()], vec![]] {
+        ledger.look(|state| state.lost_guards.clone_from(&lost));
+        heads.look_at_guards(&ledger).await.unwrap();
+        seen.push(held(&heads.lost_guards).len());
+    }
+    assert_eq!(seen, [0, 1, 0]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_walk_waits_for_its_turn() {
     let (ledger, shelf) = (FakeLedger::default(), Arc::default());

@@ -162,6 +162,9 @@ impl Inner {
     }
 
     async fn sign_heads(&self) {
+        if let Err(error) = self.heads.look_at_guards(&*self.ledger).await {
+            tracing::warn!(%error, "the triggers of the audit trail could not be looked at");
+        }
         if let Err(error) = self.heads.sign(&*self.ledger).await {
             tracing::warn!(%error, "the heads of the audit trail could not be signed and filed; trying again");
         }

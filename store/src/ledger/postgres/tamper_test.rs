@@ -34,6 +34,8 @@ async fn a_chain_that_was_sealed_anew_is_found_by_a_head_that_was_kept() {
         let ledger: Subject = Arc::new(PostgresLedger::connect(&url).await.unwrap());
         let trust = whole(&ledger).await;
         let mut connection = disarmed(&url).await;
+        let lost = ledger.read(Reach::Gateway).await.unwrap().lost_guards().await.unwrap();
+        assert_eq!(lost.len(), 12, "{lost:?}");
         for statement in before_resealing(&DIALECT) {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
         }

@@ -54,6 +54,8 @@ async fn a_chain_that_was_sealed_anew_is_found_by_a_head_that_was_kept() {
     let trust = whole(&ledger).await;
     let connection = Connection::open(&path).unwrap();
     disarm(&connection);
+    let lost = ledger.read(Reach::Gateway).await.unwrap().lost_guards().await.unwrap();
+    assert_eq!(lost.len(), 12, "{lost:?}");
     for statement in before_resealing(&DIALECT) {
         assert_eq!(connection.execute(&statement, ()).unwrap(), 1);
     }

@@ -11,7 +11,7 @@ macro_rules! audit_matches {
 }
 
 macro_rules! audit_statements {
-    (connection: $connection:ty, ids: [$ids_open:literal, $ids_close:literal]) => {
+    (connection: $connection:ty, ids: [$ids_open:literal, $ids_close:literal], guards: [$($guard:literal),*], there: $there:literal) => {
         use causeway_core::records::{AuditFilter, AuditHead, AuditRecord, AuditRow, HeadKind, Seal};
         use uuid::Uuid;
 
@@ -159,6 +159,12 @@ macro_rules! audit_statements {
             };
             let values = values![&head.chain, head.seq, &head.hash, head.at, &head.key, &head.signature];
             connection.execute(sql, &values).await.map(drop)
+        }
+
+        pub(super) async fn lost_guards(connection: &mut Connection) -> Outcome<Vec<String>> {
+            let there: Vec<String> = connection.all($there, &[]).await?;
+            let wanted = [$($guard),*].into_iter().filter(|name| !there.iter().any(|one| one == name));
+            Ok(wanted.map(str::to_owned).collect())
         }
 
         pub(super) async fn sink_places(connection: &mut Connection, sink: &str) -> Outcome<Vec<(String, i64)>> {
