@@ -1,8 +1,9 @@
 //! The trail in the hands of somebody who can write the database file.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use causeway_core::audit::{Breach, verify_chain};
+use causeway_core::audit::{Breach, Trust, verify_chain};
 use causeway_core::ports::Reach;
 use causeway_core::records::AuditFilter;
 use rusqlite::Connection;
@@ -15,6 +16,16 @@ const DIALECT: Dialect = Dialect {
     renamed: "CAST(replace(CAST(body AS TEXT), 'upload', 'delete') AS BLOB)",
     bytes: ["x'", "'"],
 };
+
+/// A ledger with a chain that holds, what that is verified by, and a connection to the file; without the triggers of the trail.
+async fn disarmed(folder: &Path) -> (Subject, Trust, Connection) {
+    let path = folder.join("causeway.db");
+    let ledger: Subject = Arc::new(SqliteLedger::open(&path, 0).await.unwrap());
+    let trust = whole(&ledger).await;
+    let connection = Connection::open(&path).unwrap();
+    disarm(&connection);
+    (ledger, trust, connection)
+}
 
 /// Takes the triggers of the trail away.
 fn disarm(connection: &Connection) {
@@ -31,11 +42,7 @@ fn disarm(connection: &Connection) {
 async fn every_tampering_is_found_where_it_is() {
     for tampering in tamperings() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("causeway.db");
-        let ledger: Subject = Arc::new(SqliteLedger::open(&path, 0).await.unwrap());
-        let trust = whole(&ledger).await;
-        let connection = Connection::open(&path).unwrap();
-        disarm(&connection);
+        let (ledger, trust, connection) = disarmed(folder.path()).await;
         for statement in tampering.statements(&DIALECT) {
             let changed = connection.execute(&statement, ()).unwrap();
             assert!(changed > 0, "{}: {statement}", tampering.name);
@@ -49,11 +56,7 @@ async fn every_tampering_is_found_where_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chain_that_was_sealed_anew_is_found_by_a_head_that_was_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("causeway.db");
-    let ledger: Subject = Arc::new(SqliteLedger::open(&path, 0).await.unwrap());
-    let trust = whole(&ledger).await;
-    let connection = Connection::open(&path).unwrap();
-    disarm(&connection);
+    let (ledger, trust, connection) = disarmed(folder.path()).await;
     let lost = ledger.read(Reach::Gateway).await.unwrap().lost_guards().await.unwrap();
     assert_eq!(lost.len(), 12, "{lost:?}");
     for statement in before_resealing(&DIALECT) {
@@ -78,11 +81,7 @@ async fn what_cannot_be_read_is_found_where_it_is() {
         ("UPDATE audit_seals SET entry = x'00' WHERE seq = 5", 5, Breach::Missing),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("causeway.db");
-        let ledger: Subject = Arc::new(SqliteLedger::open(&path, 0).await.unwrap());
-        let trust = whole(&ledger).await;
-        let connection = Connection::open(&path).unwrap();
-        disarm(&connection);
+        let (ledger, trust, connection) = disarmed(folder.path()).await;
         assert_eq!(connection.execute(statement, ()).unwrap(), 1);
         drop(connection);
         let found = verify_chain(&*ledger, "acme", &trust).await.unwrap();
