@@ -24,6 +24,7 @@ pub(crate) struct State {
     pub waiting: Vec<Uuid>,
     pub seals: Vec<Seal>,
     pub heads: Vec<AuditHead>,
+    pub lost_guards: Vec<String>,
     pub places: BTreeMap<(String, String), i64>,
     pub events: Vec<EventRecord>,
     pub positions: Vec<(Uuid, i64)>,
@@ -226,6 +227,9 @@ impl Query for State {
     async fn audit_heads(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<AuditHead>> {
         let of = |head: &&AuditHead| head.kind == HeadKind::Head && head.chain == chain && head.seq > after;
         Ok(self.heads.iter().filter(of).take(limit as usize).cloned().collect())
+    }
+    async fn lost_guards(&mut self) -> Result<Vec<String>> {
+        Ok(self.lost_guards.clone())
     }
     async fn sink_places(&mut self, sink: &str) -> Result<Vec<(String, i64)>> {
         let of = self.places.iter().filter(|((name, _), _)| name == sink);
