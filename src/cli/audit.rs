@@ -328,7 +328,9 @@ mod tests {
         let written = |format| {
             let mut writer = Writer { out: Vec::new(), format, entries: 0 };
             writer.begin().unwrap();
-            entries.iter().for_each(|entry| writer.entry(entry).unwrap());
+            for entry in &entries {
+                writer.entry(entry).unwrap();
+            }
             writer.end().unwrap();
             String::from_utf8(writer.out).unwrap()
         };

@@ -152,15 +152,14 @@ impl Syslog {
             line.wire = there;
             return Ok(());
         }
-        let mut wire = match there {
-            Some(wire) => wire,
-            None => {
-                let mut wire = in_time(self.connect()).await?;
-                for one in &line.kept {
-                    in_time(wire.write_all(one)).await?;
-                }
-                wire
+        let mut wire = if let Some(wire) = there {
+            wire
+        } else {
+            let mut wire = in_time(self.connect()).await?;
+            for one in &line.kept {
+                in_time(wire.write_all(one)).await?;
             }
+            wire
         };
         in_time(wire.write_all(&batch)).await?;
         in_time(wire.flush()).await?;

@@ -186,7 +186,7 @@ async fn a_collector_may_want_to_know_who_sends() {
     };
     let (leaf, key) = certified("localhost");
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("syslog_ca", &ca).unwrap() {
+    for certificate in trust::certificates(&ca, "events.syslog_ca").unwrap() {
         roots.add(certificate).unwrap();
     }
     let clients = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();

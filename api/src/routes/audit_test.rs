@@ -88,7 +88,7 @@ fn an_entry_is_a_row_and_a_line() {
 
 #[test]
 fn an_entry_is_one_line_in_every_form() {
-    let mut hostile = entry(&row(true)).unwrap();
+    let mut hostile = shown(&row(true).record, row(true).seal.as_ref());
     let text = "\u{202e}a\r\n=1\u{2028}\u{85}\"b\u{1b}";
     hostile.insert("path".into(), text.into());
     hostile.insert("login".into(), "\u{ff1d}1+1".into());

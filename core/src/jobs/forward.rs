@@ -102,13 +102,11 @@ impl Feed for Entries {
         let (place, is_full) = (last.seq, page.len() == BATCH as usize);
         let mut entries: Vec<(Seal, AuditRecord)> = Vec::with_capacity(page.len());
         for (seal, record) in page {
-            match record {
-                Some(record) => entries.push((seal, record)),
-                None => tracing::error!(
-                    chain = line,
-                    seq = seal.seq,
-                    "an audit entry was removed before it could be sent (causeway audit verify)"
-                ),
+            if let Some(record) = record {
+                entries.push((seal, record));
+            } else {
+                let seq = seal.seq;
+                tracing::error!(chain = line, seq, "an audit entry is gone before it was sent (causeway audit verify)");
             }
         }
         Ok(match self.0.send(&entries).await {

@@ -180,7 +180,9 @@ impl Heads {
             shelf.put(&heads).await?;
         }
         let mut filed = held(&self.filed);
-        heads.into_iter().for_each(|head| note(&mut filed, head));
+        for head in heads {
+            note(&mut filed, head);
+        }
         Ok(())
     }
 
