@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use causeway_core::audit::{AuditSettings, HeadKey, Trust};
 use causeway_core::ports::HeadShelf;
-use causeway_core::records::{AuditHead, HeadKind};
+use causeway_core::records::AuditHead;
 use causeway_core::{Error, Result};
 use secrecy::ExposeSecret as _;
 
@@ -43,23 +43,29 @@ pub fn open(config: &Config, settings: AuditSettings) -> Outcome<AuditSettings> 
         write_private(&folder.join(PUBLIC_KEYS), text.as_bytes())?;
     }
     let path = heads_path(config);
-    cut_torn_line(&path)?;
-    let (heads, wrong) = read_heads(&path)?;
-    for line in wrong {
+    let mut trust = Trust { keys, kept: Vec::new() };
+    let (mut newest, mut strange) = (BTreeMap::<_, AuditHead>::new(), 0_u64);
+    let lines = read_heads(&path, |head| {
+        let place = (head.kind, head.chain.clone());
+        if !trust.knows_key_of(&head) {
+            strange += 1;
+        } else if newest.get(&place).is_none_or(|other| other.seq < head.seq) {
+            newest.insert(place, head);
+        }
+    })?;
+    cut_torn_line(&path, lines.whole)?;
+    for line in lines.wrong {
         tracing::error!(path = %path.display(), line, "this line is no signed head of the audit trail; it is passed over");
     }
-    let mut newest: BTreeMap<String, AuditHead> = BTreeMap::new();
-    for head in heads.into_iter().filter(|head| head.kind == HeadKind::Head) {
-        if newest.get(&head.chain).is_none_or(|other| other.seq < head.seq) {
-            newest.insert(head.chain.clone(), head);
-        }
+    if strange > 0 {
+        tracing::error!(
+            path = %path.display(),
+            heads = strange,
+            "heads of the audit trail are signed by keys that this gateway does not know; restore keys/{PUBLIC_KEYS} from a backup"
+        );
     }
-    Ok(AuditSettings {
-        key: Some(Arc::new(key)),
-        trust: Trust { keys, kept: newest.into_values().collect() },
-        shelf: Some(Arc::new(HeadFile { path })),
-        ..settings
-    })
+    trust.kept = newest.into_values().collect();
+    Ok(AuditSettings { key: Some(Arc::new(key)), trust, shelf: Some(Arc::new(HeadFile { path })), ..settings })
 }
 
 /// What is known to verify by, without making anything: the keys of this gateway, and all heads of its file.
@@ -77,8 +83,9 @@ pub fn known(config: &Config) -> Outcome<Trust> {
 
 /// The heads of a file, all of them; none where there is no file.
 pub fn kept(path: &Path) -> Outcome<Vec<AuditHead>> {
-    let (heads, wrong) = read_heads(path)?;
-    match wrong.first() {
+    let mut heads = Vec::new();
+    let lines = read_heads(path, |head| heads.push(head))?;
+    match lines.wrong.first() {
         None => Ok(heads),
         Some(line) => Err(Failure::new(format!(
             "{}: line {line} is no signed head; take a copy of the file that was kept elsewhere",
@@ -139,30 +146,49 @@ fn read_if_there(path: &Path) -> Outcome<String> {
     }
 }
 
-/// The heads of a file, and the numbers of the lines that are none. A last line without its end is one that a crash has torn: the
-/// ledger has it whole.
-fn read_heads(path: &Path) -> Outcome<(Vec<AuditHead>, Vec<usize>)> {
-    let text = read_if_there(path)?;
-    let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
-    let (mut heads, mut wrong) = (Vec::new(), Vec::new());
-    for (line, number) in whole.lines().zip(1..).filter(|(line, _)| !line.is_empty()) {
-        match AuditHead::parse(line) {
-            Ok(head) => heads.push(head),
-            Err(_) => wrong.push(number),
-        }
-    }
-    Ok((heads, wrong))
+/// What a file of heads holds besides them.
+#[derive(Debug)]
+struct Lines {
+    /// The numbers of the lines that are no heads.
+    wrong: Vec<usize>,
+    /// The length of all whole lines, in bytes. A last line without its end is one that a crash has torn: the ledger has it whole.
+    whole: u64,
 }
 
-/// Removes what stands behind the last whole line.
-fn cut_torn_line(path: &Path) -> Outcome {
-    let bytes = read_if_there(path)?;
-    let whole = bytes.rfind('\n').map_or(0, |end| end + 1);
-    if whole == bytes.len() {
+/// Reads a file of heads, which may be a long one, line by line.
+fn read_heads(path: &Path, mut take: impl FnMut(AuditHead)) -> Outcome<Lines> {
+    let failed = |error: std::io::Error| Failure::step(format_args!("{} cannot be read", path.display()), error);
+    let mut found = Lines { wrong: Vec::new(), whole: 0 };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
+        Err(error) => return Err(failed(error)),
+    };
+    let (mut file, mut line) = (BufReader::new(file), Vec::new());
+    for number in 1.. {
+        line.clear();
+        let length = file.read_until(b'\n', &mut line).map_err(failed)?;
+        if line.last() != Some(&b'\n') {
+            break;
+        }
+        found.whole += length as u64;
+        let text = std::str::from_utf8(&line).map(str::trim);
+        match text.map(|text| (text.is_empty(), AuditHead::parse(text))) {
+            Ok((true, _)) => {}
+            Ok((false, Ok(head))) => take(head),
+            Ok((false, Err(_))) | Err(_) => found.wrong.push(number),
+        }
+    }
+    Ok(found)
+}
+
+/// Removes what stands behind the last whole line. A file without such a rest, which may be append-only, is not touched.
+fn cut_torn_line(path: &Path, whole: u64) -> Outcome {
+    if !std::fs::metadata(path).is_ok_and(|file| file.len() > whole) {
         return Ok(());
     }
     let cut = OpenOptions::new().write(true).open(path).and_then(|file| {
-        file.set_len(whole as u64)?;
+        file.set_len(whole)?;
         file.sync_all()
     });
     cut.map_err(|e| Failure::step(format_args!("{} cannot be mended", path.display()), e))
@@ -200,6 +226,8 @@ fn append(path: &Path, text: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use causeway_core::records::HeadKind;
+
     use super::*;
 
     fn head(key: &HeadKey, chain: &str, seq: i64) -> AuditHead {
@@ -219,12 +247,16 @@ mod tests {
         assert_eq!(seqs(), [1, 2, 3]);
         append(&path, b"{\"type\":\"cause").unwrap();
         assert_eq!(seqs(), [1, 2, 3]);
-        cut_torn_line(&path).unwrap();
+        let lines = read_heads(&path, drop).unwrap();
+        cut_torn_line(&path, lines.whole).unwrap();
         file.put(&[head(&key, "acme", 4)]).await.unwrap();
         assert_eq!(seqs(), [1, 2, 3, 4]);
         append(&path, b"x\n").unwrap();
         assert!(kept(&path).unwrap_err().message.contains("line 5"));
-        assert_eq!(read_heads(&path).unwrap().0.len(), 4);
+        append(&path, b"\xff\n").unwrap();
+        let mut seqs = Vec::new();
+        assert_eq!(read_heads(&path, |head| seqs.push(head.seq)).unwrap().wrong, [5, 6]);
+        assert_eq!(seqs, [1, 2, 3, 4]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What core needs of the outside: a ledger, blob stores, a way to deliver webhooks, files of keys. Small, streaming, `dyn`.
 
 mod sinks;
+mod trail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::records::{
 };
 
 pub use sinks::{AuditSink, EventSink};
+pub use trail::HeadShelf;
 
 /// How durable a transaction must be before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +129,9 @@ pub trait Query: Send {
     async fn audit_heads(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<AuditHead>>;
     /// The signed cuts of a chain, by `seq`: those that nothing was cut behind.
     async fn audit_cuts(&mut self, chain: &str) -> Result<Vec<AuditHead>>;
+    /// The triggers that keep the trail append-only and that are not there, or are switched off. They keep out mistakes, not
+    /// whoever owns the database: the chains show what he did.
+    async fn lost_guards(&mut self) -> Result<Vec<String>>;
     /// How far each chain, or the events of each tenant, were sent to a sink.
     async fn sink_places(&mut self, sink: &str) -> Result<Vec<(String, i64)>>;
     /// Entries of a chain that wait to be sealed, and entries that neither are sealed nor wait (which nothing of the
@@ -516,13 +521,6 @@ pub trait DocumentSource: Send + Sync {
     /// bounded, and only HTTPS is spoken, but for loopback addresses where the configuration allows it. Otherwise why there is none,
     /// for the log.
     async fn fetch(&self, url: &str, most: usize) -> Result<Bytes, String>;
-}
-
-/// Keeps signed heads where the database is not.
-#[async_trait]
-pub trait HeadShelf: std::fmt::Debug + Send + Sync {
-    /// Puts heads and cuts there, durably.
-    async fn put(&self, heads: &[AuditHead]) -> Result<()>;
 }
 
 /// Fetches nothing.

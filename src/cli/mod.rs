@@ -79,7 +79,8 @@ enum AuditCommand {
     /// Walk all chains and say whether an entry was changed, removed or inserted, and whether an end was cut off of which a signed
     /// head is known. Exit code 1: so it was.
     Verify(audit::Verify),
-    /// Write a chain to standard output, as lines of JSON that can be verified elsewhere.
+    /// Write a chain to standard output, whole, so that it can be verified elsewhere, or what is asked for of it. Exit code 1: not
+    /// everything was there.
     Export(audit::Export),
 }
 

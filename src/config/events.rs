@@ -60,17 +60,22 @@ impl Events {
     }
 }
 
-/// The collector. Its port is that of RFC 5425 or RFC 6587 where none is said.
+/// The collector. Its port is that of RFC 5425 or RFC 6587 where none is said; the key is in the certificate's file where none is said.
 fn syslog(section: &Section<'_>) -> Option<Target> {
-    let ca = section.text_or_empty("syslog_ca", value::file_path).map(|f| section.report().path(&f.value));
+    let file = |key| section.text_or_empty(key, value::file_path).map(|found| section.report().path(&found.value));
+    let (ca, certificate, key) = (file("syslog_ca"), file("syslog_certificate"), file("syslog_key"));
     let found = section.text_or_empty("syslog", |text| value::url(text, &["tls", "tcp", "udp"]))?;
     if found.value.scheme() == "udp" {
         section.report().not_built(&found.spot, "syslog over UDP");
         return None;
     }
     let tls = found.value.scheme() == "tls";
+    let identity = certificate.map(|chain| (chain.clone(), key.unwrap_or(chain)));
+    if !tls && (identity.is_some() || ca.is_some()) {
+        section.report().error(&found.spot, "certificates are for tls:// alone; write tls://, or take them out");
+    }
     let host = found.value.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Some(Target { tls, host, port: found.value.port().unwrap_or(if tls { 6514 } else { 601 }), ca })
+    Some(Target { tls, host, port: found.value.port().unwrap_or(if tls { 6514 } else { 601 }), ca, identity })
 }
 
 /// How deliveries are tried again, and when an endpoint is let alone.

@@ -60,7 +60,7 @@ struct Span {
     #[prost(bytes = "vec", tag = "1")]
     trace_id: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
-    span_id: Vec<u8>,
+    id: Vec<u8>,
     #[prost(string, tag = "3")]
     trace_state: String,
     #[prost(bytes = "vec", tag = "4")]
@@ -132,7 +132,7 @@ pub fn request(resource: &Resource, spans: &[EndedSpan]) -> Vec<u8> {
 fn written(span: &EndedSpan) -> Span {
     Span {
         trace_id: span.context.trace().to_vec(),
-        span_id: span.context.span().to_vec(),
+        id: span.context.span().to_vec(),
         trace_state: span.context.tracestate().unwrap_or_default().to_owned(),
         parent_span_id: span.parent.map(|parent| parent.to_vec()).unwrap_or_default(),
         name: span.name.to_string(),

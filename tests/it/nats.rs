@@ -19,6 +19,9 @@ on_both_ledgers!(
 
 const STREAM: &str = "CAUSEWAY";
 const ALL: &str = "causeway.events.>";
+/// Counts those of no tenant.
+const OF_NO_TENANT: &str = "SELECT COUNT(*) FROM events WHERE position IS NOT NULL AND tenant = ''";
+/// Counts all.
 const POSITIONED: &str = "SELECT count(*) FROM events WHERE position IS NOT NULL";
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -83,6 +86,10 @@ async fn every_event_arrives_in_order_under_its_id(ledger: Ledger) {
     assert!(Sftp::connect(gateway.sftp, "nobody").await.is_err());
     uploads(&gateway.rest("orders"), "after", 5).await;
     events_come(&gateway.rest("other"), "file.uploaded", "/theirs", 1).await;
+    eventually("the failed login is told", PATIENCE, || async {
+        (gateway.number(OF_NO_TENANT).await.unwrap() > 0).then_some(())
+    })
+    .await;
     let all = agree(&gateway, &nats).await;
     assert!(below(&all, "causeway.events.acme.").len() > 220);
     assert!(

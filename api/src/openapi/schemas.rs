@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use causeway_core::Protocol;
 use causeway_core::events::EVENT_KINDS;
 use causeway_core::namespace::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
 use causeway_core::path::{MAX_NAME, MAX_PATH};
@@ -449,7 +450,7 @@ fn facts() -> Map<String, Value> {
         "status": { "enum": ["completed", "failed", "denied", "cancelled"], "description": "How it ended." },
         "identity": text("Who did it."),
         "login": text("By which login."),
-        "protocol": { "enum": ["sftp", "scp", "ftps", "api", "transfer"], "description": "Over which protocol." },
+        "protocol": { "enum": Protocol::ALL.map(Protocol::as_str), "description": "Over which protocol." },
         "session": id("In which session."),
         "client_ip": text("From which address."),
         "node": text("The gateway's node."),

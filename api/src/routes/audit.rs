@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use causeway_core::audit::export_line;
-use causeway_core::events::{Operation as Act, with_hidden_escaped};
+use causeway_core::audit::{OUTCOMES, csv_header, csv_row, export_line, shown};
+use causeway_core::events::Operation as Act;
 use causeway_core::identity::Scope;
 use causeway_core::records::{AuditFilter, AuditRow, Micros};
-use causeway_core::{Error, ErrorKind, Protocol, VirtualPath};
+use causeway_core::{ErrorKind, Protocol, VirtualPath};
 use http::header::{self, HeaderMap, HeaderName};
 use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
@@ -41,10 +41,8 @@ const QUERY: [Parameter; 10] = [
     Parameter { example: "NDcxMQ", ..parameters::CURSOR },
 ];
 
-const OUTCOMES: [&str; 3] = ["ok", "denied", "error"];
-
 fn operation_schema() -> Value {
-    json!({ "type": "string", "enum": OPERATIONS.iter().map(|operation| operation.as_str()).collect::<Vec<_>>() })
+    json!({ "type": "string", "enum": Act::ALL.iter().map(|operation| operation.as_str()).collect::<Vec<_>>() })
 }
 
 fn outcome_schema() -> Value {
@@ -52,60 +50,8 @@ fn outcome_schema() -> Value {
 }
 
 fn protocol_schema() -> Value {
-    json!({ "type": "string", "enum": PROTOCOLS.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>() })
+    json!({ "type": "string", "enum": Protocol::ALL.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>() })
 }
-
-/// The columns of the CSV form.
-const COLUMNS: &[&str] = &[
-    "seq",
-    "id",
-    "timestamp",
-    "tenant_id",
-    "identity",
-    "login",
-    "protocol",
-    "session",
-    "client_ip",
-    "node",
-    "operation",
-    "outcome",
-    "status",
-    "path",
-    "view_path",
-    "previous_path",
-    "file_id",
-    "transfer_id",
-    "size",
-    "bytes",
-    "complete",
-    "hash",
-    "content_type",
-    "duration_ms",
-    "error_code",
-    "error_message",
-    "auth_method",
-    "cipher",
-    "client_version",
-    "entry_hash",
-];
-
-const OPERATIONS: &[Act] = &[
-    Act::Upload,
-    Act::Download,
-    Act::Delete,
-    Act::Rename,
-    Act::Copy,
-    Act::Attributes,
-    Act::Mkdir,
-    Act::Rmdir,
-    Act::List,
-    Act::Login,
-    Act::Logout,
-    Act::Admin,
-    Act::Transfer,
-];
-
-const PROTOCOLS: &[Protocol] = &[Protocol::Sftp, Protocol::Scp, Protocol::Ftps, Protocol::Api, Protocol::Transfer];
 
 /// A page of the trail.
 #[derive(Serialize, JsonSchema)]
@@ -122,7 +68,7 @@ struct Page {
 pub fn entries_operation() -> Operation {
     let example = json!({ "entries": [examples::audit_entry()], "next_cursor": null });
     let lines = format!("{}\n", examples::audit_entry());
-    let table = format!("{}\r\n", COLUMNS.join(","));
+    let table = csv_header();
     Operation::new(Tag::Audit, "listAuditEntries", "The trail")
         .text("In the order of the trail, by `seq`; entries that wait for their place are last. `Accept` chooses the form: `application/json`, `application/x-ndjson` (an entry a line) or `text/csv` (RFC 4180). The last two tell the next page in `Link` and `X-Next-Cursor`.")
         .scope(Scope::AuditRead)
@@ -150,7 +96,7 @@ pub async fn entries(
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next_cursor = more.then(|| cursor_of(&end_of_page(&mut rows, filter.after).to_string()));
-    let entries = rows.iter().map(entry).collect::<causeway_core::Result<Vec<_>>>()?;
+    let entries: Vec<_> = rows.iter().map(|row| shown(&row.record, row.seal.as_ref())).collect();
     let (media_type, body) = match accepted(&headers) {
         Form::Json => return Ok(json(StatusCode::OK, &Page { entries, next_cursor })),
         Form::Lines => ("application/x-ndjson", lines(&entries)),
@@ -240,9 +186,9 @@ fn filter(query: &Query) -> Result<AuditFilter, Problem> {
         None => None,
         Some(cursor) => Some(cursor_text(cursor)?.parse().ok().filter(|seq| *seq >= 0).ok_or_else(wrong_cursor)?),
     };
-    let operation = word(query, "operation", OPERATIONS.iter().map(|operation| operation.as_str()))?;
+    let operation = word(query, "operation", Act::ALL.iter().map(|operation| operation.as_str()))?;
     let outcome = word(query, "outcome", OUTCOMES.into_iter())?;
-    let protocol = word(query, "protocol", PROTOCOLS.iter().map(|protocol| protocol.as_str()))?;
+    let protocol = word(query, "protocol", Protocol::ALL.iter().map(|protocol| protocol.as_str()))?;
     Ok(AuditFilter {
         since: moment(query, "since")?,
         until: moment(query, "until")?,
@@ -275,16 +221,6 @@ fn moment(query: &Query, name: &str) -> Result<Option<Micros>, Problem> {
         Problem::field(name, "this is a time as RFC 3339 writes it, such as 2026-11-24T20:15:02Z (`+` as `%2B`)")
     })?;
     Ok(Some(causeway_core::records::since_epoch(at)))
-}
-
-/// An entry: the fields that were hashed, with its place in the chain. (`hash` is the content's; the entry's own is
-/// `entry_hash`.)
-fn entry(row: &AuditRow) -> causeway_core::Result<Map<String, Value>> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(&row.record.body)
-        .map_err(|error| Error::internal(format_args!("an audit entry is no JSON object: {error}")))?;
-    fields.insert("seq".into(), row.seal.as_ref().map(|seal| seal.seq).into());
-    fields.insert("entry_hash".into(), row.seal.as_ref().map(|seal| hex::encode(seal.hash)).into());
-    Ok(fields)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,43 +262,11 @@ fn lines(entries: &[Map<String, Value>]) -> Vec<u8> {
 }
 
 fn csv(entries: &[Map<String, Value>]) -> Vec<u8> {
-    let mut out = COLUMNS.join(",");
-    out.push_str("\r\n");
+    let mut out = csv_header();
     for entry in entries {
-        for (n, column) in COLUMNS.iter().enumerate() {
-            if n > 0 {
-                out.push(',');
-            }
-            match entry.get(*column) {
-                None | Some(Value::Null) => {}
-                Some(Value::String(text)) => cell(&mut out, text),
-                Some(other) => cell(&mut out, &other.to_string()),
-            }
-        }
-        out.push_str("\r\n");
+        csv_row(&mut out, entry);
     }
     out.into_bytes()
-}
-
-/// What a spreadsheet may take for the beginning of a formula; the wide ones where East Asian text is entered. (Tabs and ends
-/// of lines are escaped.)
-const FORMULA: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
-
-/// One cell. What a spreadsheet would take for a formula gets an apostrophe before it: file names are a stranger's. An entry
-/// is one line, and nothing in it is hidden: what would be is written as JSON writes it (`\u000a`).
-fn cell(out: &mut String, text: &str) {
-    let text = with_hidden_escaped(text);
-    let formula = text.starts_with(FORMULA);
-    if !formula && !text.contains([',', '"']) {
-        out.push_str(&text);
-        return;
-    }
-    out.push('"');
-    if formula {
-        out.push('\'');
-    }
-    out.push_str(&text.replace('"', "\"\""));
-    out.push('"');
 }
 
 /// The same query with another cursor.

@@ -74,28 +74,21 @@ fn wrong_filters_are_refused() {
 }
 
 #[test]
-fn an_entry_keeps_its_fields_and_gets_its_place() {
-    let sealed = entry(&row(true)).unwrap();
-    assert_eq!(sealed.get("hash").unwrap(), "cafe", "the content's hash stays");
-    assert_eq!(sealed.get("seq").unwrap(), 4);
-    assert_eq!(sealed.get("entry_hash").unwrap(), &Value::from("ab".repeat(32)));
-    assert!(entry(&row(false)).unwrap().get("seq").unwrap().is_null());
-}
-
-#[test]
-fn csv_is_quoted_and_starts_no_formula() {
-    let text = String::from_utf8(csv(&[entry(&row(true)).unwrap()])).unwrap();
+fn an_entry_is_a_row_and_a_line() {
+    let entries = [shown(&row(true).record, row(true).seal.as_ref())];
+    let text = String::from_utf8(csv(&entries)).unwrap();
     let mut rows = text.split("\r\n");
-    assert_eq!(rows.next().unwrap().split(',').count(), COLUMNS.len());
+    assert_eq!(format!("{}\r\n", rows.next().unwrap()), csv_header());
     let data = rows.next().unwrap();
-    assert!(data.starts_with("4,9,"), "{data}");
-    assert!(data.contains("\"'=1+1,\"\"x\"\"\""), "{data}");
+    assert!(data.starts_with("4,9,") && data.contains("\"'=1+1,\"\"x\"\"\""), "{data}");
     assert_eq!(rows.next(), Some(""));
+    let text = String::from_utf8(lines(&entries)).unwrap();
+    assert!(text.ends_with("}\n") && text.contains("\"seq\":4"), "{text}");
 }
 
 #[test]
 fn an_entry_is_one_line_in_every_form() {
-    let mut hostile = entry(&row(true)).unwrap();
+    let mut hostile = shown(&row(true).record, row(true).seal.as_ref());
     let text = "\u{202e}a\r\n=1\u{2028}\u{85}\"b\u{1b}";
     hostile.insert("path".into(), text.into());
     hostile.insert("login".into(), "\u{ff1d}1+1".into());

@@ -2,17 +2,18 @@
 //! bytes are made again of the fields, as canonical JSON is the same wherever it is made.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::canonical::Value;
+use super::strict::Strict;
 use super::{Breach, Trust, Verification, Walker, Worth};
 use crate::error::{Error, ErrorKind, Result};
 use crate::records::Seal;
 
-/// How far entries may be out of order: exports are in the order of ids, which is that of the chain but for what was under
-/// way at the same time.
+/// How far entries may be out of order, where somebody has sorted them by time, or put pages together that were asked for at the same time.
 const WINDOW: usize = 10_000;
 
 /// The fields of an exported entry that are not sealed.
@@ -30,6 +31,8 @@ pub fn export_line(entry: &Map<String, Json>) -> String {
 pub struct ExportReader {
     trust: Trust,
     chains: BTreeMap<String, Chain>,
+    /// Entries so far.
+    read: u64,
 }
 
 #[derive(Debug)]
@@ -46,29 +49,38 @@ fn wrong(why: &str) -> Error {
 impl ExportReader {
     /// An export may begin behind any place that was signed.
     pub const fn new(trust: Trust) -> Self {
-        Self { trust, chains: BTreeMap::new() }
+        Self { trust, chains: BTreeMap::new(), read: 0 }
     }
 
-    /// The next line of an export; an empty one is nothing.
+    /// Reads an export: entries, lists of entries and pages of `GET /audit`, one after the other, on lines as they like. Only one of them
+    /// is in memory at a time: the form for a long trail is an entry a line.
     ///
     /// # Errors
-    /// `InvalidArgument`: it is no entry.
-    pub fn line(&mut self, line: &str) -> Result<()> {
-        if line.trim().is_empty() {
-            return Ok(());
+    /// `InvalidArgument`: it is none, or cannot be read.
+    pub fn read(&mut self, source: impl Read) -> Result<()> {
+        for document in serde_json::Deserializer::from_reader(source).into_iter::<Strict>() {
+            let Strict(document) = document.map_err(|error| wrong(&error.to_string()))?;
+            self.document(document)?;
         }
-        match serde_json::from_str(line) {
-            Ok(Json::Object(entry)) => self.entry(entry),
-            Ok(_) => Err(wrong("it is no JSON object")),
-            Err(error) => Err(wrong(&error.to_string())),
+        Ok(())
+    }
+
+    fn document(&mut self, document: Json) -> Result<()> {
+        match document {
+            Json::Array(entries) => entries.into_iter().try_for_each(|entry| self.document(entry)),
+            Json::Object(mut page) if !page.contains_key("id") && page.contains_key("entries") => {
+                self.document(page.remove("entries").unwrap_or_default())
+            }
+            Json::Object(entry) => {
+                self.read += 1;
+                let number = self.read;
+                self.entry(entry).map_err(|e| Error::new(e.kind(), format!("entry {number}: {}", e.message())))
+            }
+            _ => Err(wrong("it is no JSON object")),
         }
     }
 
-    /// The next entry.
-    ///
-    /// # Errors
-    /// `InvalidArgument`: it is none, or much too late in the order.
-    pub fn entry(&mut self, mut entry: Map<String, Json>) -> Result<()> {
+    fn entry(&mut self, mut entry: Map<String, Json>) -> Result<()> {
         let (seq, hash) = (entry.remove(SEQ), entry.remove(ENTRY_HASH));
         let name = entry.get("tenant_id").and_then(Json::as_str).unwrap_or_default().to_owned();
         let id = entry.get("id").and_then(Json::as_str).and_then(|id| Uuid::try_parse(id).ok());
@@ -173,9 +185,9 @@ mod tests {
     fn found(entries: &[Map<String, Json>], trust: Trust) -> Verification {
         let mut reader = ExportReader::new(trust);
         for entry in entries {
-            reader.line(&Json::Object(entry.clone()).to_string()).unwrap();
+            reader.read(Json::Object(entry.clone()).to_string().as_bytes()).unwrap();
         }
-        reader.line("").unwrap();
+        reader.read(&b"\n"[..]).unwrap();
         let mut chains = reader.finish();
         assert_eq!(chains.len(), 1);
         assert_eq!(chains[0].0, "acme");
@@ -227,11 +239,33 @@ mod tests {
     #[test]
     fn what_is_no_entry_is_refused() {
         let mut reader = ExportReader::new(Trust::default());
-        for bad in ["x", "[]", "{}", "{\"id\":\"0199\"}"] {
-            assert_eq!(reader.line(bad).unwrap_err().kind(), ErrorKind::InvalidArgument, "{bad}");
+        for bad in ["x", "3", "[[1]]", "{}", "{\"id\":\"0199\"}", "{\"entries\":{}}", "{\"id\""] {
+            assert_eq!(reader.read(bad.as_bytes()).unwrap_err().kind(), ErrorKind::InvalidArgument, "{bad}");
         }
         let mut entry = export(1).remove(0);
         entry.insert(ENTRY_HASH.into(), "abc".into());
         assert!(reader.entry(entry).is_err());
+    }
+
+    #[test]
+    fn every_form_of_an_export_is_read() {
+        let entries = export(3);
+        let pretty = |value: &Json| serde_json::to_string_pretty(value).unwrap();
+        let list = Json::from(entries.iter().cloned().map(Json::Object).collect::<Vec<_>>());
+        let page = serde_json::json!({ "entries": list, "next_cursor": null });
+        for text in [list.to_string(), pretty(&list), page.to_string(), pretty(&page)] {
+            let mut reader = ExportReader::new(Trust::default());
+            reader.read(text.as_bytes()).unwrap();
+            let found = reader.finish().remove(0).1;
+            assert_eq!((found.valid, found.sealed), (true, 3), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_stands_there_twice_is_no_proof() {
+        let line = Json::Object(export(1).remove(0)).to_string();
+        let twice = line.replacen('{', "{\"path\":\"/elsewhere\",", 1);
+        let error = ExportReader::new(Trust::default()).read(twice.as_bytes()).unwrap_err();
+        assert!(error.message().contains("`path` stands there twice"), "{error}");
     }
 }

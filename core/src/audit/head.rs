@@ -136,11 +136,16 @@ pub(crate) enum Worth {
 }
 
 impl Trust {
+    /// Whether a head counts that is signed as it says.
+    pub fn knows_key_of(&self, head: &AuditHead) -> bool {
+        self.keys.contains(&head.key)
+    }
+
     /// What the signature of a head is worth.
     pub(crate) fn worth(&self, head: &AuditHead) -> Worth {
         if !head.is_signed() {
             Worth::Forged
-        } else if self.keys.contains(&head.key) {
+        } else if self.knows_key_of(head) {
             Worth::Good
         } else {
             Worth::Unknown

@@ -5,12 +5,15 @@ mod chain;
 mod export;
 mod head;
 mod settings;
+mod shown;
+mod strict;
 mod walker;
 
 pub use chain::verify_chain;
 pub use export::{ExportReader, export_line};
 pub use head::{HeadKey, Trust};
 pub use settings::AuditSettings;
+pub use shown::{OUTCOMES, csv_header, csv_row, shown};
 pub use walker::{GENESIS, link};
 
 pub(crate) use head::Worth;

@@ -54,6 +54,23 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Upload,
+        Self::Download,
+        Self::Delete,
+        Self::Rename,
+        Self::Copy,
+        Self::Attributes,
+        Self::Mkdir,
+        Self::Rmdir,
+        Self::List,
+        Self::Login,
+        Self::Logout,
+        Self::Admin,
+        Self::Transfer,
+    ];
+
     /// The word.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::access::place_of;
 use super::inner::Inner;
-use crate::audit::{Verification, verify_chain};
+use crate::audit::Verification;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{EventFilter, Operation};
 use crate::identity::{Scope, Session};
@@ -64,7 +64,7 @@ impl Inner {
     /// See [`super::Gateway::verify_audit`].
     pub(crate) async fn verify_audit(&self, session: &Session) -> Result<Verification> {
         self.require_reading(session, Scope::AuditRead).await?;
-        let found = verify_chain(&*self.ledger, &session.tenant.id, &self.heads.trust(&session.tenant.id)).await;
+        let found = self.heads.verify(&*self.ledger, &session.tenant.id).await;
         self.metrics.verification(found.as_ref().ok().map(|found| found.valid));
         found
     }

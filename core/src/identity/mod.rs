@@ -100,6 +100,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Sftp, Self::Scp, Self::Ftps, Self::Api, Self::Transfer, Self::Gateway];
+
     /// The name in events, audit entries and the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@
 //! their retention, sent or not.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,19 @@ const GATHER: Duration = Duration::from_millis(200);
 const LEASE: Duration = Duration::from_secs(30);
 /// The longest pause after failures.
 const MOST: Duration = Duration::from_mins(1);
+/// How long the gateway's end waits for a sink.
+const LAST: Duration = Duration::from_secs(5);
+
+/// What one pass over the lines did.
+#[derive(Debug, Default)]
+pub(crate) struct Pass {
+    /// How many were sent.
+    sent: usize,
+    /// Whether there is more to send.
+    more: bool,
+    /// The first reason why what is next in one line could not be sent.
+    refused: Option<Error>,
+}
 
 /// What is sent, and to where: lines, each in its order.
 #[async_trait]
@@ -44,6 +58,14 @@ pub(crate) trait Feed: Send + Sync {
 
     /// Sends what is next in a line behind a place.
     async fn send_next(&self, ledger: &dyn Ledger, line: &str, after: i64) -> Result<Step>;
+
+    /// There was nothing to send.
+    async fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Nothing more will be sent.
+    async fn finish(&self) {}
 }
 
 /// How far it came in a line.
@@ -78,12 +100,27 @@ impl Feed for Entries {
         let page = ledger.read(Reach::Gateway).await?.seals(line, after, BATCH).await?;
         let Some((last, _)) = page.last() else { return Ok(Step { place: after, sent: 0, more: Ok(false) }) };
         let (place, is_full) = (last.seq, page.len() == BATCH as usize);
-        let entries: Vec<(Seal, AuditRecord)> =
-            page.into_iter().filter_map(|(seal, record)| record.map(|record| (seal, record))).collect();
+        let mut entries: Vec<(Seal, AuditRecord)> = Vec::with_capacity(page.len());
+        for (seal, record) in page {
+            if let Some(record) = record {
+                entries.push((seal, record));
+            } else {
+                let seq = seal.seq;
+                tracing::error!(chain = line, seq, "an audit entry is gone before it was sent (causeway audit verify)");
+            }
+        }
         Ok(match self.0.send(&entries).await {
             Ok(()) => Step { place, sent: entries.len(), more: Ok(is_full) },
             Err(error) => Step { place: after, sent: 0, more: Err(error) },
         })
+    }
+
+    async fn settle(&self) -> Result<()> {
+        self.0.settle().await
+    }
+
+    async fn finish(&self) {
+        self.0.finish().await;
     }
 }
 
@@ -131,30 +168,45 @@ impl Forwarder {
         Self { ledger, feed, holder }
     }
 
-    /// Sends until the token is cancelled, and then what is left, if that can be done at once. `news` changes when there is something new.
+    /// Sends until the token is cancelled, and then what is left, as far as that is taken within [`LAST`]: a sink that hangs must not
+    /// keep the gateway from its end, and what was not noted is sent by whoever comes next. `news` changes when there is something new.
     pub(crate) async fn run(&self, mut news: watch::Receiver<i64>, end: CancellationToken) {
         let (sink, what) = (self.feed.sink(), self.feed.what());
         let (mut failures, mut heard) = (0_u32, true);
         let mut told: Option<Error> = None;
+        let mut ending = pin!(async {
+            end.cancelled().await;
+            sleep(LAST).await;
+        });
         loop {
             let last = end.is_cancelled();
-            match self.forward(&end).await {
-                Ok(_) => {
-                    failures = 0;
-                    if told.take().is_some() {
-                        tracing::info!(sink, "{what} are sent again");
-                    }
+            let pass = tokio::select! {
+                biased;
+                () = ending.as_mut() => return,
+                pass = self.forward() => pass,
+            };
+            let (more, error) = match pass {
+                Ok(pass) => (pass.more, pass.refused),
+                Err(error) => (false, Some(error)),
+            };
+            if let Some(error) = error {
+                // What is about one line is no reason to let the others wait.
+                failures = if error.kind() == ErrorKind::Unavailable { failures.saturating_add(1) } else { 1 };
+                if told.as_ref().is_none_or(|told| told.message() != error.message()) {
+                    tracing::warn!(sink, %error, "{what} cannot be sent; trying again");
+                    told = Some(error);
                 }
-                Err(error) => {
-                    // What is about one line is no reason to let the others wait.
-                    failures = if error.kind() == ErrorKind::Unavailable { failures.saturating_add(1) } else { 1 };
-                    if told.as_ref().is_none_or(|told| told.message() != error.message()) {
-                        tracing::warn!(sink, %error, "{what} cannot be sent; trying again");
-                        told = Some(error);
-                    }
+            } else {
+                failures = 0;
+                if told.take().is_some() {
+                    tracing::info!(sink, "{what} are sent again");
                 }
             }
+            if more {
+                continue;
+            }
             if last {
+                tokio::select! { () = ending.as_mut() => return, () = self.feed.finish() => {} }
                 // Another node need not wait for its end.
                 if let Err(error) = self.lease(Duration::ZERO).await {
                     tracing::debug!(sink, %error, "the lease could not be given back");
@@ -173,38 +225,40 @@ impl Forwarder {
         }
     }
 
-    /// Sends what is there and was not sent yet; once `end` is cancelled, one batch of each line. How many. An error is the first one:
-    /// `Unavailable` where nothing more could be sent, another kind where that was so in one line.
-    pub(crate) async fn forward(&self, end: &CancellationToken) -> Result<usize> {
-        let mut sent = 0;
+    /// Sends of each line what is next: one batch, so that a line that grows as fast as it is sent keeps no other one waiting.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing more could be sent. What is wrong with one line is in the pass.
+    pub(crate) async fn forward(&self) -> Result<Pass> {
+        let mut pass = Pass::default();
         if !self.lease(LEASE).await? {
-            return Ok(sent);
+            return Ok(pass);
         }
         let places = self.ledger.read(Reach::Gateway).await?.sink_places(self.feed.sink()).await?;
         let places: HashMap<String, i64> = places.into_iter().collect();
-        let mut refused = None;
         for (line, last) in self.feed.lines(&*self.ledger).await? {
-            let mut place = places.get(&line).copied().unwrap_or(0);
-            while last.is_none_or(|last| last > place) {
-                let step = self.feed.send_next(&*self.ledger, &line, place).await?;
-                sent += step.sent;
-                if step.place != place && !self.note(&line, step.place).await? {
-                    // Another process sends by now.
-                    return Ok(sent);
-                }
-                place = step.place;
-                match step.more {
-                    Ok(true) if !end.is_cancelled() => {}
-                    Ok(_) => break,
-                    Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-                    Err(error) => {
-                        refused.get_or_insert(error);
-                        break;
-                    }
+            let place = places.get(&line).copied().unwrap_or(0);
+            if last.is_some_and(|last| last <= place) {
+                continue;
+            }
+            let step = self.feed.send_next(&*self.ledger, &line, place).await?;
+            pass.sent += step.sent;
+            if step.place != place && !self.note(&line, step.place).await? {
+                // Another process sends by now, from where this one was.
+                return Ok(Pass::default());
+            }
+            match step.more {
+                Ok(more) => pass.more |= more,
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                Err(error) => {
+                    pass.refused.get_or_insert(error);
                 }
             }
         }
-        refused.map_or(Ok(sent), Err)
+        if pass.sent == 0 {
+            self.feed.settle().await?;
+        }
+        Ok(pass)
     }
 
     fn lease_name(&self) -> String {

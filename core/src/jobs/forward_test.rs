@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::events::{Facts, Operation};
@@ -15,6 +16,7 @@ struct Collector {
     barred: Mutex<Option<String>>,
     /// How many it takes at a time, if not all.
     most: Option<usize>,
+    hangs: AtomicBool,
 }
 
 impl Collector {
@@ -39,6 +41,9 @@ impl AuditSink for Collector {
     }
 
     async fn send(&self, entries: &[(Seal, AuditRecord)]) -> Result<()> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.is_there()?;
         let places = entries.iter().map(|(seal, record)| {
             assert_eq!(seal.entry, record.id);
@@ -78,8 +83,19 @@ fn events(ledger: &Arc<FakeLedger>, sink: &Arc<Collector>) -> Forwarder {
     Forwarder::new(ledger.clone(), Box::new(Events(sink.clone())), None)
 }
 
-fn on() -> CancellationToken {
-    CancellationToken::new()
+/// Passes until nothing is left. How many, or the first failure.
+async fn all(forwarder: &Forwarder) -> Result<usize> {
+    let mut sent = 0;
+    loop {
+        let pass = forwarder.forward().await?;
+        sent += pass.sent;
+        if let Some(error) = pass.refused {
+            return Err(error);
+        }
+        if !pass.more {
+            return Ok(sent);
+        }
+    }
 }
 
 /// Nobody tells of anything.
@@ -112,15 +128,15 @@ async fn everything_is_sent_once_and_in_order() {
     let (ledger, sink) = (Arc::new(FakeLedger::default()), Arc::new(Collector::default()));
     let one = entries(&ledger, &sink, Some(Uuid::now_v7()));
     append(&ledger, "acme", 450).await;
-    assert_eq!(one.forward(&on()).await.unwrap(), 450);
-    assert_eq!(one.forward(&on()).await.unwrap(), 0);
+    assert_eq!(all(&one).await.unwrap(), 450);
+    assert_eq!(all(&one).await.unwrap(), 0);
     append(&ledger, "acme", 3).await;
     let other = entries(&ledger, &sink, Some(Uuid::now_v7()));
-    assert_eq!(other.forward(&on()).await.unwrap(), 0, "another one has the lease");
-    assert_eq!(one.forward(&on()).await.unwrap(), 3);
+    assert_eq!(all(&other).await.unwrap(), 0, "another one has the lease");
+    assert_eq!(all(&one).await.unwrap(), 3);
     assert_eq!(sink.seqs(), (1..=453).collect::<Vec<_>>());
     append(&ledger, "acme", 1).await;
-    assert_eq!(entries(&ledger, &sink, None).forward(&on()).await.unwrap(), 1, "goes on where the other one was");
+    assert_eq!(all(&entries(&ledger, &sink, None)).await.unwrap(), 1, "goes on where the other one was");
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,14 +183,10 @@ async fn the_place_is_behind_what_is_kept() {
     append(&ledger, "acme", 300).await;
     *sink.refusals.lock().unwrap() = 1;
     let forwarder = events(&ledger, &sink);
-    assert_eq!(forwarder.forward(&on()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(all(&forwarder).await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(ledger.look(|state| state.places[&("events".to_owned(), "acme".to_owned())]), 70);
-    assert_eq!(forwarder.forward(&on()).await.unwrap(), 230);
+    assert_eq!(all(&forwarder).await.unwrap(), 230);
     assert_eq!(sink.seqs(), (1..=300).collect::<Vec<_>>(), "nothing twice, nothing left out");
-    append(&ledger, "acme", 300).await;
-    let stopping = CancellationToken::new();
-    stopping.cancel();
-    assert_eq!(forwarder.forward(&stopping).await.unwrap(), 70, "no more than a batch");
 }
 
 #[tokio::test]
@@ -185,9 +197,39 @@ async fn who_is_refused_keeps_nobody_else_waiting() {
     }
     *sink.barred.lock().unwrap() = Some("acme".to_owned());
     let forwarder = events(&ledger, &sink);
-    assert_eq!(forwarder.forward(&on()).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(all(&forwarder).await.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(sink.seqs(), [5, 6, 3, 4]);
     *sink.barred.lock().unwrap() = None;
-    assert_eq!(forwarder.forward(&on()).await.unwrap(), 2);
+    assert_eq!(all(&forwarder).await.unwrap(), 2);
     assert_eq!(sink.seqs(), [5, 6, 3, 4, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_busy_chain_keeps_no_other_one_waiting() {
+    let (ledger, sink) = (Arc::new(FakeLedger::default()), Arc::new(Collector::default()));
+    append(&ledger, "acme", 450).await;
+    append(&ledger, "globex", 1).await;
+    let forwarder = entries(&ledger, &sink, None);
+    let pass = forwarder.forward().await.unwrap();
+    assert_eq!((pass.sent, pass.more), (201, true));
+    assert!(sink.got.lock().unwrap().contains(&("globex".to_owned(), 1)));
+    assert_eq!(all(&forwarder).await.unwrap(), 250);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collector_that_hangs_does_not_hold_up_the_end() {
+    let (ledger, sink) = (Arc::new(FakeLedger::default()), Arc::new(Collector::default()));
+    append(&ledger, "acme", 3).await;
+    sink.hangs.store(true, Ordering::SeqCst);
+    let end = CancellationToken::new();
+    let job = entries(&ledger, &sink, None);
+    let running = tokio::spawn({
+        let end = end.clone();
+        async move { job.run(silence(), end).await }
+    });
+    sleep(Duration::from_secs(30)).await;
+    end.cancel();
+    tokio::time::timeout(LAST + Duration::from_secs(1), running).await.unwrap().unwrap();
+    sink.hangs.store(false, Ordering::SeqCst);
+    assert_eq!(all(&entries(&ledger, &sink, None)).await.unwrap(), 3, "nothing was noted as sent");
 }

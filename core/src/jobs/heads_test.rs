@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::*;
-use crate::audit::{Breach, Verification, verify_chain};
-use crate::error::{Error, ErrorKind};
+use crate::audit::Breach;
+use crate::error::ErrorKind;
 use crate::events::{Facts, Operation};
 use crate::jobs::fake_ledger::FakeLedger;
 use crate::jobs::sequencer;
@@ -238,4 +238,68 @@ async fn a_forged_head_in_the_ledger_is_told() {
     ledger.look(|state| state.heads[0].hash[0] ^= 1);
     let found = verified(&ledger, &signer(&Arc::default(), None)).await;
     assert_eq!((found.broken_at, found.breach), (Some(4), Some(Breach::Forged)));
+}
+
+#[tokio::test]
+async fn heads_of_a_stranger_keep_none_from_being_signed() {
+    let (ledger, shelf): (_, Arc<Shelf>) = (FakeLedger::default(), Arc::default());
+    let heads = signer(&shelf, None);
+    append(&ledger, 1..=3).await;
+    // In every place to come.
+    let stranger = HeadKey::from_seed(&[8; 32]).unwrap();
+    let theirs = (1..=9).map(|seq| stranger.sign(HeadKind::Head, ("acme", seq), [0; 32], 1).unwrap());
+    ledger.look(|state| state.heads.extend(theirs));
+    assert_eq!(heads.sign(&ledger).await.unwrap(), 1);
+    assert_eq!(heads.sign(&ledger).await.unwrap(), 0);
+    append(&ledger, 4..=5).await;
+    assert_eq!(heads.sign(&ledger).await.unwrap(), 1);
+    assert_eq!(shelf.places(), [(HeadKind::Head, 3), (HeadKind::Head, 5)]);
+    let found = verified(&ledger, &heads).await;
+    assert_eq!((found.valid, found.signed, found.unknown_heads), (true, 5, 9));
+    ledger.look(|state| drop(state.seals.pop()));
+    assert_eq!(verified(&ledger, &heads).await.breach, Some(Breach::Truncated));
+}
+
+#[tokio::test]
+async fn a_cut_that_could_not_be_filed_is_filed_with_the_next_heads() {
+    let (ledger, shelf): (_, Arc<Shelf>) = (FakeLedger::default(), Arc::default());
+    append(&ledger, 1..=3).await;
+    shelf.is_full.store(true, Ordering::SeqCst);
+    assert!(signer(&shelf, Some(Duration::from_hours(1))).remove_old(&ledger).await.is_err());
+    shelf.is_full.store(false, Ordering::SeqCst);
+    let next = signer(&shelf, None);
+    next.sign(&ledger).await.unwrap();
+    assert_eq!(shelf.places(), [(HeadKind::Head, 3), (HeadKind::Cut, 2)]);
+    next.sign(&ledger).await.unwrap();
+    assert_eq!(shelf.places().len(), 2, "once");
+    // The ledger's is removed: the one on the shelf is as good.
+    ledger.look(|state| state.heads.clear());
+    let again = signer(&shelf, None);
+    let found = verified(&ledger, &again).await;
+    assert_eq!((found.valid, found.first, found.signed), (true, 3, 3));
+}
+
+#[tokio::test]
+async fn a_trigger_that_is_gone_is_noticed() {
+    let ledger = FakeLedger::default();
+    let heads = signer(&Arc::default(), None);
+    let mut seen = Vec::new();
+    for lost in [vec![], vec!["audit_seals_no_delete".to_owned()], vec![]] {
+        ledger.look(|state| state.lost_guards.clone_from(&lost));
+        heads.look_at_guards(&ledger).await.unwrap();
+        seen.push(held(&heads.lost_guards).len());
+    }
+    assert_eq!(seen, [0, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_waits_for_its_turn() {
+    let (ledger, shelf) = (FakeLedger::default(), Arc::default());
+    let heads = signer(&shelf, None);
+    append(&ledger, 1..=3).await;
+    let others = heads.walks.acquire_many(u32::try_from(WALKS).unwrap()).await.unwrap();
+    let second = Duration::from_secs(1);
+    assert!(tokio::time::timeout(second, heads.verify(&ledger, "acme")).await.is_err());
+    drop(others);
+    assert!(heads.verify(&ledger, "acme").await.unwrap().valid);
 }

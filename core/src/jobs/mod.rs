@@ -185,6 +185,9 @@ impl Inner {
     }
 
     async fn sign_heads(&self) {
+        if let Err(error) = self.heads.look_at_guards(&*self.ledger).await {
+            tracing::warn!(%error, "the triggers of the audit trail could not be looked at");
+        }
         match self.heads.sign(&*self.ledger).await {
             Ok(_) if self.settings.audit.key.is_none() => {}
             Ok(_) => self.metrics.heads_are_signed(),
@@ -195,7 +198,12 @@ impl Inner {
     }
 
     async fn remove_old_entries(&self) {
-        match self.heads.remove_old(&*self.ledger).await {
+        // Years of entries may have come to their end at once. Each batch is a transaction with its cut, so that it can end in between.
+        let removed = tokio::select! {
+            removed = self.heads.remove_old(&*self.ledger) => removed,
+            () = self.jobs_end.cancelled() => return,
+        };
+        match removed {
             Ok(0) => {}
             Ok(entries) => tracing::info!(entries, "audit entries whose time was over were removed"),
             Err(error) => tracing::warn!(%error, "old audit entries could not be removed; trying again"),

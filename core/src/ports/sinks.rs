@@ -12,6 +12,12 @@ pub trait AuditSink: std::fmt::Debug + Send + Sync {
     fn name(&self) -> &str;
     /// Sends entries, in this order. An error: some of them may have arrived.
     async fn send(&self, entries: &[(Seal, AuditRecord)]) -> Result<()>;
+    /// Makes sure of what was sent, when there is nothing to send. An error: it may not have arrived, and is tried again.
+    async fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+    /// Ends what was begun, before the process does.
+    async fn finish(&self) {}
 }
 
 /// Collects events elsewhere, and says which it keeps.

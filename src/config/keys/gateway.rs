@@ -391,6 +391,10 @@ const EVENTS: &[Key] = &[
     text_or_empty("syslog_ca", Any, "The certificates (PEM) that its own must be under; by default those that this machine trusts.")
         .or("\"\"")
         .restart(),
+    text_or_empty("syslog_certificate", Any, "The certificate, with its chain (PEM), that is shown to the collector.")
+        .or("\"\"")
+        .restart(),
+    text_or_empty("syslog_key", Any, "Its private key (PEM); by default in the same file.").or("\"\"").restart(),
 ];
 
 const TELEMETRY: &[Key] = &[

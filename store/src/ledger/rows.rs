@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 mod oauth;
 
-use super::driver::{Columns, Json, Outcome, Record, Row, Value, unfit, values};
+use super::driver::{Columns, Failed, Json, Outcome, Record, Row, Value, unfit, values};
 
 /// A size as the tables hold it. Sizes end at 2^63-1 (SEMANTICS, "Quota").
 pub(super) fn signed(size: u64) -> Outcome<i64> {
@@ -269,27 +269,47 @@ impl Record for BlobRow {
     }
 }
 
-/// The entry with this id, of the columns that follow it.
-fn entry<R: Row>(id: Uuid, columns: &mut Columns<'_, R>) -> Outcome<AuditRecord> {
-    Ok(AuditRecord {
+/// The entry with this id, of the columns that follow it. Somebody who writes the tables can put in what cannot be read (SQLite takes any
+/// bytes for a text). That entry is told with nothing in it, and so as changed: a walk along the chain must come to it and past it.
+fn entry<R: Row>(id: Uuid, columns: &mut Columns<'_, R>) -> AuditRecord {
+    // All of them are read, so that those behind them are in their places.
+    let (chain, at) = (columns.take(), columns.take());
+    let (identity, login) = (columns.maybe(), columns.maybe());
+    let (operation, outcome, path) = (columns.take(), columns.take(), columns.maybe());
+    let (protocol, body) = (columns.take(), columns.take());
+    let whole = || {
+        Ok::<_, Failed>(AuditRecord {
+            id,
+            chain: chain?,
+            at: at?,
+            identity: identity?,
+            login: login?,
+            operation: operation?,
+            outcome: outcome?,
+            path: path?,
+            protocol: protocol?,
+            body: body?,
+        })
+    };
+    whole().unwrap_or_else(|_| AuditRecord {
         id,
-        chain: columns.take()?,
-        at: columns.take()?,
-        identity: columns.maybe()?,
-        login: columns.maybe()?,
-        operation: columns.take()?,
-        outcome: columns.take()?,
-        path: columns.maybe()?,
-        protocol: columns.take()?,
-        body: columns.take()?,
+        chain: String::new(),
+        at: 0,
+        identity: None,
+        login: None,
+        operation: String::new(),
+        outcome: String::new(),
+        path: None,
+        protocol: String::new(),
+        body: Vec::new(),
     })
 }
 
 /// An entry with its seal, if it has one.
 impl Record for AuditRow {
     fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
-        let id = columns.take()?;
-        let record = entry(id, columns)?;
+        let id = columns.take().unwrap_or_default();
+        let record = entry(id, columns);
         let seal = match (columns.maybe()?, columns.maybe()?) {
             (Some(seq), Some(hash)) => Some(Seal { chain: record.chain.clone(), seq, entry: record.id, hash }),
             _ => None,
@@ -304,12 +324,14 @@ impl Record for Seal {
     }
 }
 
-/// A seal with its entry, if it is there.
+/// A seal with its entry, if it is there. One that names no entry in words of ours names none.
 impl Record for (Seal, Option<AuditRecord>) {
     fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
-        let seal = Seal::read(columns)?;
-        let record = columns.maybe()?.map(|id| entry(id, columns)).transpose()?;
-        Ok((seal, record))
+        let (chain, seq) = (columns.take()?, columns.take()?);
+        let (entry_id, hash) = (columns.take().unwrap_or_default(), columns.take().unwrap_or_default());
+        let seal = Seal { chain, seq, entry: entry_id, hash };
+        let id: Option<Uuid> = columns.maybe().unwrap_or_default();
+        Ok((seal, id.map(|id| entry(id, columns))))
     }
 }
 

@@ -90,6 +90,10 @@ pub async fn a_cut_lets_go_what_it_covers(ledger: Subject) {
     assert_eq!(found.broken_at, Some(1), "a cut that nobody believes");
 }
 
+pub async fn the_guards_of_the_trail_are_there(ledger: Subject) {
+    assert!(ledger.read(Reach::Gateway).await.unwrap().lost_guards().await.unwrap().is_empty());
+}
+
 pub async fn sinks_have_their_places(ledger: Subject) {
     for (sink, chain, seq) in [("a", "acme", 3), ("b", "acme", 4), ("a", "", 5), ("a", "acme", 9)] {
         write!(ledger, [], |tx| tx.put_sink_place(sink, chain, seq).await).unwrap();

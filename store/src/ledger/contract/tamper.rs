@@ -1,6 +1,7 @@
 //! What somebody does who has the database in hands, and where it has to be found.
 
-use causeway_core::audit::{Breach, Trust, verify_chain};
+use causeway_core::audit::{Breach, GENESIS, Trust, link, verify_chain};
+use causeway_core::ports::Reach;
 use causeway_core::records::HeadKind;
 
 use super::{Subject, head, sealed, write};
@@ -21,6 +22,8 @@ pub(in crate::ledger) struct Tampering {
 pub(in crate::ledger) struct Dialect {
     pub(in crate::ledger) new: &'static str,
     pub(in crate::ledger) renamed: &'static str,
+    /// What stands around bytes in hexadecimal.
+    pub(in crate::ledger) bytes: [&'static str; 2],
 }
 
 impl Tampering {
@@ -47,6 +50,37 @@ pub(in crate::ledger) async fn whole(ledger: &Subject) -> Trust {
     let found = verify_chain(ledger.as_ref(), "acme", &trust).await.unwrap();
     assert_eq!((found.valid, found.sealed, found.signed), (true, LENGTH as u64, LENGTH), "{found:?}");
     trust
+}
+
+/// An entry is changed, as far as one can see it, and what was signed of the chain in the ledger is removed.
+pub(in crate::ledger) fn before_resealing(dialect: &Dialect) -> [String; 3] {
+    let third = "id = (SELECT entry FROM audit_seals WHERE seq = 3)";
+    [
+        format!("UPDATE audit_entries SET body = {} WHERE {third}", dialect.renamed),
+        format!("UPDATE audit_entries SET operation = 'delete' WHERE {third}"),
+        "DELETE FROM audit_heads".to_owned(),
+    ]
+}
+
+/// All of the chain is sealed anew, so that every hash follows from what is there.
+pub(in crate::ledger) async fn resealing(ledger: &Subject, dialect: &Dialect) -> Vec<String> {
+    let mut previous = GENESIS;
+    let mut statements = Vec::new();
+    for (seal, record) in ledger.read(Reach::Gateway).await.unwrap().seals("acme", 0, 100).await.unwrap() {
+        previous = link(&previous, &record.unwrap().body);
+        let hash = previous.iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
+        let [before, behind] = dialect.bytes;
+        statements.push(format!("UPDATE audit_seals SET hash = {before}{hash}{behind} WHERE seq = {}", seal.seq));
+    }
+    statements
+}
+
+/// Panics unless a head that was kept elsewhere shows it; nothing else can.
+pub(in crate::ledger) async fn resealed_is_found(ledger: &Subject, trust: &Trust) {
+    let unaware = Trust { kept: Vec::new(), ..trust.clone() };
+    assert!(verify_chain(ledger.as_ref(), "acme", &unaware).await.unwrap().valid, "the chain holds by itself");
+    let found = verify_chain(ledger.as_ref(), "acme", trust).await.unwrap();
+    assert_eq!((found.broken_at, found.breach, found.signed), (Some(LENGTH), Some(Breach::Rewritten), 0));
 }
 
 /// The list.

@@ -249,6 +249,7 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 seals("acme", 0, 9) => "[]";
                 audit_heads("acme", 0, 9) => "[]";
                 audit_cuts("acme") => "[]";
+                lost_guards() => "[]";
                 sink_places("s") => "[]";
                 unsealed_counts("acme") => "(0, 0)";
                 pending_deliveries("acme/w", 9) => "[]";

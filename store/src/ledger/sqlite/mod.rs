@@ -63,7 +63,14 @@ mod backlog {
 mod audit {
     crate::ledger::statements::audit_statements! {
         connection: rusqlite::Connection,
-        ids: ["(SELECT unhex(value, '-') FROM json_each(", "))"]
+        ids: ["(SELECT unhex(value, '-') FROM json_each(", "))"],
+        guards: [
+            "audit_entries_no_update", "audit_entries_no_delete", "audit_entries_no_replace",
+            "audit_seals_no_update", "audit_seals_no_delete", "audit_seals_no_replace",
+            "audit_heads_no_update", "audit_heads_no_delete", "audit_heads_no_replace",
+            "audit_cuts_no_update", "audit_cuts_no_delete", "audit_cuts_no_replace"
+        ],
+        there: "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
     }
 }
 

@@ -1,14 +1,31 @@
 //! The trail in the hands of somebody who can write the database file.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use causeway_core::audit::{Breach, Trust, verify_chain};
+use causeway_core::ports::Reach;
+use causeway_core::records::AuditFilter;
 use rusqlite::Connection;
 
 use super::SqliteLedger;
-use crate::ledger::contract::{Dialect, Subject, tamperings, whole};
+use crate::ledger::contract::{Dialect, Subject, before_resealing, resealed_is_found, resealing, tamperings, whole};
 
-const DIALECT: Dialect =
-    Dialect { new: "randomblob(16)", renamed: "CAST(replace(CAST(body AS TEXT), 'upload', 'delete') AS BLOB)" };
+const DIALECT: Dialect = Dialect {
+    new: "randomblob(16)",
+    renamed: "CAST(replace(CAST(body AS TEXT), 'upload', 'delete') AS BLOB)",
+    bytes: ["x'", "'"],
+};
+
+/// A ledger with a chain that holds, what that is verified by, and a connection to the file; without the triggers of the trail.
+async fn disarmed(folder: &Path) -> (Subject, Trust, Connection) {
+    let path = folder.join("causeway.db");
+    let ledger: Subject = Arc::new(SqliteLedger::open(&path, 0).await.unwrap());
+    let trust = whole(&ledger).await;
+    let connection = Connection::open(&path).unwrap();
+    disarm(&connection);
+    (ledger, trust, connection)
+}
 
 /// Takes the triggers of the trail away.
 fn disarm(connection: &Connection) {
@@ -25,17 +42,54 @@ fn disarm(connection: &Connection) {
 async fn every_tampering_is_found_where_it_is() {
     for tampering in tamperings() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("causeway.db");
-        let ledger: Subject = Arc::new(SqliteLedger::open(&path, 0).await.unwrap());
-        let trust = whole(&ledger).await;
-        let connection = Connection::open(&path).unwrap();
-        disarm(&connection);
+        let (ledger, trust, connection) = disarmed(folder.path()).await;
         for statement in tampering.statements(&DIALECT) {
             let changed = connection.execute(&statement, ()).unwrap();
             assert!(changed > 0, "{}: {statement}", tampering.name);
         }
         drop(connection);
         tampering.is_found(&ledger, &trust).await;
+        ledger.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_that_was_sealed_anew_is_found_by_a_head_that_was_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, trust, connection) = disarmed(folder.path()).await;
+    let lost = ledger.read(Reach::Gateway).await.unwrap().lost_guards().await.unwrap();
+    assert_eq!(lost.len(), 12, "{lost:?}");
+    for statement in before_resealing(&DIALECT) {
+        assert_eq!(connection.execute(&statement, ()).unwrap(), 1);
+    }
+    for statement in resealing(&ledger, &DIALECT).await {
+        assert_eq!(connection.execute(&statement, ()).unwrap(), 1);
+    }
+    drop(connection);
+    resealed_is_found(&ledger, &trust).await;
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_is_found_where_it_is() {
+    for (statement, broken_at, breach) in [
+        (
+            "UPDATE audit_entries SET path = CAST(x'ff' AS TEXT) WHERE id = (SELECT entry FROM audit_seals WHERE seq = 4)",
+            4,
+            Breach::Changed,
+        ),
+        ("UPDATE audit_seals SET entry = x'00' WHERE seq = 5", 5, Breach::Missing),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, trust, connection) = disarmed(folder.path()).await;
+        assert_eq!(connection.execute(statement, ()).unwrap(), 1);
+        drop(connection);
+        let found = verify_chain(&*ledger, "acme", &trust).await.unwrap();
+        assert_eq!((found.broken_at, found.breach), (Some(broken_at), Some(breach)), "{statement}");
+        // Nor does it keep anybody from reading the rest.
+        let rows = ledger.read(Reach::Gateway).await.unwrap().audit("acme", &AuditFilter::default(), 10).await.unwrap();
+        let seqs: Vec<_> = rows.iter().filter_map(|row| row.seal.as_ref()).map(|seal| seal.seq).collect();
+        assert!(seqs.contains(&6) && seqs.contains(&8), "{seqs:?}");
         ledger.close().await;
     }
 }

@@ -115,6 +115,10 @@ macro_rules! query_port {
                 run!(self, audit::audit_cuts(chain))
             }
 
+            async fn lost_guards(&mut self) -> Result<Vec<String>> {
+                run!(self, audit::lost_guards())
+            }
+
             async fn sink_places(&mut self, sink: &str) -> Result<Vec<(String, i64)>> {
                 run!(self, audit::sink_places(sink))
             }

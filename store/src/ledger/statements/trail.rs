@@ -11,7 +11,7 @@ macro_rules! audit_matches {
 }
 
 macro_rules! audit_statements {
-    (connection: $connection:ty, ids: [$ids_open:literal, $ids_close:literal]) => {
+    (connection: $connection:ty, ids: [$ids_open:literal, $ids_close:literal], guards: [$($guard:literal),*], there: $there:literal) => {
         use causeway_core::audit::TRAIL;
         use causeway_core::records::{AuditFilter, AuditHead, AuditRecord, AuditRow, HeadKind, Seal};
         use uuid::Uuid;
@@ -165,6 +165,12 @@ macro_rules! audit_statements {
             connection.execute(sql, &values).await.map(drop)
         }
 
+        pub(super) async fn lost_guards(connection: &mut Connection) -> Outcome<Vec<String>> {
+            let there: Vec<String> = connection.all($there, &[]).await?;
+            let wanted = [$($guard),*].into_iter().filter(|name| !there.iter().any(|one| one == name));
+            Ok(wanted.map(str::to_owned).collect())
+        }
+
         pub(super) async fn sink_places(connection: &mut Connection, sink: &str) -> Outcome<Vec<(String, i64)>> {
             connection.all("SELECT chain, seq FROM audit_sinks WHERE sink = $1", &values![sink]).await
         }
@@ -234,7 +240,7 @@ macro_rules! event_statements {
             before: i64,
             limit: u32,
         ) -> Outcome<Vec<StoredEvent>> {
-            let sql = "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet, position FROM events \
+            let sql = "SELECT id, tenant, kind, at, path, order_keys, body, transfer, quiet, trace, position FROM events \
                        WHERE tenant = $1 AND position IS NOT NULL AND position < $2 ORDER BY position DESC LIMIT $3";
             connection.all(sql, &values![tenant, before, limit]).await
         }
