@@ -168,7 +168,12 @@ pub fn current() -> Option<TraceContext> {
 
 /// Does work as a part of a trace; none: where the caller is at.
 pub fn scope<F: Future>(context: Option<TraceContext>, work: F) -> TaskLocalFuture<Option<TraceContext>, F> {
-    CURRENT.scope(context.or_else(current), work)
+    placed(context.or_else(current), work)
+}
+
+/// Does work there, wherever the task is at that does it; none: in no trace.
+pub(crate) fn placed<F: Future>(context: Option<TraceContext>, work: F) -> TaskLocalFuture<Option<TraceContext>, F> {
+    CURRENT.scope(context, work)
 }
 
 /// Work that stays where its caller is at in a trace, and in the log, whatever task does it.

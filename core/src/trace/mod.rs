@@ -9,5 +9,6 @@
 mod context;
 mod span;
 
+pub(crate) use context::placed;
 pub use context::{TraceContext, carried, current, scope};
 pub use span::{Attribute, EndedSpan, Span, SpanKind, SpanSink, Tracer};
