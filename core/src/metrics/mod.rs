@@ -28,8 +28,9 @@ use crate::records::{DeliveryState, Micros, TransferState, now};
 
 /// Of statements and of content on disk, in seconds: from what memory answers to what nobody should wait for.
 const FAST: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
-/// Of requests and of attempts at an endpoint, in seconds.
-pub const REQUESTS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Of requests and of attempts at an endpoint, in seconds: a request that uploads takes as long as its content.
+pub const REQUESTS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0];
 /// Of transfers, in seconds.
 const TRANSFERS: &[f64] = &[0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0];
 /// From an event to its delivery, in seconds: an endpoint may be away for a day.

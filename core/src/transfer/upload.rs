@@ -201,6 +201,8 @@ impl Upload {
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let core = self.core()?;
         let bytes = core.read_at(offset, len).await?;
+        core.session.life.went(bytes.len() as u64);
+        core.inner.metrics.went(core.session.protocol, bytes.len());
         core.pacer.down(bytes.len()).await;
         Ok(bytes)
     }
