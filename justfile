@@ -12,7 +12,7 @@ check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --features nats -- -D warnings
 
-# The tests of one crate (core, store, sftp, api).
+# The tests of one crate (core, store, sftp, ftp, api).
 unit crate:
     cargo test -p causeway-{{crate}}
 

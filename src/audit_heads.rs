@@ -216,7 +216,15 @@ impl HeadShelf for HeadFile {
 fn append(path: &Path, text: &[u8]) -> std::io::Result<()> {
     let is_new = !path.exists();
     let mut file: File = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
+    let before = file.metadata()?.len();
+    if let Err(error) = file.write_all(text) {
+        // On a full disk a part of it may be there. What comes next must not stand behind half a line.
+        if file.metadata().is_ok_and(|file| file.len() > before) {
+            // What failed first is what is told.
+            let _ = file.set_len(before);
+        }
+        return Err(error);
+    }
     file.sync_data()?;
     match path.parent() {
         Some(folder) if is_new && !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use causeway_core::audit::{
     ExportReader, OUTCOMES, Trust, Verification, csv_header, csv_row, export_line, shown, verify_chain,
 };
-use causeway_core::events::Operation;
+use causeway_core::events::{Operation, with_hidden_escaped};
 use causeway_core::ports::Reach;
 use causeway_core::records::{AuditFilter, Micros, since_epoch};
 use causeway_core::{Protocol, VirtualPath};
@@ -278,7 +278,8 @@ fn path(text: &str) -> Result<String, String> {
 }
 
 fn line(chain: &str, found: &Verification) -> String {
-    let name = if chain.is_empty() { "(gateway)" } else { chain };
+    // An export may come from anybody.
+    let name = if chain.is_empty() { "(gateway)".into() } else { with_hidden_escaped(chain) };
     let state = match (found.broken_at, found.breach) {
         (None, _) => "valid".to_owned(),
         (Some(at), None) => format!("BROKEN at {at}"),
@@ -313,6 +314,7 @@ mod tests {
         );
         let found = Verification { valid: false, broken_at: Some(3), breach: Some(Breach::Changed), ..found };
         assert_eq!(line("", &found), "(gateway): BROKEN at 3 (changed); 5 entries, 4 sealed, 1 to 4");
+        assert!(line("a: valid\n\u{1b}[2J", &found).starts_with("a: valid\\u000a\\u001b[2J: BROKEN at 3"));
     }
 
     #[test]

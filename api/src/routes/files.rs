@@ -164,7 +164,10 @@ async fn destination(
         Ok(entry) => entry,
         Err(error) => return Err(shared.failed(session, operation, target, error).await),
     };
-    Ok(path.join(&Name::parse(&entry.name)?)?)
+    match Name::parse(&entry.name).and_then(|name| path.join(&name)) {
+        Ok(path) => Ok(path),
+        Err(error) => Err(shared.failed(session, operation, target, error).await),
+    }
 }
 
 /// The digests that core is to compare: those of `If-Match`, or what any other condition was found to hold for.

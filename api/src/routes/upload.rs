@@ -300,7 +300,7 @@ impl Form<'_> {
     /// there is nothing that it would matter for.
     async fn direct(&self, name: &Name) -> Result<Option<VirtualPath>, Problem> {
         let Some(folder) = &self.fields.destination else { return Ok(None) };
-        let path = folder.join(name)?;
+        let path = self.shared.path_in(self.session, folder, name.as_str(), "file").await?;
         if self.fields.overwrite.is_some() {
             return Ok(Some(path));
         }
@@ -335,7 +335,7 @@ impl Form<'_> {
                 let Some(folder) = self.fields.destination.clone() else {
                     return Err(Problem::field("destination", "this is required: the folder for the file"));
                 };
-                let path = folder.join(&name)?;
+                let path = self.shared.path_in(self.session, &folder, name.as_str(), "file").await?;
                 let mut options = self.options(self.fields.overwrite.unwrap_or(false), content_type);
                 options.declared_size = Some(spool.len());
                 let upload = self.shared.gateway.begin_upload(self.session, &path, options).await?;

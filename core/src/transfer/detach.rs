@@ -447,6 +447,8 @@ pub(crate) async fn discard(core: &UploadCore, status: Status, reason: &Error) -
 /// The same for a holder of the working state; false where the upload is not this holder's any more.
 pub(crate) async fn put_discarded(core: &UploadCore, work: &Work, status: Status, reason: &Error) -> Result<bool> {
     let ending = Ending::new(core, work, Some(status).filter(|_| !reason.kind().is_refusal()), reason);
+    // Where the ledger's answer was missed, the commit may have come about, and somebody looks again and again.
+    let told = core.session.answers_to_a_job() || reason.kind() == ErrorKind::Unavailable;
     let row = work.row.clone();
     let again = Box::new(Unsettled {
         row: row.clone(),
@@ -461,7 +463,7 @@ pub(crate) async fn put_discarded(core: &UploadCore, work: &Work, status: Status
             let held = discard_held(&mut *tx, row.id, row.generation).await?;
             if held {
                 ending.put(&mut *tx).await?;
-            } else if !ending.session.answers_to_a_job() {
+            } else if !told {
                 tx.append_audit(&ending.facts.audit()).await?;
             }
             Ok(held)

@@ -19,7 +19,7 @@ use crate::gateway::{Inner, Place, enduring, held};
 use crate::identity::{Permission, Session};
 use crate::jobs::Reap;
 use crate::metrics::Direction;
-use crate::namespace::Entry;
+use crate::namespace::{Entry, Target};
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::Durability;
@@ -111,7 +111,14 @@ impl UploadCore {
         let mut work = self.work.lock().await;
         work.check()?;
         if !work.plain {
-            policy::require(self.place.permissions, Permission::Download)?;
+            if let Err(error) = policy::require(self.place.permissions, Permission::Download) {
+                // Once for a handle, however often it asks.
+                if !std::mem::replace(&mut work.read_on_record, true) {
+                    let target = Target::Path(self.path.clone());
+                    self.inner.put_failed(&self.session, Operation::Download, (&target, None), &error).await;
+                }
+                return Err(error);
+            }
             if !work.read_on_record {
                 let mut facts = self.inner.facts_at(&self.session, Operation::Download, &self.place);
                 facts.file_id = self.visible.as_ref().map(|entry| entry.id);
