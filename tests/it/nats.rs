@@ -83,7 +83,7 @@ async fn every_event_arrives_in_order_under_its_id(ledger: Ledger) {
     gateway.change(|plan| nats.plan(plan));
     gateway.start().await;
     gateway.rest("other").put("/theirs", b"x").await.ok();
-    assert!(Sftp::connect(gateway.sftp, "nobody").await.is_err());
+    assert!(Sftp::by_password(gateway.sftp, "nobody", Some("wrong")).await.is_err());
     uploads(&gateway.rest("orders"), "after", 5).await;
     events_come(&gateway.rest("other"), "file.uploaded", "/theirs", 1).await;
     eventually("the failed login is told", PATIENCE, || async {
