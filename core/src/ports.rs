@@ -349,7 +349,8 @@ pub trait Tx: Query {
     async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>>;
     /// Gives positions, and queues the deliveries.
     async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()>;
-    /// Writes the state, attempts, time and result of deliveries; those that are not there stay away.
+    /// Writes the state, attempts, time and result of deliveries after one more attempt at each. Those that are not there stay away, and
+    /// those of which another attempt was written, or that were queued again since that one was begun, stay as they are.
     async fn update_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()>;
     /// Writes how an endpoint fares, in place of what is known of it.
     async fn put_webhook_health(&mut self, health: &WebhookHealth) -> Result<()>;

@@ -82,12 +82,18 @@ async fn a_webhook_is_made_tested_and_removed(ledger: Ledger) {
     let done = until(&admin, "mine", "delivered", 1).await;
     assert_eq!((&done[0]["attempts"], &done[0]["last_result"]), (&json!(1), &json!("200")), "{done:?}");
 
-    // A change is in force when it is answered.
-    let patch = admin
-        .request(Method::PATCH, "/webhooks/mine")
-        .header("content-type", "application/json")
-        .body(json!({ "path": "/elsewhere/**" }).to_string());
-    assert_eq!(admin.send(patch).await.ok()["path"], "/elsewhere/**");
+    // A change is of the version that it was made of, and in force when it is answered.
+    let tag = admin.get("/webhooks/mine").await.header("etag").to_owned();
+    let patch = async |tag: &str, path: &str| {
+        let request = admin.request(Method::PATCH, "/webhooks/mine").header("content-type", "application/json");
+        admin.send(request.header("if-match", tag).body(json!({ "path": path }).to_string())).await
+    };
+    patch("\"v0\"", "/nowhere/**").await.problem(412, "precondition_failed");
+    let changed = patch(&tag, "/elsewhere/**").await;
+    assert_eq!((changed.status, &changed.json()["path"]), (200, &json!("/elsewhere/**")), "{changed:?}");
+    assert_ne!(changed.header("etag"), tag);
+    patch(&tag, "/nowhere/**").await.problem(412, "precondition_failed");
+    assert_eq!(shown(&admin, "mine").await["path"], "/elsewhere/**");
     upload(&admin, "b").await;
     crate::spine::events_come(&admin, "file.uploaded", "/inbound/b", 1).await;
     assert_eq!(deliveries(&admin, "mine", "delivered").await.len(), 1);
@@ -99,7 +105,7 @@ async fn a_webhook_is_made_tested_and_removed(ledger: Ledger) {
     let entries = admin.pages("/audit?operation=admin&limit=200", "entries").await;
     let changes: Vec<&str> = entries
         .iter()
-        .filter(|entry| entry["object_kind"] == "webhook")
+        .filter(|entry| entry["object_kind"] == "webhook" && entry["outcome"] == "ok")
         .map(|entry| entry["change"].as_str().unwrap())
         .collect();
     assert_eq!(changes, ["created", "tested", "changed", "removed"]);

@@ -20,6 +20,8 @@ use crate::trace::TraceContext;
 const BATCH: u32 = 500;
 /// Deliveries that one replay queues at most.
 const MAX_REPLAY: usize = 100_000;
+/// How much later than others of its time an event may get its position: it is committed later, or the clock of its node is slow.
+const LATE: Micros = 60_000_000;
 
 /// Which deliveries are listed.
 #[derive(Clone, Copy, Debug)]
@@ -227,9 +229,11 @@ impl Inner {
                 return Ok(Replayed { queued, rest_since: None });
             };
             if queued >= MAX_REPLAY {
-                // Positions follow the commits, not the clock: the earliest of those that come next.
-                let rest_since = events.iter().map(|stored| stored.event.at).min();
-                return Ok(Replayed { queued, rest_since });
+                // Positions follow the commits, not the clock: the earliest of those that come next, and a little before it. What is sent
+                // twice for that does less harm than what is left out.
+                let next = events.iter().map(|stored| stored.event.at).min().unwrap_or(since);
+                let early = next.saturating_sub(LATE);
+                return Ok(Replayed { queued, rest_since: Some(if early > since { early } else { next }) });
             }
             after = last;
             let now = now();

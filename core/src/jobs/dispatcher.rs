@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +16,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::answers::{judge, verdict};
 use crate::error::Result;
 use crate::events::breaker::{self, Verdict};
-use crate::events::schedule::{Item, Plan, backoff, plan};
+use crate::events::schedule::{Item, Plan, plan};
 use crate::events::{DeliveryRules, Facts, Operation, Webhook};
 use crate::metrics::Metrics;
 use crate::ports::{Answer, Durability, Ledger, Reach, Tx, WebhookSender, transact};
@@ -49,10 +51,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long the shutdown waits for attempts under way. What is not answered by then is sent again by the next process.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Loading the window again waits this long for each delivery in it, so that a backlog is not read on every event. (One is read in
-/// some 4 µs.)
+/// some 4 µs.) All webhooks hear of every event: the more there are, the less often each looks whether it was meant.
 const RELOAD_PAUSE: Duration = Duration::from_micros(100);
-/// The longest result that is kept, in characters.
-const MAX_RESULT: usize = 255;
+/// As many deliveries as each of the webhooks counts for in that.
+const CROWD: usize = 2;
 /// What became of deliveries that waited when their endpoint was disabled.
 const BURIED: &str = "the webhook was disabled";
 
@@ -73,6 +75,8 @@ pub struct Dispatcher {
     pub node: String,
     /// How often the ledger is looked at for what other nodes queued.
     pub poll: Duration,
+    /// How many webhooks this process serves.
+    pub crowd: Arc<AtomicUsize>,
     /// Changes when deliveries were queued again or the endpoint was enabled.
     pub requeued: watch::Receiver<u64>,
     /// Wakes the sequencer.
@@ -256,6 +260,8 @@ struct Service<'d> {
     health_writing: bool,
     /// Answers that are not in the ledger yet.
     unwritten: usize,
+    /// Whether this is the end: the webhook may be another one already, or be none any more.
+    leaving: bool,
     limit: u32,
     /// Whether there are more pending ones behind the window.
     cut: bool,
@@ -280,6 +286,7 @@ impl<'d> Service<'d> {
             writing: FuturesUnordered::new(),
             health_writing: false,
             unwritten: 0,
+            leaving: false,
             limit: WINDOW,
             cut: false,
             stale: false,
@@ -295,8 +302,12 @@ impl<'d> Service<'d> {
         let (mut requeued, mut heard) = (self.dispatcher.requeued.clone(), true);
         while !shutdown.is_cancelled() {
             self.write(false);
-            if !self.loaded || self.loaded_at.elapsed() >= self.reload_after() {
-                self.load().await?;
+            if (!self.loaded || self.loaded_at.elapsed() >= self.reload_after())
+                && let Err(error) = self.load().await
+            {
+                // What is answered by now is not sent again for that.
+                self.leave().await?;
+                return Err(error);
             }
             if self.health.disabled_at.is_some() {
                 break;
@@ -305,7 +316,7 @@ impl<'d> Service<'d> {
             if planned.send.is_empty() && self.cut && room > 0 && self.limit < WIDEST_WINDOW {
                 // All that is in the window is held back: look further.
                 self.limit = (self.limit * 2).min(WIDEST_WINDOW);
-                self.load().await?;
+                self.loaded = false;
                 continue;
             }
             let wait = self.wait(planned.next);
@@ -328,6 +339,7 @@ impl<'d> Service<'d> {
                 () = shutdown.cancelled() => {}
             }
         }
+        self.leaving = shutdown.is_cancelled();
         self.leave().await
     }
 
@@ -344,7 +356,8 @@ impl<'d> Service<'d> {
 
     /// How long after the last reading the pending deliveries are read again.
     fn reload_after(&self) -> Duration {
-        let pause = RELOAD_PAUSE * u32::try_from(self.window.len()).unwrap_or(u32::MAX);
+        let share = self.window.len() + CROWD * self.dispatcher.crowd.load(Ordering::Relaxed);
+        let pause = RELOAD_PAUSE * u32::try_from(share).unwrap_or(u32::MAX);
         if self.wants_reload() { pause } else { pause.max(self.dispatcher.poll) }
     }
 
@@ -423,11 +436,12 @@ impl<'d> Service<'d> {
             self.answered_since = Instant::now();
         }
         for (delivery, answer) in answers {
-            let health = breaker::after(&self.health, verdict(&answer), &self.dispatcher.rules, now(), random());
-            if health != self.health {
-                self.tell(&health);
-                self.health = health;
-                self.health_changed = true;
+            let said = verdict(&answer);
+            if !self.leaving {
+                self.weigh(said);
+            } else if said == Verdict::Gone {
+                // Of the next endpoint that says nothing: the event is sent there.
+                continue;
             }
             let mut judged = self.judge(delivery, answer);
             // Of what was under way nothing waits beyond the end.
@@ -435,6 +449,16 @@ impl<'d> Service<'d> {
                 judged.state = DeliveryState::Dead;
             }
             self.answered.push(judged);
+        }
+    }
+
+    /// What an answer changes of how the endpoint fares.
+    fn weigh(&mut self, said: Verdict) {
+        let health = breaker::after(&self.health, said, &self.dispatcher.rules, now(), random());
+        if health != self.health {
+            self.tell(&health);
+            self.health = health;
+            self.health_changed = true;
         }
     }
 
@@ -547,40 +571,6 @@ impl<'d> Service<'d> {
         }
         self.dispatcher.lease(Duration::ZERO).await?;
         Ok(())
-    }
-}
-
-/// What a delivery is after an attempt: 2xx ends it; 410 says that the endpoint is gone for good; anything else is tried
-/// again later until the attempts are used up.
-fn judge(mut delivery: Delivery, answer: Answer, rules: &DeliveryRules, now: Micros, random: u64) -> Delivery {
-    delivery.attempts += 1;
-    let (state, result, retry_after) = match answer {
-        Answer::Status(status @ 200..=299, _) => (DeliveryState::Delivered, status.to_string(), None),
-        Answer::Status(410, _) => (DeliveryState::Dead, "410".to_owned(), None),
-        Answer::Status(status, retry_after) => (DeliveryState::Pending, status.to_string(), retry_after),
-        Answer::Failed(why) => {
-            (DeliveryState::Pending, why.chars().filter(|c| *c != '\0').take(MAX_RESULT).collect(), None)
-        }
-    };
-    delivery.last_result = Some(result);
-    delivery.state = state;
-    if state == DeliveryState::Pending {
-        if delivery.attempts >= i64::from(rules.max_attempts) {
-            delivery.state = DeliveryState::Dead;
-        } else {
-            delivery.next_at = later(now, backoff(rules, delivery.attempts, random, retry_after));
-        }
-    }
-    delivery
-}
-
-/// What an answer says of the endpoint.
-const fn verdict(answer: &Answer) -> Verdict {
-    match answer {
-        Answer::Status(200..=299, _) => Verdict::Accepted,
-        Answer::Status(410, _) => Verdict::Gone,
-        Answer::Status(429 | 503, hold) => Verdict::Failed { hold: *hold },
-        Answer::Status(..) | Answer::Failed(_) => Verdict::Failed { hold: None },
     }
 }
 

@@ -107,6 +107,7 @@ fn dispatcher(ledger: &Arc<FakeLedger>, endpoint: &Arc<Endpoint>, max_attempts: 
         },
         node: "gw-1".into(),
         poll: Duration::from_secs(30),
+        crowd: Arc::default(),
         requeued: watch::channel(0).1,
         wake: Arc::default(),
         metrics: Arc::default(),
@@ -303,6 +304,70 @@ async fn the_shutdown_waits_for_an_answer() {
     shutdown.cancel();
     job.await.unwrap();
     assert_eq!(open(&ledger), 0);
+}
+
+#[tokio::test]
+async fn what_is_queued_again_while_it_is_under_way_has_all_its_attempts() {
+    let ledger = Arc::new(FakeLedger::default());
+    let endpoint = Arc::new(Endpoint { delay: Duration::from_millis(200), ..Endpoint::default() });
+    let id = queue(&ledger, "/a");
+    // Its last attempt, which fails.
+    ledger.look(|state| state.deliveries[0].attempts = 11);
+    endpoint.answers.lock().unwrap().insert(id.clone(), vec![Answer::Status(500, None)]);
+    let mine = Dispatcher { poll: Duration::from_millis(50), ..dispatcher(&ledger, &endpoint, 12) };
+    let (_positions, watch) = watch::channel(0);
+    let shutdown = CancellationToken::new();
+    let job = tokio::spawn(run(mine, watch, shutdown.clone()));
+    until("the request", || !endpoint.ids().is_empty()).await;
+    ledger.look(|state| state.deliveries[0].attempts = 0);
+    until("the end", || open(&ledger) == 0).await;
+    assert_eq!(endpoint.ids(), [id.clone(), id]);
+    let row = ledger.look(|state| state.deliveries[0].clone());
+    assert_eq!((row.state, row.attempts), (DeliveryState::Delivered, 1));
+    shutdown.cancel();
+    job.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_one_says_that_is_left_is_not_held_against_the_next() {
+    let ledger = Arc::new(FakeLedger::default());
+    let endpoint = Arc::new(Endpoint { delay: Duration::from_millis(300), ..Endpoint::default() });
+    let (gone, failed) = (queue(&ledger, "/a"), queue(&ledger, "/b"));
+    endpoint.answers.lock().unwrap().insert(gone, vec![Answer::Status(410, None)]);
+    endpoint.answers.lock().unwrap().insert(failed, vec![Answer::Status(500, None)]);
+    let (_positions, watch) = watch::channel(0);
+    let shutdown = CancellationToken::new();
+    let job = tokio::spawn(run(dispatcher(&ledger, &endpoint, 12), watch, shutdown.clone()));
+    until("both requests", || endpoint.ids().len() == 2).await;
+    shutdown.cancel();
+    job.await.unwrap();
+    ledger.look(|state| {
+        assert!(state.health.is_empty(), "{:?}", state.health);
+        assert_eq!(
+            state.deliveries.iter().map(|d| (d.state, d.attempts)).collect::<Vec<_>>(),
+            [(DeliveryState::Pending, 0), (DeliveryState::Pending, 1)]
+        );
+    });
+}
+
+#[tokio::test]
+async fn what_was_answered_is_written_though_nothing_can_be_read() {
+    let ledger = Arc::new(FakeLedger::default());
+    let endpoint = Arc::new(Endpoint { delay: Duration::from_millis(600), ..Endpoint::default() });
+    let id = queue(&ledger, "/a");
+    let mine = Dispatcher { poll: Duration::from_millis(20), ..dispatcher(&ledger, &endpoint, 12) };
+    let (_positions, watch) = watch::channel(0);
+    let shutdown = CancellationToken::new();
+    let job = tokio::spawn(run(mine, watch, shutdown.clone()));
+    until("the request", || !endpoint.ids().is_empty()).await;
+    // It is looked at several times meanwhile.
+    ledger.set_away(true);
+    sleep(Duration::from_millis(100)).await;
+    ledger.set_away(false);
+    until("the end", || open(&ledger) == 0).await;
+    assert_eq!(endpoint.ids(), [id], "once");
+    shutdown.cancel();
+    job.await.unwrap();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::OptionFuture;
@@ -45,9 +46,11 @@ impl Inner {
         let mut served: HashMap<String, Served> = HashMap::new();
         // Dispatchers that end. An endpoint that hangs keeps its own for a while.
         let mut ending: HashMap<String, JoinHandle<()>> = HashMap::new();
+        let crowd = Arc::new(AtomicUsize::new(0));
         loop {
             let wanted = hooks.borrow_and_update().clone();
             let by_key: HashMap<String, &Webhook> = wanted.iter().map(|webhook| (webhook.key(), webhook)).collect();
+            crowd.store(by_key.len(), Ordering::Relaxed);
             let over: Vec<String> = served
                 .iter()
                 .filter(|(key, one)| by_key.get(*key).is_none_or(|webhook| one.differs(webhook)))
@@ -72,6 +75,7 @@ impl Inner {
                         rules: self.settings.delivery.clone(),
                         node: self.settings.node.clone(),
                         poll,
+                        crowd: crowd.clone(),
                         requeued: self.requeued.subscribe(),
                         wake: self.wake.clone(),
                         metrics: self.metrics.clone(),

@@ -1,6 +1,7 @@
 //! The work in the background: the sequencer, the webhook dispatchers, signs of life, recovery, the sweeper, the purge of
 //! removed folders, transfers, and the reaper of what was dropped without being finished.
 
+mod answers;
 pub mod dispatcher;
 mod endpoints;
 mod forward;

@@ -250,7 +250,9 @@ impl Tx for State {
     async fn update_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()> {
         for delivery in deliveries {
             let row = self.deliveries.iter_mut().find(|d| d.event == delivery.event && d.webhook == delivery.webhook);
-            *row.unwrap() = delivery.clone();
+            if let Some(row) = row.filter(|row| row.attempts == delivery.attempts - 1) {
+                *row = delivery.clone();
+            }
         }
         Ok(())
     }

@@ -50,8 +50,8 @@ pub async fn what_waits_is_counted(ledger: Subject) {
     assert_eq!(few.queued + few.running + few.retrying, 1);
 
     // What is done waits no more.
-    let done = Delivery { state: DeliveryState::Delivered, ..deliveries[1].clone() };
-    let dead = Delivery { state: DeliveryState::Dead, ..deliveries[0].clone() };
+    let done = Delivery { state: DeliveryState::Delivered, attempts: 1, ..deliveries[1].clone() };
+    let dead = Delivery { state: DeliveryState::Dead, attempts: 1, ..deliveries[0].clone() };
     for one in [&done, &dead] {
         write!(ledger, [one], |tx| tx.update_deliveries(std::slice::from_ref(&one)).await).unwrap();
     }

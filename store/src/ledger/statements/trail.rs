@@ -359,7 +359,7 @@ macro_rules! event_statements {
             connection.rows((head, ""), 7, &rows).await
         }
 
-        /// As for positions.
+        /// As for positions. A result is that of the attempt after those that are in the row.
         pub(super) async fn update_deliveries(connection: &mut Connection, deliveries: &[Delivery]) -> Outcome<()> {
             let rows: Vec<Value<'_>> = deliveries
                 .iter()
@@ -375,10 +375,11 @@ macro_rules! event_statements {
                 })
                 .collect();
             let each = "UPDATE deliveries SET state = $3, attempts = $4, next_at = $5, last_result = $6 \
-                        WHERE webhook = $1 AND event = $2";
+                        WHERE webhook = $1 AND event = $2 AND attempts = $4 - 1";
             let around = (
                 "UPDATE deliveries SET state = v.column3, attempts = v.column4, next_at = v.column5, last_result = v.column6 FROM (",
-                ") AS v WHERE deliveries.webhook = v.column1 AND deliveries.event = v.column2",
+                ") AS v WHERE deliveries.webhook = v.column1 AND deliveries.event = v.column2 \
+                 AND deliveries.attempts = v.column4 - 1",
             );
             connection.updates(each, around, 6, &rows).await
         }
