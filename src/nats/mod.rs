@@ -1,9 +1,12 @@
 //! Events to a stream of NATS JetStream: core's [`EventSink`] port.
 //!
 //! JetStream keeps an event when it has acknowledged it, and drops one whose `Nats-Msg-Id` (the event's id) it has kept within the stream's
-//! window of duplicates. A batch is published without a wait in between: each message names the one that must be the last of the stream
-//! (`Nats-Expected-Last-Msg-Id`), so that none is kept behind one that was lost, and the order holds. After a failure, and where somebody else
-//! publishes into the stream too, they go one by one. `Nats-Expected-Stream` keeps another stream from taking them.
+//! window of duplicates. Each is published when the one before is acknowledged, so that none is kept behind one that was lost, and the
+//! order holds. `Nats-Expected-Stream` keeps another stream from taking them.
+//!
+//! Why there is no second one under way: what would keep the order is `Nats-Expected-Last-Msg-Id`, and in a stream with replicas a server (2.15.1)
+//! takes a mismatch for a failed write and ends the stream. `Nats-Expected-Last-Sequence` is let down by whoever else publishes into
+//! the stream: their message takes the number of the event that is refused, and the one behind that is kept.
 //!
 //! The stream is the operator's: the gateway neither makes nor changes one, and needs no right but to publish below its subject and
 //! to hear the acknowledgements (`_INBOX.>`).
@@ -14,6 +17,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::{Context, ContextBuilder};
 use async_nats::{Client, ConnectOptions};
 use async_trait::async_trait;
@@ -24,39 +28,31 @@ use causeway_core::{Error, ErrorKind, Result};
 use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use uuid::Uuid;
 
 use crate::config::nats::{Login, Target};
 use crate::failure::{Failure, Outcome};
 use crate::trust;
 
-/// How long connecting, or a batch, may take.
+/// How long connecting may take, and how long a batch goes on with another event.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one acknowledgement may take.
 const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// How often a silent server is asked whether it is still there.
 const PING: Duration = Duration::from_secs(10);
-/// How often it is looked whether the connection still stands, while acknowledgements are waited for.
+/// How often it is looked whether the connection still stands, while an acknowledgement is waited for.
 const LOOK: Duration = Duration::from_millis(100);
-/// Commands that may wait for the connection: more than a batch has, and no more than that in memory while the server is away.
-const WAITING: usize = 256;
+/// Commands that may wait for the connection: one event is under way at a time.
+const WAITING: usize = 16;
 /// In the place of the tenant where an event belongs to none; no tenant can have this name.
 const NO_TENANT: &str = "_";
-
-/// The connection, once there is one; it is made again by the client itself where it breaks.
-#[derive(Default)]
-struct Link {
-    context: Option<Context>,
-    /// Whether something failed and what came of the messages behind it is not known.
-    one_by_one: bool,
-}
 
 /// Sends to a stream.
 pub struct JetStream {
     name: String,
     target: Target,
     options: ConnectOptions,
-    link: Mutex<Link>,
+    /// The connection, once there is one; it is made again by the client itself where it breaks.
+    link: Mutex<Option<Context>>,
 }
 
 impl std::fmt::Debug for JetStream {
@@ -73,7 +69,8 @@ impl JetStream {
             .connection_timeout(ACKNOWLEDGED)
             .ping_interval(PING)
             .client_capacity(WAITING)
-            .require_tls(target.ca.is_some());
+            // The servers that are learned of come without a scheme, and would be spoken to in clear.
+            .require_tls(target.ca.is_some() || target.url.starts_with("tls://"));
         if let Some(ca) = &target.ca {
             // Read again at each connect; whether they can be is told at the start.
             trust::roots(ca, "events.nats_ca")?;
@@ -101,9 +98,9 @@ impl JetStream {
     }
 
     /// The connection, where it stands.
-    async fn context(&self, link: &mut Link, deadline: Instant) -> Result<Context> {
+    async fn context(&self, link: &mut Option<Context>, deadline: Instant) -> Result<Context> {
         let away = |why: &dyn std::fmt::Display| Error::new(ErrorKind::Unavailable, format!("the NATS server: {why}"));
-        let context = if let Some(context) = &link.context {
+        let context = if let Some(context) = link.as_ref() {
             context.clone()
         } else {
             let connecting = self.options.clone().connect(self.target.url.as_str());
@@ -112,7 +109,7 @@ impl JetStream {
                 .map_err(|_| away(&"it does not answer in time"))?
                 .map_err(|error| away(&error))?;
             let context = ContextBuilder::new().timeout(ACKNOWLEDGED).build(client);
-            link.context.insert(context).clone()
+            link.insert(context).clone()
         };
         // What is published now would wait in memory.
         if context.client().connection_state() != State::Connected {
@@ -121,52 +118,18 @@ impl JetStream {
         Ok(context)
     }
 
-    /// Publishes one. `previous`: the one that must be the last of the stream.
-    async fn publish(
-        &self,
-        context: &Context,
-        event: &EventRecord,
-        previous: Option<Uuid>,
-        deadline: Instant,
-    ) -> Result<PublishAckFuture, PublishError> {
-        let mut message = PublishMessage::build()
+    /// Publishes one, and waits until it is kept.
+    async fn publish(&self, line: &Line, context: &Context, event: &EventRecord) -> Result<(), PublishError> {
+        let by = Instant::now() + ACKNOWLEDGED;
+        let message = PublishMessage::build()
             .payload(Bytes::from(event.body.clone()))
             .message_id(event.id.to_string())
             .expected_stream(&self.target.stream);
-        if let Some(previous) = previous {
-            message = message.expected_last_message_id(previous.to_string());
-        }
-        let published = timeout_at(deadline, context.send_publish(self.subject(event), message)).await;
-        published.unwrap_or_else(|_| Err(PublishError::new(PublishErrorKind::TimedOut)))
-    }
-
-    /// Publishes all before it waits for the first acknowledgement. How many of the first ones are kept.
-    async fn at_once(
-        &self,
-        context: &Context,
-        events: &[StoredEvent],
-        deadline: Instant,
-    ) -> (usize, Result<(), PublishError>) {
-        let line = Line::of(context);
-        let mut acknowledgements = Vec::with_capacity(events.len());
-        let (mut previous, mut ended) = (None, Ok(()));
-        for stored in events {
-            match self.publish(context, &stored.event, previous, deadline).await {
-                Ok(acknowledgement) => acknowledgements.push(acknowledgement),
-                Err(error) => {
-                    ended = Err(error);
-                    break;
-                }
-            }
-            previous = Some(stored.event.id);
-        }
-        let count = acknowledgements.len();
-        for (kept, acknowledgement) in acknowledgements.into_iter().enumerate() {
-            if let Err(error) = line.acknowledged(acknowledgement, deadline).await {
-                return (kept, Err(error));
-            }
-        }
-        (count, ended)
+        let published = timeout_at(by, context.send_publish(self.subject(event), message)).await;
+        let acknowledgement = published.unwrap_or_else(|_| Err(PublishError::new(PublishErrorKind::TimedOut)))?;
+        let kept = line.acknowledged(acknowledgement, by).await?;
+        // Older servers call one a duplicate that they have not kept yet, and may still lose.
+        if kept.sequence == 0 { Err(PublishError::new(PublishErrorKind::Other)) } else { Ok(()) }
     }
 
     /// What has become of an event, in words.
@@ -221,12 +184,12 @@ impl Line {
     }
 
     /// Waits until an event is kept.
-    async fn acknowledged(&self, acknowledgement: PublishAckFuture, deadline: Instant) -> Result<(), PublishError> {
+    async fn acknowledged(&self, acknowledgement: PublishAckFuture, by: Instant) -> Result<PublishAck, PublishError> {
         tokio::select! {
             biased;
-            answer = acknowledgement.into_future() => answer.map(drop),
+            answer = acknowledgement.into_future() => answer,
             () = self.broken() => Err(PublishError::new(PublishErrorKind::BrokenPipe)),
-            () = sleep_until(deadline) => Err(PublishError::new(PublishErrorKind::TimedOut)),
+            () = sleep_until(by) => Err(PublishError::new(PublishErrorKind::TimedOut)),
         }
     }
 }
@@ -244,37 +207,16 @@ impl EventSink for JetStream {
             Ok(context) => context,
             Err(error) => return (0, Err(error)),
         };
-        let mut kept = 0;
-        if !link.one_by_one {
-            let (taken, ended) = self.at_once(&context, events, deadline).await;
-            kept = taken;
-            match (ended, events.get(kept)) {
-                (Err(error), Some(next)) if error.kind() != PublishErrorKind::WrongLastMessageId => {
-                    link.one_by_one = true;
-                    return (kept, Err(self.refused(&next.event, &error)));
-                }
-                // Nothing before it was lost: somebody else's message came between.
-                (Err(_), Some(_)) => {}
-                (_, None) | (Ok(()), _) => return (kept, Ok(())),
-            }
-        }
         let line = Line::of(&context);
-        for stored in events.iter().skip(kept) {
+        for (kept, StoredEvent { event, .. }) in events.iter().enumerate() {
             if kept > 0 && Instant::now() >= deadline {
                 return (kept, Ok(()));
             }
-            let sent = match self.publish(&context, &stored.event, None, deadline).await {
-                Ok(acknowledgement) => line.acknowledged(acknowledgement, deadline).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = sent {
-                link.one_by_one = true;
-                return (kept, Err(self.refused(&stored.event, &error)));
+            if let Err(error) = self.publish(&line, &context, event).await {
+                return (kept, Err(self.refused(event, &error)));
             }
-            kept += 1;
         }
-        link.one_by_one = false;
-        (kept, Ok(()))
+        (events.len(), Ok(()))
     }
 }
 

@@ -22,6 +22,8 @@ use crate::records::StoredEvent;
 const PAGE: u32 = 100;
 /// How many times as many are looked through, from the newest backwards, for one that the caller may know of.
 const LOOKS_BACK: u32 = 10;
+/// How many look at a time: an event wakes all that follow, and the ledger has other readers.
+pub(super) const LOOKS: usize = 3;
 /// How long one that has found nothing waits, once it is woken, before it looks again: many events in a row are one look.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -119,9 +121,12 @@ impl EventFeed {
     /// it has missed nothing: it brings the same ones again. `Unavailable` where the ledger is; it may be asked again then.
     pub async fn next(&mut self, by: Instant) -> Result<Vec<StoredEvent>> {
         loop {
+            let inner = self.inner.clone();
+            let Ok(turn) = timeout_at(by, inner.looks.acquire()).await else { return Ok(Vec::new()) };
             // Before the look: what gets its position behind it wakes.
-            self.news.mark_unchanged();
-            let (found, more) = self.look().await?;
+            let known = *self.news.borrow_and_update();
+            let (found, more) = self.look(known).await?;
+            drop(turn);
             let looked = Instant::now();
             if !found.is_empty() || (more && looked >= by) {
                 return Ok(found);
@@ -139,13 +144,15 @@ impl EventFeed {
         }
     }
 
-    /// Looks through the next page; what of it is the caller's, and whether there may be more behind it.
-    async fn look(&mut self) -> Result<(Vec<StoredEvent>, bool)> {
+    /// Looks through the next page; what of it is the caller's, and whether there may be more behind it. `known`: a position that was
+    /// given before. The ledger had all up to it, so that it need not search there again for kinds that did not come.
+    async fn look(&mut self, known: i64) -> Result<(Vec<StoredEvent>, bool)> {
         let mut query = self.inner.ledger.read(self.session.reach()).await?;
         let page = query.events(&self.session.tenant.id, self.position, &self.filter.kinds, PAGE).await?;
         drop(query);
         let more = page.len() >= PAGE as usize;
-        let position = page.last().map_or(self.position, |last| last.position);
+        let seen = page.last().map_or(self.position, |last| last.position);
+        let position = if more { seen } else { seen.max(known) };
         let mut found = Vec::new();
         for stored in page.into_iter().filter(|stored| self.filter.reaches(&stored.event)) {
             found.extend(shown(&self.session, stored)?);

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::access::Place;
+use super::feed::LOOKS;
 use super::limits::Limits;
 use super::login::Refusals;
 use super::remembered::Remembered;
@@ -84,6 +85,8 @@ pub(crate) struct Inner {
     pub(crate) wake: Arc<Notify>,
     /// The highest position of an event that this process has heard of: it wakes those who wait for events.
     pub(crate) positions: watch::Sender<i64>,
+    /// Whose turn it is to look for events that are followed.
+    pub(crate) looks: Semaphore,
     /// Takes over what was dropped without being finished.
     pub(crate) reaper: mpsc::UnboundedSender<Reap>,
     /// Wakes the workers of transfers.
@@ -168,6 +171,7 @@ impl Inner {
             incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),
             positions: watch::Sender::new(0),
+            looks: Semaphore::new(LOOKS),
             jobs_wake: Notify::new(),
             downloads: Mutex::default(),
             purge_wake: Notify::new(),
