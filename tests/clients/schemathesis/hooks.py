@@ -69,6 +69,7 @@ schemathesis.openapi.format(
     st.binary(min_size=20, max_size=20).map(lambda raw: f"sha1 {base64.b64encode(raw).decode()}"),
 )
 schemathesis.openapi.format("webhook-url", st.sampled_from(["https://hooks.example/a", "https://hooks.example:8443/b"]))
+schemathesis.openapi.format("duration-text", st.sampled_from(["0s", "15m", "24h", "7d"]))
 schemathesis.openapi.format("event-kinds", st.sampled_from(["*", "file.uploaded", "transfer.*"]))
 schemathesis.openapi.format("path-glob", st.sampled_from(["/inbound/**", "/st/*.csv", "**"]))
 schemathesis.openapi.format("webhook-secret", st.binary(min_size=24, max_size=32).map(lambda raw: f"whsec_{base64.b64encode(raw).decode()}"))

@@ -55,8 +55,21 @@ const BEAT: &[u8] = b":\n\n";
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub fn operation() -> Operation {
-    let event = examples::event();
-    let example = format!("retry: {RETRY}\n\nid: {ID}\nevent: file.uploaded\ndata: {event}\n\n:\n\n");
+    // What a client makes of each event of the stream; OpenAPI 3.1 has no word for that.
+    let event = json!({
+        "type": "object",
+        "required": ["id", "event", "data"],
+        "properties": {
+            "id": { "type": "string", "format": "uuid", "description": "The event's id." },
+            "event": { "type": "string", "description": "Its type." },
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "description": "The event, as its webhook has it, on one line.",
+            },
+        },
+    });
+    let example = json!({ "id": ID, "event": "file.uploaded", "data": examples::event().to_string() });
     Operation::new(Tag::Events, "followEvents", "The events in the caller's view, as they come")
         .text("Server-Sent Events: `id` is the event's id, `event` its type, `data` the event on one line; a comment comes where nothing else did for 15 seconds. In the same order as `GET /events` has them, each at least once. It begins behind `Last-Event-ID`, else behind `after`, else now: with what is committed after the head of this answer is sent, at the latest. An id that is not known here is 400; begin anew with `GET /events`. The stream ends when the caller would not be let in any more and when the gateway stops; a client comes again with `Last-Event-ID` and misses nothing. More streams of one identity than the gateway allows are 429.")
         .scope(Scope::EventsRead)
@@ -64,7 +77,7 @@ pub fn operation() -> Operation {
         .parameters(&[LAST_EVENT_ID])
         .answer(
             Answer::bare(StatusCode::OK, "The stream.")
-                .content("text/event-stream", Shape::Inline(json!({ "type": "string" })), Some(example.into()))
+                .content("text/event-stream", Shape::Inline(event), Some(example))
                 .header(&told::CACHE_CONTROL)
                 .header(&told::X_ACCEL_BUFFERING),
         )
