@@ -126,6 +126,16 @@ entry_cursor = ask("GET", "/audit", params={"limit": 1}).json()["next_cursor"]
 event = ask("GET", "/events", params={"limit": 1}).json()["events"][0]["id"]
 
 
+def newest():
+    """The id of the newest event: behind the first one there are thousands after a while."""
+    while True:
+        page = ask("GET", "/events", params={"after": seen[0], "limit": 1000}).json()
+        seen[0] = page["last_id"] or seen[0]
+        if page["next_cursor"] is None:
+            return seen[0]
+
+
+seen = [event]
 client = {"client_id": "orders", "client_secret": os.environ["CAUSEWAY_KEY"]}
 asked = {
     "response_type": "code",
@@ -171,7 +181,7 @@ def before_call(context, case, kwargs):
                 values[member] = "a//b"
     if right(At.QUERY) and name == "followEvents":
         # A stream that begins now ends by itself only where its reader may know of an event lately, which is not always so here.
-        case.query = {**(case.query or {}), "after": event}
+        case.query = {**(case.query or {}), "after": newest()}
     if right(At.QUERY) and case.query:
         if "after" in case.query:
             case.query["after"] = event
@@ -190,7 +200,7 @@ def before_call(context, case, kwargs):
         if name == "uploadFile" and len(case.query.get("destination") or "") > 3000:
             case.query["destination"] = case.query["destination"][:3000]
     if right(At.HEADER) and "Last-Event-ID" in (case.headers or {}):
-        case.headers["Last-Event-ID"] = event
+        case.headers["Last-Event-ID"] = newest()
     if right(At.HEADER) and next(turns) % 2:
         # What hardly ever holds by chance stands before everything else, so half of the requests come without it.
         for header in ("If-Match", "If-None-Match", "If-Unmodified-Since", "Content-Digest", "Repr-Digest", "Upload-Checksum"):
