@@ -10,15 +10,15 @@ test *words:
 # The fast half: types and lints.
 check:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --features nats -- -D warnings
 
-# The tests of one crate (core, store, sftp, api).
+# The tests of one crate (core, store, sftp, ftp, api).
 unit crate:
     cargo test -p causeway-{{crate}}
 
 # Write the golden tables anew.
 golden:
-    UPDATE_GOLDEN=1 cargo test --test it -- errors:: problems openapi::the_description_is_as_it_was
+    UPDATE_GOLDEN=1 cargo test --features nats --test it -- errors:: problems openapi::the_description_is_as_it_was
 
 # A gateway to play with, in ./causeway-data.
 quickstart:

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use causeway_api::{ConnectionInfo, OpsFront};
 use causeway_core::identity::{ClientCertificate, Directory, Protocol};
+use causeway_core::metrics;
+#[cfg(feature = "nats")]
+use causeway_core::ports::EventSink;
 use causeway_core::ports::{BlobStore, Ledger};
 use causeway_core::{Gateway, Parts};
 use causeway_sftp::HostKey;
@@ -21,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::audit_heads;
 use crate::certificate;
 use crate::config::Config;
 use crate::config::database::Place;
@@ -34,12 +38,15 @@ use crate::failure::{Failure, Outcome};
 use crate::ftps;
 use crate::host_keys;
 use crate::key_files::KeyFiles;
+use crate::process::Process;
 use crate::proxy::{Header, Proxies};
 use crate::reload::{Reload, Source};
 use crate::running::{self, Running};
 use crate::sources::Sources;
 use crate::startups::Startups;
 use crate::supervisor::{Admits, Bound, Door, Supervisor, secure};
+use crate::syslog::Syslog;
+use crate::traces::{Export, Resource};
 use crate::webhook::HttpSender;
 
 /// Connections of the API at once; each may carry many requests.
@@ -80,10 +87,11 @@ where
     };
     let host_certificates = host_keys::load_certificates(config.sftp.as_ref().map_or(&[], |s| &s.host_certificates))?;
     let certs = data_dir.path().join("certs");
-    let mut tls_wanted = Vec::new();
+    let (mut tls_wanted, mut tls_seen) = (Vec::new(), Vec::new());
     let mut live = |protocol| -> Outcome<Option<watch::Receiver<Arc<ServerConfig>>>> {
         let Some(wanted) = running::wanted(protocol, &config) else { return Ok(None) };
         let (sender, receiver) = watch::channel(wanted);
+        tls_seen.push((protocol, receiver.clone()));
         tls_wanted.extend(running::own_mode(protocol, &config).map(|own| (protocol, own, sender)));
         certificate::live(receiver, &certs).map(Some)
     };
@@ -109,7 +117,21 @@ where
     let api_settings = config.api.as_ref().map(|api| running::api_config(api, &config, public_url.clone()));
     let storage_names = storages.keys().cloned().collect();
     let shown = config.shown.clone();
-    let gateway = Gateway::start(parts(config, ledger, storages, data_dir.installation(), public_url.clone())?).await?;
+    let mut audit = audit_heads::open(&config, running::audit_settings(&config))?;
+    if let Some(target) = config.events.syslog.clone() {
+        audit.sink = Some(Arc::new(Syslog::new(target)?));
+    }
+    #[cfg(feature = "nats")]
+    let event_sink = config.events.nats.clone().map(crate::nats::JetStream::new).transpose()?;
+    let traces = export(&config, data_dir.installation())?;
+    let mut parts = parts(config, ledger, storages, data_dir.installation(), public_url.clone())?;
+    parts.settings.audit = audit;
+    parts.settings.tracer = traces.as_ref().map(Export::tracer).unwrap_or_default();
+    #[cfg(feature = "nats")]
+    {
+        parts.settings.event_sink = event_sink.map(|sink| Arc::new(sink) as Arc<dyn EventSink>);
+    }
+    let gateway = Gateway::start(parts).await?;
     gateway.show_configuration(shown);
     gateway.spawn_jobs();
 
@@ -159,7 +181,9 @@ where
         });
     }
     {
-        let front = Arc::new(OpsFront::new(gateway.clone()));
+        let mut sources: Vec<Arc<dyn metrics::Source>> = vec![Arc::new(Process::new(tls_seen, certs))];
+        sources.extend(api_front.as_ref().map(|front: &Arc<causeway_api::Front>| front.requests()));
+        let front = Arc::new(OpsFront::new(gateway.clone(), sources));
         let shutdown = supervisor.shutdown().clone();
         let door = Door { proxies, ..Door::new(MAX_OPS_CONNECTIONS) };
         supervisor.accept_by(ops, door, move |stream, origin, _| {
@@ -215,8 +239,18 @@ where
         );
     }
     gateway.stop().await;
+    if let Some(traces) = traces {
+        traces.stop().await;
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Begins the export of traces, where there is one.
+fn export(config: &Config, installation: Uuid) -> Outcome<Option<Export>> {
+    let Some(target) = &config.telemetry.traces else { return Ok(None) };
+    let (node, installation) = (config.node.name.clone(), installation.to_string());
+    Export::start(target, Resource { node, installation, version: env!("CARGO_PKG_VERSION") }).map(Some)
 }
 
 fn announcement(named: &[(&str, &Vec<SocketAddr>)]) -> Value {

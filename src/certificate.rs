@@ -14,6 +14,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::watch;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::client_certificates::handshake::{AnyClient, Asked};
 use crate::config::node::host_name;
@@ -138,6 +139,13 @@ pub fn server_config(tls: &Tls, development_folder: &Path, asked: Asked) -> Outc
     Ok(Arc::new(config))
 }
 
+/// When the first certificate of a chain ends, in seconds since 1970; none: that cannot be read.
+pub fn not_after(chain: &Path) -> Option<i64> {
+    let first = CertificateDer::pem_file_iter(chain).ok()?.next()?.ok()?;
+    let (_, certificate) = X509Certificate::from_der(&first).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
 /// How often the files are looked at.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -158,7 +166,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn files(&self, development_folder: &Path) -> (PathBuf, PathBuf) {
+    /// The files of its chain and its key.
+    pub fn files(&self, development_folder: &Path) -> (PathBuf, PathBuf) {
         match &self.tls.files {
             Some((chain, key)) => (chain.clone(), key.clone()),
             None => (development_folder.join("server.pem"), development_folder.join("server.key")),
@@ -222,6 +231,10 @@ mod tests {
         let config = server_config(&tls, &folder, Asked::Optional).unwrap();
         assert_eq!(std::fs::read(folder.join("server.pem")).unwrap(), first);
         assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+        let years =
+            (not_after(&folder.join("server.pem")).unwrap() - OffsetDateTime::now_utc().unix_timestamp()) / 31_536_000;
+        assert!((9..=10).contains(&years), "{years}");
+        assert_eq!(not_after(&folder.join("server.key")), None);
     }
 
     #[test]

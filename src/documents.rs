@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use causeway_core::events::target::Targets;
 use causeway_core::ports::DocumentSource;
+use causeway_core::trace::{self, TraceContext};
 use reqwest::{Client, StatusCode, Url, redirect};
 
-use crate::webhook::{PublicOnly, causes, refused_host};
+use crate::outbound::{Admitted, causes};
 
 /// How long one document may take, from the connection to its last byte.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,30 +26,29 @@ pub struct HttpDocuments {
 impl HttpDocuments {
     /// `allow_private`: also from loopback and private addresses, and from loopback ones without TLS.
     pub fn new(allow_private: bool) -> Self {
-        let mut builder = Client::builder()
+        let builder = Client::builder()
             .user_agent(concat!("causeway/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()
             .referer(false)
             .connect_timeout(TIMEOUT)
             .timeout(TIMEOUT)
-            .pool_max_idle_per_host(0);
-        if !allow_private {
-            builder = builder.dns_resolver(PublicOnly);
-        }
+            .pool_max_idle_per_host(0)
+            .dns_resolver(Admitted::new(Targets::new(allow_private)));
         Self { client: builder.build().map_err(|e| causes(&e)), allow_private }
     }
 
     /// The URL, where it may be asked.
     fn allowed(&self, url: &str) -> Result<Url, String> {
         let url = Url::parse(url).map_err(|e| e.to_string())?;
-        let private = refused_host(&url);
+        if let Some(ip) = Targets::new(self.allow_private).refused_literal(&url) {
+            return Err(format!("{ip} is no public address"));
+        }
+        let private = Targets::new(false).refused_literal(&url);
         match (url.scheme(), private) {
-            ("https", None) => Ok(url),
-            ("https", Some(_)) if self.allow_private => Ok(url),
+            ("https", _) => Ok(url),
             ("http", Some(ip)) if self.allow_private && ip.is_loopback() => Ok(url),
             ("http", None) if self.allow_private && url.host_str() == Some("localhost") => Ok(url),
-            ("https", Some(ip)) => Err(format!("{ip} is no public address")),
             _ => Err("it is not an https URL".to_owned()),
         }
     }
@@ -58,7 +59,12 @@ impl DocumentSource for HttpDocuments {
     async fn fetch(&self, url: &str, most: usize) -> Result<Bytes, String> {
         let client = self.client.as_ref().map_err(Clone::clone)?;
         let url = self.allowed(url)?;
-        let mut response = client.get(url).header("accept", "application/json").send().await.map_err(|e| causes(&e))?;
+        let mut request = client.get(url).header("accept", "application/json");
+        // Of a request that waits for it, where there is one.
+        for (name, value) in trace::current().iter().flat_map(TraceContext::headers) {
+            request = request.header(name, value);
+        }
+        let mut response = request.send().await.map_err(|e| causes(&e))?;
         if response.status() != StatusCode::OK {
             return Err(format!("the answer was {}", response.status().as_u16()));
         }
@@ -96,6 +102,7 @@ mod tests {
             ("http://10.0.0.1/keys", false, false),
             ("http://login.example/keys", false, false),
             ("http://8.8.8.8/keys", false, false),
+            ("https://169.254.169.254/keys", false, false),
             ("file:///etc/passwd", false, false),
             ("ftp://login.example/keys", false, false),
             ("//login.example/keys", false, false),

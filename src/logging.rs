@@ -1,11 +1,12 @@
 //! Logs, on standard error. `RUST_LOG` sets what is written; without it, `info` and above, of russh, which
-//! tells of every new exchange of keys, warnings, and of rustls, which warns of every client that names an address, errors.
+//! tells of every new exchange of keys, warnings, of async-nats, whose connections are told of by the job that sends, warnings, and of
+//! rustls, which warns of every client that names an address, errors.
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::telemetry::LogFormat;
 
-const DEFAULT: &str = "info,russh=warn,rustls::msgs=error";
+const DEFAULT: &str = "info,russh=warn,async_nats=warn,rustls::msgs=error";
 
 /// Begins to log. A second call changes nothing.
 pub fn begin(format: LogFormat) {

@@ -1,6 +1,7 @@
 //! causeway: one daemon that speaks SFTP to legacy partners and REST to applications, over one virtual filesystem.
 
 mod app;
+mod audit_heads;
 mod certificate;
 mod cli;
 mod client_certificates;
@@ -13,6 +14,10 @@ mod ftps;
 mod host_keys;
 mod key_files;
 mod logging;
+#[cfg(feature = "nats")]
+mod nats;
+mod outbound;
+mod process;
 mod proxy;
 mod reload;
 mod revoked_keys;
@@ -21,6 +26,9 @@ mod sources;
 mod stamped;
 mod startups;
 mod supervisor;
+mod syslog;
+mod traces;
+mod trust;
 mod webhook;
 
 use std::process::ExitCode;

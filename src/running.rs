@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_api::ApiConfig;
+use causeway_core::audit::AuditSettings;
 use causeway_core::identity::{Protocol, ThrottleLimits};
 use causeway_core::tokens::TokenSettings;
+use causeway_core::trace::Tracer;
 use causeway_core::{Gateway, Settings};
 use causeway_sftp::{HostCertificate, HostKey, SftpConfig};
 use tokio::sync::watch;
@@ -200,9 +202,21 @@ pub fn api_config(api: &Api, config: &Config, public_url: String) -> ApiConfig {
         signature_window: api.signature_window,
         signature_hosts: api.public_url.is_some().then(|| api.signature_hosts.clone()),
         trusted_proxies: config.trusted_proxies.clone(),
+        event_heartbeat: api.event_heartbeat,
+        event_stream_time: api.event_stream_time,
+        event_streams_per_identity: api.event_streams_per_identity,
         requests_per_minute: config.limits.requests_per_minute,
         requests_per_minute_per_address: config.limits.requests_per_minute_per_address,
         ..ApiConfig::new(public_url, "")
+    }
+}
+
+/// What core does with the trail, but for what is outside of the configuration: keys, and what was signed before.
+pub fn audit_settings(config: &Config) -> AuditSettings {
+    AuditSettings {
+        head_interval: config.events.audit_head_interval,
+        retention: Some(config.events.audit_retention),
+        ..AuditSettings::default()
     }
 }
 
@@ -228,8 +242,8 @@ pub fn settings(config: &Config, installation: Uuid, public_url: String) -> Sett
         blob_grace: config.uploads.blob_grace,
         idle_detach: config.uploads.idle_detach,
         checkpoint_bytes: config.uploads.checkpoint,
-        webhooks: config.webhooks.clone(),
-        webhook_max_attempts: config.events.webhook_max_attempts,
+        private_webhooks: config.events.allow_private_addresses,
+        delivery: config.events.delivery.clone(),
         transfers: config.transfers.clone(),
         oauth: config.oauth,
         tokens: TokenSettings {
@@ -237,6 +251,9 @@ pub fn settings(config: &Config, installation: Uuid, public_url: String) -> Sett
             key_rotation: config.tokens.key_rotation,
             encryption_key: config.tokens.encryption_key.clone(),
         },
+        audit: audit_settings(config),
+        event_sink: None,
+        tracer: Tracer::default(),
         sole_owner: matches!(config.database.place, Place::Sqlite(_)),
     }
 }

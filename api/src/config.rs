@@ -48,6 +48,12 @@ pub struct ApiConfig {
     /// Under which hosts clients may have called besides that of `public_url`, when they signed (`host[:port]`); none: under any,
     /// as nobody has said what `public_url` is.
     pub signature_hosts: Option<Vec<String>>,
+    /// How long a stream of events says nothing at the most: then comes a comment.
+    pub event_heartbeat: Duration,
+    /// How long a stream of events goes on before its client must connect again; none: as long as the client likes.
+    pub event_stream_time: Option<Duration>,
+    /// Streams of events that one identity may have open at this node.
+    pub event_streams_per_identity: u32,
     /// Requests that one identity may make in a minute; as many at once, if none were made for a minute.
     pub requests_per_minute: u32,
     /// Requests that may come from one address (an IPv6 /64) in a minute, whoever makes them.
@@ -80,6 +86,9 @@ impl ApiConfig {
             trusted_proxies: Vec::new(),
             signature_window: Duration::from_mins(5),
             signature_hosts: None,
+            event_heartbeat: Duration::from_secs(15),
+            event_stream_time: None,
+            event_streams_per_identity: 16,
             requests_per_minute: 6_000,
             requests_per_minute_per_address: 60_000,
         }

@@ -5,6 +5,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use causeway_core::Error;
+use causeway_core::trace::TraceContext;
 use http::header::{self, HeaderName};
 use http::{HeaderValue, Method, Request, StatusCode, Version};
 use tower::ServiceExt as _;
@@ -51,8 +52,9 @@ pub async fn respond(router: Router, request: Request<Body>, limits: HeadLimits,
         // RFC 9110 section 15.5.9: nobody waits for the rest of the request. On HTTP/2 its stream is reset.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    let trace = response.extensions_mut().remove::<TraceContext>().map(|context| context.trace_id());
     // The path only: a query may hold what belongs in no log.
-    tracing::info!(request_id = %id, %method, path = &*loggable(&path), status = response.status().as_u16(), ms = begun.elapsed().as_millis() as u64, "request");
+    tracing::info!(request_id = %id, trace_id = trace.as_deref(), %method, path = &*loggable(&path), status = response.status().as_u16(), ms = begun.elapsed().as_millis() as u64, "request");
     response
 }
 

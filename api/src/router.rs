@@ -7,6 +7,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn_with_state;
 use causeway_core::events::Operation;
+use causeway_core::metrics::Source;
+use causeway_core::namespace::Target;
 use causeway_core::{Error, ErrorKind, Gateway, Name, Session, VirtualPath};
 use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,11 +25,13 @@ use crate::leaks;
 use crate::openapi::{self, Reference, Routes, resource};
 use crate::problem::{HttpFault, Problem};
 use crate::quotas::{Quotas, by_address};
+use crate::requests::{self, Requests};
 use crate::respond::{HeadLimits, caught, respond};
 use crate::resumable::{self, Takeovers};
 use crate::routes;
 use crate::serve::{ConnectionInfo, Limits, serve_connection};
 use crate::signatures;
+use crate::traces;
 
 /// What every handler can reach.
 pub struct Shared {
@@ -80,10 +84,17 @@ impl Shared {
         match Name::parse(name).and_then(|name| folder.join(&name)) {
             Ok(path) => Ok(path),
             Err(error) => {
-                self.gateway.refused(session, Operation::Upload, name, &error).await;
+                self.gateway.refused(session, Operation::Upload, &called(folder, name), &error).await;
                 Err(Problem::from(error).at(field))
             }
         }
+    }
+
+    /// The problem of an operation that does not come about, as what has to be known of its target first is not so: it is on
+    /// record as what core refuses itself.
+    pub async fn failed(&self, session: &Session, operation: Operation, target: &Target, error: Error) -> Problem {
+        self.gateway.failed(session, operation, target, &error).await;
+        error.into()
     }
 
     /// The body of a request, read as patiently as the settings say.
@@ -102,10 +113,19 @@ impl Shared {
     }
 }
 
+/// What a client calls a name in a folder, whether or not that can be one.
+pub fn called(folder: &VirtualPath, name: &str) -> String {
+    format!("{}/{name}", folder.as_str().trim_end_matches('/'))
+}
+
 /// What a handler knows of its connection, besides [`ConnectionInfo`]: the tasks that must end before the connection
 /// counts as ended.
 #[derive(Clone)]
 pub struct Tasks(pub TaskTracker);
+
+/// The same: cancelled when the gateway stops, for what would go on without an end.
+#[derive(Clone)]
+pub struct Stopping(pub CancellationToken);
 
 /// The REST front end.
 pub struct Front {
@@ -113,6 +133,7 @@ pub struct Front {
     head: HeadLimits,
     limits: RwLock<Limits>,
     shared: Arc<Shared>,
+    requests: Arc<Requests>,
 }
 
 impl Front {
@@ -126,7 +147,9 @@ impl Front {
         let reference = Reference::new(&routes, &config.public_url);
         let (takeovers, patience) = (Takeovers::default(), RwLock::new(patience(&config)));
         let shared = Arc::new(Shared { config, patience, gateway, quotas, spools, takeovers, reference });
-        Self { router: router(routes, shared.clone(), cors), head, limits: RwLock::new(limits), shared }
+        let requests = Arc::<Requests>::default();
+        let router = router(routes, shared.clone(), cors, requests.clone());
+        Self { router, head, limits: RwLock::new(limits), shared, requests }
     }
 
     /// Goes on with the times and the limits of requests of this configuration: for connections that come from now on, and bodies
@@ -135,6 +158,11 @@ impl Front {
         self.shared.quotas.adopt(config);
         *self.shared.patience.write().unwrap_or_else(PoisonError::into_inner) = patience(config);
         *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Limits::of(config);
+    }
+
+    /// What is counted of its requests.
+    pub fn requests(&self) -> Arc<dyn Source> {
+        self.requests.clone()
     }
 
     /// Serves one connection, already through TLS, until it ends. When `shutdown` is cancelled, running requests finish
@@ -146,11 +174,13 @@ impl Front {
         tracing::debug!(ip = %peer.ip, alpn = peer.alpn.as_deref(), "connection");
         let (peer, tasks) = (Arc::new(peer), TaskTracker::new());
         let (router, head, running) = (self.router.clone(), self.head, tasks.clone());
+        let stopping = Stopping(shutdown.clone());
         let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner).clone();
         serve_connection(stream, &limits, shutdown, move |request| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Arc::clone(&peer));
             request.extensions_mut().insert(Tasks(running.clone()));
+            request.extensions_mut().insert(stopping.clone());
             respond(router.clone(), request, head, true)
         })
         .await;
@@ -259,6 +289,8 @@ fn routes() -> Routes {
                 .post(api_keys::make::rotate, api_keys::make::rotate_operation()),
         )
         .add(resource("/api/v1/events").get(events::events, events::operation()))
+        .add(resource("/api/v1/events/stream").get(events::stream::stream, events::stream::operation()))
+        .merge(routes::webhooks::routes())
         .add(resource("/api/v1/audit").get(audit::entries, audit::entries_operation()))
         .add(resource("/api/v1/audit/verify").get(audit::verify, audit::verify_operation()))
         .add(resource("/api/v1/sessions").get(sessions::list, sessions::list_operation()))
@@ -266,7 +298,7 @@ fn routes() -> Routes {
         .merge(openapi::routes())
 }
 
-fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>) -> Router {
+fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>, requests: Arc<Requests>) -> Router {
     let routes = routes
         .into_router()
         .fallback(|| async { Problem::http(HttpFault::NoRoute) })
@@ -278,5 +310,10 @@ fn router(routes: Routes, shared: Arc<Shared>, cors: Option<CorsLayer>) -> Route
         Some(layer) => routes.layer(from_fn_with_state(layer, cors::share)),
         None => routes,
     };
-    routes.layer(CatchPanicLayer::custom(caught)).with_state(shared)
+    routes
+        .layer(CatchPanicLayer::custom(caught))
+        .layer(from_fn_with_state(shared.clone(), traces::follow))
+        // Outermost, so that whatever answers is counted.
+        .layer(from_fn_with_state(requests, requests::count))
+        .with_state(shared)
 }

@@ -22,10 +22,13 @@ LISTED_NAMES = [f"entry-{n:06}.dat" for n in range(LISTED)]
 
 
 # ---------------------------------------------------------------- servers
-def causeway(folder, options, name="causeway", binary=None):
+def api_key():
     hashed = hashlib.sha256(KEY.encode()).hexdigest()
-    who = f'[[tenant.api_key]]\nid = "bench"\nidentity = "bench"\nkey_hash = "{hashed}"\n'
-    server = gateway(folder, name, binary or options.binary, "api", "", who)
+    return f'[[tenant.api_key]]\nid = "bench"\nidentity = "bench"\nkey_hash = "{hashed}"\n'
+
+
+def causeway(folder, options, name="causeway", binary=None, more="", before=()):
+    server = gateway(folder, name, binary or options.binary, "api", "", api_key() + more, before=before)
     server.authorization = f"Bearer {KEY}"
     return server
 
@@ -81,7 +84,7 @@ def serving(name, command, port, folder):
 
 
 PEERS = {"causeway": causeway, "before": causeway_before, "nginx": nginx, "rclone-http": rclone_http, "rclone-dav": rclone_webdav}
-GATEWAYS = ("causeway", "before")
+GATEWAYS = ("causeway", "before", "webhook", "without-trail")
 # Whoever takes no uploads by HTTP.
 READ_ONLY = ("rclone-http",)
 

@@ -93,16 +93,17 @@ def sshd(folder, public_key, _options):
     return Server("sshd", command, "root", files(folder), port, folder / "log")
 
 
-def causeway(folder, public_key, options, name="causeway", binary=None):
-    who = f'{LOGIN}protocols = ["sftp"]\nauthorized_keys = ["{public_key.strip()}"]\n'
-    return gateway(folder, name, binary or options.binary, "sftp", "", who)
+def causeway(folder, public_key, options, name="causeway", binary=None, more="", before=()):
+    who = f'{LOGIN}protocols = ["sftp"]\nauthorized_keys = ["{public_key.strip()}"]\n{more}'
+    return gateway(folder, name, binary or options.binary, "sftp", "", who, before=before)
 
 
 LOGIN = '[[tenant.login]]\nusername = "bench"\nidentity = "bench"\n'
 
 
-def gateway(folder, name, binary, protocol, listener, who):
-    """causeway with this protocol alone: more lines of its listener's table, and the table of the one who may come in."""
+def gateway(folder, name, binary, protocol, listener, who, scopes=("files:read", "files:write"), before=()):
+    """causeway with this protocol alone: more lines of its listener's table, the table of the one who may come in and those behind
+    it, what he may do, and what stands before the command."""
     (folder / "causeway.toml").write_text(
         f'data_dir = "{folder}/data"\n[{protocol}]\nlisten = ["127.0.0.1:0"]\n{listener}'
         # All clients of the benchmark come from one address, 64 of them at once, and none of the others counts requests.
@@ -110,7 +111,7 @@ def gateway(folder, name, binary, protocol, listener, who):
         f'[[storage]]\nname = "local"\nkind = "local"\nroot = "{folder}/content"\n'
         '[uploads]\nblob_grace = "0s"\n'
         '[[tenant]]\nid = "bench"\n[[tenant.mount]]\nat = "/"\nstorage = "local"\npath = "bench"\n'
-        '[[tenant.identity]]\nid = "bench"\nscopes = ["files:read", "files:write"]\n'
+        f'[[tenant.identity]]\nid = "bench"\nscopes = {json.dumps(scopes)}\n'
         f'view = [{{ at = "/", path = "/", permissions = ["*"] }}]\n{who}'
     )
     listening = folder / "data" / "listening.json"
@@ -121,7 +122,7 @@ def gateway(folder, name, binary, protocol, listener, who):
         except (OSError, ValueError, KeyError):
             return None
 
-    return Server(name, [binary, "serve", "--config", folder / "causeway.toml"], "bench", "", port, folder / "log")
+    return Server(name, [*before, binary, "serve", "--config", folder / "causeway.toml"], "bench", "", port, folder / "log")
 
 
 def causeway_before(folder, public_key, options):

@@ -192,6 +192,17 @@ impl Error {
         Self::new(ErrorKind::NoSuchFolder, "no such folder; make it first")
     }
 
+    /// The file is larger than `limit` bytes (`limits.max_file_size`).
+    pub fn too_large(limit: u64) -> Self {
+        Self::new(ErrorKind::FileTooLarge, format!("the file is larger than the limit of {limit} bytes"))
+    }
+
+    /// The connection broke, or the client went away, before all of a transfer had come or gone: the same words for every
+    /// protocol.
+    pub fn broken_off() -> Self {
+        Self::new(ErrorKind::Incomplete, "the connection broke before the transfer was complete")
+    }
+
     /// The permissions do not allow it.
     pub fn permission_denied(needed: &str) -> Self {
         Self::new(ErrorKind::PermissionDenied, format!("permission denied: this needs `{needed}` here"))

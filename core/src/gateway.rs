@@ -8,14 +8,17 @@ mod claim;
 mod client_certificates;
 mod configuration;
 mod enduring;
+mod failures;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod fake;
+mod feed;
 mod holding;
 mod inner;
 mod limits;
 mod live_sessions;
 mod login;
+mod measured;
 mod oauth;
 mod operator;
 mod parts;
@@ -25,6 +28,7 @@ mod roster;
 mod signed;
 mod tokens;
 mod trail;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,7 +39,7 @@ use uuid::Uuid;
 
 use crate::audit::Verification;
 use crate::error::{Error, Result};
-use crate::events::{Facts, Operation};
+use crate::events::{EventFilter, Facts, Operation};
 use crate::identity::{
     BodyMac, ClientCertificate, Credential, Directory, LeftOut, Offence, Peer, Progress, Protocol, PublicKey, Session,
     SignedRequest, TenantRecord,
@@ -43,16 +47,19 @@ use crate::identity::{
 use crate::jobs::transfers::{
     Control, Enqueued, Transfer, TransferFilter, TransferPage, TransferRequest, WrongTransfer,
 };
+use crate::metrics::Family;
 use crate::namespace::{Changes, Entry, Listing, Target};
 use crate::path::{Name, VirtualPath};
 use crate::ports::Reach;
 use crate::records::{Attributes, AuditFilter, AuditRow, StoredEvent, UploadPlan};
+use crate::trace::Tracer;
 use crate::transfer::{Completion, Download, Incomplete, Part, PartAt, Receipt, Source, Space, Upload, UploadOptions};
 
 pub(crate) use access::{Located, Place, locate, locate_place, place_of, view_path};
 pub(crate) use claim::allowed_from;
 pub use configuration::Reconfigured;
 pub(crate) use enduring::enduring;
+pub use feed::EventFeed;
 pub(crate) use inner::{Inner, held};
 pub use limits::Limits;
 pub use limits::{LIMITS, UPLOADS};
@@ -103,6 +110,12 @@ impl Gateway {
         self.inner.ledger.read(Reach::Gateway).await?.incarnations().await.map(drop)
     }
 
+    /// What is counted and measured of the gateway, for its operator. The ledger is asked, for a bounded time: where it does not
+    /// answer, what it would tell is left out.
+    pub async fn measured(&self) -> Vec<Family> {
+        self.inner.measured().await
+    }
+
     /// The settings of now.
     pub fn settings(&self) -> Arc<Settings> {
         self.inner.rules()
@@ -114,10 +127,15 @@ impl Gateway {
     }
 
     /// Goes on with these settings, as far as they can change while it runs: `max_file_size`, `incomplete_expiry`,
-    /// `temporary_names`, `content_type_check`, the bandwidth (of sessions that begin to move something), `throttle`, `penalties`,
-    /// `sessions` and `webhooks`. The others stay as they were at the start.
+    /// `temporary_names`, `content_type_check`, the bandwidth (of sessions that begin to move something), `throttle`, `penalties`
+    /// and `sessions`. The others stay as they were at the start.
     pub async fn adopt(&self, settings: Settings) {
         self.inner.adopt(settings).await;
+    }
+
+    /// What is told of traces.
+    pub fn tracer(&self) -> &Tracer {
+        &self.inner.settings.tracer
     }
 
     /// Who is known, whenever somebody else is.
@@ -271,55 +289,55 @@ impl Gateway {
 
     /// What a path or id is: needs `list`; for a file `download` will do.
     pub async fn stat(&self, session: &Session, target: &Target) -> Result<Entry> {
-        self.inner.stat(session, target).await
+        session.traced("stat", self.inner.stat(session, target)).await
     }
 
     /// Begins to list a folder, after a name: needs `list`. Audited once.
     pub async fn list(&self, session: &Arc<Session>, path: &VirtualPath, after: Option<Name>) -> Result<Listing> {
-        self.inner.list(session, path, after).await
+        session.traced("list", self.inner.list(session, path, after)).await
     }
 
     /// Makes a folder: needs `mkdir`.
     pub async fn make_folder(&self, session: &Session, path: &VirtualPath, attributes: Attributes) -> Result<Entry> {
-        self.inner.make_folder(session, path, attributes).await
+        session.traced("mkdir", self.inner.make_folder(session, path, attributes)).await
     }
 
     /// Removes an empty folder: needs `delete`. `NotEmpty`, `NotFolder`.
     pub async fn remove_folder(&self, session: &Session, path: &VirtualPath) -> Result<()> {
-        self.inner.remove_folder(session, path).await
+        session.traced("rmdir", self.inner.remove_folder(session, path)).await
     }
 
     /// Removes a folder with everything below it: needs `delete` there, and wherever the caller's view has a rule of its own
     /// below it. `NotFolder`. It is gone at once, whatever its size; its quota and its content are given back soon after.
     pub async fn remove_tree(&self, session: &Session, path: &VirtualPath) -> Result<()> {
-        self.inner.remove_tree(session, path).await
+        session.traced("rmdir", self.inner.remove_tree(session, path)).await
     }
 
     /// Removes a file: needs `delete`. `IsFolder`.
     pub async fn remove_file(&self, session: &Session, target: &Target) -> Result<()> {
-        self.inner.remove_file(session, target, None).await
+        session.traced("delete", self.inner.remove_file(session, target, None)).await
     }
 
     /// The same where the content has one of these digests; `PreconditionFailed` where it has not (`If-Match`).
     pub async fn remove_version(&self, session: &Session, target: &Target, digests: Vec<[u8; 32]>) -> Result<()> {
-        self.inner.remove_file(session, target, Some(digests)).await
+        session.traced("delete", self.inner.remove_file(session, target, Some(digests))).await
     }
 
     /// Renames or moves a file or folder: needs `rename` at the source, `upload` (a folder: `mkdir`) at the target, and
     /// `overwrite` where a file is there. `AlreadyExists` where the target is there and `overwrite` is false.
     pub async fn rename(&self, session: &Session, from: &Target, to: &VirtualPath, overwrite: bool) -> Result<Entry> {
-        self.inner.rename(session, from, to, overwrite).await
+        session.traced("rename", self.inner.rename(session, from, to, overwrite)).await
     }
 
     /// Sets attributes: needs `attributes`.
     pub async fn set_attributes(&self, session: &Session, target: &Target, attributes: Attributes) -> Result<Entry> {
-        self.inner.set_attributes(session, target, attributes).await
+        session.traced("attributes", self.inner.set_attributes(session, target, attributes)).await
     }
 
     /// Changes several things of a file at once, or nothing of it. What each needs is said with [`Changes`]. Leaves the
     /// trail of each: a rename, and a change of attributes.
     pub async fn change(&self, session: &Session, target: &Target, changes: Changes) -> Result<Entry> {
-        self.inner.change(session, target, changes).await
+        session.traced("change", self.inner.change(session, target, changes)).await
     }
 
     // ---- content
@@ -331,7 +349,7 @@ impl Gateway {
         path: &VirtualPath,
         options: UploadOptions,
     ) -> Result<Upload> {
-        self.inner.begin_upload(session, path, options).await
+        session.begun("upload", self.inner.begin_upload(session, path, options).await)
     }
 
     /// Begins an upload that comes in parts: needs `upload`, or `overwrite` where a file is there and the plan says that it may
@@ -388,7 +406,7 @@ impl Gateway {
 
     /// Begins a download: needs `download`. Its audit entry is committed when this returns.
     pub async fn begin_download(&self, session: &Arc<Session>, target: &Target) -> Result<Download> {
-        self.inner.begin_download(session, target).await
+        session.begun("download", self.inner.begin_download(session, target).await)
     }
 
     /// Opens a file to be read on this side of the wire, for a checksum: needs `download`. It is on record as a download
@@ -407,7 +425,7 @@ impl Gateway {
         to: &VirtualPath,
         overwrite: bool,
     ) -> Result<Receipt> {
-        self.inner.copy(session, from, to, overwrite).await
+        session.traced("copy", self.inner.copy(session, from, to, overwrite)).await
     }
 
     /// How much room there is at a path, by the quotas: needs what [`Gateway::stat`] needs.
@@ -452,15 +470,28 @@ impl Gateway {
     // ---- trail
 
     /// The tenant's events above a position that lie in the caller's view, oldest first: needs `events:read`. `after`:
-    /// an event's id; one that is unknown or has no position yet is `InvalidArgument`.
+    /// an event's id; one that is unknown or has no position yet is `InvalidArgument`. None, and the nil UUID: before the first.
     pub async fn events(
         &self,
         session: &Session,
         after: Option<Uuid>,
-        kinds: &[String],
+        filter: &EventFilter,
         limit: u32,
     ) -> Result<Vec<StoredEvent>> {
-        self.inner.events(session, after, kinds, limit).await
+        self.inner.events(session, after, filter, limit).await
+    }
+
+    /// Follows the same events as they come: needs `events:read`. Where it begins is settled when this returns: behind `after`, as with
+    /// [`Gateway::events`]; none: behind all that have their position by now. `most`: the feeds that the session's identity may
+    /// have at the same time in this process; one more is `Throttled`. It is the front end that ends it with its session.
+    pub async fn follow_events(
+        &self,
+        session: &Arc<Session>,
+        after: Option<Uuid>,
+        filter: EventFilter,
+        most: u32,
+    ) -> Result<EventFeed> {
+        self.inner.follow_events(session, after, filter, most).await
     }
 
     /// The tenant's audit entries that match, oldest first: needs `audit:read`.
@@ -474,11 +505,17 @@ impl Gateway {
     }
 
     /// Records a refusal that a front end itself made (a path that does not parse, an unsupported request): one audit
-    /// entry, and `policy.violated` where the kind is a refusal. `path` is what the client called it.
+    /// entry, and `policy.violated` where the kind is a refusal. `path` is what the client called it; empty: nothing.
     pub async fn refused(&self, session: &Session, operation: Operation, path: &str, error: &Error) {
         let mut facts = self.inner.facts(session, operation);
-        facts.view_path = Some(path.to_owned());
+        facts.view_path = Some(path.to_owned()).filter(|path| !path.is_empty());
         self.inner.put_failure(facts, error).await;
+    }
+
+    /// Records an operation that a front end found to fail before it came to asking for it (what it looked at first is not
+    /// there, say): as the operation itself would have been.
+    pub async fn failed(&self, session: &Session, operation: Operation, target: &Target, error: &Error) {
+        self.inner.put_failed(session, operation, (target, None), error).await;
     }
 
     /// Puts on record that an API key was sent in a URL, where it is one: its owner has to replace it. Nothing of it is told.

@@ -8,6 +8,7 @@ pub mod events;
 pub mod gateway;
 pub mod identity;
 pub mod jobs;
+pub mod metrics;
 pub mod namespace;
 pub mod path;
 pub mod piece;
@@ -15,12 +16,14 @@ pub mod policy;
 pub mod ports;
 pub mod records;
 pub mod tokens;
+pub mod trace;
 pub mod transfer;
 pub mod wide;
 
 pub use error::{Error, ErrorKind, Result};
 pub use gateway::{
-    Admission, Gateway, Limits, LiveSession, NotLetIn, Parts, Reconfigured, SessionFilter, SessionPage, Settings,
+    Admission, EventFeed, Gateway, Limits, LiveSession, NotLetIn, Parts, Reconfigured, SessionFilter, SessionPage,
+    Settings,
 };
 pub use identity::{Credential, Peer, Protocol, Session};
 pub use namespace::{Entry, Listing};

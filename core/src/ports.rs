@@ -1,5 +1,8 @@
 //! What core needs of the outside: a ledger, blob stores, a way to deliver webhooks, files of keys. Small, streaming, `dyn`.
 
+mod sinks;
+mod trail;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +12,18 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::events::Webhook;
 use crate::identity::{ClientCertificate, ClientCertificateRefusal, Revocations, Standing};
+use crate::metrics::Timer;
 use crate::records::{
-    AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
-    ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
-    SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
+    AuditFilter, AuditHead, AuditRecord, AuditRow, Backlog, BlobId, BlobRow, Delivery, DeliveryState, EventRecord,
+    Grant, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken,
+    RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow,
+    UploadState, WebhookHealth,
 };
+
+pub use sinks::{AuditSink, EventSink};
+pub use trail::HeadShelf;
 
 /// How durable a transaction must be before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +75,8 @@ pub enum Lock {
 /// Reading the ledger. Every method is one statement; nothing is held between them.
 #[async_trait]
 pub trait Query: Send {
+    /// Holds on to this until the connection is given back.
+    fn keep(&mut self, _timer: Timer) {}
     /// The nodes on the way along these names, the tenant's root first, as far as they exist. Empty: the tenant has no root.
     async fn walk(&mut self, tenant: &str, names: &[&str]) -> Result<Vec<Node>>;
     /// A node by its id.
@@ -100,19 +111,49 @@ pub trait Query: Send {
 
     /// A tenant's events above a position, oldest first; `kinds` empty: all.
     async fn events(&mut self, tenant: &str, after: i64, kinds: &[String], limit: u32) -> Result<Vec<StoredEvent>>;
+    /// A tenant's events below a position, the newest first.
+    async fn latest_events(&mut self, tenant: &str, before: i64, limit: u32) -> Result<Vec<StoredEvent>>;
+    /// The tenants that have events with a position (`""`: those that belong to none), each with its last one.
+    async fn event_tenants(&mut self) -> Result<Vec<(String, i64)>>;
     /// The position of an event, once it has one.
     async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>>;
-    /// Entries of a chain that match, oldest first.
+    /// The highest position given so far, 0 if none.
+    async fn last_position(&mut self) -> Result<i64>;
+    /// Entries of a chain that match, in the order of the chain; behind them those that wait for their place.
     async fn audit(&mut self, chain: &str, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>>;
     /// The names of all chains that have an entry or a seal.
     async fn chains(&mut self) -> Result<Vec<String>>;
-    /// The seals of a chain above `after`, by `seq`, each with its entry's bytes, if the entry is still there.
-    async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<Vec<u8>>)>>;
+    /// The seals of a chain above `after`, by `seq`, each with its entry, if the entry is still there.
+    async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<AuditRecord>)>>;
+    /// The signed heads of a chain above `after`, by `seq`.
+    async fn audit_heads(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<AuditHead>>;
+    /// The signed cuts of a chain, by `seq`: those that nothing was cut behind.
+    async fn audit_cuts(&mut self, chain: &str) -> Result<Vec<AuditHead>>;
+    /// The triggers that keep the trail append-only and that are not there, or are switched off. They keep out mistakes, not
+    /// whoever owns the database: the chains show what he did.
+    async fn lost_guards(&mut self) -> Result<Vec<String>>;
+    /// How far each chain, or the events of each tenant, were sent to a sink.
+    async fn sink_places(&mut self, sink: &str) -> Result<Vec<(String, i64)>>;
     /// Entries of a chain that wait to be sealed, and entries that neither are sealed nor wait (which nothing of the
     /// gateway's makes: they were inserted by somebody else).
     async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)>;
     /// The pending deliveries of one webhook by position, each with its event.
     async fn pending_deliveries(&mut self, webhook: &str, limit: u32) -> Result<Vec<(Delivery, EventRecord)>>;
+
+    /// How the endpoint of a webhook fares; none: nothing of it has failed yet.
+    async fn webhook_health(&mut self, webhook: &str) -> Result<Option<WebhookHealth>>;
+    /// The same of all endpoints of a tenant, or of all tenants (none), by their names.
+    async fn webhook_healths(&mut self, tenant: Option<&str>) -> Result<Vec<WebhookHealth>>;
+    /// Deliveries of a webhook in this state (none: in any) at positions below this one, the newest first, each with its event.
+    async fn deliveries(
+        &mut self,
+        webhook: &str,
+        state: Option<DeliveryState>,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<(Delivery, EventRecord)>>;
+    /// A tenant's events of this moment or later above a position, oldest first.
+    async fn events_since(&mut self, tenant: &str, since: Micros, after: i64, limit: u32) -> Result<Vec<StoredEvent>>;
 
     /// Blobs doomed before this moment, or whose deletion was begun.
     async fn doomed_blobs(&mut self, before: Micros, limit: u32) -> Result<Vec<BlobRow>>;
@@ -155,6 +196,8 @@ pub trait Query: Send {
     async fn jobs(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<Job>>;
     /// Steps of a job in this state (none: in any) behind a number, in the order of their numbers.
     async fn job_items(&mut self, job: Uuid, after: i64, state: Option<ItemState>, limit: u32) -> Result<Vec<JobItem>>;
+    /// How much waits in the whole ledger, and since when; counts end at `most`.
+    async fn backlog(&mut self, most: u32) -> Result<Backlog>;
     /// When the first job may be claimed; none where none waits or runs.
     async fn next_job_due(&mut self) -> Result<Option<Micros>>;
     /// An identity's jobs that have not ended, `most` at the most.
@@ -295,14 +338,30 @@ pub trait Tx: Query {
     async fn last_seal(&mut self, chain: &str) -> Result<Option<Seal>>;
     /// Stores seals; their entries wait no more.
     async fn insert_seals(&mut self, seals: &[Seal]) -> Result<()>;
+    /// Stores a signed head or cut. Fails where there is one of its kind at that place.
+    async fn insert_audit_head(&mut self, head: &AuditHead) -> Result<()>;
+    /// Removes the seals of a chain up to this place, with their entries, and what was signed before it; how many entries. The
+    /// ledger refuses it where no cut is stored that covers them.
+    async fn cut_audit(&mut self, chain: &str, upto: i64) -> Result<u64>;
+    /// Notes how far a chain, or the events of a tenant, were sent to a sink.
+    async fn put_sink_place(&mut self, sink: &str, chain: &str, seq: i64) -> Result<()>;
     /// Events that wait for their position, in the order they were queued.
     async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>>;
-    /// The highest position given so far, 0 if none.
-    async fn last_position(&mut self) -> Result<i64>;
     /// Gives positions, and queues the deliveries.
     async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()>;
-    /// Writes a delivery's state, attempts, time and result.
-    async fn update_delivery(&mut self, delivery: &Delivery) -> Result<()>;
+    /// Writes the state, attempts, time and result of deliveries after one more attempt at each. Those that are not there stay away, and
+    /// those of which another attempt was written, or that were queued again since that one was begun, stay as they are.
+    async fn update_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()>;
+    /// Writes how an endpoint fares, in place of what is known of it.
+    async fn put_webhook_health(&mut self, health: &WebhookHealth) -> Result<()>;
+    /// Queues deliveries; those that are there begin anew.
+    async fn queue_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()>;
+    /// Makes a delivery pending again, not tried yet and due now; false where there is none.
+    async fn requeue_delivery(&mut self, webhook: &str, event: Uuid, now: Micros) -> Result<bool>;
+    /// Gives up all pending deliveries of a webhook, with this result; how many.
+    async fn bury_deliveries(&mut self, webhook: &str, result: &str) -> Result<u64>;
+    /// Forgets the deliveries of a webhook and how its endpoint fared; how many deliveries.
+    async fn forget_webhook(&mut self, webhook: &str) -> Result<u64>;
     /// Takes or renews a lease by name until a moment; false while another holds it.
     async fn take_lease(&mut self, name: &str, holder: Uuid, until: Micros, now: Micros) -> Result<bool>;
     /// Adds a job.
@@ -449,8 +508,11 @@ pub enum Answer {
 /// Sends a webhook over HTTP.
 #[async_trait]
 pub trait WebhookSender: Send + Sync {
-    /// One POST, no redirects, within the time-out.
-    async fn post(&self, url: &str, headers: &[(&'static str, String)], body: Bytes) -> Answer;
+    /// One POST to where a webhook goes, no redirects, within the time-out.
+    async fn post(&self, webhook: &Webhook, headers: &[(&'static str, String)], body: Bytes) -> Answer;
+
+    /// Lets go of what is kept for a webhook, by its key: connections, and how TLS is spoken.
+    fn forget(&self, _webhook: &str) {}
 }
 
 /// Fetches what OpenID providers publish.

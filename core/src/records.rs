@@ -7,6 +7,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::trace::TraceContext;
+
+mod backlog;
+mod head;
 mod job;
 mod key;
 mod moment;
@@ -14,7 +18,10 @@ mod oauth;
 mod object;
 mod session;
 mod token;
+mod webhook;
 
+pub use backlog::Backlog;
+pub use head::{AuditHead, HeadKind};
 pub use job::{ItemKind, ItemState, Job, JobItem, JobOperation, JobOrder, TransferState};
 pub use key::KeyUse;
 pub use moment::{Micros, instant, later, micros, now, since_epoch};
@@ -22,6 +29,7 @@ pub use oauth::{AuthorizationRequest, Grant, RefreshToken, SignIn};
 pub use object::{ObjectKey, ObjectKind, StoredObject};
 pub use session::{SessionRow, SessionSearch};
 pub use token::{IssuerKeys, RevokedGrant, SigningKeyRow};
+pub use webhook::{Circuit, WebhookHealth};
 
 /// Where a blob is: immutable once written, never named after anything a user sends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -435,8 +443,8 @@ pub struct AuditFilter {
     pub path: Option<String>,
     /// Over this protocol.
     pub protocol: Option<String>,
-    /// Entries with an id above this one (ids ascend with time).
-    pub after: Option<Uuid>,
+    /// Entries behind this place of the chain; those that wait for theirs are behind every place.
+    pub after: Option<i64>,
 }
 
 /// An event to be queued: the outbox row.
@@ -460,6 +468,8 @@ pub struct EventRecord {
     pub transfer: Option<Uuid>,
     /// Whether no webhook is told of it.
     pub quiet: bool,
+    /// Where in a trace the operation was that made it.
+    pub trace: Option<TraceContext>,
 }
 
 /// A queued event with its place in the tenant's order.

@@ -54,6 +54,6 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             Some(how) if how & 2 == 2 => Some(stage.scratch.session(Protocol::Ftps).await),
             _ => None,
         };
-        stage.place.session(session, data).await;
+        Box::pin(stage.place.session(session, data)).await;
     });
 });

@@ -76,8 +76,12 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
-    /// Walk all chains and say whether an entry was changed, removed or inserted. Exit code 1: one was.
-    Verify(Configured),
+    /// Walk all chains and say whether an entry was changed, removed or inserted, and whether an end was cut off of which a signed
+    /// head is known. Exit code 1: so it was.
+    Verify(audit::Verify),
+    /// Write a chain to standard output, whole, so that it can be verified elsewhere, or what is asked for of it. Exit code 1: not
+    /// everything was there.
+    Export(audit::Export),
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,7 +113,8 @@ pub fn run(cli: Cli) -> Outcome {
             config::completions(shell);
             Ok(())
         }
-        Command::Audit { command: AuditCommand::Verify(Configured { config }) } => audit::verify(&config),
+        Command::Audit { command: AuditCommand::Verify(asked) } => audit::verify(&asked),
+        Command::Audit { command: AuditCommand::Export(asked) } => audit::export(&asked),
     }
 }
 

@@ -345,12 +345,15 @@ fn welcome(layout: &Layout, credentials: &Credentials, up: &Up<'_>, first: bool,
                 "\nAdministration (identities, logins, keys, tenants, limits, who is there):\n    \
                  {curl} {base}/logins\n    \
                  {curl} --json '{{\"identity\": \"demo\", \"scopes\": [\"files:read\"]}}' {base}/api-keys\n    \
-                 {curl} {base}/sessions"
+                 {curl} {base}/sessions\n\n\
+                 What happens, as it happens; and the chain of the audit trail verified:\n    \
+                 {curl} -N {base}/events/stream\n    \
+                 {curl} {base}/audit/verify"
             );
         }
     }
     if let Some(address) = up.ops.first().copied().map(reachable) {
-        let _ = writeln!(text, "\nHealth: curl http://{address}/readyz");
+        let _ = writeln!(text, "\nHealth and metrics: curl http://{address}/readyz and http://{address}/metrics");
     }
     text.push_str("\nCtrl-C stops the gateway; the same command starts it again with all of this.\n");
     text

@@ -17,6 +17,9 @@ const SIGNATURE_WINDOW: Duration = Duration::from_mins(5);
 /// Signatures that were used are remembered for twice as long.
 const MAX_SIGNATURE_WINDOW: Duration = Duration::from_hours(1);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+/// What the HTML standard advises against proxies that end what is silent (section 9.2.7).
+const EVENT_HEARTBEAT: Duration = Duration::from_secs(15);
+const EVENT_STREAMS: u32 = 16;
 /// What Apache's mod_reqtimeout has for a body; modems brought ten times that.
 const BODY_MIN_RATE: u64 = 500;
 
@@ -47,6 +50,12 @@ pub struct Api {
     pub body_grace: Duration,
     /// How long a connection may be without a request.
     pub idle_timeout: Duration,
+    /// How long a stream of events may say nothing.
+    pub event_heartbeat: Duration,
+    /// How long a stream of events goes on; none: as long as its client likes.
+    pub event_stream_time: Option<Duration>,
+    /// Streams of events of one identity at once.
+    pub event_streams_per_identity: u32,
 }
 
 impl Api {
@@ -71,6 +80,9 @@ impl Api {
         let (header_timeout, body_timeout) =
             (time("header_timeout", HEADER_TIMEOUT), time("body_timeout", BODY_TIMEOUT));
         let (body_grace, idle_timeout) = (time("body_grace", BODY_GRACE), time("idle_timeout", IDLE_TIMEOUT));
+        let event_heartbeat = time("event_heartbeat", EVENT_HEARTBEAT);
+        let event_stream_time = section.text_or_empty("event_stream_time", value::duration).map(|found| found.value);
+        let event_streams = section.number("event_streams_per_identity", 1..=10_000);
         let signature_window = section.text("signature_window", |text| {
             let window = value::duration(text)?;
             let fits = window >= Duration::from_secs(1) && window <= MAX_SIGNATURE_WINDOW;
@@ -97,6 +109,9 @@ impl Api {
             body_min_rate,
             body_grace,
             idle_timeout,
+            event_heartbeat,
+            event_stream_time,
+            event_streams_per_identity: event_streams.map_or(EVENT_STREAMS, |found| found.value),
         })
     }
 }

@@ -498,11 +498,11 @@ fn syntax_errors_have_a_line_too() {
 #[test]
 fn what_is_not_built_is_an_error_of_serve() {
     let (config, problems) =
-        parse(Path::new("c.toml"), &format!("{GOOD}[events]\nsyslog = \"tls://logs.example:6514\"\n"), Secrets::Skip);
+        parse(Path::new("c.toml"), &format!("{GOOD}[events]\nsyslog = \"udp://logs.example:514\"\n"), Secrets::Skip);
     assert!(config.is_some());
     assert_eq!(
         problems.render(true),
-        "c.toml:16:1: error: events.syslog: the syslog sink is not built yet; leave it out until it is\n"
+        "c.toml:16:1: error: events.syslog: syslog over UDP is not built yet; leave it out until it is\n"
     );
 }
 

@@ -21,7 +21,6 @@ fn the_contract_is_right_but_not_all_built() {
     assert!(!problems.has(Severity::Error) && problems.has(Severity::NotBuilt), "{text}");
     let lines: Vec<&str> = text.lines().filter_map(|l| l.split_once(" warning: ")).map(|(_, l)| l).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    events.audit_retention: the removal of old audit entries is not built yet; the key has no effect until it is
     tenant.remote: a remote is not built yet; leave it out until it is
     tenant.route: a route is not built yet; leave it out until it is
     tenant.schedule: a schedule is not built yet; leave it out until it is
@@ -68,7 +67,7 @@ fn the_contract_resolves_its_secrets() {
     assert!(tenant.logins[0].password_hash.is_some());
     assert_eq!(tenant.api_keys[0].key_hash, [0xab; 32]);
     assert!(tenant.api_keys[0].expires.is_some());
-    let hook = &config.webhooks[0];
+    let hook = &tenant.webhooks[0];
     assert_eq!(hook.url, "https://orders.acme.example/hooks/causeway");
     assert!(hook.events.is_match("transfer.failed") && !hook.events.is_match("file.deleted"));
     let path = hook.path.as_ref().unwrap();

@@ -10,6 +10,7 @@ pub mod ftps;
 pub mod keys;
 pub mod limits;
 pub mod listen;
+pub mod nats;
 pub mod network;
 pub mod node;
 pub mod oauth;
@@ -49,7 +50,6 @@ mod signing_test;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use causeway_core::events::Webhook;
 use causeway_core::gateway::OAuthSettings;
 use causeway_core::identity::TenantRecord;
 use causeway_core::jobs::transfers::TransferSettings;
@@ -103,8 +103,6 @@ pub struct Config {
     pub telemetry: telemetry::Telemetry,
     /// `[[tenant]]`.
     pub tenants: Vec<TenantRecord>,
-    /// The webhooks of all tenants.
-    pub webhooks: Vec<Webhook>,
     /// The file as an operator may see it.
     pub shown: serde_json::Value,
 }
@@ -175,12 +173,11 @@ fn read(root: &Section<'_>) -> Config {
         asked,
     };
     let declared = tenant::read(root, around);
-    let (mut tenants, mut webhooks, mut ftps_logins) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tenants, mut ftps_logins) = (Vec::new(), Vec::new());
     for tenant in declared {
         let id = tenant.record.tenant.id.to_string();
         ftps_logins.extend(tenant.ftps.into_iter().map(|(username, rules)| ((id.clone(), username), rules)));
         tenants.push(tenant.record);
-        webhooks.extend(tenant.webhooks);
     }
     Config {
         folder: report.path(""),
@@ -203,7 +200,6 @@ fn read(root: &Section<'_>) -> Config {
         events,
         telemetry: telemetry::Telemetry::read(&root.table("telemetry")),
         tenants,
-        webhooks,
         shown: serde_json::Value::Null,
         data_dir,
     }

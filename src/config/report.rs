@@ -140,11 +140,6 @@ impl Report {
         self.add(spot, Severity::NotBuilt, format!("{what} is not built yet; leave it out until it is"));
     }
 
-    /// Something that is right and stands at its default, but has no effect yet.
-    pub fn without_effect(&self, spot: &Spot, what: &str) {
-        self.add(spot, Severity::Warning, format!("{what} is not built yet; the key has no effect until it is"));
-    }
-
     /// Something worth a look.
     pub fn warning(&self, spot: &Spot, message: impl Into<String>) {
         self.add(spot, Severity::Warning, message.into());

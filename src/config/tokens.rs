@@ -42,7 +42,7 @@ pub fn read(section: &Section<'_>) -> Tokens {
 }
 
 /// The key that the text is; it was checked before.
-fn bytes(text: &SecretString) -> Option<Arc<SecretBox<[u8; 32]>>> {
+pub(super) fn bytes(text: &SecretString) -> Option<Arc<SecretBox<[u8; 32]>>> {
     use base64::Engine as _;
     let decoded = base64::engine::general_purpose::STANDARD.decode(text.expose_secret()).ok()?;
     Some(Arc::new(SecretBox::new(Box::new(decoded.try_into().ok()?))))

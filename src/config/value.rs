@@ -89,10 +89,7 @@ pub fn name_glob(text: &str) -> Parsed<Glob> {
 
 /// A glob over paths of the tree: `*` stays inside a folder, `**` goes below.
 pub fn path_glob(text: &str) -> Parsed<Glob> {
-    if !text.starts_with('/') && !text.starts_with("**") {
-        return Err(format!("`{text}` is no pattern of paths; begin it with / like \"/inbound/**\""));
-    }
-    glob(text)
+    causeway_core::identity::spec::path_glob(text)
 }
 
 fn glob(text: &str) -> Parsed<Glob> {

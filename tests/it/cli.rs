@@ -83,7 +83,7 @@ async fn checks_a_configuration() {
     assert!(!checked.status.success());
     assert!(!text(&checked).contains("hunter2"), "{}", text(&checked));
     // What is not built yet: a warning of `check`, an error of `serve`.
-    std::fs::write(gateway.config(), good.replace("[events]\n", "[events]\nsyslog = \"tls://logs.example:6514\"\n"))
+    std::fs::write(gateway.config(), good.replace("[events]\n", "[events]\nsyslog = \"udp://logs.example:514\"\n"))
         .unwrap();
     let checked = gateway.run(&["check"]);
     assert!(checked.status.success() && text(&checked).contains("syslog"), "{}", text(&checked));

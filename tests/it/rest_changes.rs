@@ -129,8 +129,12 @@ async fn patches_are_all_or_nothing(ledger: Ledger) {
         patch(&dropper, &file, body).await.problem(403, "permission_denied");
     }
     unchanged().await;
-    let denied = events_come(&rest, "policy.violated", "/inbound/a", 0).await;
-    assert!(denied.is_empty(), "a refusal by id names the id: {denied:?}");
+    // A refusal by id names the path, too: the new one where there was to be one.
+    events_come(&rest, "policy.violated", "/inbound/a", 1).await;
+    for denied in events_come(&rest, "policy.violated", "/inbound/b", 2).await {
+        let data = &denied["data"];
+        assert_eq!((&data["previous_path"], &data["file_id"]), (&json!("/inbound/a"), &file["file_id"]), "{denied}");
+    }
     // Replacing needs to be asked for.
     let moved = patch(&rest, &file, json!({"path": "/inbound/taken", "overwrite": true, "tags": labels})).await.ok();
     assert_eq!((&moved["file_id"], &moved["tags"]), (&file["file_id"], &labels));

@@ -18,7 +18,9 @@ async fn the_gateway_is_as_it_is_described(ledger: Ledger) {
     // Wrong credentials come by the thousand, and no limit of requests may stand before what is asked for.
     let limits = "max_file_size = \"1 MiB\"\nrequests_per_minute = 10000000\nfailed_logins = 1000000";
     let portal = "[[tenant.oauth_client]]\nid = \"portal\"\nredirect_uris = [\"https://portal.example/callback\"]";
-    let gateway = Plan::new(ledger).acme(portal).limits(limits).start().await;
+    // What is asked is read to its end.
+    let streams = "event_stream_time = \"100ms\"";
+    let gateway = Plan::new(ledger).acme(portal).limits(limits).api(streams).start().await;
     let (base, ca) = (format!("https://localhost:{}", gateway.api.port()), gateway.data().join("certs/ca.pem"));
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/schemathesis");
     // It leaves notes of its own where it runs.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::harness::plan::{PASSWORD, Secrets};
 use crate::harness::proxy::Proxy;
-use crate::harness::{Ledger, Plan, Random, eventually, has_tool, sha256, skip};
+use crate::harness::{Ledger, Plan, Random, beside_python, eventually, has_tool, sha256};
 use crate::spine::{audit_of, events_come, events_of};
 
 /// OpenSSH's programs as one login, in a folder of their own.
@@ -375,10 +375,7 @@ async fn everything_else_over_ssh_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rclone_compares_by_hashes() {
-    let rclone = std::env::var_os("CAUSEWAY_TEST_PYTHON").map(|python| Path::new(&python).with_file_name("rclone"));
-    let Some(rclone) = rclone.filter(|path| path.is_file()) else {
-        return skip("`rclone` is not beside CAUSEWAY_TEST_PYTHON; ./test installs it");
-    };
+    let Some(rclone) = beside_python("rclone") else { return };
     let gateway = Plan::new(Ledger::Sqlite).start().await;
     let client = Client::new(gateway.sftp.port(), "edi01");
     client.write("there/größe (1) & 'x'.txt", b"one");

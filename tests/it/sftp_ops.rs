@@ -227,6 +227,26 @@ async fn temporary_names(ledger: Ledger) {
     events_come(&rest, "file.uploaded", "/inbound/c.csv", 0).await;
 }
 
+/// Who may replace a file and not read it does not read it through a handle of both either, and that is on record once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_reads_no_more_than_it_may() {
+    use crate::spine::events_come;
+    let gateway = Plan::new(Ledger::Sqlite).person("half01", &["list", "upload", "overwrite"]).start().await;
+    let rest = gateway.rest("orders");
+    rest.put("/inbound/there.txt", b"content").await.ok();
+    let mut session = Sftp::connect(gateway.sftp, "half01").await.unwrap();
+    let handle = session.open("/there.txt", sftp::R | sftp::W).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(session.read(&handle, 0, 7).await.unwrap_err().code, 3);
+    }
+    session.close(&handle).await.unwrap();
+    let denied = rest.pages("/audit?identity=half01&outcome=denied&limit=200", "entries").await;
+    assert_eq!(denied.len(), 1, "{denied:?}");
+    assert_eq!(denied[0]["operation"], "download", "{denied:?}");
+    assert_eq!(denied[0]["path"], "/inbound/there.txt", "{denied:?}");
+    events_come(&rest, "policy.violated", "/inbound/there.txt", 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paramiko() {
     let Ok(python) = std::env::var("CAUSEWAY_TEST_PYTHON") else {

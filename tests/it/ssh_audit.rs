@@ -2,24 +2,14 @@
 //! quantum computer. It says that of every exchange that clients before OpenSSH 9.9 have, so the default keeps them, after
 //! ML-KEM; a gateway that offers ML-KEM alone has no finding at all.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Gateway, Ledger, Plan, skip};
+use crate::harness::{Gateway, Ledger, Plan, beside_python};
 
 const NOT_QUANTUM_SAFE: &str = "does not provide protection against post-quantum attacks";
-
-fn program() -> Option<PathBuf> {
-    let found = std::env::var_os("CAUSEWAY_TEST_PYTHON")
-        .map(|python| Path::new(&python).with_file_name("ssh-audit"))
-        .filter(|path| path.is_file());
-    if found.is_none() {
-        skip("`ssh-audit` is not beside CAUSEWAY_TEST_PYTHON; ./test installs it");
-    }
-    found
-}
 
 /// The report on a gateway, the test of its rate of connections included.
 async fn audit(program: &Path, gateway: &Gateway) -> Value {
@@ -53,7 +43,7 @@ fn findings(report: &Value) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ssh_audit_finds_nothing_but_clients_before_quantum_computers() {
-    let Some(program) = program() else { return };
+    let Some(program) = beside_python("ssh-audit") else { return };
     let gateway = Plan::new(Ledger::Sqlite).generated_host_keys().start().await;
     let report = audit(&program, &gateway).await;
     let (expected, others): (Vec<_>, Vec<_>) =
@@ -75,7 +65,7 @@ async fn ssh_audit_finds_nothing_but_clients_before_quantum_computers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ssh_audit_finds_nothing_at_all_where_clients_are_new() {
-    let Some(program) = program() else { return };
+    let Some(program) = beside_python("ssh-audit") else { return };
     let gateway = Plan::new(Ledger::Sqlite).sftp("kex = [\"mlkem768x25519-sha256\"]").start().await;
     let report = audit(&program, &gateway).await;
     assert_eq!(findings(&report), Vec::<String>::new());
@@ -84,7 +74,7 @@ async fn ssh_audit_finds_nothing_at_all_where_clients_are_new() {
 /// The test can fail: what is switched on for old partners is found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ssh_audit_finds_what_is_legacy() {
-    let Some(program) = program() else { return };
+    let Some(program) = beside_python("ssh-audit") else { return };
     let gateway = Plan::new(Ledger::Sqlite).sftp("legacy_algorithms = true").start().await;
     let found = findings(&audit(&program, &gateway).await);
     for name in ["aes128-cbc", "hmac-sha1", "diffie-hellman-group14-sha1"] {

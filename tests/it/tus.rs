@@ -282,6 +282,19 @@ async fn a_part_takes_no_more_of_the_quota_than_it_has(ledger: Ledger) {
     let answer = rest.send(part(&rest, &format!("/tus/{id}"), 10_000, &content[10_000..])).await;
     assert_eq!((answer.status, answer.header("upload-offset")), (204, "20000"), "{answer:?}");
     assert_eq!(complete(&rest, id).await.ok()["hash"], sha256(&content));
+    // One that brings more than there is room for, which nobody knew before, is refused, and that is on record once.
+    let at = "/inbound/endless.bin";
+    break_off(&gateway, "sftp", at, &content, 10_000).await;
+    let upload = left(&rest, at).await;
+    let id = upload["session_id"].as_str().unwrap();
+    let endless = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 2 << 20]))]);
+    let request = part(&rest, &format!("/tus/{id}"), 10_000, b"").body(reqwest::Body::wrap_stream(endless));
+    rest.send(request).await.problem(507, "quota_exceeded");
+    let orders = gateway.rest("orders");
+    let denied = orders.pages("/audit?identity=edi-partner&outcome=denied&limit=200", "entries").await;
+    assert_eq!(denied.len(), 1, "{denied:?}");
+    assert_eq!((denied[0]["path"].as_str(), denied[0]["transfer_id"].as_str()), (Some(at), Some(id)), "{denied:?}");
+    events_come(&orders, "policy.violated", at, 1).await;
 }
 
 /// What a client script of the tree needs: where the gateway is, and the CA in this variable.

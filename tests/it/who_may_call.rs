@@ -10,6 +10,7 @@ mod callers;
 mod files;
 mod open;
 mod route;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -41,6 +42,7 @@ fn table() -> Vec<Route> {
         administration::objects(),
         administration::codes(),
         administration::keys(),
+        webhooks::webhooks(),
         administration::gateway(),
     ];
     parts.into_iter().flatten().collect()

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use causeway_core::events::{MAX_TEXT, Operation};
+use causeway_core::events::{MAX_TEXT, Operation, is_hidden};
 use causeway_core::identity::{BodyMac, ClientCertificate, KEY_PREFIX, SignedRequest};
 use causeway_core::tokens::{MAX_TOKEN, looks_like_token};
 use causeway_core::{Credential, Error, ErrorKind, Gateway, NotLetIn, Peer, Protocol, Session};
@@ -143,7 +143,7 @@ fn bearer(headers: &HeaderMap) -> Option<SecretString> {
 
 fn client_version(headers: &HeaderMap) -> Option<String> {
     let agent = String::from_utf8_lossy(headers.get(header::USER_AGENT)?.as_bytes());
-    Some(agent.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect())
+    Some(agent.chars().filter(|c| !is_hidden(*c)).take(MAX_TEXT).collect())
 }
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn the_client_is_named_within_bounds() {
         let mut headers = HeaderMap::new();
-        headers.insert(header::USER_AGENT, HeaderValue::from_bytes(b"curl\t/8 \xff").unwrap());
+        headers.insert(header::USER_AGENT, HeaderValue::from_bytes(b"curl\t/8 \xff\xe2\x80\xae").unwrap());
         assert_eq!(client_version(&headers).as_deref(), Some("curl/8 \u{fffd}"));
         headers.insert(header::USER_AGENT, HeaderValue::from_str(&"x".repeat(1000)).unwrap());
         assert_eq!(client_version(&headers).unwrap().len(), MAX_TEXT);

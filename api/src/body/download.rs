@@ -228,7 +228,7 @@ impl<S: Source> Pump<S> {
 }
 
 fn gone() -> Error {
-    Error::new(ErrorKind::Incomplete, "the client went away before the end")
+    Error::broken_off()
 }
 
 fn stalled() -> Error {

@@ -162,13 +162,13 @@ impl BodyReader {
                         return Err(own);
                     }
                     tracing::debug!(%error, "a request's body broke off");
-                    return Err(incomplete("the body broke off before its end; send it again"));
+                    return Err(Error::broken_off());
                 }
                 None => {
                     let proven = (!self.http2 || self.body.is_end_stream())
                         && self.declared.is_none_or(|declared| declared == self.received);
                     if !proven {
-                        return Err(incomplete("the body ended before it was whole; send it again"));
+                        return Err(Error::broken_off());
                     }
                     self.ended = true;
                 }
@@ -212,10 +212,6 @@ fn copied(bytes: &[u8]) -> Piece {
 fn append(piece: &mut Piece, bytes: &[u8]) {
     piece.room(bytes.len()).copy_from_slice(bytes);
     piece.fill(bytes.len());
-}
-
-fn incomplete(message: &'static str) -> Error {
-    Error::new(ErrorKind::Incomplete, message)
 }
 
 #[cfg(test)]

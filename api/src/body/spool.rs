@@ -66,7 +66,7 @@ impl Spool {
     /// where the disk is full, or nearly so.
     pub async fn push(&mut self, mut data: Bytes) -> Result<()> {
         if self.len() + data.len() as u64 > self.max {
-            return Err(Error::new(ErrorKind::FileTooLarge, "the file is larger than this gateway takes"));
+            return Err(Error::too_large(self.max));
         }
         while !data.is_empty() {
             if self.buffer.len() == STEP {

@@ -65,6 +65,8 @@ headers! {
         text("<https://gateway.example/api/v1/audit?cursor=MDE5OQ>; rel=\"next\"");
     X_NEXT_CURSOR "X-Next-Cursor" "The `cursor` of the next page, where there is one."
         text("MDE5OQ");
+    X_ACCEL_BUFFERING "X-Accel-Buffering" "Tells a proxy to hand on what comes as it comes."
+        json!({ "type": "string", "const": "no" });
     ACCEPT_RANGES "Accept-Ranges" "The unit of `Range`."
         json!({ "type": "string", "const": "bytes" });
     CONTENT_RANGE "Content-Range" "Which bytes these are (RFC 9110 section 14.4); absent where there are several ranges."

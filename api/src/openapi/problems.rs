@@ -89,7 +89,7 @@ const fn sentence(kind: ErrorKind) -> &'static str {
         ErrorKind::PermissionDenied => "`files:write` is needed here",
         ErrorKind::Unauthenticated => "send `Authorization: Bearer` with an API key",
         ErrorKind::QuotaExceeded => "the quota is used up; remove files, or ask for more",
-        ErrorKind::FileTooLarge => "the file is larger than this gateway takes",
+        ErrorKind::FileTooLarge => "the file is larger than the limit of 107374182400 bytes",
         ErrorKind::NoSpace => "there is no room at the moment; try again later",
         ErrorKind::Conflict => "somebody else changed this meanwhile; look at it and try again",
         ErrorKind::PreconditionFailed => {
@@ -97,7 +97,7 @@ const fn sentence(kind: ErrorKind) -> &'static str {
         }
         ErrorKind::DigestMismatch => "the content does not have the declared digest; send it again",
         ErrorKind::TypeMismatch => "the content is not of the type that its name says",
-        ErrorKind::Incomplete => "the body broke off before its end; send it again",
+        ErrorKind::Incomplete => "the connection broke before the transfer was complete",
         ErrorKind::TimedOut => "the body stood still for too long; send it again",
         ErrorKind::Expired => "the upload was given up, as nobody went on with it in time; begin it anew",
         ErrorKind::Throttled => "too many requests of this identity in a minute; wait as `Retry-After` says",

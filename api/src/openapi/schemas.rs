@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use causeway_core::Protocol;
 use causeway_core::events::EVENT_KINDS;
 use causeway_core::namespace::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
 use causeway_core::path::{MAX_NAME, MAX_PATH};
@@ -421,7 +422,7 @@ fn object_change() -> Map<String, Value> {
         "object_id": text("Which one."),
         "object_tenant": text("Whose."),
         "actor_tenant": text("The tenant of who did it, where that is another one."),
-        "change": text("`created`, `changed` or `removed`; `read` where that was refused."),
+        "change": text("`created`, `changed` or `removed`; of a webhook `enabled`, `redelivered`, `replayed` or `tested`, too; `read` where that was refused."),
         "before": object("What it was, secrets masked."),
         "after": object("What it is, secrets masked."),
     });
@@ -449,7 +450,7 @@ fn facts() -> Map<String, Value> {
         "status": { "enum": ["completed", "failed", "denied", "cancelled"], "description": "How it ended." },
         "identity": text("Who did it."),
         "login": text("By which login."),
-        "protocol": { "enum": ["sftp", "scp", "ftps", "api", "transfer"], "description": "Over which protocol." },
+        "protocol": { "enum": Protocol::ALL.map(Protocol::as_str), "description": "Over which protocol." },
         "session": id("In which session."),
         "client_ip": text("From which address."),
         "node": text("The gateway's node."),

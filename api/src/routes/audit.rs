@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use causeway_core::audit::{OUTCOMES, csv_header, csv_row, export_line, shown};
 use causeway_core::events::Operation as Act;
 use causeway_core::identity::Scope;
 use causeway_core::records::{AuditFilter, AuditRow, Micros};
-use causeway_core::{Error, ErrorKind, Protocol, VirtualPath};
+use causeway_core::{ErrorKind, Protocol, VirtualPath};
 use http::header::{self, HeaderMap, HeaderName};
 use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
@@ -16,7 +17,6 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use uuid::Uuid;
 
 use super::{cursor_of, cursor_text, header_value, wrong_cursor};
 use crate::auth::Caller;
@@ -38,13 +38,11 @@ const QUERY: [Parameter; 10] = [
     Parameter::query("path", "Only entries of this path of the tenant's tree.", path, "/inbound/orders.csv"),
     Parameter::query("protocol", "Only entries of this protocol.", protocol_schema, "sftp"),
     parameters::LIMIT,
-    Parameter { example: "MDE5OWEwYjItN2M0ZC03ZTEwLThiMWYtM2Q1YTZjN2U4Zjkw", ..parameters::CURSOR },
+    Parameter { example: "NDcxMQ", ..parameters::CURSOR },
 ];
 
-const OUTCOMES: [&str; 3] = ["ok", "denied", "error"];
-
 fn operation_schema() -> Value {
-    json!({ "type": "string", "enum": OPERATIONS.iter().map(|operation| operation.as_str()).collect::<Vec<_>>() })
+    json!({ "type": "string", "enum": Act::ALL.iter().map(|operation| operation.as_str()).collect::<Vec<_>>() })
 }
 
 fn outcome_schema() -> Value {
@@ -52,60 +50,8 @@ fn outcome_schema() -> Value {
 }
 
 fn protocol_schema() -> Value {
-    json!({ "type": "string", "enum": PROTOCOLS.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>() })
+    json!({ "type": "string", "enum": Protocol::ALL.iter().map(|protocol| protocol.as_str()).collect::<Vec<_>>() })
 }
-
-/// The columns of the CSV form.
-const COLUMNS: &[&str] = &[
-    "seq",
-    "id",
-    "timestamp",
-    "tenant_id",
-    "identity",
-    "login",
-    "protocol",
-    "session",
-    "client_ip",
-    "node",
-    "operation",
-    "outcome",
-    "status",
-    "path",
-    "view_path",
-    "previous_path",
-    "file_id",
-    "transfer_id",
-    "size",
-    "bytes",
-    "complete",
-    "hash",
-    "content_type",
-    "duration_ms",
-    "error_code",
-    "error_message",
-    "auth_method",
-    "cipher",
-    "client_version",
-    "entry_hash",
-];
-
-const OPERATIONS: &[Act] = &[
-    Act::Upload,
-    Act::Download,
-    Act::Delete,
-    Act::Rename,
-    Act::Copy,
-    Act::Attributes,
-    Act::Mkdir,
-    Act::Rmdir,
-    Act::List,
-    Act::Login,
-    Act::Logout,
-    Act::Admin,
-    Act::Transfer,
-];
-
-const PROTOCOLS: &[Protocol] = &[Protocol::Sftp, Protocol::Scp, Protocol::Ftps, Protocol::Api, Protocol::Transfer];
 
 /// A page of the trail.
 #[derive(Serialize, JsonSchema)]
@@ -122,9 +68,9 @@ struct Page {
 pub fn entries_operation() -> Operation {
     let example = json!({ "entries": [examples::audit_entry()], "next_cursor": null });
     let lines = format!("{}\n", examples::audit_entry());
-    let table = format!("{}\r\n", COLUMNS.join(","));
+    let table = csv_header();
     Operation::new(Tag::Audit, "listAuditEntries", "The trail")
-        .text("Oldest first. `Accept` chooses the form: `application/json`, `application/x-ndjson` (an entry a line) or `text/csv` (RFC 4180). The last two tell the next page in `Link` and `X-Next-Cursor`.")
+        .text("In the order of the trail, by `seq`; entries that wait for their place are last. `Accept` chooses the form: `application/json`, `application/x-ndjson` (an entry a line) or `text/csv` (RFC 4180). The last two tell the next page in `Link` and `X-Next-Cursor`.")
         .scope(Scope::AuditRead)
         .parameters(&QUERY)
         .answer(
@@ -149,8 +95,8 @@ pub async fn entries(
     let mut rows = shared.gateway.audit(&caller.session, &filter, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next_cursor = rows.last().filter(|_| more).map(|last| cursor_of(&last.record.id.to_string()));
-    let entries = rows.iter().map(entry).collect::<causeway_core::Result<Vec<_>>>()?;
+    let next_cursor = more.then(|| cursor_of(&end_of_page(&mut rows, filter.after).to_string()));
+    let entries: Vec<_> = rows.iter().map(|row| shown(&row.record, row.seal.as_ref())).collect();
     let (media_type, body) = match accepted(&headers) {
         Form::Json => return Ok(json(StatusCode::OK, &Page { entries, next_cursor })),
         Form::Lines => ("application/x-ndjson", lines(&entries)),
@@ -188,13 +134,18 @@ struct Verified {
     valid: bool,
     /// The place of the first entry that is not as it was sealed.
     broken_at: Option<i64>,
+    /// What is wrong there: `missing`, `changed`, `inserted`, `truncated`, `rewritten` or `forged`.
+    breach: Option<String>,
+    /// Entries that wait for their place.
+    unsealed: u64,
+    /// The last place up to which a signed head vouches for the trail; 0 where none does.
+    signed: i64,
 }
 
 pub fn verify_operation() -> Operation {
-    let example =
-        json!({ "entries": 4711, "sealed": 4711, "first": 1, "last": 4711, "valid": true, "broken_at": null });
+    let example = json!({ "entries": 4712, "sealed": 4711, "first": 1, "last": 4711, "valid": true, "broken_at": null, "breach": null, "unsealed": 1, "signed": 4690 });
     Operation::new(Tag::Audit, "verifyAudit", "Whether the trail is unbroken")
-        .text("Walks the tenant's chain from its beginning.")
+        .text("Walks the tenant's chain from its beginning, or from where old entries were removed, and compares it with the heads that were signed of it.")
         .scope(Scope::AuditRead)
         .answer(Answer::json::<Verified>(StatusCode::OK, "What was found.", example))
 }
@@ -208,8 +159,21 @@ pub async fn verify(State(shared): State<Arc<Shared>>, caller: Caller) -> Result
         last: found.last,
         valid: found.valid,
         broken_at: found.broken_at,
+        breach: found.breach.map(|breach| breach.as_str().to_owned()),
+        unsealed: found.entries.saturating_sub(found.sealed),
+        signed: found.signed,
     };
     Ok(json(StatusCode::OK, &answer))
+}
+
+/// The place behind which the next page begins. A page that others follow ends before the first entry that waits for its place:
+/// it is on the next one, where it may have it. Only where all of them wait are they shown, and shown again.
+fn end_of_page(rows: &mut Vec<AuditRow>, after: Option<i64>) -> i64 {
+    let waiting = rows.iter().position(|row| row.seal.is_none());
+    if let Some(at) = waiting.filter(|at| *at > 0) {
+        rows.truncate(at);
+    }
+    rows.last().and_then(|row| row.seal.as_ref()).map_or(after.unwrap_or(0), |seal| seal.seq)
 }
 
 fn filter(query: &Query) -> Result<AuditFilter, Problem> {
@@ -220,11 +184,11 @@ fn filter(query: &Query) -> Result<AuditFilter, Problem> {
     };
     let after = match query.text("cursor")? {
         None => None,
-        Some(cursor) => Some(Uuid::try_parse(&cursor_text(cursor)?).map_err(|_| wrong_cursor())?),
+        Some(cursor) => Some(cursor_text(cursor)?.parse().ok().filter(|seq| *seq >= 0).ok_or_else(wrong_cursor)?),
     };
-    let operation = word(query, "operation", OPERATIONS.iter().map(|operation| operation.as_str()))?;
+    let operation = word(query, "operation", Act::ALL.iter().map(|operation| operation.as_str()))?;
     let outcome = word(query, "outcome", OUTCOMES.into_iter())?;
-    let protocol = word(query, "protocol", PROTOCOLS.iter().map(|protocol| protocol.as_str()))?;
+    let protocol = word(query, "protocol", Protocol::ALL.iter().map(|protocol| protocol.as_str()))?;
     Ok(AuditFilter {
         since: moment(query, "since")?,
         until: moment(query, "until")?,
@@ -259,16 +223,6 @@ fn moment(query: &Query, name: &str) -> Result<Option<Micros>, Problem> {
     Ok(Some(causeway_core::records::since_epoch(at)))
 }
 
-/// An entry: the fields that were hashed, with its place in the chain. (`hash` is the content's; the entry's own is
-/// `entry_hash`.)
-fn entry(row: &AuditRow) -> causeway_core::Result<Map<String, Value>> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(&row.record.body)
-        .map_err(|error| Error::internal(format_args!("an audit entry is no JSON object: {error}")))?;
-    fields.insert("seq".into(), row.seal.as_ref().map(|seal| seal.seq).into());
-    fields.insert("entry_hash".into(), row.seal.as_ref().map(|seal| hex::encode(seal.hash)).into());
-    Ok(fields)
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Json,
@@ -301,45 +255,18 @@ fn accepted(headers: &HeaderMap) -> Form {
 fn lines(entries: &[Map<String, Value>]) -> Vec<u8> {
     let mut out = Vec::new();
     for entry in entries {
-        // Text and numbers always serialise.
-        out.extend(serde_json::to_vec(entry).unwrap_or_default());
+        out.extend(export_line(entry).into_bytes());
         out.push(b'\n');
     }
     out
 }
 
 fn csv(entries: &[Map<String, Value>]) -> Vec<u8> {
-    let mut out = COLUMNS.join(",");
-    out.push_str("\r\n");
+    let mut out = csv_header();
     for entry in entries {
-        for (n, column) in COLUMNS.iter().enumerate() {
-            if n > 0 {
-                out.push(',');
-            }
-            match entry.get(*column) {
-                None | Some(Value::Null) => {}
-                Some(Value::String(text)) => cell(&mut out, text),
-                Some(other) => cell(&mut out, &other.to_string()),
-            }
-        }
-        out.push_str("\r\n");
+        csv_row(&mut out, entry);
     }
     out.into_bytes()
-}
-
-/// One cell. What a spreadsheet would take for a formula gets an apostrophe before it: file names are a stranger's.
-fn cell(out: &mut String, text: &str) {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if !formula && !text.contains([',', '"', '\r', '\n']) {
-        out.push_str(text);
-        return;
-    }
-    out.push('"');
-    if formula {
-        out.push('\'');
-    }
-    out.push_str(&text.replace('"', "\"\""));
-    out.push('"');
 }
 
 /// The same query with another cursor.

@@ -1,4 +1,7 @@
+use causeway_core::events::is_hidden;
 use causeway_core::records::{AuditRecord, Seal};
+
+use uuid::Uuid;
 
 use super::*;
 
@@ -41,9 +44,25 @@ fn every_filter_is_read() {
 
 #[test]
 fn cursors_come_back() {
-    let id = Uuid::now_v7();
-    let filter = query(&format!("cursor={}", cursor_of(&id.to_string()))).unwrap();
-    assert_eq!(filter.after, Some(id));
+    let filter = query(&format!("cursor={}", cursor_of("4711"))).unwrap();
+    assert_eq!(filter.after, Some(4711));
+    for wrong in ["-1", "x", "99999999999999999999"] {
+        assert!(query(&format!("cursor={}", cursor_of(wrong))).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_page_ends_before_what_waits() {
+    let sealed = |seq| {
+        let mut row = row(true);
+        row.seal.as_mut().unwrap().seq = seq;
+        row
+    };
+    let mut rows = vec![sealed(4), sealed(5), row(false)];
+    assert_eq!((end_of_page(&mut rows, None), rows.len()), (5, 2));
+    assert_eq!((end_of_page(&mut rows, None), rows.len()), (5, 2));
+    let mut rows = vec![row(false), row(false)];
+    assert_eq!((end_of_page(&mut rows, Some(3)), rows.len()), (3, 2));
 }
 
 #[test]
@@ -55,23 +74,33 @@ fn wrong_filters_are_refused() {
 }
 
 #[test]
-fn an_entry_keeps_its_fields_and_gets_its_place() {
-    let sealed = entry(&row(true)).unwrap();
-    assert_eq!(sealed.get("hash").unwrap(), "cafe", "the content's hash stays");
-    assert_eq!(sealed.get("seq").unwrap(), 4);
-    assert_eq!(sealed.get("entry_hash").unwrap(), &Value::from("ab".repeat(32)));
-    assert!(entry(&row(false)).unwrap().get("seq").unwrap().is_null());
+fn an_entry_is_a_row_and_a_line() {
+    let entries = [shown(&row(true).record, row(true).seal.as_ref())];
+    let text = String::from_utf8(csv(&entries)).unwrap();
+    let mut rows = text.split("\r\n");
+    assert_eq!(format!("{}\r\n", rows.next().unwrap()), csv_header());
+    let data = rows.next().unwrap();
+    assert!(data.starts_with("4,9,") && data.contains("\"'=1+1,\"\"x\"\"\""), "{data}");
+    assert_eq!(rows.next(), Some(""));
+    let text = String::from_utf8(lines(&entries)).unwrap();
+    assert!(text.ends_with("}\n") && text.contains("\"seq\":4"), "{text}");
 }
 
 #[test]
-fn csv_is_quoted_and_starts_no_formula() {
-    let text = String::from_utf8(csv(&[entry(&row(true)).unwrap()])).unwrap();
-    let mut rows = text.split("\r\n");
-    assert_eq!(rows.next().unwrap().split(',').count(), COLUMNS.len());
-    let data = rows.next().unwrap();
-    assert!(data.starts_with("4,9,"), "{data}");
-    assert!(data.contains("\"'=1+1,\"\"x\"\"\""), "{data}");
-    assert_eq!(rows.next(), Some(""));
+fn an_entry_is_one_line_in_every_form() {
+    let mut hostile = shown(&row(true).record, row(true).seal.as_ref());
+    let text = "\u{202e}a\r\n=1\u{2028}\u{85}\"b\u{1b}";
+    hostile.insert("path".into(), text.into());
+    hostile.insert("login".into(), "\u{ff1d}1+1".into());
+    hostile.insert("client_version".into(), "\t=1".into());
+    let written = String::from_utf8(lines(&[hostile.clone()])).unwrap();
+    assert_eq!(written.chars().filter(|c| is_hidden(*c)).collect::<String>(), "\n");
+    let read: Map<String, Value> = serde_json::from_str(&written).unwrap();
+    assert_eq!(read, hostile, "and nothing of it is lost");
+    let written = String::from_utf8(csv(&[hostile])).unwrap();
+    assert_eq!(written.chars().filter(|c| is_hidden(*c)).collect::<String>(), "\r\n\r\n");
+    assert!(written.contains("\"\\u202ea\\u000d\\u000a=1\\u2028\\u0085\"\"b\\u001b\""), "{written}");
+    assert!(written.contains(",\"'\u{ff1d}1+1\",") && written.contains(",\\u0009=1,"), "{written}");
 }
 
 #[test]

@@ -168,9 +168,10 @@ async fn options_for(
     path: &VirtualPath,
     conditions: &Conditions,
 ) -> Result<UploadOptions, Problem> {
-    let failed = || Problem::from(Error::new(ErrorKind::PreconditionFailed, CONDITION));
+    let target = Target::Path(path.clone());
+    let unmet = || Error::new(ErrorKind::PreconditionFailed, CONDITION);
     match (&conditions.if_match, &conditions.if_none_match) {
-        (Some(_), Some(Tags::Any)) => return Err(failed()),
+        (Some(_), Some(Tags::Any)) => return Err(shared.failed(session, Act::Upload, &target, unmet()).await),
         (None, Some(Tags::Any)) => return Ok(UploadOptions::new(Disposition::Create { reserve: false })),
         (Some(Tags::Any), None) => return Ok(UploadOptions::new(Disposition::Truncate)),
         (Some(tags @ Tags::List(_)), None) => {
@@ -182,13 +183,13 @@ async fn options_for(
         (None, None) if conditions.if_unmodified_since.is_some() => {}
         (None, None) => return Ok(UploadOptions::new(Disposition::Replace)),
     }
-    let current = match shared.gateway.stat(session, &Target::Path(path.clone())).await {
+    let current = match shared.gateway.stat(session, &target).await {
         Ok(entry) => entry.sha256.map(|digest| (digest, entry.modified_at)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoSuchFolder) => None,
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(shared.failed(session, Act::Upload, &target, error).await),
     };
     if conditions.evaluate(current.as_ref().map(|(digest, at)| (digest, *at)), false) != Verdict::Proceed {
-        return Err(failed());
+        return Err(shared.failed(session, Act::Upload, &target, unmet()).await);
     }
     Ok(match current {
         Some((digest, _)) => {

@@ -108,7 +108,8 @@ pub async fn change(
     let (headers, mut members) = Members::of(&shared, request).await?;
     let (path, mut changes) = changes_of(&mut members, session);
     members.finish()?;
-    changes.if_match = versions(&shared, session, &target, &headers).await?;
+    let operation = if path.is_some() { Act::Rename } else { Act::Attributes };
+    changes.if_match = versions(&shared, session, (operation, &target), &headers).await?;
     if let Some(path) = path {
         changes.path = Some(destination(&shared, session, &target, (Act::Rename, "path"), &path).await?);
     }
@@ -140,7 +141,7 @@ pub async fn remove(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let (session, target) = (&caller.session, Target::Id(file_id(id)?));
-    match versions(&shared, session, &target, &headers).await? {
+    match versions(&shared, session, (Act::Delete, &target), &headers).await? {
         Some(digests) => shared.gateway.remove_version(session, &target, digests).await?,
         None => shared.gateway.remove_file(session, &target).await?,
     }
@@ -159,15 +160,21 @@ async fn destination(
     if !text.is_empty() && !text.ends_with('/') {
         return Ok(path);
     }
-    let entry = shared.gateway.stat(session, target).await?;
-    Ok(path.join(&Name::parse(&entry.name)?)?)
+    let entry = match shared.gateway.stat(session, target).await {
+        Ok(entry) => entry,
+        Err(error) => return Err(shared.failed(session, operation, target, error).await),
+    };
+    match Name::parse(&entry.name).and_then(|name| path.join(&name)) {
+        Ok(path) => Ok(path),
+        Err(error) => Err(shared.failed(session, operation, target, error).await),
+    }
 }
 
 /// The digests that core is to compare: those of `If-Match`, or what any other condition was found to hold for.
 async fn versions(
     shared: &Shared,
     session: &Session,
-    target: &Target,
+    (operation, target): (Act, &Target),
     headers: &HeaderMap,
 ) -> Result<Option<Vec<[u8; 32]>>, Problem> {
     let conditions = Conditions::of(headers)?;
@@ -177,11 +184,15 @@ async fn versions(
     if let (Some(tags @ Tags::List(_)), None) = (&conditions.if_match, &conditions.if_none_match) {
         return Ok(Some(tags.digests()));
     }
-    let entry = shared.gateway.stat(session, target).await?;
+    let entry = match shared.gateway.stat(session, target).await {
+        Ok(entry) => entry,
+        Err(error) => return Err(shared.failed(session, operation, target, error).await),
+    };
     let current = entry.sha256.as_ref().map(|digest| (digest, entry.modified_at));
     if conditions.evaluate(current, false) != Verdict::Proceed {
         let detail = "the file is not as the request's conditions say; read it again and decide anew";
-        return Err(Error::new(ErrorKind::PreconditionFailed, detail).into());
+        let error = Error::new(ErrorKind::PreconditionFailed, detail);
+        return Err(shared.failed(session, operation, target, error).await);
     }
     Ok(entry.sha256.map(|digest| vec![digest]))
 }

@@ -16,6 +16,7 @@ pub mod transfers;
 pub mod upload;
 pub mod uploads;
 pub mod validate;
+pub mod webhooks;
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;

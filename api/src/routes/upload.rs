@@ -25,7 +25,7 @@ use crate::openapi::{self, Answer, Operation, Tag, parameters, problems, schemas
 use crate::problem::{HttpFault, Problem};
 use crate::query::{self, Query};
 use crate::resumable;
-use crate::router::Shared;
+use crate::router::{Shared, called};
 use crate::signatures::Uploader;
 
 /// The longest text field, in bytes.
@@ -103,7 +103,7 @@ pub async fn upload(
     }
     let max = shared.gateway.limits().max_file_size;
     if body.declared().is_some_and(|declared| declared > max.saturating_add((MAX_PARTS * MAX_TEXT) as u64)) {
-        let error = Error::new(ErrorKind::FileTooLarge, "the file is larger than this gateway takes");
+        let error = Error::too_large(max);
         shared.gateway.refused(&session, Act::Upload, "", &error).await;
         return Err(error.into());
     }
@@ -265,7 +265,10 @@ impl Form<'_> {
         let name = match Name::parse(&name) {
             Ok(name) => name,
             Err(error) => {
-                self.shared.gateway.refused(self.session, Act::Upload, &name, &error).await;
+                // The folder may come behind the file.
+                let whole = self.fields.destination.as_ref().map(|folder| called(folder, &name));
+                let shown = whole.as_deref().unwrap_or(&name);
+                self.shared.gateway.refused(self.session, Act::Upload, shown, &error).await;
                 return Err(Problem::from(error).at("file").into());
             }
         };
@@ -297,7 +300,7 @@ impl Form<'_> {
     /// there is nothing that it would matter for.
     async fn direct(&self, name: &Name) -> Result<Option<VirtualPath>, Problem> {
         let Some(folder) = &self.fields.destination else { return Ok(None) };
-        let path = folder.join(name)?;
+        let path = self.shared.path_in(self.session, folder, name.as_str(), "file").await?;
         if self.fields.overwrite.is_some() {
             return Ok(Some(path));
         }
@@ -332,7 +335,7 @@ impl Form<'_> {
                 let Some(folder) = self.fields.destination.clone() else {
                     return Err(Problem::field("destination", "this is required: the folder for the file"));
                 };
-                let path = folder.join(&name)?;
+                let path = self.shared.path_in(self.session, &folder, name.as_str(), "file").await?;
                 let mut options = self.options(self.fields.overwrite.unwrap_or(false), content_type);
                 options.declared_size = Some(spool.len());
                 let upload = self.shared.gateway.begin_upload(self.session, &path, options).await?;
@@ -370,7 +373,11 @@ impl Form<'_> {
             }
             (FileField::Spooled { name, .. }, Failure::Refused(error)) => {
                 // Core never saw this one, so it is recorded here.
-                self.shared.gateway.refused(self.session, Act::Upload, name.as_str(), &error).await;
+                let gateway = &self.shared.gateway;
+                match self.fields.destination.as_ref().and_then(|folder| folder.join(&name).ok()) {
+                    Some(path) => gateway.failed(self.session, Act::Upload, &Target::Path(path), &error).await,
+                    None => gateway.refused(self.session, Act::Upload, name.as_str(), &error).await,
+                }
                 error.into()
             }
             (_, Failure::Broken(error) | Failure::Refused(error)) => error.into(),

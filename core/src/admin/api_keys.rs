@@ -59,7 +59,7 @@ pub enum Amendment<T> {
 }
 
 impl<T: Clone> Amendment<T> {
-    fn of(&self, before: Option<T>) -> Option<T> {
+    pub(super) fn of(&self, before: Option<T>) -> Option<T> {
         match self {
             Self::Keep => before,
             Self::Clear => None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Administered, Refusal, Spec, guard, of_object};
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::{Facts, ObjectChange, Operation, Status};
+use crate::events::{Facts, ObjectChange, Operation, Status, key_of};
 use crate::gateway::Inner;
 use crate::identity::spec::{Fault, masked};
 use crate::identity::{Directory, Session};
@@ -139,7 +139,7 @@ impl Inner {
                 return Err(Refusal::Wrong(vec![Fault::new("body", why)]));
             }
             guard::consequences(session, &directory, &next, key)?;
-            if self.put_step(session, key, wish, &step, directory.generation()).await? {
+            if self.put_step(session, key, wish, &step, &directory).await? {
                 self.put_in_place(next);
                 return Ok(step.after.map(|object| of_object(&object, wish.spec().cloned())));
             }
@@ -177,8 +177,14 @@ impl Inner {
         key: &ObjectKey,
         wish: &Wish<S>,
         step: &Step,
-        generation: i64,
+        directory: &Directory,
     ) -> Result<bool> {
+        let generation = directory.generation();
+        // Nobody is to get what was meant for one that is gone, or be judged by how that one fared, should there be another of its name.
+        // One that the configuration declares under it lives on, and its deliveries with it.
+        let begins_or_ends = step.before.is_none() || step.after.is_none();
+        let forgotten = (S::KIND == ObjectKind::Webhook && begins_or_ends && !directory.declares(key))
+            .then(|| key_of(&key.tenant, &key.id));
         let earlier = step.before.as_ref().and_then(|object| serde_json::from_str(&object.body).ok());
         let mut facts = self.facts_of_change(session, key, wish.as_str());
         if let Some(change) = &mut facts.change {
@@ -190,6 +196,7 @@ impl Inner {
         // The count of changes is the gateway's, whoever changes.
         self.write(Reach::Gateway, Durability::Disk, move |tx: &mut dyn Tx| {
             let (audit, events, key, after) = (audit.clone(), events.clone(), key.clone(), after.clone());
+            let forgotten = forgotten.clone();
             Box::pin(async move {
                 if !tx.advance_objects(generation).await? {
                     return Ok(false);
@@ -202,6 +209,9 @@ impl Inner {
                 if !done {
                     // Somebody changes the table past the gateway.
                     return Err(Error::internal("an object has changed and its generation has not"));
+                }
+                if let Some(webhook) = &forgotten {
+                    tx.forget_webhook(webhook).await?;
                 }
                 tx.append_audit(&audit).await?;
                 tx.append_events(&events).await?;
@@ -235,7 +245,7 @@ impl Inner {
     }
 
     /// On the trail of the tenant that it is about, where that is one that there is; of tenants and settings on the caller's.
-    fn facts_of_change(&self, session: &Session, key: &ObjectKey, change: &'static str) -> Facts {
+    pub(super) fn facts_of_change(&self, session: &Session, key: &ObjectKey, change: &'static str) -> Facts {
         let mut facts = self.facts(session, Operation::Admin);
         let mut made = ObjectChange { key: key.clone(), change, before: None, after: None, actor_tenant: None };
         let apart = ![ObjectKind::Tenant.as_str(), ObjectKind::Setting.as_str()].contains(&&*key.kind);
@@ -302,4 +312,4 @@ fn with_step(directory: &Directory, step: &Step) -> Arc<[StoredObject]> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 #[path = "change_test.rs"]
-mod tests;
+pub(super) mod tests;

@@ -28,7 +28,7 @@ fn acme() -> Tenant {
     }
 }
 
-fn inner(ledger: Arc<FakeLedger>) -> Inner {
+pub(in crate::admin) fn inner(ledger: Arc<FakeLedger>) -> Inner {
     let record = TenantRecord {
         tenant: acme(),
         identities: vec![identity("chief", Scope::Admin), identity("clerk", Scope::FilesRead)],
@@ -37,11 +37,12 @@ fn inner(ledger: Arc<FakeLedger>) -> Inner {
         issuers: Vec::new(),
         api_keys: Vec::new(),
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
     };
     Inner::new(fake::parts(ledger, vec![record]))
 }
 
-fn session(scope: Scope) -> Session {
+pub(in crate::admin) fn session(scope: Scope) -> Session {
     Session {
         id: Uuid::now_v7(),
         tenant: Arc::new(acme()),
@@ -61,6 +62,7 @@ fn session(scope: Scope) -> Session {
         opened: AtomicBool::new(false),
         place: Mutex::new(None),
         errand: None,
+        span: Arc::default(),
     }
 }
 

@@ -9,6 +9,8 @@ use crate::records::{ObjectKey, ObjectKind, StoredObject};
 const MAX_OBJECTS: usize = 10_000;
 /// The same of mapping rules, which a name that is no login's is compared with one after the other.
 const MAX_MAPPINGS: usize = 200;
+/// The same of webhooks, each of which has a dispatcher of its own.
+const MAX_WEBHOOKS: usize = 100;
 
 /// Refuses to touch, without `admin:gateway`, what has that scope or leads to an identity that has it: who could change that
 /// identity, or make himself a way to become it, would have the scope.
@@ -23,9 +25,12 @@ pub(super) fn scopes<S: Spec>(
     }
     let identity = match S::KIND {
         ObjectKind::Identity => Some(&*key.id),
-        ObjectKind::Tenant | ObjectKind::Login | ObjectKind::Mapping | ObjectKind::ApiKey | ObjectKind::Setting => {
-            spec.and_then(S::identity)
-        }
+        ObjectKind::Tenant
+        | ObjectKind::Login
+        | ObjectKind::Mapping
+        | ObjectKind::ApiKey
+        | ObjectKind::Webhook
+        | ObjectKind::Setting => spec.and_then(S::identity),
     };
     let has = identity.and_then(|id| directory.identity(&key.tenant, id)).map(|identity| identity.scopes);
     let gives = spec.map(S::scopes);
@@ -41,7 +46,14 @@ pub(super) fn scopes<S: Spec>(
 /// Refuses more objects than a tenant may have.
 pub(super) fn room(directory: &Directory, key: &ObjectKey) -> Result<(), Refusal> {
     let of_this = |object: &&StoredObject| object.key.tenant == key.tenant && object.key.kind == key.kind;
-    let most = if key.kind == ObjectKind::Mapping.as_str() { MAX_MAPPINGS } else { MAX_OBJECTS };
+    let most = match ObjectKind::parse(&key.kind) {
+        Some(ObjectKind::Mapping) => MAX_MAPPINGS,
+        Some(ObjectKind::Webhook) => MAX_WEBHOOKS,
+        Some(
+            ObjectKind::Tenant | ObjectKind::Identity | ObjectKind::Login | ObjectKind::ApiKey | ObjectKind::Setting,
+        )
+        | None => MAX_OBJECTS,
+    };
     if directory.objects().iter().filter(of_this).count() < most {
         return Ok(());
     }

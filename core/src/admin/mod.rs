@@ -15,6 +15,8 @@ mod declared;
 mod guard;
 mod totp;
 mod usage;
+mod webhook_deliveries;
+mod webhooks;
 
 use std::fmt;
 
@@ -24,6 +26,8 @@ pub use api_keys::{Amendment, ApiKeyChange, KeyRotation, KeyState, NewApiKey, Sh
 pub(crate) use change::Wish;
 pub use declared::Spec;
 pub use usage::{IdentityUsage, Usage};
+pub use webhook_deliveries::{DeliveryFilter, Replayed, ShownDelivery, Tested};
+pub use webhooks::{NewWebhook, SecretRotation, ShownWebhook, WebhookChange};
 
 pub use crate::gateway::{LIMITS, UPLOADS};
 
@@ -146,6 +150,7 @@ impl Inner {
             ObjectKind::Identity | ObjectKind::Login | ObjectKind::Mapping | ObjectKind::ApiKey => {
                 policy::require_scope(session, Scope::Admin)?;
             }
+            ObjectKind::Webhook => policy::require_scope(session, Scope::WebhooksWrite)?,
         }
         match tenant {
             None if kind == ObjectKind::Setting => Ok(String::new()),

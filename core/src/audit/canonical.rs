@@ -1,6 +1,8 @@
 //! JSON as bytes that depend on nothing but the values: RFC 8785 (JSON Canonicalization Scheme), as far as the gateway's
 //! own values need it. There are no floating-point numbers among them, so section 3.2.2.3 shrinks to integers.
 
+use crate::events::{escape, is_hidden};
+
 /// A JSON value of the gateway's own. The keys of an object must differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -32,36 +34,38 @@ impl Value {
         out.into_bytes()
     }
 
-    /// The same without sorting: members stand in the order in which they were given.
+    /// The same without sorting: members stand in the order in which they were given. What shows nothing itself
+    /// ([`crate::events::is_hidden`]) is escaped, which RFC 8785 forbids: a parser reads the same, and who looks at the bytes in
+    /// a terminal, a mail or a log is not deceived.
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(512);
         self.write(&mut out, false);
         out
     }
 
-    fn write(&self, out: &mut String, sorted: bool) {
+    fn write(&self, out: &mut String, canonical: bool) {
         match self {
             Self::Null => out.push_str("null"),
             Self::Bool(true) => out.push_str("true"),
             Self::Bool(false) => out.push_str("false"),
             Self::Integer(number) if *number <= EXACT => out.push_str(&number.to_string()),
-            Self::Integer(number) => write_string(out, &number.to_string()),
-            Self::Text(text) => write_string(out, text),
+            Self::Integer(number) => write_string(out, &number.to_string(), canonical),
+            Self::Text(text) => write_string(out, text, canonical),
             Self::Array(items) => {
                 out.push('[');
                 for (index, item) in items.iter().enumerate() {
                     if index > 0 {
                         out.push(',');
                     }
-                    item.write(out, sorted);
+                    item.write(out, canonical);
                 }
                 out.push(']');
             }
             Self::Object(members) => {
-                write_members(out, members.iter().map(|(key, value)| (*key, value)).collect(), sorted);
+                write_members(out, members.iter().map(|(key, value)| (*key, value)).collect(), canonical);
             }
             Self::Map(members) => {
-                write_members(out, members.iter().map(|(key, value)| (key.as_str(), value)).collect(), sorted);
+                write_members(out, members.iter().map(|(key, value)| (key.as_str(), value)).collect(), canonical);
             }
         }
     }
@@ -116,8 +120,8 @@ impl<T: Into<Self>> From<Option<T>> for Value {
 }
 
 /// Section 3.2.3: names are compared as arrays of UTF-16 code units, which is not the order of code points.
-fn write_members(out: &mut String, mut members: Vec<(&str, &Value)>, sorted: bool) {
-    if sorted {
+fn write_members(out: &mut String, mut members: Vec<(&str, &Value)>, canonical: bool) {
+    if canonical {
         members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
     }
     out.push('{');
@@ -125,17 +129,17 @@ fn write_members(out: &mut String, mut members: Vec<(&str, &Value)>, sorted: boo
         if index > 0 {
             out.push(',');
         }
-        write_string(out, key);
+        write_string(out, key, canonical);
         out.push(':');
-        value.write(out, sorted);
+        value.write(out, canonical);
     }
     out.push('}');
 }
 
 /// Section 3.2.2.2: the short escapes where JSON has them, `\u00xx` in lower case for other control characters below
-/// U+0020, a backslash before quote and backslash, everything else as it is.
-fn write_string(out: &mut String, text: &str) {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+/// U+0020, a backslash before quote and backslash, everything else as it is; where it need not be canonical, what is hidden
+/// is escaped too.
+fn write_string(out: &mut String, text: &str, canonical: bool) {
     out.push('"');
     for c in text.chars() {
         match c {
@@ -146,12 +150,7 @@ fn write_string(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\u{c}' => out.push_str("\\f"),
             '\r' => out.push_str("\\r"),
-            c if c < ' ' => {
-                let code = c as usize;
-                out.push_str("\\u00");
-                out.extend(HEX.get(code >> 4));
-                out.extend(HEX.get(code & 15));
-            }
+            c if c < ' ' || (!canonical && is_hidden(c)) => escape(out, c),
             c => out.push(c),
         }
     }
@@ -201,9 +200,11 @@ mod tests {
     #[test]
     fn escapes_every_control_character() {
         let all: String = (0u8..0x21).map(char::from).chain(['\u{7f}', '\u{2028}']).collect();
-        let expected = "\"\\u0000\\u0001\\u0002\\u0003\\u0004\\u0005\\u0006\\u0007\\b\\t\\n\\u000b\\f\\r\\u000e\\u000f\\u0010\\u0011\\u0012\
-                        \\u0013\\u0014\\u0015\\u0016\\u0017\\u0018\\u0019\\u001a\\u001b\\u001c\\u001d\\u001e\\u001f \u{7f}\u{2028}\"";
-        assert_eq!(Value::from(all).to_json(), expected);
+        let below = "\"\\u0000\\u0001\\u0002\\u0003\\u0004\\u0005\\u0006\\u0007\\b\\t\\n\\u000b\\f\\r\\u000e\\u000f\\u0010\\u0011\\u0012\
+                        \\u0013\\u0014\\u0015\\u0016\\u0017\\u0018\\u0019\\u001a\\u001b\\u001c\\u001d\\u001e\\u001f ";
+        let value = Value::from(all);
+        assert_eq!(value.to_canonical(), format!("{below}\u{7f}\u{2028}\"").as_bytes(), "all else is as it is");
+        assert_eq!(value.to_json(), format!("{below}\\u007f\\u2028\""));
     }
 
     #[test]

@@ -9,12 +9,14 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 use uuid::Uuid;
 
-use super::Operation;
+use super::{Operation, without_hidden};
+use crate::audit::TRAIL;
 use crate::audit::canonical::Value;
 use crate::error::Error;
 use crate::identity::{AuthMethod, Peer, Protocol, Session, without_keys};
 use crate::path::MAX_PATH;
 use crate::records::{AuditRecord, EventRecord, Micros, ObjectKey, instant, now};
+use crate::trace::{TraceContext, current};
 
 /// The longest text of a client's in an event, in characters.
 pub const MAX_TEXT: usize = 255;
@@ -45,6 +47,11 @@ impl Status {
         }
     }
 
+    /// How an operation ended that met this error.
+    pub const fn of_failure(error: &Error) -> Self {
+        if error.kind().is_refusal() { Self::Denied } else { Self::Failed }
+    }
+
     /// The audit entry's `outcome`: `ok`, `error` or `denied`.
     pub const fn outcome(self) -> &'static str {
         match self {
@@ -56,7 +63,8 @@ impl Status {
 }
 
 /// What one operation was, by whom, and what it came to. Text may be as a client sent it: it is cut when the entry and
-/// the events are made (255 characters; paths 4,096; messages 1,024), and NUL, which PostgreSQL cannot store, is replaced.
+/// the events are made (255 characters; paths 4,096; messages 1,024). In paths NUL, which PostgreSQL cannot store, is replaced,
+/// in all other text whatever shows nothing itself ([`super::is_hidden`]).
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The tenant; none where it belongs to none (an unknown login).
@@ -117,6 +125,8 @@ pub struct Facts {
     pub change: Option<Box<ObjectChange>>,
     /// What else is to be told of it, behind all other fields: what an administrator has changed.
     pub details: Vec<(&'static str, Value)>,
+    /// Where in a trace it was done. It is told to nobody but with the requests that deliver its events.
+    pub trace: Option<TraceContext>,
 }
 
 /// What a change of an object was. The audit entry has it whole, the event without what the object looks like.
@@ -159,6 +169,7 @@ impl Facts {
             cipher: session.cipher.clone(),
             client_version: session.client_version.clone(),
             transfer_id: session.errand.as_ref().map(|errand| errand.job),
+            trace: current().or_else(|| session.span.context().cloned()),
             ..Self::bare(session.protocol, node, operation)
         }
     }
@@ -219,13 +230,14 @@ impl Facts {
             error: None,
             change: None,
             details: Vec::new(),
+            trace: current(),
         }
     }
 
     /// The same operation, refused or failed with this error.
     #[must_use]
     pub fn failed(mut self, error: &Error) -> Self {
-        self.status = if error.kind().is_refusal() { Status::Denied } else { Status::Failed };
+        self.status = Status::of_failure(error);
         self.error = Some((error.kind().code().to_owned(), error.message().to_owned()));
         self
     }
@@ -234,6 +246,22 @@ impl Facts {
     /// `client_version`, as canonical JSON (RFC 8785).
     pub fn audit(&self) -> AuditRecord {
         let id = Uuid::now_v7();
+        AuditRecord {
+            id,
+            chain: self.tenant.as_deref().unwrap_or_default().to_owned(),
+            at: self.at,
+            identity: text(self.identity.as_deref()),
+            login: text(self.login.as_deref()),
+            operation: self.operation.as_str().to_owned(),
+            outcome: self.status.outcome().to_owned(),
+            path: self.place(self.path.as_deref()),
+            protocol: self.protocol.as_str().to_owned(),
+            body: if TRAIL { self.entry(id).to_canonical() } else { Vec::new() },
+        }
+    }
+
+    /// What stands in the audit entry.
+    fn entry(&self, id: Uuid) -> Value {
         let mut fields = self.head(id);
         fields.extend([
             ("outcome", self.status.outcome().into()),
@@ -246,26 +274,12 @@ impl Facts {
             fields.push(("before", change.before.as_ref().into()));
             fields.push(("after", change.after.as_ref().into()));
         }
-        AuditRecord {
-            id,
-            chain: self.tenant.as_deref().unwrap_or_default().to_owned(),
-            at: self.at,
-            identity: text(self.identity.as_deref()),
-            login: text(self.login.as_deref()),
-            operation: self.operation.as_str().to_owned(),
-            outcome: self.status.outcome().to_owned(),
-            path: self.place(self.path.as_deref()),
-            protocol: self.protocol.as_str().to_owned(),
-            body: Value::Object(fields).to_canonical(),
-        }
+        Value::Object(fields)
     }
 
     /// An event about the operation, with a new id. `kind` is a name of the contract.
     pub fn event(&self, kind: &'static str) -> EventRecord {
         let id = Uuid::now_v7();
-        let mut fields = self.head(id);
-        fields.insert(1, ("type", kind.into()));
-        fields.push(("data", Value::Object(self.data())));
         let place = self.place(self.path.as_deref());
         let mut order_keys: Vec<String> = self.file_id.map(|id| id.to_string()).into_iter().collect();
         for key in [place.clone(), self.place(self.previous_path.as_deref())].into_iter().flatten() {
@@ -280,10 +294,19 @@ impl Facts {
             at: self.at,
             path: place,
             order_keys,
-            body: Value::Object(fields).to_json(),
+            body: if TRAIL { self.message(id, kind).to_json() } else { String::new() },
             transfer: self.transfer_id.filter(|_| self.protocol != Protocol::Transfer && ends_transfer(kind)),
             quiet: false,
+            trace: self.trace.clone(),
         }
+    }
+
+    /// What stands in the event.
+    fn message(&self, id: Uuid, kind: &'static str) -> Value {
+        let mut fields = self.head(id);
+        fields.insert(1, ("type", kind.into()));
+        fields.push(("data", Value::Object(self.data())));
+        Value::Object(fields)
     }
 
     /// A path as it is told. What was done has its name, whatever that is; what was not done may name an API key by mistake.
@@ -313,7 +336,7 @@ impl Facts {
             .filter(|name| !name.is_empty())
             .map(str::to_owned);
         let (code, message) = match &self.error {
-            Some((code, message)) => (Some(code.clone()), Some(without_keys(&cut(message, MAX_MESSAGE)).into_owned())),
+            Some((code, message)) => (Some(code.clone()), Some(plain(message, MAX_MESSAGE))),
             None => (None, None),
         };
         let expires = self.expires_at.map(|at| ("expires_at", timestamp(at).into()));
@@ -362,7 +385,12 @@ pub fn timestamp(at: Micros) -> String {
 }
 
 fn text(value: Option<&str>) -> Option<String> {
-    value.map(|value| without_keys(&cut(value, MAX_TEXT)).into_owned())
+    value.map(|value| plain(value, MAX_TEXT))
+}
+
+/// Text that names no file: cut, without what hides something, and without keys.
+fn plain(value: &str, most: usize) -> String {
+    without_keys(&without_hidden(&cut(value, most))).into_owned()
 }
 
 fn path(value: Option<&str>) -> Option<String> {

@@ -143,6 +143,30 @@ fn what_clients_send_is_cut() {
 }
 
 #[test]
+fn what_clients_send_deceives_nobody() {
+    let hostile = "a\u{202e}\r\n\u{85}\u{2028}\u{1b}[2Jb";
+    let facts = Facts {
+        login: Some(hostile.into()),
+        client_version: Some(hostile.into()),
+        path: Some(format!("/in/{hostile}")),
+        error: Some(("internal".into(), hostile.into())),
+        ..facts()
+    };
+    let replaced = "a\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}[2Jb";
+    let (entry, event) = (facts.audit(), facts.event("file.uploaded"));
+    assert_eq!(entry.login.as_deref(), Some(replaced));
+    assert!(!event.body.contains(crate::events::is_hidden), "{}", event.body);
+    let (body, told): (serde_json::Value, serde_json::Value) =
+        (serde_json::from_slice(&entry.body).unwrap(), serde_json::from_str(&event.body).unwrap());
+    for field in ["login", "client_version", "error_message"] {
+        assert_eq!(body[field], replaced, "{field}");
+    }
+    for (path, name) in [(&body["path"], &body["name"]), (&told["data"]["path"], &told["data"]["name"])] {
+        assert_eq!((path, name), (&format!("/in/{hostile}").into(), &hostile.into()), "names are what they are");
+    }
+}
+
+#[test]
 fn moments_are_rfc_3339() {
     assert_eq!(timestamp(0), "1970-01-01T00:00:00.000000Z");
     assert_eq!(timestamp(-1), "1969-12-31T23:59:59.999999Z");

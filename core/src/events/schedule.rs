@@ -8,12 +8,40 @@ use crate::records::{Delivery, EventRecord, Micros};
 /// The longest wait that an endpoint may ask for by `Retry-After`.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
-/// The wait after the first failed attempt; each further one is four times as long.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// How much longer each wait may be than the one before it.
+const GROWTH: u32 = 4;
 
-/// No wait is longer than this before jitter. The eleven waits between twelve attempts are 24.07 hours together: 1, 4,
-/// 16 … 16,384 seconds, then three times six hours.
-const CAP: Duration = Duration::from_hours(6);
+/// How deliveries are tried again, and when an endpoint is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRules {
+    /// How often a delivery is tried before it is given up.
+    pub max_attempts: u32,
+    /// The longest wait after the first failed attempt; after each further one it is four times as long. The wait itself is a random part
+    /// of it (full jitter), half of it on average.
+    pub first_wait: Duration,
+    /// No wait is longer than this.
+    pub longest_wait: Duration,
+    /// After so many failed attempts in a row the circuit of an endpoint opens.
+    pub breaker_failures: u32,
+    /// How long it stays open the first time.
+    pub breaker_pause: Duration,
+    /// An endpoint that has only failed for so long is disabled.
+    pub disable_after: Duration,
+}
+
+/// The eleven waits between twelve attempts are 24.07 hours together, on average: 1, 4, 16 … 16,384 seconds, then three times six hours.
+impl Default for DeliveryRules {
+    fn default() -> Self {
+        Self {
+            max_attempts: 12,
+            first_wait: Duration::from_secs(2),
+            longest_wait: Duration::from_hours(12),
+            breaker_failures: 10,
+            breaker_pause: Duration::from_secs(30),
+            disable_after: Duration::from_hours(5 * 24),
+        }
+    }
+}
 
 /// A delivery that is not done, with its event.
 #[derive(Clone, Debug)]
@@ -56,12 +84,12 @@ pub(crate) fn plan<'a>(items: impl IntoIterator<Item = &'a Item>, now: Micros, r
     plan
 }
 
-/// How long to wait after failed attempt number `attempts` (from 1): exponential, with jitter of half of it either way,
-/// so that the mean is the wait itself; or as long as the endpoint asked for, where that is longer.
-pub(crate) fn backoff(attempts: i64, random: u64, retry_after: Option<Duration>) -> Duration {
+/// How long to wait after failed attempt number `attempts` (from 1): a random part of a bound that grows exponentially (full jitter); or as
+/// long as the endpoint asked for, where that is longer.
+pub(crate) fn backoff(rules: &DeliveryRules, attempts: i64, random: u64, retry_after: Option<Duration>) -> Duration {
     let earlier = u32::try_from(attempts.saturating_sub(1).max(0)).unwrap_or(u32::MAX);
-    let wait = FIRST_WAIT.saturating_mul(4u32.saturating_pow(earlier)).min(CAP);
-    let jittered = wait / 2 + wait.mul_f64(random as f64 / u64::MAX as f64);
+    let most = rules.first_wait.saturating_mul(GROWTH.saturating_pow(earlier)).min(rules.longest_wait);
+    let jittered = most.mul_f64(random as f64 / u64::MAX as f64);
     retry_after.map_or(jittered, |asked| asked.min(LONGEST_WAIT).max(jittered))
 }
 
@@ -95,6 +123,7 @@ mod tests {
                 body: "{}".into(),
                 transfer: None,
                 quiet: false,
+                trace: None,
             },
             in_flight,
         }
@@ -132,21 +161,37 @@ mod tests {
         assert_eq!(plan(&items, 0, 8).send, Vec::<i64>::new());
     }
 
+    fn wait(attempts: i64, random: u64, retry_after: Option<Duration>) -> Duration {
+        backoff(&DeliveryRules::default(), attempts, random, retry_after)
+    }
+
     #[test]
     fn twelve_attempts_take_about_a_day() {
-        let total = |random: u64| (1..12).map(|n| backoff(n, random, None)).sum::<Duration>().as_secs_f64() / 3600.0;
+        let total = |random: u64| (1..12).map(|n| wait(n, random, None)).sum::<Duration>().as_secs_f64() / 3600.0;
         assert!((total(u64::MAX / 2) - 24.0).abs() < 0.2, "{}", total(u64::MAX / 2));
-        assert!(total(0) > 12.0 && total(u64::MAX) < 37.0);
-        assert_eq!(backoff(1, 0, None), Duration::from_millis(500));
-        assert_eq!(backoff(1, u64::MAX, None), Duration::from_millis(1500));
-        assert_eq!(backoff(i64::MAX, 0, None), CAP / 2);
+        assert!(total(0) < 0.1 && total(u64::MAX) < 49.0);
+    }
+
+    #[test]
+    fn the_jitter_is_full_and_the_bound_grows_to_its_end() {
+        assert_eq!(wait(1, 0, None), Duration::ZERO);
+        let most: Vec<u64> = (1..12).map(|n| wait(n, u64::MAX, None).as_secs()).collect();
+        assert_eq!(most, [2, 8, 32, 128, 512, 2048, 8192, 32_768, 43_200, 43_200, 43_200]);
+        assert_eq!(wait(i64::MAX, u64::MAX, None), Duration::from_hours(12));
+        let rules = DeliveryRules {
+            first_wait: Duration::from_millis(100),
+            longest_wait: Duration::from_secs(1),
+            ..DeliveryRules::default()
+        };
+        let most: Vec<u128> = (1..5).map(|n| backoff(&rules, n, u64::MAX, None).as_millis()).collect();
+        assert_eq!(most, [100, 400, 1000, 1000]);
     }
 
     #[test]
     fn the_endpoint_may_ask_for_more_but_not_for_ever() {
-        assert_eq!(backoff(1, 0, Some(Duration::from_mins(1))), Duration::from_mins(1));
-        assert_eq!(backoff(10, 0, Some(Duration::from_secs(1))), CAP / 2);
-        assert_eq!(backoff(1, 0, Some(Duration::MAX)), LONGEST_WAIT);
+        assert_eq!(wait(1, 0, Some(Duration::from_mins(1))), Duration::from_mins(1));
+        assert_eq!(wait(10, u64::MAX, Some(Duration::from_secs(1))), Duration::from_hours(12));
+        assert_eq!(wait(1, 0, Some(Duration::MAX)), LONGEST_WAIT);
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::claim::may_come;
+use super::claim::{Claim, may_come};
 use super::inner::Inner;
 use super::login::{Admission, refused};
 use crate::error::{Error, ErrorKind, Result};
@@ -140,6 +140,12 @@ impl Inner {
         Self::knows_client(found.as_ref(), &standings, session.client_ip)
     }
 
+    /// Counts a certificate that does not let in, and puts that on record once in a while.
+    fn refuse_certificate(self: &Arc<Self>, claim: &Claim, peer: &Peer) {
+        self.metrics.login(peer.protocol, Err(&refused()));
+        self.put_refused_later(claim, peer);
+    }
+
     /// See [`super::Gateway::show_certificate`].
     pub(super) async fn show_certificate(
         self: &Arc<Self>,
@@ -154,7 +160,7 @@ impl Inner {
         // Clients show the one certificate that they have wherever they go: to a login that takes none it says nothing.
         let taken = claim.found.as_ref().is_some_and(|found| !found.login.client_certificates.is_empty());
         if matches!(&admission, Err(error) if error.kind() == ErrorKind::Unauthenticated) && taken {
-            self.put_refused_later(&claim, peer);
+            self.refuse_certificate(&claim, peer);
         }
         admission
     }
@@ -170,11 +176,13 @@ impl Inner {
         // for who makes himself a certificate.
         let unknown =
             self.claim(&shown(format!("(client certificate) {}", hex::encode(certificate.fingerprint()))), peer);
-        self.throttle.check(&unknown.counted, unknown.ip)?;
+        self.throttle
+            .check(&unknown.counted, unknown.ip)
+            .inspect_err(|error| self.metrics.login(peer.protocol, Err(error)))?;
         let standings = self.standings(certificate, None).await;
         let Some(found) = self.login_of(&standings, peer) else {
             self.throttle.failed(&unknown.counted, unknown.ip);
-            self.put_refused_later(&unknown, peer);
+            self.refuse_certificate(&unknown, peer);
             return Err(refused());
         };
         let credential = shown(self.name_of(&found));
@@ -192,7 +200,7 @@ impl Inner {
             Err(error) => error,
         };
         if error.kind() == ErrorKind::Unauthenticated {
-            self.put_refused_later(&claim, peer);
+            self.refuse_certificate(&claim, peer);
         }
         Err(error)
     }

@@ -66,6 +66,7 @@ fn tenant(id: &str, ca: &Arc<Ca>, logins: Vec<Login>) -> TenantRecord {
         issuers: Vec::new(),
         api_keys: Vec::new(),
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
     }
 }
 

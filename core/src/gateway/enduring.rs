@@ -12,6 +12,7 @@ use futures::FutureExt as _;
 use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Result};
+use crate::trace::carried;
 
 /// Does this work to its end, even if the caller is dropped meanwhile; `tasks` waits for it. A panic of the work is `Internal`;
 /// `what` names it in the log.
@@ -20,7 +21,7 @@ pub(crate) async fn enduring<T: Send + 'static>(
     what: &'static str,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T> {
-    let mut work = Box::pin(tasks.track_future(AssertUnwindSafe(work).catch_unwind()));
+    let mut work = Box::pin(tasks.track_future(AssertUnwindSafe(carried(work)).catch_unwind()));
     let ended = match futures::poll!(work.as_mut()) {
         std::task::Poll::Ready(ended) => ended,
         std::task::Poll::Pending => {

@@ -21,7 +21,7 @@ struct NoWebhooks;
 
 #[async_trait]
 impl WebhookSender for NoWebhooks {
-    async fn post(&self, _: &str, _: &[(&'static str, String)], _: Bytes) -> Answer {
+    async fn post(&self, _: &crate::events::Webhook, _: &[(&'static str, String)], _: Bytes) -> Answer {
         Answer::Status(200, None)
     }
 }
@@ -44,11 +44,14 @@ pub fn settings() -> Settings {
         blob_grace: Duration::ZERO,
         idle_detach: Duration::ZERO,
         checkpoint_bytes: 1,
-        webhooks: Vec::new(),
-        webhook_max_attempts: 1,
+        private_webhooks: false,
+        delivery: crate::events::DeliveryRules { max_attempts: 1, ..Default::default() },
         transfers: crate::jobs::transfers::TransferSettings::default(),
         oauth: OAuthSettings::default(),
+        audit: crate::audit::AuditSettings::default(),
         tokens: crate::tokens::TokenSettings::default(),
+        event_sink: None,
+        tracer: crate::trace::Tracer::default(),
         sole_owner: true,
     }
 }

@@ -5,21 +5,23 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::access::Place;
+use super::feed::LOOKS;
 use super::limits::Limits;
 use super::login::Refusals;
 use super::remembered::Remembered;
 use super::{Parts, Settings};
+use crate::audit::TRAIL;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Facts, Operation, Webhook};
 use crate::identity::{Codes, Directory, KeyBook, Live, PasswordVerifier, Penalties, Places, Session, Throttle};
-use crate::jobs::Reap;
-use crate::namespace::Target;
+use crate::jobs::{Heads, Reap};
+use crate::metrics::{Metrics, TimedBlobs, TimedLedger};
 use crate::ports::{BlobStore, DocumentSource, Durability, KeySource, Ledger, Reach, Tx, WebhookSender, transact};
 use crate::records::{Actor, AuditRecord, EventRecord, Micros, now};
 use crate::tokens::{Mint, Providers};
@@ -36,6 +38,8 @@ const MAX_ENSURED: usize = 10_000;
 
 /// The shared part of a [`super::Gateway`].
 pub(crate) struct Inner {
+    /// What was counted.
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) storages: HashMap<String, Arc<dyn BlobStore>>,
     /// Who is known; see [`Inner::directory`].
@@ -46,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) documents: Arc<dyn DocumentSource>,
     /// What is known of the gateway's own tokens.
     pub(crate) mint: Mint,
+    /// The signed heads of the trail.
+    pub(crate) heads: Heads,
     /// What is known of the issuers of others.
     pub(crate) providers: Providers,
     /// As they were at the start; those that can change while the gateway runs are asked of [`Inner::rules`].
@@ -56,6 +62,8 @@ pub(crate) struct Inner {
     pub(crate) limits: watch::Sender<Limits>,
     /// As they are now.
     rules: RwLock<Arc<Settings>>,
+    /// Changes whenever deliveries were queued again, or an endpoint was enabled.
+    pub(crate) requeued: watch::Sender<u64>,
     /// The webhooks of all tenants, as they are now.
     pub(crate) hooks: watch::Sender<Arc<[Webhook]>>,
     pub(crate) verifier: PasswordVerifier,
@@ -75,6 +83,10 @@ pub(crate) struct Inner {
     pub(crate) incarnation: Uuid,
     /// Wakes the sequencer.
     pub(crate) wake: Arc<Notify>,
+    /// The highest position of an event that this process has heard of: it wakes those who wait for events.
+    pub(crate) positions: watch::Sender<i64>,
+    /// Whose turn it is to look for events that are followed.
+    pub(crate) looks: Semaphore,
     /// Takes over what was dropped without being finished.
     pub(crate) reaper: mpsc::UnboundedSender<Reap>,
     /// Wakes the workers of transfers.
@@ -120,9 +132,19 @@ impl Inner {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { ledger, storages, directory, keys, documents, sender, settings } = parts;
         let (reaper, reaped) = mpsc::unbounded_channel();
+        let metrics = Arc::new(Metrics::default());
+        let ledger: Arc<dyn Ledger> = Arc::new(TimedLedger::new(ledger, metrics.clone()));
+        let timed = |(name, store): (String, Arc<dyn BlobStore>)| {
+            let store: Arc<dyn BlobStore> = Arc::new(TimedBlobs::new(&name, store, &metrics));
+            (name, store)
+        };
+        let storages = storages.into_iter().map(timed).collect();
+        let hooks = watch::Sender::new(directory.webhooks().to_vec().into());
         // Argon2 takes memory and a core for some ten milliseconds: as many at once as there are cores.
         let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
+            metrics,
+            heads: Heads::new(&settings.audit),
             verifier: PasswordVerifier::new(parallel, directory.sample_hash().map(ExposeSecret::expose_secret)),
             throttle: Throttle::new(settings.throttle),
             codes: Codes::new(settings.throttle),
@@ -143,10 +165,13 @@ impl Inner {
             configuration: Mutex::default(),
             limits: watch::Sender::new(Limits::declared(&settings)),
             rules: RwLock::new(Arc::new(settings.clone())),
-            hooks: watch::Sender::new(settings.webhooks.clone().into()),
+            requeued: watch::Sender::new(0),
+            hooks,
             settings,
             incarnation: Uuid::now_v7(),
             wake: Arc::new(Notify::new()),
+            positions: watch::Sender::new(0),
+            looks: Semaphore::new(LOOKS),
             jobs_wake: Notify::new(),
             downloads: Mutex::default(),
             purge_wake: Notify::new(),
@@ -183,7 +208,6 @@ impl Inner {
         let _one = self.changing.lock().await;
         self.penalties.set_limits(wanted.penalties.clone());
         self.places.set_limits(wanted.sessions);
-        self.hooks.send_replace(wanted.webhooks.clone().into());
         let rules = Settings {
             max_file_size: wanted.max_file_size,
             incomplete_expiry: wanted.incomplete_expiry,
@@ -195,7 +219,6 @@ impl Inner {
             api_key_max_age: wanted.api_key_max_age,
             penalties: wanted.penalties,
             sessions: wanted.sessions,
-            webhooks: wanted.webhooks,
             ..self.settings.clone()
         };
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
@@ -209,7 +232,9 @@ impl Inner {
         F: for<'t> Fn(&'t mut dyn Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static,
     {
         let out = transact(&*self.ledger, reach, durability, work).await?;
-        self.wake.notify_one();
+        if TRAIL {
+            self.wake.notify_one();
+        }
         Ok(out)
     }
 
@@ -229,48 +254,6 @@ impl Inner {
         facts.path = Some(place.path.as_str().to_owned());
         facts.view_path = Some(place.view_path.as_str().to_owned());
         facts
-    }
-
-    /// Hands a result on; a failure is put on record first. `target` is what the session named.
-    pub(crate) async fn recorded<T>(
-        &self,
-        session: &Session,
-        operation: Operation,
-        target: &Target,
-        result: Result<T>,
-    ) -> Result<T> {
-        if let Err(error) = &result
-            && !session.answers_to_a_job()
-        {
-            let mut facts = self.facts(session, operation);
-            match target {
-                Target::Path(path) => match super::access::locate(session, path) {
-                    Ok(super::access::Located::Place(place)) => {
-                        facts.path = Some(place.path.as_str().to_owned());
-                        facts.view_path = Some(place.view_path.as_str().to_owned());
-                    }
-                    Ok(super::access::Located::Above(view_path)) => {
-                        facts.view_path = Some(view_path.as_str().to_owned());
-                    }
-                    Err(_) => facts.view_path = Some(path.as_str().to_owned()),
-                },
-                Target::Id(id) => facts.file_id = Some(*id),
-            }
-            self.put_failure(facts, error).await;
-        }
-        result
-    }
-
-    /// Puts a failure on record: a refusal durably, and with `policy.violated`; what merely went wrong is an entry.
-    pub(crate) async fn put_failure(&self, facts: Facts, error: &Error) {
-        let refusal = error.kind().is_refusal();
-        let facts = facts.failed(error);
-        let audit = facts.audit();
-        let events = if refusal { vec![facts.event("policy.violated")] } else { Vec::new() };
-        let durability = if refusal { Durability::Disk } else { Durability::Process };
-        if let Err(failure) = self.put(durability, audit, events).await {
-            tracing::error!(error = %failure, "a refused operation could not be put on record");
-        }
     }
 
     /// Puts an entry and events on record that go with no other change.

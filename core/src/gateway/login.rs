@@ -25,6 +25,7 @@ use crate::namespace::ensure_folder;
 use crate::path::VirtualPath;
 use crate::ports::Durability;
 use crate::records::now;
+use crate::trace::{Span, SpanKind, carried, current};
 
 /// The one answer to every credential that does not let in, whatever the reason.
 pub(super) fn refused() -> Error {
@@ -107,6 +108,7 @@ impl Inner {
             Admission::In(session) => Ok(session),
             Admission::More(_) => {
                 let error = refused();
+                self.metrics.login(peer.protocol, Err(&error));
                 self.put_refused_login(&claim, peer, &error).await;
                 Err(error)
             }
@@ -127,8 +129,29 @@ impl Inner {
         Ok(admission)
     }
 
-    /// One credential of a login. `known`: what was said of the client's certificate just before, where it was asked for.
+    /// One credential of a login, counted. `known`: what was said of the client's certificate just before, where it was asked for.
     pub(super) async fn step(
+        self: &Arc<Self>,
+        claim: &Claim,
+        progress: &mut Progress,
+        credential: &Credential,
+        peer: &Peer,
+        known: Option<&Arc<Standings>>,
+    ) -> Result<Admission> {
+        let admission = self.take_step(claim, progress, credential, peer, known).await;
+        match &admission {
+            Ok(Admission::In(_)) => self.metrics.login(peer.protocol, Ok(())),
+            Ok(Admission::More(_)) => {}
+            // Who shows one counts its refusal.
+            Err(error)
+                if matches!(credential, Credential::ClientCertificate { .. })
+                    && error.kind() == ErrorKind::Unauthenticated => {}
+            Err(error) => self.metrics.login(peer.protocol, Err(error)),
+        }
+        admission
+    }
+
+    async fn take_step(
         self: &Arc<Self>,
         claim: &Claim,
         progress: &mut Progress,
@@ -222,9 +245,11 @@ impl Inner {
             return Err(refused());
         };
         let life = Life::new((tenant.quota, identity.quota));
+        let id = Uuid::now_v7();
+        let span = self.span_of_session(peer.protocol, id, &tenant.id);
         let session = Arc::new(Session {
             errand: None,
-            id: Uuid::now_v7(),
+            id,
             tenant,
             identity,
             login,
@@ -241,6 +266,7 @@ impl Inner {
             place: Mutex::new(place),
             life,
             grounds: Arc::new(Grounds { by, evidence: *evidence, required: peer.required_certificate.clone() }),
+            span: Arc::new(span),
         });
         self.live.enter(&session);
         // Who looks through the sessions that are here when somebody is known no more has not seen this one before now.
@@ -252,7 +278,25 @@ impl Inner {
         if peer.protocol != Protocol::Api {
             self.put_opened(&session).await?;
         }
+        self.metrics.session(peer.protocol);
         Ok(session)
+    }
+
+    /// A session that lasts is told of itself, and begins a trace; a request of the API is a part of its own.
+    fn span_of_session(&self, protocol: Protocol, id: Uuid, tenant: &str) -> Span {
+        let name = match protocol {
+            Protocol::Sftp => "SFTP session",
+            Protocol::Scp => "SCP session",
+            Protocol::Ftps => "FTPS session",
+            Protocol::Api | Protocol::Transfer | Protocol::Gateway => return self.settings.tracer.under(current()),
+        };
+        let span = self.settings.tracer.begin(SpanKind::Server, name, None);
+        if span.is_recording() {
+            span.note("network.protocol.name", protocol.as_str());
+            span.note("session.id", id.to_string());
+            span.note("causeway.tenant", tenant.to_owned());
+        }
+        span
     }
 
     /// See [`super::Gateway::accepts_key`].
@@ -276,6 +320,10 @@ impl Inner {
     pub(crate) async fn close_session(&self, session: &Session) {
         session.leave();
         self.live.forget(session.id);
+        if let Some(reason) = session.end_reason() {
+            session.span.fail(reason.code(), false);
+        }
+        session.span.end();
         if !session.take_opened() {
             return;
         }
@@ -312,7 +360,7 @@ impl Inner {
             return;
         }
         let (this, claim, peer) = (self.clone(), claim.clone(), peer.clone());
-        self.tasks.spawn(async move { this.put_refused_login(&claim, &peer, &refused()).await });
+        self.tasks.spawn(carried(async move { this.put_refused_login(&claim, &peer, &refused()).await }));
     }
 
     pub(super) async fn put_refused_login(&self, claim: &Claim, peer: &Peer, error: &Error) {

@@ -71,6 +71,7 @@ impl Gateway {
             opened: AtomicBool::new(false),
             place: Mutex::new(None),
             errand: None,
+            span: Arc::default(),
         }))
     }
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use globset::GlobSet;
 use uuid::Uuid;
 
-use crate::events::Webhook;
+use crate::audit::AuditSettings;
+use crate::events::DeliveryRules;
 use crate::identity::{Directory, PenaltyLimits, SessionLimits, ThrottleLimits};
 use crate::jobs::transfers::TransferSettings;
-use crate::ports::{BlobStore, DocumentSource, KeySource, Ledger, WebhookSender};
+use crate::ports::{BlobStore, DocumentSource, EventSink, KeySource, Ledger, WebhookSender};
 use crate::tokens::TokenSettings;
+use crate::trace::Tracer;
 use crate::transfer::TypeCheck;
 
 use super::oauth::OAuthSettings;
@@ -49,16 +51,22 @@ pub struct Settings {
     pub idle_detach: Duration,
     /// Bytes between two checkpoints of an upload.
     pub checkpoint_bytes: u64,
-    /// The webhooks of all tenants.
-    pub webhooks: Vec<Webhook>,
-    /// How often a webhook delivery is tried before it is given up.
-    pub webhook_max_attempts: u32,
+    /// Whether webhooks that are declared through the API may have private addresses.
+    pub private_webhooks: bool,
+    /// How webhook deliveries are tried again, and when an endpoint is left alone.
+    pub delivery: DeliveryRules,
     /// Transfers in the background.
     pub transfers: TransferSettings,
     /// How long what OAuth 2.0 gives out counts.
     pub oauth: OAuthSettings,
     /// Tokens: the gateway's own, and those of issuers.
     pub tokens: TokenSettings,
+    /// The trail.
+    pub audit: AuditSettings,
+    /// Where events are sent to, beside the webhooks.
+    pub event_sink: Option<Arc<dyn EventSink>>,
+    /// What is told of traces.
+    pub tracer: Tracer,
     /// Whether one process owns the ledger alone (SQLite): then every other process in it is dead.
     pub sole_owner: bool,
 }

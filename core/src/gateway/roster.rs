@@ -75,6 +75,7 @@ impl Inner {
             tracing::error!(tenant, kind, id, why = left.why, "what was declared through the API is left out");
         }
         self.follow_limits(next.objects());
+        self.hooks.send_replace(next.webhooks().to_vec().into());
         self.known.send_replace(Arc::new(next));
         // Views may show other folders now.
         self.forget_ensured();

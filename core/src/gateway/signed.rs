@@ -110,6 +110,7 @@ impl Inner {
 
     /// Puts on record that a request was refused for its signature. `what`: of what sort that is.
     pub(crate) async fn put_refused_request(&self, session: &Session, error: &Error, what: &str) {
+        self.metrics.login(session.protocol, Err(error));
         // Once in a while: whoever has the key alone could fill the ledger otherwise.
         let counted = format!("{what} of {}@{}", session.login, session.tenant.id);
         if !self.is_first_refusal_of(Some(&counted), session.client_ip) {

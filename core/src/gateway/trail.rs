@@ -1,52 +1,60 @@
 //! Reading the trail: events and audit entries of the own tenant.
 
 use serde_json::Value;
+use tokio::task::yield_now;
 use uuid::Uuid;
 
 use super::access::place_of;
 use super::inner::Inner;
-use crate::audit::{Verification, verify_chain};
+use crate::audit::Verification;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::{EventFilter, Operation};
 use crate::identity::{Scope, Session};
 use crate::path::VirtualPath;
 use crate::policy;
+use crate::ports::Query;
 use crate::records::{AuditFilter, AuditRow, StoredEvent};
 
 /// Events that are looked through at a time for those that a view shows.
 const PAGE: u32 = 500;
 
 impl Inner {
+    /// Whoever may not read the trail has tried to, and that is in it.
+    pub(super) async fn require_reading(&self, session: &Session, scope: Scope) -> Result<()> {
+        let allowed = policy::require_scope(session, scope);
+        if let Err(error) = &allowed {
+            self.put_failure(self.facts(session, Operation::Admin), error).await;
+        }
+        allowed
+    }
+
     /// See [`super::Gateway::events`].
     pub(crate) async fn events(
         &self,
         session: &Session,
         after: Option<Uuid>,
-        kinds: &[String],
+        filter: &EventFilter,
         limit: u32,
     ) -> Result<Vec<StoredEvent>> {
-        policy::require_scope(session, Scope::EventsRead)?;
+        self.require_reading(session, Scope::EventsRead).await?;
         let mut query = self.ledger.read(session.reach()).await?;
-        let mut position = match after {
-            None => 0,
-            Some(id) => query.event_position(id).await?.ok_or_else(|| {
-                Error::new(
-                    ErrorKind::InvalidArgument,
-                    "`after` is not the id of an event; leave it out to begin at the first",
-                )
-            })?,
-        };
+        let mut position = position_after(&mut *query, after.unwrap_or_default()).await?;
         let mut out = Vec::new();
         while out.len() < limit as usize {
-            let page = query.events(&session.tenant.id, position, kinds, PAGE).await?;
+            let page = query.events(&session.tenant.id, position, &filter.kinds, PAGE).await?;
             let Some(last) = page.last() else { break };
             position = last.position;
             let full = page.len() == PAGE as usize;
-            for stored in page {
+            for stored in page.into_iter().filter(|stored| filter.reaches(&stored.event)) {
                 out.extend(shown(session, stored)?);
             }
             if !full {
                 break;
             }
+            // A search that goes on for long shares its connection and its thread with others, and ends when nobody waits for it any more.
+            drop(query);
+            yield_now().await;
+            query = self.ledger.read(session.reach()).await?;
         }
         out.truncate(limit as usize);
         Ok(out)
@@ -54,21 +62,36 @@ impl Inner {
 
     /// See [`super::Gateway::audit`].
     pub(crate) async fn audit(&self, session: &Session, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>> {
-        policy::require_scope(session, Scope::AuditRead)?;
+        self.require_reading(session, Scope::AuditRead).await?;
         self.ledger.read(session.reach()).await?.audit(&session.tenant.id, filter, limit).await
     }
 
     /// See [`super::Gateway::verify_audit`].
     pub(crate) async fn verify_audit(&self, session: &Session) -> Result<Verification> {
-        policy::require_scope(session, Scope::AuditRead)?;
-        verify_chain(&*self.ledger, &session.tenant.id).await
+        self.require_reading(session, Scope::AuditRead).await?;
+        let found = self.heads.verify(&*self.ledger, &session.tenant.id).await;
+        self.metrics.verification(found.as_ref().ok().map(|found| found.valid));
+        found
     }
+}
+
+/// The position of an event, by its id; before the first event stands the id that is nothing but zeros.
+pub(super) async fn position_after(query: &mut dyn Query, id: Uuid) -> Result<i64> {
+    if id.is_nil() {
+        return Ok(0);
+    }
+    query.event_position(id).await?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            "no event of this id is known here; begin anew without one, or at the first event with an id of zeros alone",
+        )
+    })
 }
 
 /// An event as a caller may see it, if at all. Who manages the tenant sees all of its events; they hold no content. Others
 /// see what lies in their view, and of what is about no file their own, or all of it where they may read the audit trail;
 /// where a file came from is left out when that is none of their business.
-fn shown(session: &Session, mut stored: StoredEvent) -> Result<Option<StoredEvent>> {
+pub(super) fn shown(session: &Session, mut stored: StoredEvent) -> Result<Option<StoredEvent>> {
     if session.scopes.allows(Scope::Admin) {
         return Ok(Some(stored));
     }

@@ -16,6 +16,7 @@ use super::{
     ApiKey, CertificateIndex, Factor, Identity, Login, Mapping, OAuthClient, OAuthClientMatch, PreviousKey, Tenant,
     TenantRecord,
 };
+use crate::events::Webhook;
 use crate::tokens::IssuerMatch;
 
 /// A login that was found, and whom it becomes.
@@ -124,6 +125,8 @@ pub struct Directory {
     applications: HashMap<Arc<str>, OAuthClientMatch>,
     /// The issuers of tokens by their URLs: tenants may share one.
     issuers: HashMap<Arc<str>, Vec<IssuerMatch>>,
+    /// Where the events of all tenants are posted to.
+    webhooks: Vec<Webhook>,
     /// Logins by the client certificates that they take.
     pub(crate) clients: CertificateIndex,
     /// What the configuration declares.
@@ -170,7 +173,25 @@ impl Directory {
             let found = IssuerMatch { tenant: self.household(&id)?.tenant.clone(), issuer: Arc::new(issuer) };
             self.issuers.entry(found.issuer.url.clone()).or_default().push(found);
         }
+        for webhook in record.webhooks {
+            self.add_webhook(&id, webhook)?;
+        }
         Ok(())
+    }
+
+    fn add_webhook(&mut self, tenant: &str, webhook: Webhook) -> Result<(), DirectoryError> {
+        self.household(tenant)?;
+        if self.webhooks.iter().any(|one| *one.tenant == *tenant && one.id == webhook.id) {
+            let webhook = webhook.id.to_string();
+            return Err(DirectoryError::DuplicateWebhook { tenant: tenant.to_owned(), webhook });
+        }
+        self.webhooks.push(webhook);
+        Ok(())
+    }
+
+    /// Where the events of all tenants are posted to.
+    pub(crate) fn webhooks(&self) -> &[Webhook] {
+        &self.webhooks
     }
 
     fn add_tenant(&mut self, tenant: Tenant) -> Result<(), DirectoryError> {

@@ -50,6 +50,13 @@ pub enum DirectoryError {
         /// The identity that is missing.
         identity: String,
     },
+    /// Two webhooks of one tenant have this id.
+    DuplicateWebhook {
+        /// The tenant's id.
+        tenant: String,
+        /// The webhook's id.
+        webhook: String,
+    },
     /// Two mapping rules of one tenant have this id.
     DuplicateMapping {
         /// The tenant's id.
@@ -105,6 +112,9 @@ impl fmt::Display for DirectoryError {
                 f,
                 "login `{username}` of tenant `{tenant}` names the identity `{identity}`, which is not there; add it or correct the name"
             ),
+            Self::DuplicateWebhook { tenant, webhook } => {
+                write!(f, "tenant `{tenant}` has two webhooks `{webhook}`; rename one of them")
+            }
             Self::DuplicateMapping { tenant, mapping } => {
                 write!(f, "tenant `{tenant}` has two mappings `{mapping}`; rename one of them")
             }

@@ -40,6 +40,8 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
+use crate::events::Webhook;
+
 pub(crate) use api_key::KeyRefusal;
 pub use api_key::{EndOfKey, KeyEnd};
 pub use authorized_keys::{AuthorizedKey, KeyLineError, parse_key_file};
@@ -59,7 +61,7 @@ pub use overlap::{Automaton, SharedName};
 pub use penalty::{Offence, Overflow, Penalties, PenaltyLimits};
 pub use permission::{Permission, PermissionSet, Scope, ScopeSet};
 pub use places::SessionLimits;
-pub(crate) use places::{Place, Places};
+pub(crate) use places::{Following, Place, Places};
 pub use presence::{Presence, PresenceDemand};
 pub use public_key::PublicKey;
 pub use queue_time::QueueTime;
@@ -98,6 +100,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Sftp, Self::Scp, Self::Ftps, Self::Api, Self::Transfer, Self::Gateway];
+
     /// The name in events, audit entries and the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -259,6 +264,8 @@ pub struct TenantRecord {
     pub oauth_clients: Vec<OAuthClient>,
     /// The OpenID providers whose tokens it takes.
     pub issuers: Vec<Issuer>,
+    /// Where its events are posted to.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// What a caller shows to be let in.

@@ -1,4 +1,5 @@
-//! How many sessions there are of each login and from each source, over all protocols whose sessions last.
+//! How many sessions there are of each login and from each source, over all protocols whose sessions last; and how many streams of
+//! events each identity follows.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,13 +19,15 @@ pub struct SessionLimits {
     pub per_address: Option<u32>,
 }
 
-/// Tenant and login.
+/// Tenant and login, or tenant and identity.
 type Who = (Arc<str>, Arc<str>);
 
 #[derive(Debug, Default)]
 struct Counts {
     logins: HashMap<Who, u32>,
     sources: HashMap<IpAddr, u32>,
+    /// Streams of events, by tenant and identity.
+    followed: HashMap<Who, u32>,
 }
 
 /// The sessions that are here.
@@ -60,22 +63,51 @@ impl Places {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |has: Option<&u32>, limit: Option<u32>| limit.filter(|limit| has.is_some_and(|has| has >= limit));
         if let Some(limit) = full(counts.logins.get(&who), limits.per_login) {
-            return Err(refused("login", limit));
+            return Err(refused("login", "session", limit));
         }
         if let Some(limit) = full(counts.sources.get(&source), limits.per_address) {
-            return Err(refused("address", limit));
+            return Err(refused("address", "session", limit));
         }
         *counts.logins.entry(who.clone()).or_default() += 1;
         *counts.sources.entry(source).or_default() += 1;
         Ok(Place { who, source, places: self.clone() })
     }
+
+    /// A place for one more stream of events of an identity that may have so many; `Throttled` where there is none.
+    pub(crate) fn follow(self: &Arc<Self>, tenant: &Arc<str>, identity: &Arc<str>, most: u32) -> Result<Following> {
+        let who = (tenant.clone(), identity.clone());
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.followed.get(&who).copied().unwrap_or(0) >= most {
+            return Err(refused("identity", "stream", most));
+        }
+        *counts.followed.entry(who.clone()).or_default() += 1;
+        Ok(Following { who, places: self.clone() })
+    }
+
+    /// Whether anybody follows events.
+    pub(crate) fn are_followed(&self) -> bool {
+        !self.counts.lock().unwrap_or_else(PoisonError::into_inner).followed.is_empty()
+    }
 }
 
-fn refused(whose: &str, limit: u32) -> Error {
+fn refused(whose: &str, what: &str, limit: u32) -> Error {
     let plural = if limit == 1 { "" } else { "s" };
-    let text =
-        format!("this {whose} has {limit} session{plural} open, and may have no more; close one, then try again");
+    let text = format!("this {whose} has {limit} {what}{plural} open, and may have no more; close one, then try again");
     Error::new(ErrorKind::Throttled, text)
+}
+
+/// The place of one stream of events; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Following {
+    who: Who,
+    places: Arc<Places>,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let mut counts = self.places.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        give_back(&mut counts.followed, self.who.clone());
+    }
 }
 
 impl Drop for Place {
@@ -117,6 +149,23 @@ mod tests {
         let again = enter("a", "192.0.2.1").unwrap();
         let other = places.enter(&"other".into(), &"a".into(), "192.0.2.9".parse().unwrap()).unwrap();
         drop((again, other));
+    }
+
+    #[test]
+    fn an_identity_follows_so_many_streams_and_another_has_its_own() {
+        let places = Places::new(SessionLimits::default());
+        let follow = |identity: &str| places.follow(&"acme".into(), &identity.into(), 2);
+        assert!(!places.are_followed());
+        let (first, second) = (follow("a").unwrap(), follow("a").unwrap());
+        let error = follow("a").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Throttled);
+        assert!(error.message().contains("this identity has 2 streams open"), "{error}");
+        let other = follow("b").unwrap();
+        drop(first);
+        let again = follow("a").unwrap();
+        assert!(places.are_followed());
+        drop((second, other, again));
+        assert!(!places.are_followed(), "nothing is kept of them");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::future::{BoxFuture, Either};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ use crate::ports::{Reach, Tx};
 use super::{EndReason, Factor, FactorSet, Grounds, Identity, Life, Place, Protocol, ScopeSet, Tenant};
 use crate::path::VirtualPath;
 use crate::tokens::Via;
+use crate::trace::Span;
 
 /// How a session was authenticated, by the names that audit entries carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +104,8 @@ pub struct Session {
     pub(crate) life: Arc<Life>,
     /// What it stands on.
     pub(crate) grounds: Arc<Grounds>,
+    /// What is told of it in a trace; of a request of the API, its place in the request's.
+    pub(crate) span: Arc<Span>,
 }
 
 impl Session {
@@ -127,7 +131,37 @@ impl Session {
             errand: self.errand.clone(),
             life: self.life.clone(),
             grounds: self.grounds.clone(),
+            span: self.span.clone(),
         }
+    }
+
+    /// Does an operation of the session, and tells of it where its trace is recorded; where not, this costs nothing.
+    pub(crate) fn traced<'f, T, F>(&self, name: &'static str, work: F) -> Either<F, BoxFuture<'f, Result<T>>>
+    where
+        T: Send + 'f,
+        F: Future<Output = Result<T>> + Send + 'f,
+    {
+        if !self.span.has_children() {
+            return Either::Left(work);
+        }
+        let span = self.span.child(name);
+        Either::Right(Box::pin(async move {
+            let result = span.within(work).await;
+            if let Err(error) = &result {
+                span.fail_by(error);
+            }
+            result
+        }))
+    }
+
+    /// Tells of an operation that did not even begin, and hands its result on.
+    pub(crate) fn begun<T>(&self, name: &'static str, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result
+            && self.span.has_children()
+        {
+            self.span.child(name).fail_by(error);
+        }
+        result
     }
 
     /// Cancelled when the session is to end before its client ends it. Whoever serves it waits for this beside its own work:

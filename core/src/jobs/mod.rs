@@ -1,8 +1,11 @@
 //! The work in the background: the sequencer, the webhook dispatchers, signs of life, recovery, the sweeper, the purge of
 //! removed folders, transfers, and the reaper of what was dropped without being finished.
 
+mod answers;
 pub mod dispatcher;
 mod endpoints;
+mod forward;
+mod heads;
 mod keys;
 mod liveness;
 mod purge;
@@ -19,7 +22,7 @@ pub(crate) mod fake_ledger;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -27,10 +30,15 @@ use crate::gateway::{Inner, held};
 use crate::records::micros;
 use crate::transfer::{DownloadCore, PartCore, UploadCore, broken, detach};
 
+use forward::{Feed, Forwarder};
+pub(crate) use heads::Heads;
 pub(crate) use transfers::{Errand, settle};
 
 /// How often a node looks whether others have changed who is known: they all follow within a second.
 const OBJECTS_POLL: Duration = Duration::from_millis(500);
+
+/// How often a node that is followed looks for events that others have put in their row.
+const EVENTS_POLL: Duration = Duration::from_millis(500);
 
 /// What was dropped without being finished.
 pub(crate) enum Reap {
@@ -83,7 +91,8 @@ impl Inner {
         let Some(dropped) = held(&self.reaped).take() else { return };
         self.tasks.spawn(reap(self.clone(), dropped));
         let sole = self.settings.sole_owner;
-        let (positions, seen) = watch::channel(0);
+        let seen = self.positions.subscribe();
+        self.forward_to_sinks();
         // What other nodes left is found by looking; what this process leaves wakes the sequencer.
         let sequence_poll = if sole { Duration::from_secs(5) } else { Duration::from_millis(200) };
         let deliver_poll = if sole { Duration::from_secs(15) } else { Duration::from_secs(1) };
@@ -91,12 +100,18 @@ impl Inner {
             self.ledger.clone(),
             self.hooks.subscribe(),
             self.wake.clone(),
-            positions,
+            self.positions.clone(),
             sequence_poll,
             self.jobs_end.clone(),
         ));
         let inner = self.clone();
         self.jobs.spawn(async move { inner.dispatch_always(seen, deliver_poll).await });
+        if !sole {
+            let inner = self.clone();
+            self.jobs.spawn(async move {
+                every(EVENTS_POLL, inner.jobs_end.clone(), || inner.hear_of_positions()).await;
+            });
+        }
         let inner = self.clone();
         self.jobs.spawn(async move {
             every(liveness::INTERVAL, inner.jobs_end.clone(), || inner.give_sign_of_life()).await;
@@ -112,6 +127,12 @@ impl Inner {
         });
         let inner = self.clone();
         self.jobs.spawn(async move { inner.keep_keys().await });
+        let (inner, pause) = (self.clone(), self.settings.audit.head_interval);
+        self.jobs.spawn(async move { every(pause, inner.jobs_end.clone(), || inner.sign_heads()).await });
+        let inner = self.clone();
+        self.jobs.spawn(async move {
+            every(heads::REMOVAL, inner.jobs_end.clone(), || inner.remove_old_entries()).await;
+        });
         let inner = self.clone();
         self.jobs.spawn(async move {
             every(OBJECTS_POLL, inner.jobs_end.clone(), || inner.follow_objects_again()).await;
@@ -147,6 +168,49 @@ impl Inner {
         });
     }
 
+    /// To each sink that there is, woken by the positions that the sequencer gives.
+    fn forward_to_sinks(&self) {
+        let mut feeds: Vec<Box<dyn Feed>> = Vec::new();
+        if let Some(sink) = self.settings.audit.sink.clone() {
+            feeds.push(Box::new(forward::Entries(sink)));
+        }
+        if let Some(sink) = self.settings.event_sink.clone() {
+            feeds.push(Box::new(forward::Events(sink)));
+        }
+        for feed in feeds {
+            let holder = (!self.settings.sole_owner).then_some(self.settings.installation);
+            let forwarder = Forwarder::new(self.ledger.clone(), feed, holder);
+            let (news, end) = (self.positions.subscribe(), self.jobs_end.clone());
+            self.jobs.spawn(async move { forwarder.run(news, end).await });
+        }
+    }
+
+    async fn sign_heads(&self) {
+        if let Err(error) = self.heads.look_at_guards(&*self.ledger).await {
+            tracing::warn!(%error, "the triggers of the audit trail could not be looked at");
+        }
+        match self.heads.sign(&*self.ledger).await {
+            Ok(_) if self.settings.audit.key.is_none() => {}
+            Ok(_) => self.metrics.heads_are_signed(),
+            Err(error) => {
+                tracing::warn!(%error, "the heads of the audit trail could not be signed and filed; trying again");
+            }
+        }
+    }
+
+    async fn remove_old_entries(&self) {
+        // Years of entries may have come to their end at once. Each batch is a transaction with its cut, so that it can end in between.
+        let removed = tokio::select! {
+            removed = self.heads.remove_old(&*self.ledger) => removed,
+            () = self.jobs_end.cancelled() => return,
+        };
+        match removed {
+            Ok(0) => {}
+            Ok(entries) => tracing::info!(entries, "audit entries whose time was over were removed"),
+            Err(error) => tracing::warn!(%error, "old audit entries could not be removed; trying again"),
+        }
+    }
+
     /// See [`crate::Gateway::stop`].
     pub(crate) async fn stop(&self) {
         self.shutdown.cancel();
@@ -160,6 +224,8 @@ impl Inner {
         self.jobs.close();
         self.jobs.wait().await;
         self.note_key_uses(true).await;
+        // Over the last entries, too.
+        self.sign_heads().await;
         self.leave().await;
         self.ledger.close().await;
     }

@@ -43,9 +43,10 @@ impl Marks {
 impl Inner {
     /// See [`crate::Gateway::change`].
     pub(crate) async fn change(&self, session: &Session, target: &Target, changes: Changes) -> Result<Entry> {
-        let operation = if changes.path.is_some() { Operation::Rename } else { Operation::Attributes };
+        let to = changes.path.clone();
+        let operation = if to.is_some() { Operation::Rename } else { Operation::Attributes };
         let result = self.change_target(session, target, changes).await;
-        self.recorded(session, operation, target, result).await
+        self.recorded_to(session, operation, (target, to.as_ref()), result).await
     }
 
     async fn change_target(&self, session: &Session, target: &Target, changes: Changes) -> Result<Entry> {

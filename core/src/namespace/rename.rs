@@ -340,7 +340,7 @@ impl Inner {
     ) -> Result<Entry> {
         // Boxed: it is large, and would make every future that it is part of as large.
         let result = Box::pin(self.rename_target(session, from, to, overwrite, Marks::default())).await;
-        self.recorded(session, Operation::Rename, from, result).await
+        self.recorded_to(session, Operation::Rename, (from, Some(to)), result).await
     }
 
     /// Renames, and sets what else is to be set, in one transaction.

@@ -18,13 +18,16 @@ pub enum ObjectKind {
     Mapping,
     /// An API key of a tenant.
     ApiKey,
+    /// Where a tenant's events are posted to.
+    Webhook,
     /// Settings of the gateway.
     Setting,
 }
 
 impl ObjectKind {
     /// Every kind, each after those that it may name.
-    pub const ALL: [Self; 6] = [Self::Tenant, Self::Identity, Self::Login, Self::Mapping, Self::ApiKey, Self::Setting];
+    pub const ALL: [Self; 7] =
+        [Self::Tenant, Self::Identity, Self::Login, Self::Mapping, Self::ApiKey, Self::Webhook, Self::Setting];
 
     /// The word in the ledger, in audit entries and in events.
     pub const fn as_str(self) -> &'static str {
@@ -34,6 +37,7 @@ impl ObjectKind {
             Self::Login => "login",
             Self::Mapping => "mapping",
             Self::ApiKey => "api_key",
+            Self::Webhook => "webhook",
             Self::Setting => "setting",
         }
     }

@@ -60,6 +60,7 @@ pub(super) fn tenant() -> TenantRecord {
         mappings: Vec::new(),
         issuers: Vec::new(),
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
         api_keys: vec![ApiKey {
             id: "key".into(),
             identity: "app".into(),

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::detach::{BETWEEN_REQUESTS, give_up_row, replaced};
-use super::upload::{Upload, UploadCore, too_large};
+use super::upload::{Upload, UploadCore};
 use super::work::{Work, quota_exceeded, quota_room};
 use super::{Disposition, Pacer, UploadOptions};
 use crate::error::{Error, ErrorKind, Result};
@@ -270,12 +270,22 @@ impl Inner {
         path: &VirtualPath,
         options: UploadOptions,
     ) -> Result<Upload> {
+        let result = self.begin_unrecorded(session, path, options).await;
+        self.recorded(session, Operation::Upload, &Target::Path(path.clone()), result).await
+    }
+
+    /// The same; a failure is the caller's to put on record.
+    pub(super) async fn begin_unrecorded(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        path: &VirtualPath,
+        options: UploadOptions,
+    ) -> Result<Upload> {
         // Enduring: a caller that goes away while the ledger writes must not leave an upload behind that is open and held
         // by nobody. The handle that nobody takes is dropped, and so detached.
         let (inner, held_session, to) = (self.clone(), session.clone(), path.clone());
         let begun = async move { inner.begin_upload_at(&held_session, &to, options).await };
-        let result = enduring(&self.tasks, "beginning an upload", begun).await.flatten();
-        self.recorded(session, Operation::Upload, &Target::Path(path.clone()), result).await
+        enduring(&self.tasks, "beginning an upload", begun).await.flatten()
     }
 
     async fn begin_upload_at(
@@ -308,6 +318,7 @@ impl Inner {
             touched: AtomicI64::new(now()),
             work: Arc::new(Mutex::new(work)),
             pacer: self.pacer(session),
+            span: session.span.child("upload"),
         })))
     }
 
@@ -339,7 +350,7 @@ impl Inner {
         policy::require_either(place.permissions, Permission::Upload, Permission::Overwrite)?;
         self.ledger.has_room()?;
         if options.declared_size.is_some_and(|size| size > self.limits().max_file_size) {
-            return Err(too_large(self.limits().max_file_size));
+            return Err(Error::too_large(self.limits().max_file_size));
         }
         let mount =
             session.tenant.mount_of(&place.path).ok_or_else(|| Error::internal("a tenant without a mount at /"))?;

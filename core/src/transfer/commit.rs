@@ -44,29 +44,35 @@ async fn commit_held(core: &UploadCore) -> Result<Receipt> {
     if work.row.compare_base && !work.wrote && work.failed.is_none() {
         return close_unchanged(core, work).await;
     }
-    let whole = match prepare(core, &mut work).await {
+    let done = commit_changed(core, &mut work).await;
+    core.count_end(&work, done.as_ref().map_or_else(Status::of_failure, |_| Status::Completed), done.as_ref().err());
+    done
+}
+
+async fn commit_changed(core: &UploadCore, work: &mut Work) -> Result<Receipt> {
+    let whole = match prepare(core, work).await {
         Ok(whole) => whole,
-        Err(error) => return Err(give_up(core, &work, error).await),
+        Err(error) => return Err(give_up(core, work, error).await),
     };
     let sha256 = match work.digest(&core.inner).await {
         Ok(sha256) => sha256,
-        Err(error) => return Err(give_up(core, &work, error).await),
+        Err(error) => return Err(give_up(core, work, error).await),
     };
     if work.expected.is_some_and(|expected| expected != sha256) {
         let error = Error::new(
             ErrorKind::DigestMismatch,
             "the content does not have the announced SHA-256; nothing was published, send it again",
         );
-        return Err(give_up(core, &work, error).await);
+        return Err(give_up(core, work, error).await);
     }
-    let judged = match judge_content(core, &mut work).await {
+    let judged = match judge_content(core, work).await {
         Ok(judged) => judged,
-        Err(error) => return Err(give_up(core, &work, error).await),
+        Err(error) => return Err(give_up(core, work, error).await),
     };
     if work.segments.runs().len() > MAX_RUNS
-        && let Err(error) = compact(core, &mut work).await
+        && let Err(error) = compact(core, work).await
     {
-        return Err(give_up(core, &work, error).await);
+        return Err(give_up(core, work, error).await);
     }
     // Sealing keeps other sessions out while the content becomes durable: both at once, the transaction after both. The
     // seal stores no more than the last checkpoint, so that a crash in between leaves no row that promises bytes which
@@ -81,17 +87,17 @@ async fn commit_held(core: &UploadCore) -> Result<Receipt> {
     if let Err(error) = sync {
         // Where nothing is new, only a copy could not be made durable.
         if core.completing {
-            return Err(give_up(core, &work, error).await);
+            return Err(give_up(core, work, error).await);
         }
         // A failed sync is not tried again: what was written is given up.
-        put_discarded(core, &work, Status::Failed, &error).await?;
+        put_discarded(core, work, Status::Failed, &error).await?;
         return Err(error);
     }
     work.row = work.checkpointed(state);
     if let Err(error) = seal {
-        return Err(give_up(core, &work, error).await);
+        return Err(give_up(core, work, error).await);
     }
-    publish(core, &work, sha256, judged).await
+    publish(core, work, sha256, judged).await
 }
 
 /// The type of the content, and how that contradicts what was declared; `TypeMismatch` where that is refused.

@@ -57,6 +57,8 @@ impl Upload {
         if !work.is_empty() || core.options.declared_size.is_some() || !blobs.iter().all(near) {
             return Ok(false);
         }
+        // From here on it is a copy: where it fails, that is what is told of it.
+        work.origin.copied_from(source.path());
         let end = match core.check_range(&work, 0, size) {
             Ok(end) => end,
             Err(error) => return work.fail(error),
@@ -89,7 +91,6 @@ impl Upload {
             Err(error) => return Err(error),
         }
         work.adopt(segments.clone(), sha256);
-        work.origin.copied_from(source.path());
         Ok(true)
     }
 
@@ -107,11 +108,11 @@ impl Upload {
         let received = work.received;
         let mut origin = std::mem::take(&mut work.origin);
         origin.copied_from(source.path());
-        core.write(&mut work, to, data).await?;
+        let written = core.write(&mut work, to, data).await;
         // Nobody sent it.
         work.received = received;
         work.origin = origin;
-        Ok(copied)
+        written.map(|()| copied)
     }
 
     /// Copies the whole of a content into this upload, which is empty.
@@ -155,7 +156,7 @@ impl Inner {
         overwrite: bool,
     ) -> Result<Receipt> {
         let opened = self.open_download(session, from).await;
-        let core = self.recorded(session, Operation::Copy, from, opened).await?;
+        let core = self.recorded_to(session, Operation::Copy, (from, Some(to)), opened).await?;
         // What is confidential stays so under another name.
         let labels = Labels::of(&core.entry);
         let source = Source(super::source::Kind::Version(core));
@@ -167,7 +168,8 @@ impl Inner {
             labels,
             ..UploadOptions::new(disposition)
         };
-        let upload = self.begin_upload(session, to, options).await?;
+        let begun = self.begin_unrecorded(session, to, options).await;
+        let upload = self.recorded_to(session, Operation::Copy, (from, Some(to)), begun).await?;
         match upload.copy_whole(&source).await {
             Ok(()) => upload.commit().await,
             Err(error) => {

@@ -102,6 +102,7 @@ pub(crate) async fn tell_incomplete(tx: &mut dyn Tx, row: &UploadRow, node: &str
         expires_at: None,
         error: None,
         details: Vec::new(),
+        trace: crate::trace::current(),
     }
     .failed(reason);
     tx.append_audit(&facts.audit()).await?;
@@ -123,6 +124,10 @@ impl Ending {
         facts.file_id = core.visible.as_ref().map(|entry| entry.id);
         facts.size = Some(work.size);
         facts.bytes = Some(work.received);
+        if let Some(from) = work.copied_from() {
+            facts.operation = Operation::Copy;
+            facts.previous_path = Some(from.to_owned());
+        }
         facts.complete = Some(false);
         facts.duration_ms = u64::try_from(core.began.elapsed().as_millis()).ok();
         let mut facts = facts.failed(&core.session.cause(reason));
@@ -218,7 +223,10 @@ pub(crate) async fn detach(core: &UploadCore, reason: &Error) {
         if let Err(error) = forget(core, &work).await {
             tracing::warn!(%error, upload = %core.id, "an upload could not be forgotten; it is tried again");
         }
-    } else if core.options.resumable && work.failed.is_none() && resumable(reason.kind()) && work.sync().await.is_ok() {
+        core.unregister();
+        return;
+    }
+    if core.options.resumable && work.failed.is_none() && resumable(reason.kind()) && work.sync().await.is_ok() {
         let row = work.checkpointed(UploadState::Detached);
         if let Err(error) = put_detached(core, &work, row, reason).await {
             tracing::warn!(%error, upload = %core.id, "an upload could not be detached; it is tried again");
@@ -227,6 +235,8 @@ pub(crate) async fn detach(core: &UploadCore, reason: &Error) {
         let error = work.failed.clone().unwrap_or_else(|| reason.clone());
         end_failed(core, &work, &error).await;
     }
+    let error = work.failed.as_ref().unwrap_or(reason);
+    core.count_end(&work, Status::of_failure(error), Some(error));
     core.unregister();
 }
 
@@ -419,7 +429,17 @@ pub(crate) fn replaced() -> Error {
 /// Gives an upload up and removes what was written, with its trail.
 pub(crate) async fn discard(core: &UploadCore, status: Status, reason: &Error) -> Result<()> {
     let work = core.work.lock().await;
-    let done = put_discarded(core, &work, status, reason).await;
+    // Where it had failed before, by the quota say, that is what is told.
+    let (status, reason) = match &work.failed {
+        Some(failure) => (Status::Failed, failure.clone()),
+        None => (status, reason.clone()),
+    };
+    let done = put_discarded(core, &work, status, &reason).await;
+    let (status, error) = match status {
+        Status::Cancelled => (status, None),
+        _ => (Status::of_failure(&reason), Some(&reason)),
+    };
+    core.count_end(&work, status, error);
     core.unregister();
     done.map(drop)
 }
@@ -427,6 +447,8 @@ pub(crate) async fn discard(core: &UploadCore, status: Status, reason: &Error) -
 /// The same for a holder of the working state; false where the upload is not this holder's any more.
 pub(crate) async fn put_discarded(core: &UploadCore, work: &Work, status: Status, reason: &Error) -> Result<bool> {
     let ending = Ending::new(core, work, Some(status).filter(|_| !reason.kind().is_refusal()), reason);
+    // Where the ledger's answer was missed, the commit may have come about, and somebody looks again and again.
+    let told = core.session.answers_to_a_job() || reason.kind() == ErrorKind::Unavailable;
     let row = work.row.clone();
     let again = Box::new(Unsettled {
         row: row.clone(),
@@ -441,7 +463,7 @@ pub(crate) async fn put_discarded(core: &UploadCore, work: &Work, status: Status
             let held = discard_held(&mut *tx, row.id, row.generation).await?;
             if held {
                 ending.put(&mut *tx).await?;
-            } else if !ending.session.answers_to_a_job() {
+            } else if !told {
                 tx.append_audit(&ending.facts.audit()).await?;
             }
             Ok(held)
@@ -545,5 +567,5 @@ impl Inner {
 
 /// What a session that went away leaves behind as the reason.
 pub(crate) fn broken() -> Error {
-    Error::new(ErrorKind::Incomplete, "the connection ended before the upload was complete")
+    Error::broken_off()
 }

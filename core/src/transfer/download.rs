@@ -12,14 +12,16 @@ use super::content::{MAX_READ, Reader};
 use super::segments::Segments;
 use super::source::{Kind, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::{Facts, Operation};
+use crate::events::{Facts, Operation, Status};
 use crate::gateway::{Inner, Place, enduring, held, locate_place};
 use crate::identity::{Permission, Session};
 use crate::jobs::Reap;
+use crate::metrics::Direction;
 use crate::namespace::{Entry, Target, existing, session_path};
 use crate::policy;
 use crate::ports::Durability;
 use crate::records::{Micros, now};
+use crate::trace::Span;
 
 /// What a download is.
 pub(crate) struct DownloadCore {
@@ -34,6 +36,8 @@ pub(crate) struct DownloadCore {
     ahead: tokio::sync::Mutex<Ahead>,
     pacer: Arc<Pacer>,
     sent: Mutex<Sent>,
+    /// What is told of it in a trace: it ends with this value.
+    span: Span,
 }
 
 impl Drop for DownloadCore {
@@ -132,6 +136,7 @@ impl Inner {
             ahead: tokio::sync::Mutex::default(),
             pacer: self.pacer(session),
             sent: Mutex::default(),
+            span: session.span.child("download"),
         }))
     }
 
@@ -158,6 +163,7 @@ impl DownloadCore {
         facts.size = Some(self.entry.size);
         facts.hash = self.entry.sha256;
         facts.content_type.clone_from(&self.entry.content_type);
+        facts.trace = self.span.context().cloned();
         facts
     }
 
@@ -178,10 +184,16 @@ impl DownloadCore {
             let sent = held(&self.sent);
             facts.bytes = Some(sent.bytes);
             facts.complete = Some(!sent.scattered && sent.parts.prefix() >= self.entry.size);
+            self.span.note("file.size", self.entry.size);
+            self.span.note("causeway.bytes", sent.bytes);
         }
-        facts.duration_ms = u64::try_from(self.began.elapsed().as_millis()).ok();
+        let took = self.began.elapsed();
+        facts.duration_ms = u64::try_from(took.as_millis()).ok();
+        let status = failure.map_or(Status::Completed, Status::of_failure);
+        self.inner.metrics.transfer(self.session.protocol, Direction::Download, took, status, failure);
         let last = match failure {
             Some(error) => {
+                self.span.fail_by(&self.session.cause(error));
                 facts = facts.failed(&self.session.cause(error));
                 // What was read for it and what it received are not the same: a download that broke off is not whole.
                 facts.complete = Some(false);
@@ -229,6 +241,7 @@ impl Download {
         if !bytes.is_empty() {
             held(&core.sent).note(offset, bytes.len() as u64);
             core.session.life.went(bytes.len() as u64);
+            core.inner.metrics.went(core.session.protocol, bytes.len());
         }
         core.pacer.down(bytes.len()).await;
         Ok(bytes)

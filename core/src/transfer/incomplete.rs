@@ -287,6 +287,13 @@ impl Inner {
             && error.kind().is_refusal()
         {
             let mut facts = self.facts(session, Operation::Upload);
+            if let Some(id) = id
+                && let Ok(mut query) = self.ledger.read(session.reach()).await
+                && let Ok(own) = Own::find(&mut *query, session, id).await
+                && let Some((place, _)) = &own.at
+            {
+                facts = self.facts_at(session, Operation::Upload, place);
+            }
             facts.transfer_id = id;
             self.put_failure(facts, error).await;
         }

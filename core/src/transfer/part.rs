@@ -176,6 +176,13 @@ impl Part {
     /// neither the end of the process nor a fault takes more than that.
     pub async fn write(&mut self, data: Bytes) -> Result<()> {
         let core = self.core()?;
+        let (inner, session, id) = (core.inner.clone(), core.session.clone(), core.plan.id);
+        let written = self.take(data).await;
+        inner.upload_recorded(&session, Some(id), written).await
+    }
+
+    async fn take(&mut self, data: Bytes) -> Result<()> {
+        let core = self.core()?;
         core.pacer.up(data.len()).await;
         core.take(data).await?;
         if core.keep && core.taken >= core.inner.settings.checkpoint_bytes { self.checkpoint().await } else { Ok(()) }
@@ -206,8 +213,13 @@ impl Part {
             self.core = Some(core);
             return Err(Error::new(ErrorKind::Incomplete, "the part ended before it was whole; send it again"));
         }
-        let tasks = core.inner.tasks.clone();
-        enduring(&tasks, "the end of a part", core.land()).await?
+        let (inner, session, id) = (core.inner.clone(), core.session.clone(), core.plan.id);
+        let tasks = inner.tasks.clone();
+        let ending = async move {
+            let landed = core.land().await;
+            inner.upload_recorded(&session, Some(id), landed).await
+        };
+        enduring(&tasks, "the end of a part", ending).await?
     }
 
     /// Ends it as it is: what came stays where its beginning counts too; otherwise nothing does.
@@ -228,6 +240,7 @@ impl PartCore {
     async fn take(&mut self, data: Bytes) -> Result<()> {
         self.require_sound()?;
         self.session.life.came(data.len() as u64);
+        self.inner.metrics.came(self.session.protocol, data.len());
         let end = self.plan.start.saturating_add(self.taken).saturating_add(data.len() as u64);
         if end > self.plan.end {
             return Err(Error::new(ErrorKind::InvalidArgument, "more bytes were sent than belong here"));

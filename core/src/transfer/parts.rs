@@ -11,7 +11,7 @@ use super::begin::credit;
 use super::commit::{LOOKUP_PAUSE, LOOKUPS, commit, published_entry};
 use super::detach::{end_failed, put_detached};
 use super::incomplete::{Incomplete, Own, no_such_upload, require_free};
-use super::upload::UploadCore;
+use super::upload::{UploadCore, traced};
 use super::work::{Work, taken_over};
 use super::{Disposition, Receipt, UploadOptions};
 use crate::error::{Error, ErrorKind, Result};
@@ -160,7 +160,8 @@ impl Inner {
                 Found::Done(receipt) => return Ok(Completion::Published(receipt)),
                 Found::Taken(row, visible) => {
                     inner.lanes.close(id);
-                    publish(Arc::new(inner.completing(&owner, *row, at, visible.as_deref(), sha256)?)).await?
+                    let core = Arc::new(inner.completing(&owner, *row, at, visible.as_deref(), sha256)?);
+                    traced(core.clone(), Box::pin(publish(core))).await?
                 }
             };
             Ok(Completion::Published(Box::new(receipt)))
@@ -268,6 +269,7 @@ impl Inner {
             touched: AtomicI64::new(now()),
             work: Arc::new(Mutex::new(work)),
             pacer: self.pacer(session),
+            span: session.span.child("upload"),
         })
     }
 }

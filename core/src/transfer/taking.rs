@@ -10,7 +10,6 @@ use super::detach::BETWEEN_REQUESTS;
 use super::incomplete::{no_such_upload, offset_of, require_free};
 use super::part::PartAt;
 use super::segments::Segments;
-use super::upload::too_large;
 use super::work::{MAX_SLAB, MIN_SLAB, quota_exceeded, quota_room, taken_over};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::Session;
@@ -45,7 +44,7 @@ pub(super) fn range_of(row: &UploadRow, at: PartAt, max_file_size: u64) -> Resul
             let last = announced.unwrap_or(max_file_size);
             let end = end.unwrap_or(last);
             if last > max_file_size || (end > last && announced.is_none()) {
-                return Err(too_large(max_file_size));
+                return Err(Error::too_large(max_file_size));
             }
             let end = if exact { end.min(last) } else { end };
             if end > last || end < start {

@@ -18,19 +18,16 @@ use crate::events::{Operation, Status};
 use crate::gateway::{Inner, Place, enduring, held};
 use crate::identity::{Permission, Session};
 use crate::jobs::Reap;
-use crate::namespace::Entry;
+use crate::metrics::Direction;
+use crate::namespace::{Entry, Target};
 use crate::path::VirtualPath;
 use crate::policy;
 use crate::ports::Durability;
 use crate::records::{Attributes, now};
+use crate::trace::Span;
 
 /// The largest offset that a file can have (2^63 - 1): files are described by signed 64-bit numbers.
 const MAX_OFFSET: u64 = i64::MAX as u64;
-
-/// The error of a file above `limits.max_file_size`.
-pub(super) fn too_large(limit: u64) -> Error {
-    Error::new(ErrorKind::FileTooLarge, format!("the file is larger than the limit of {limit} bytes"))
-}
 
 /// What an upload is, apart from its working state.
 pub(crate) struct UploadCore {
@@ -51,6 +48,8 @@ pub(crate) struct UploadCore {
     pub touched: AtomicI64,
     pub work: Arc<Mutex<Work>>,
     pub pacer: Arc<Pacer>,
+    /// What is told of it in a trace: it ends with this value.
+    pub span: Span,
 }
 
 impl UploadCore {
@@ -63,12 +62,18 @@ impl UploadCore {
         }
     }
 
+    /// Counts its end, once it has come.
+    pub(super) fn count_end(&self, work: &Work, status: Status, error: Option<&Error>) {
+        let direction = if work.copied_from().is_some() { Direction::Copy } else { Direction::Upload };
+        self.inner.metrics.transfer(self.session.protocol, direction, self.began.elapsed(), status, error);
+    }
+
     pub(super) fn check_range(&self, work: &Work, offset: u64, len: u64) -> Result<u64> {
         let end = offset.checked_add(len).filter(|end| *end <= MAX_OFFSET).ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "the offset is beyond what a file can hold (2^63 - 1 bytes)")
         })?;
         if end > self.inner.limits().max_file_size {
-            return Err(too_large(self.inner.limits().max_file_size));
+            return Err(Error::too_large(self.inner.limits().max_file_size));
         }
         // What was announced of an upload in chunks binds whoever goes on with it.
         let planned = work.row.announced_size();
@@ -106,7 +111,14 @@ impl UploadCore {
         let mut work = self.work.lock().await;
         work.check()?;
         if !work.plain {
-            policy::require(self.place.permissions, Permission::Download)?;
+            if let Err(error) = policy::require(self.place.permissions, Permission::Download) {
+                // Once for a handle, however often it asks.
+                if !std::mem::replace(&mut work.read_on_record, true) {
+                    let target = Target::Path(self.path.clone());
+                    self.inner.put_failed(&self.session, Operation::Download, (&target, None), &error).await;
+                }
+                return Err(error);
+            }
             if !work.read_on_record {
                 let mut facts = self.inner.facts_at(&self.session, Operation::Download, &self.place);
                 facts.file_id = self.visible.as_ref().map(|entry| entry.id);
@@ -124,6 +136,16 @@ impl UploadCore {
     }
 }
 
+/// The end of an upload, as a part of what is told of it in a trace.
+pub(super) async fn traced(core: Arc<UploadCore>, end: impl Future<Output = Result<Receipt>>) -> Result<Receipt> {
+    let done = core.span.within(end).await;
+    match &done {
+        Ok(receipt) => core.span.note("file.size", receipt.entry.size),
+        Err(error) => core.span.fail_by(error),
+    }
+    done
+}
+
 /// An upload under way. Dropping it detaches it: its own identity can resume it, nobody else sees it.
 pub struct Upload {
     core: Option<Arc<UploadCore>>,
@@ -132,6 +154,7 @@ pub struct Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(core) = self.core.take() {
+            core.span.fail("incomplete", false);
             // Nothing can be awaited here: the reaper takes over, and recovery stands behind it.
             let reaper = core.inner.reaper.clone();
             drop(reaper.send(Reap::Upload(core)));
@@ -174,8 +197,10 @@ impl Upload {
     async fn write(&self, offset: Option<u64>, data: Bytes) -> Result<()> {
         let core = self.core()?;
         core.pacer.up(data.len()).await;
-        let mut work = core.work.lock().await;
-        core.write(&mut work, offset, data).await
+        let (bytes, mut work) = (data.len(), core.work.lock().await);
+        core.write(&mut work, offset, data).await?;
+        core.inner.metrics.came(core.session.protocol, bytes);
+        Ok(())
     }
 
     /// Reads what was written so far (handles that read and write). Fewer bytes only at the end. Content that was there
@@ -183,6 +208,8 @@ impl Upload {
     pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let core = self.core()?;
         let bytes = core.read_at(offset, len).await?;
+        core.session.life.went(bytes.len() as u64);
+        core.inner.metrics.went(core.session.protocol, bytes.len());
         core.pacer.down(bytes.len()).await;
         Ok(bytes)
     }
@@ -246,7 +273,7 @@ impl Upload {
     pub async fn commit(mut self) -> Result<Receipt> {
         let core = self.core.take().ok_or_else(|| Error::internal("an upload was used after its end"))?;
         let tasks = core.inner.tasks.clone();
-        enduring(&tasks, "a commit", commit(core)).await?
+        enduring(&tasks, "a commit", traced(core.clone(), Box::pin(commit(core)))).await?
     }
 
     /// Gives the upload up and removes what was written. It comes to its end even if the caller goes away.
@@ -255,14 +282,15 @@ impl Upload {
         self.discard_as(Status::Cancelled, cancelled).await
     }
 
-    /// The same, after a failure.
-    pub(super) async fn discard_for(self, reason: &Error) -> Result<()> {
+    /// The same, after a failure; `reason` stands in `upload.incomplete`, unless something of it had failed before.
+    pub async fn discard_for(self, reason: &Error) -> Result<()> {
         self.discard_as(Status::Failed, reason.clone()).await
     }
 
     async fn discard_as(mut self, status: Status, reason: Error) -> Result<()> {
         let core = self.core.take().ok_or_else(|| Error::internal("an upload was used after its end"))?;
         let tasks = core.inner.tasks.clone();
+        core.span.fail_by(&reason);
         enduring(&tasks, "a discard", async move { discard(&core, status, &reason).await }).await?
     }
 
@@ -271,6 +299,7 @@ impl Upload {
     pub async fn detach(mut self, reason: Error) {
         if let Some(core) = self.core.take() {
             let tasks = core.inner.tasks.clone();
+            core.span.fail_by(&reason);
             // Its failure is in the log.
             let _ = enduring(&tasks, "a detach", async move { detach(&core, &reason).await }).await;
         }

@@ -31,7 +31,7 @@ struct NoWebhooks;
 
 #[async_trait]
 impl WebhookSender for NoWebhooks {
-    async fn post(&self, _: &str, _: &[(&'static str, String)], _: Bytes) -> Answer {
+    async fn post(&self, _: &causeway_core::events::Webhook, _: &[(&'static str, String)], _: Bytes) -> Answer {
         Answer::Status(200, None)
     }
 }
@@ -66,11 +66,14 @@ impl Scratch {
             blob_grace: Duration::ZERO,
             idle_detach: Duration::from_hours(1),
             checkpoint_bytes: 64 * 1024,
-            webhooks: Vec::new(),
-            webhook_max_attempts: 3,
+            private_webhooks: false,
+            delivery: causeway_core::events::DeliveryRules { max_attempts: 3, ..Default::default() },
             transfers: causeway_core::jobs::transfers::TransferSettings::default(),
             oauth: causeway_core::gateway::OAuthSettings::default(),
+            audit: causeway_core::audit::AuditSettings::default(),
             tokens: causeway_core::tokens::TokenSettings::default(),
+            event_sink: None,
+            tracer: causeway_core::trace::Tracer::default(),
             sole_owner: true,
         };
         let parts = Parts {
@@ -179,5 +182,6 @@ fn tenant() -> TenantRecord {
         issuers: Vec::new(),
         api_keys: Vec::new(),
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
     }
 }

@@ -43,6 +43,7 @@ pub(crate) trait Files: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Upload>> + Send;
     fn begin_download(&self, path: &VirtualPath) -> impl Future<Output = Result<Self::Download>> + Send;
     fn refused(&self, operation: Operation, path: &str, error: &Error) -> impl Future<Output = ()> + Send;
+    fn failed(&self, operation: Operation, path: &VirtualPath, error: &Error) -> impl Future<Output = ()> + Send;
 }
 
 /// See [`Upload`].
@@ -163,6 +164,10 @@ impl Files for Account {
 
     async fn refused(&self, operation: Operation, path: &str, error: &Error) {
         self.gateway.refused(&self.session, operation, path, error).await;
+    }
+
+    async fn failed(&self, operation: Operation, path: &VirtualPath, error: &Error) {
+        self.gateway.failed(&self.session, operation, &Target::Path(path.clone()), error).await;
     }
 }
 

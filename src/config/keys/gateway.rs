@@ -10,6 +10,8 @@ use crate::config::{ftps, limits, storage, telemetry, tls, uploads};
 /// `begin:percent:full`, or one number.
 const STARTUPS: &str = "^[0-9]+(:[0-9]+:[0-9]+)?$";
 const PORTS: &str = "^[0-9]+ *- *[0-9]+$";
+const NATS_STREAM: &str = "^[A-Za-z0-9_-]+$";
+const NATS_SUBJECT: &str = "^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$";
 const DATABASE: &str = "^(postgres://|postgresql://|sqlite:|env:|file:|vault:).+$";
 
 /// The whole file.
@@ -182,10 +184,19 @@ const API: &[Key] = &[
         .restart(),
     texts("signature_hosts", Any, "Hosts that signatures may name besides that of public_url.").or("[]").restart(),
     text("idle_timeout", Duration, "How long an HTTP/2 connection may be without a request.").or("\"5m\"").next(),
+    text("event_heartbeat", Duration, "How long a stream of events may say nothing; then comes a comment.")
+        .or("\"15s\"")
+        .restart(),
+    text_or_empty("event_stream_time", Duration, "After this a client of a stream comes again; \"\": never.")
+        .or("\"\"")
+        .restart(),
+    number("event_streams_per_identity", 1, 10_000, "Streams of events that one identity may have open at this node.")
+        .or("16")
+        .restart(),
 ];
 
 const OPS: &[Key] =
-    &[texts("listen", Listen, "Where to listen: /healthz, /readyz.").or("[\"127.0.0.1:9090\"]").restart()];
+    &[texts("listen", Listen, "Where to listen: /healthz, /readyz, /metrics.").or("[\"127.0.0.1:9090\"]").restart()];
 
 const TLS: &[Key] = &[
     text_or_empty("certificate", Any, "The certificate chain, PEM; by default a development certificate.")
@@ -322,16 +333,90 @@ const EVENTS: &[Key] = &[
     number("webhook_max_attempts", 1, 1000, "Attempts, with exponential backoff; then the event is dead.")
         .or("12")
         .restart(),
+    text(
+        "webhook_first_wait",
+        Duration,
+        "The longest wait after the first failed attempt; each further one may be four times as long.",
+    )
+    .or("\"2s\"")
+    .restart(),
+    text("webhook_longest_wait", Duration, "No wait between attempts is longer.").or("\"12h\"").restart(),
+    number("webhook_breaker_failures", 1, 1000, "Failed attempts in a row that open the circuit of an endpoint.")
+        .or("10")
+        .restart(),
+    text(
+        "webhook_breaker_pause",
+        Duration,
+        "How long it stays open the first time; each further time in a row twice as long.",
+    )
+    .or("\"30s\"")
+    .restart(),
+    text("webhook_disable_after", Duration, "An endpoint that has only failed for so long is disabled.")
+        .or("\"5d\"")
+        .restart(),
     flag("webhook_allow_private_addresses", "Whether webhooks may go to loopback, link-local and private addresses.")
         .or("false")
         .restart(),
-    text_or_empty("nats_url", Url, "A JetStream sink.").or("\"\"").restart(),
+    text_or_empty("nats_url", Url, "A server of NATS, \"nats://HOST:4222\" or \"tls://HOST:4222\", whose JetStream events are sent to.")
+        .or("\"\"")
+        .restart(),
+    text("nats_stream", Pattern(NATS_STREAM), "The stream that must take them.").or("\"CAUSEWAY\"").restart(),
+    text("nats_subject", Pattern(NATS_SUBJECT), "What their subjects begin with; the tenant and the event's type follow.")
+        .or("\"causeway.events\"")
+        .restart(),
+    text_or_empty("nats_user", Any, "The name to log in by; `nats_password` goes with it.").or("\"\"").restart(),
+    text_or_empty("nats_password", Secret, "The password of `nats_user`.").restart(),
+    text_or_empty("nats_token", Secret, "Instead of both: a token.").restart(),
+    text_or_empty("nats_credentials", Secret, "Instead of both: a credentials file, like \"file:/etc/causeway/nats.creds\".")
+        .restart(),
+    text_or_empty("nats_ca", Any, "The certificates (PEM) that the server's own must be under, and that there is TLS; by default those that this machine trusts.")
+        .or("\"\"")
+        .restart(),
     text("audit_retention", Duration, "How long audit entries are kept.").or("\"2555d\"").restart(),
-    text_or_empty("syslog", Url, "A syslog sink (RFC 5424).").or("\"\"").restart(),
+    text("audit_head_interval", Duration, "How often the heads of the audit trail are signed, where it has grown.")
+        .or("\"5m\"")
+        .restart(),
+    text_or_empty("audit_heads", Any, "The file that signed heads are written to; by default audit-heads.ndjson in data_dir.")
+        .or("\"\"")
+        .restart(),
+    text_or_empty(
+        "audit_key",
+        Secret,
+        "The key (a seed of 32 bytes in base64) that signs them, the same on all nodes of a cluster; by default one made in data_dir.",
+    )
+    .restart(),
+    text_or_empty("syslog", Url, "A collector that audit entries are sent to (RFC 5424): \"tls://HOST:6514\", or \"tcp://HOST:601\".")
+        .or("\"\"")
+        .restart(),
+    text_or_empty("syslog_ca", Any, "The certificates (PEM) that its own must be under; by default those that this machine trusts.")
+        .or("\"\"")
+        .restart(),
+    text_or_empty("syslog_certificate", Any, "The certificate, with its chain (PEM), that is shown to the collector.")
+        .or("\"\"")
+        .restart(),
+    text_or_empty("syslog_key", Any, "Its private key (PEM); by default in the same file.").or("\"\"").restart(),
 ];
 
 const TELEMETRY: &[Key] = &[
-    text_or_empty("otlp_endpoint", Url, "Where traces go.").or("\"\"").restart(),
+    text_or_empty(
+        "otlp_endpoint",
+        Url,
+        "A collector that traces go to, by OTLP over HTTP; `/v1/traces` is added to its path. None: no traces are made.",
+    )
+    .or("\"\"")
+    .restart(),
+    text_or_empty("otlp_headers", Secret, "Headers of every request to it, one `Name: value` a line.").restart(),
+    text_or_empty("otlp_ca", Any, "Certificates (PEM) that it is believed by, beside those that this machine trusts.")
+        .or("\"\"")
+        .restart(),
+    number(
+        "otlp_one_in",
+        1,
+        telemetry::MOST_ONE_IN,
+        "Of the traces that begin here one in so many is recorded; of others those that their caller records.",
+    )
+    .or("1")
+    .restart(),
     text("log_format", OneOf(|| words(telemetry::FORMATS)), "How the log is written; RUST_LOG sets the level.")
         .or("\"human\"")
         .restart(),

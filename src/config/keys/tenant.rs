@@ -160,6 +160,8 @@ const WEBHOOK: &[Key] = &[
     texts("events", Any, "Kinds of events, or groups like \"transfer.*\"; by default all."),
     text_or_empty("path", Any, "Only events about files under this glob, and those about no file.").or("\"\""),
     text("secret", Secret, "Signs the deliveries: whsec_ and base64, or any string.").required(),
+    text_or_empty("ca", Any, "A PEM file of authorities that are believed beside the usual ones.").or("\"\""),
+    text_or_empty("client_identity", Secret, "A client certificate with its private key: PEM."),
 ];
 
 const REMOTE: &[Key] = &[

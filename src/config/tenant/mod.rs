@@ -17,7 +17,6 @@ pub mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use causeway_core::events::Webhook;
 use causeway_core::identity::{Login, Protocol, Tenant, TenantRecord};
 
 use super::ftps::LoginRules;
@@ -127,8 +126,6 @@ impl Asking {
 pub struct Declared {
     /// The tenant with everybody in it.
     pub record: TenantRecord,
-    /// Its webhooks.
-    pub webhooks: Vec<Webhook>,
     /// The rules of its logins that have some of their own, by username.
     pub ftps: Vec<(String, LoginRules)>,
     /// Where each login stands.
@@ -235,8 +232,8 @@ fn read_one(section: &Section<'_>, around: Around<'_>) -> Declared {
         .texts("classifications", value::slug)
         .map_or_else(Tenant::default_classifications, |f| f.value.into_iter().map(|word| word.value).collect());
     let tenant = Tenant { id: id.as_str().into(), quota, mounts, certificates, classifications };
-    let record = TenantRecord { tenant, identities, logins, mappings, api_keys, issuers, oauth_clients };
-    Declared { record, webhooks, ftps, login_spots, mapping_spots }
+    let record = TenantRecord { tenant, identities, logins, mappings, api_keys, issuers, oauth_clients, webhooks };
+    Declared { record, ftps, login_spots, mapping_spots }
 }
 
 /// A bare username must mean one login of the whole gateway (SEMANTICS, "Names and views"), and a username that ends

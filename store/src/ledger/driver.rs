@@ -214,6 +214,16 @@ pub(super) trait Driver: Send {
         width: usize,
         values: &[Value<'_>],
     ) -> impl Future<Output = Outcome<()>> + Send;
+
+    /// Changes what rows of this many values each name: by a text for one of them (`$1`, `$2` … are its values) where they go one by one,
+    /// by the text around their `VALUES`, as in [`rows`](Self::rows), where they go at once. (SQLite makes a table of `VALUES` each time.)
+    fn updates(
+        &mut self,
+        each: &'static str,
+        around: (&'static str, &'static str),
+        width: usize,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = Outcome<()>> + Send;
 }
 
 pub(super) use values;

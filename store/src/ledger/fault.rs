@@ -43,6 +43,17 @@ pub(super) fn no_space() -> Error {
     Error::new(ErrorKind::NoSpace, "the disk of the gateway's database is full; its operator has to make room")
 }
 
+/// A unique index refused an upload: only that of reservations does.
+pub(super) fn reserved(error: Error) -> Error {
+    let sentence = "the name is reserved by another upload under way; wait for its end or take another name";
+    if error.kind() == ErrorKind::AlreadyExists { Error::new(ErrorKind::AlreadyExists, sentence) } else { error }
+}
+
+/// A blob is not live any more.
+pub(super) fn gone() -> Error {
+    Error::new(ErrorKind::Conflict, "the content was removed meanwhile; look again and repeat the operation")
+}
+
 /// Judges a failed statement, and logs it unless it is the caller's business.
 pub(super) fn judge(error: &Failed) -> Failure {
     let cause = match error {

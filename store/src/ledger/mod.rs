@@ -54,6 +54,7 @@
 //! | remove a folder | `Name` | `hold_node`, then `has_children` |
 //! | rename, move | both `Name`s, and `Tree` where a folder gets another parent | `hold_folder` of the target's folder, `hold_node` of both, blobs |
 //! | seal and position | `Other("sequencer")` | – |
+//! | sign heads, remove old entries | `Other("audit heads")` | – |
 //!
 //! Removing a folder against making something in it: the maker holds the folder first, so either it comes first and the
 //! remover, having waited, sees the entry (a new statement sees what was committed), or it comes second and finds no folder.

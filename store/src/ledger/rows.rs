@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 
 use causeway_core::records::{
-    Attributes, AuditRecord, AuditRow, BlobId, BlobRow, BlobState, Content, Delivery, DeliveryState, EventRecord,
-    Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, KeyUse, Node, ObjectKey, RevokedGrant, Seal,
-    SessionRow, SigningKeyRow, StoredEvent, StoredObject, TransferState, UploadRow, UploadState,
+    Attributes, AuditHead, AuditRecord, AuditRow, Backlog, BlobId, BlobRow, BlobState, Content, Delivery,
+    DeliveryState, EventRecord, HeadKind, Incarnation, IssuerKeys, ItemKind, ItemState, Job, JobItem, KeyUse, Node,
+    ObjectKey, RevokedGrant, Seal, SessionRow, SigningKeyRow, StoredEvent, StoredObject, TransferState, UploadRow,
+    UploadState, WebhookHealth,
 };
+use causeway_core::trace::TraceContext;
 use serde::Serialize;
 use uuid::Uuid;
 
 mod oauth;
 
-use super::driver::{Columns, Json, Outcome, Record, Row, Value, unfit, values};
+use super::driver::{Columns, Failed, Json, Outcome, Record, Row, Value, unfit, values};
 
 /// A size as the tables hold it. Sizes end at 2^63-1 (SEMANTICS, "Quota").
 pub(super) fn signed(size: u64) -> Outcome<i64> {
@@ -51,6 +53,7 @@ plain! {
     String: (take);
     (u64, u64): (take, take);
     (String, u64): (take, take);
+    (String, i64): (take, take);
     (Uuid, String, Uuid): (take, take, take);
     (Uuid, String, Vec<u8>): (take, take, take);
     ([u8; 32], Uuid): (take, take);
@@ -266,21 +269,47 @@ impl Record for BlobRow {
     }
 }
 
+/// The entry with this id, of the columns that follow it. Somebody who writes the tables can put in what cannot be read (SQLite takes any
+/// bytes for a text). That entry is told with nothing in it, and so as changed: a walk along the chain must come to it and past it.
+fn entry<R: Row>(id: Uuid, columns: &mut Columns<'_, R>) -> AuditRecord {
+    // All of them are read, so that those behind them are in their places.
+    let (chain, at) = (columns.take(), columns.take());
+    let (identity, login) = (columns.maybe(), columns.maybe());
+    let (operation, outcome, path) = (columns.take(), columns.take(), columns.maybe());
+    let (protocol, body) = (columns.take(), columns.take());
+    let whole = || {
+        Ok::<_, Failed>(AuditRecord {
+            id,
+            chain: chain?,
+            at: at?,
+            identity: identity?,
+            login: login?,
+            operation: operation?,
+            outcome: outcome?,
+            path: path?,
+            protocol: protocol?,
+            body: body?,
+        })
+    };
+    whole().unwrap_or_else(|_| AuditRecord {
+        id,
+        chain: String::new(),
+        at: 0,
+        identity: None,
+        login: None,
+        operation: String::new(),
+        outcome: String::new(),
+        path: None,
+        protocol: String::new(),
+        body: Vec::new(),
+    })
+}
+
 /// An entry with its seal, if it has one.
 impl Record for AuditRow {
     fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
-        let record = AuditRecord {
-            id: columns.take()?,
-            chain: columns.take()?,
-            at: columns.take()?,
-            identity: columns.maybe()?,
-            login: columns.maybe()?,
-            operation: columns.take()?,
-            outcome: columns.take()?,
-            path: columns.maybe()?,
-            protocol: columns.take()?,
-            body: columns.take()?,
-        };
+        let id = columns.take().unwrap_or_default();
+        let record = entry(id, columns);
         let seal = match (columns.maybe()?, columns.maybe()?) {
             (Some(seq), Some(hash)) => Some(Seal { chain: record.chain.clone(), seq, entry: record.id, hash }),
             _ => None,
@@ -295,10 +324,28 @@ impl Record for Seal {
     }
 }
 
-/// A seal with the bytes of its entry, if it is there.
-impl Record for (Seal, Option<Vec<u8>>) {
+/// A seal with its entry, if it is there. One that names no entry in words of ours names none.
+impl Record for (Seal, Option<AuditRecord>) {
     fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
-        Ok((Seal::read(columns)?, columns.maybe()?))
+        let (chain, seq) = (columns.take()?, columns.take()?);
+        let (entry_id, hash) = (columns.take().unwrap_or_default(), columns.take().unwrap_or_default());
+        let seal = Seal { chain, seq, entry: entry_id, hash };
+        let id: Option<Uuid> = columns.maybe().unwrap_or_default();
+        Ok((seal, id.map(|id| entry(id, columns))))
+    }
+}
+
+impl Record for AuditHead {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            kind: if columns.take()? { HeadKind::Cut } else { HeadKind::Head },
+            chain: columns.take()?,
+            seq: columns.take()?,
+            hash: columns.take()?,
+            at: columns.take()?,
+            key: columns.take()?,
+            signature: columns.take()?,
+        })
     }
 }
 
@@ -314,6 +361,7 @@ impl Record for EventRecord {
             body: columns.take()?,
             transfer: columns.maybe()?,
             quiet: columns.take()?,
+            trace: columns.maybe::<&str>()?.and_then(TraceContext::from_stored),
         })
     }
 }
@@ -335,7 +383,31 @@ pub(super) const fn delivery_word(state: DeliveryState) -> &'static str {
     }
 }
 
-/// A pending delivery (no other is ever read) and its event.
+fn delivery_state(word: &str) -> Outcome<DeliveryState> {
+    match word {
+        "pending" => Ok(DeliveryState::Pending),
+        "delivered" => Ok(DeliveryState::Delivered),
+        "dead" => Ok(DeliveryState::Dead),
+        _ => Err(unfit("a delivery's state is no known word")),
+    }
+}
+
+impl Record for WebhookHealth {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            webhook: columns.take()?,
+            failures: columns.take()?,
+            failing_since: columns.maybe()?,
+            probe_at: columns.maybe()?,
+            trips: columns.take()?,
+            disabled_at: columns.maybe()?,
+            disabled_why: columns.maybe()?,
+            changed_at: columns.take()?,
+        })
+    }
+}
+
+/// A delivery and its event.
 impl Record for (Delivery, EventRecord) {
     fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
         let mut delivery = Delivery {
@@ -345,7 +417,7 @@ impl Record for (Delivery, EventRecord) {
             next_at: columns.take()?,
             last_result: columns.maybe()?,
             position: columns.take()?,
-            state: DeliveryState::Pending,
+            state: delivery_state(columns.take()?)?,
         };
         let event = EventRecord::read(columns)?;
         delivery.event = event.id;
@@ -475,6 +547,23 @@ impl JobTexts {
             job.finished_at,
             &self.order,
         ]
+    }
+}
+
+impl Record for Backlog {
+    fn read<R: Row>(columns: &mut Columns<'_, R>) -> Outcome<Self> {
+        Ok(Self {
+            deliveries: columns.take()?,
+            oldest_delivery: columns.maybe()?,
+            dead: columns.take()?,
+            unsealed: columns.take()?,
+            oldest_unsealed: columns.maybe()?,
+            unpositioned: columns.take()?,
+            oldest_unpositioned: columns.maybe()?,
+            queued: columns.take()?,
+            running: columns.take()?,
+            retrying: columns.take()?,
+        })
     }
 }
 

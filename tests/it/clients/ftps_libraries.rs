@@ -15,11 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::ftps::{Way, ca};
 use super::run;
 use crate::harness::plan::PASSWORD;
-use crate::harness::{Gateway, Ledger, Plan, Random, has_tool, skip};
-
-fn script(name: &str) -> String {
-    format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"))
-}
+use crate::harness::{Gateway, Ledger, Plan, Random, has_tool, script, skip};
 
 async fn names(gateway: &Gateway, folder: &str) -> Vec<String> {
     let listed = gateway.rest("orders").list(folder).await;

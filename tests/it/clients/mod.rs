@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::harness::plan::{Secrets, api_key};
-use crate::harness::{Gateway, Ledger, Plan, Random, has_tool, skip};
+use crate::harness::{Gateway, Ledger, Plan, Random, beside_python, has_tool, skip};
 
 /// A tree with empty, small and large files and a name in other scripts. Returns the relative paths, sorted.
 fn tree(root: &Path) -> Vec<PathBuf> {
@@ -251,15 +251,4 @@ async fn requests_as_the_guides_write_it() {
     command.arg(format!("https://localhost:{}", gateway.api.port()));
     command.arg(gateway.data().join("certs/ca.pem")).arg(api_key("orders"));
     run(command).await;
-}
-
-/// A program of the Python environment that ./test makes.
-fn beside_python(name: &str) -> Option<PathBuf> {
-    let found = std::env::var_os("CAUSEWAY_TEST_PYTHON")
-        .map(|python| Path::new(&python).with_file_name(name))
-        .filter(|path| path.is_file());
-    if found.is_none() {
-        skip(&format!("`{name}` is not beside CAUSEWAY_TEST_PYTHON; ./test installs it"));
-    }
-    found
 }

@@ -4,11 +4,7 @@ use std::process::Command;
 
 use super::run;
 use crate::harness::plan::{PASSWORD, Secrets};
-use crate::harness::{Ledger, Plan, has_tool, skip};
-
-fn script(name: &str) -> String {
-    format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"))
-}
+use crate::harness::{Ledger, Plan, has_tool, script, skip};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn asyncssh_works_in_parallel() {

@@ -62,7 +62,7 @@ struct NoWebhooks;
 
 #[async_trait]
 impl WebhookSender for NoWebhooks {
-    async fn post(&self, _: &str, _: &[(&'static str, String)], _: Bytes) -> Answer {
+    async fn post(&self, _: &causeway_core::events::Webhook, _: &[(&'static str, String)], _: Bytes) -> Answer {
         Answer::Status(200, None)
     }
 }
@@ -124,6 +124,7 @@ fn tenant(quota: Option<u64>) -> TenantRecord {
         issuers: Vec::new(),
         api_keys: vec![key("app"), key("peer")],
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
     }
 }
 
@@ -170,11 +171,14 @@ pub async fn start_with_quota(
         blob_grace: Duration::ZERO,
         idle_detach: Duration::from_mins(1),
         checkpoint_bytes: 64 * 1024,
-        webhooks: Vec::new(),
-        webhook_max_attempts: 3,
+        private_webhooks: false,
+        delivery: causeway_core::events::DeliveryRules { max_attempts: 3, ..Default::default() },
         transfers: causeway_core::jobs::transfers::TransferSettings::default(),
         oauth: causeway_core::gateway::OAuthSettings::default(),
+        audit: causeway_core::audit::AuditSettings::default(),
         tokens: causeway_core::tokens::TokenSettings::default(),
+        event_sink: None,
+        tracer: causeway_core::trace::Tracer::default(),
         sole_owner: true,
     };
     let storages = HashMap::from([("local".to_owned(), blobs), ("vault".to_owned(), vault)]);

@@ -2,11 +2,15 @@
 
 pub mod browser;
 pub mod codes;
+pub mod collector;
+pub mod door;
 pub mod ftps;
 pub mod gateway;
 pub mod http;
 pub mod inside;
 pub mod minted;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod openssh;
 pub mod pki;
 pub mod plan;
@@ -15,10 +19,12 @@ pub mod proxy;
 pub mod random;
 pub mod rest;
 pub mod sftp;
+pub mod stream;
 pub mod webhooks;
 
 use std::future::Future;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use ftps::Ftps;
@@ -27,7 +33,8 @@ pub use plan::{Ledger, Plan};
 pub use random::Random;
 pub use rest::Rest;
 pub use sftp::{Sftp, Status};
-pub use webhooks::Receiver;
+pub use stream::Events;
+pub use webhooks::{Receiver, Reply};
 
 use sha2::{Digest, Sha256};
 
@@ -63,6 +70,22 @@ pub fn has_tool(name: &str) -> bool {
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
     if !found {
         skip(&format!("`{name}` is not installed; ./test installs it"));
+    }
+    found
+}
+
+/// Where a client's script is.
+pub fn script(name: &str) -> String {
+    format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A program of the Python environment that ./test makes.
+pub fn beside_python(name: &str) -> Option<PathBuf> {
+    let found = std::env::var_os("CAUSEWAY_TEST_PYTHON")
+        .map(|python| Path::new(&python).with_file_name(name))
+        .filter(|path| path.is_file());
+    if found.is_none() {
+        skip(&format!("`{name}` is not beside CAUSEWAY_TEST_PYTHON; ./test installs it"));
     }
     found
 }

@@ -104,6 +104,9 @@ pub struct Plan {
     logins: String,
     uploads: String,
     limits: String,
+    events: String,
+    telemetry: String,
+    private_webhooks: bool,
     hooks: String,
     trusted_proxies: String,
     pub env: Vec<(String, String)>,
@@ -111,6 +114,7 @@ pub struct Plan {
     tenant_quota: String,
     storage_root: Option<PathBuf>,
     max_attempts: u32,
+    webhook_timeout: &'static str,
     grace: &'static str,
     ftps: String,
     api: String,
@@ -133,6 +137,9 @@ impl Plan {
             logins: String::new(),
             uploads: String::new(),
             limits: String::new(),
+            events: String::new(),
+            telemetry: String::new(),
+            private_webhooks: true,
             hooks: String::new(),
             trusted_proxies: String::new(),
             env: Vec::new(),
@@ -140,6 +147,7 @@ impl Plan {
             tenant_quota: "1 TiB".into(),
             storage_root: None,
             max_attempts: 12,
+            webhook_timeout: "2s",
             grace: "5s",
             ftps: String::new(),
             api: String::new(),
@@ -246,6 +254,36 @@ impl Plan {
     pub fn keyed(self, id: &str, scopes: &[&str], view: &str) -> Self {
         let lines = format!("[[tenant.identity]]\nid = \"{id}\"\nscopes = {scopes:?}\nview = {view}\n{}", key(id, id));
         self.acme(&lines)
+    }
+
+    /// Adds a line to `[events]`.
+    pub fn events(mut self, line: &str) -> Self {
+        writeln!(self.events, "{line}").unwrap();
+        self
+    }
+
+    /// Adds a line to `[telemetry]`.
+    pub fn telemetry(mut self, line: &str) -> Self {
+        writeln!(self.telemetry, "{line}").unwrap();
+        self
+    }
+
+    /// With this many attempts for a delivery.
+    pub fn max_attempts(mut self, most: u32) -> Self {
+        self.max_attempts = most;
+        self
+    }
+
+    /// With this time for one attempt.
+    pub fn webhook_timeout(mut self, length: &'static str) -> Self {
+        self.webhook_timeout = length;
+        self
+    }
+
+    /// Webhooks go to public addresses alone.
+    pub fn public_webhooks(mut self) -> Self {
+        self.private_webhooks = false;
+        self
     }
 
     /// Adds a line to `[limits]`.
@@ -364,10 +402,12 @@ root = {root:?}
 {uploads}[transfers]
 {transfers}[limits]
 {limits}[events]
-webhook_timeout = "2s"
+webhook_timeout = "{webhook_timeout}"
 webhook_max_attempts = {max_attempts}
-webhook_allow_private_addresses = true
-
+webhook_allow_private_addresses = {private_webhooks}
+{events}
+[telemetry]
+{telemetry}
 [[tenant]]
 id = "acme"
 quota = "{tenant_quota}"
@@ -417,8 +457,12 @@ view = []
             acme = self.acme,
             uploads = self.uploads,
             limits = self.limits,
+            events = self.events,
+            telemetry = self.telemetry,
+            private_webhooks = self.private_webhooks,
             trusted_proxies = self.trusted_proxies,
             max_attempts = self.max_attempts,
+            webhook_timeout = self.webhook_timeout,
             tenant_quota = self.tenant_quota,
             edi_quota = self.edi_quota,
         );

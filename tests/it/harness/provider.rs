@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
@@ -47,6 +47,7 @@ pub struct Provider {
     kept: Arc<Mutex<Kept>>,
     discoveries: Arc<AtomicUsize>,
     sets: Arc<AtomicUsize>,
+    traces: Arc<Mutex<Vec<String>>>,
 }
 
 impl Provider {
@@ -58,6 +59,7 @@ impl Provider {
             kept: Arc::new(Mutex::new(kept)),
             discoveries: Arc::default(),
             sets: Arc::default(),
+            traces: Arc::default(),
         };
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
@@ -86,6 +88,16 @@ impl Provider {
     /// How often its configuration and its keys were asked for.
     pub fn asked(&self) -> (usize, usize) {
         (self.discoveries.load(Ordering::SeqCst), self.sets.load(Ordering::SeqCst))
+    }
+
+    /// The `traceparent` of every question that had one.
+    pub fn traces(&self) -> Vec<String> {
+        self.traces.lock().unwrap().clone()
+    }
+
+    fn note(&self, headers: &HeaderMap) {
+        let trace = headers.get("traceparent").and_then(|value| value.to_str().ok());
+        self.traces.lock().unwrap().extend(trace.map(str::to_owned));
     }
 
     /// The lines of a tenant that takes its tokens.
@@ -121,7 +133,8 @@ async fn answer(provider: &Provider, right: impl FnOnce(&Mood, &Value) -> Value)
     }
 }
 
-async fn discovery(State(provider): State<Provider>) -> Response {
+async fn discovery(State(provider): State<Provider>, headers: HeaderMap) -> Response {
+    provider.note(&headers);
     provider.discoveries.fetch_add(1, Ordering::SeqCst);
     let url = provider.url();
     answer(&provider, |mood, _| {
@@ -132,7 +145,8 @@ async fn discovery(State(provider): State<Provider>) -> Response {
     .await
 }
 
-async fn keys(State(provider): State<Provider>) -> Response {
+async fn keys(State(provider): State<Provider>, headers: HeaderMap) -> Response {
+    provider.note(&headers);
     provider.sets.fetch_add(1, Ordering::SeqCst);
     answer(&provider, |_, keys| keys.clone()).await
 }

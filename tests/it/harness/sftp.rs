@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::ChannelStream;
 use russh::client::{self, Msg};
 use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::{ChannelStream, SshId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::plan::{PASSWORD, Secrets};
@@ -198,8 +198,17 @@ const LIMIT: Duration = Duration::from_mins(1);
 impl Sftp {
     /// By the tests' key.
     pub async fn connect(address: SocketAddr, login: &str) -> std::result::Result<Self, String> {
+        Self::by_key(address, login, client::Config::default().client_id).await
+    }
+
+    /// The same; the client says of itself that it is this (RFC 4253 section 4.2).
+    pub async fn calling_itself(address: SocketAddr, login: &str, id: &str) -> std::result::Result<Self, String> {
+        Self::by_key(address, login, SshId::Standard(id.to_owned().into())).await
+    }
+
+    async fn by_key(address: SocketAddr, login: &str, client_id: SshId) -> std::result::Result<Self, String> {
         let key = russh::keys::load_secret_key(Secrets::get().private_key(), None).unwrap();
-        let mut connection = Self::dial(address).await?;
+        let mut connection = Self::dial(address, client_id).await?;
         let answer = connection
             .authenticate_publickey(login, PrivateKeyWithHashAlg::new(Arc::new(key), None))
             .await
@@ -216,7 +225,7 @@ impl Sftp {
         login: &str,
         password: Option<&str>,
     ) -> std::result::Result<Self, String> {
-        let mut connection = Self::dial(address).await?;
+        let mut connection = Self::dial(address, client::Config::default().client_id).await?;
         let answer =
             connection.authenticate_password(login, password.unwrap_or(PASSWORD)).await.map_err(|e| e.to_string())?;
         if !answer.success() {
@@ -225,8 +234,8 @@ impl Sftp {
         Self::begin(Arc::new(connection)).await
     }
 
-    async fn dial(address: SocketAddr) -> std::result::Result<client::Handle<AnyHost>, String> {
-        let config = client::Config { window_size: 8 << 20, nodelay: true, ..client::Config::default() };
+    async fn dial(address: SocketAddr, client_id: SshId) -> std::result::Result<client::Handle<AnyHost>, String> {
+        let config = client::Config { client_id, window_size: 8 << 20, nodelay: true, ..client::Config::default() };
         let dial = client::connect(Arc::new(config), address, AnyHost);
         tokio::time::timeout(LIMIT, dial).await.map_err(|_| "no answer".to_owned())?.map_err(|e| e.to_string())
     }
@@ -246,6 +255,13 @@ impl Sftp {
     /// One more session on the same connection.
     pub async fn channel(&self) -> std::result::Result<Self, String> {
         Self::begin(self.connection.clone()).await
+    }
+
+    /// A command on the same connection (RFC 4254 section 6.5): its input and its output.
+    pub async fn command(&self, line: &str) -> ChannelStream<Msg> {
+        let channel = self.connection.channel_open_session().await.unwrap();
+        channel.exec(true, line).await.unwrap();
+        channel.into_stream()
     }
 
     /// Sends these bytes as they are.

@@ -230,6 +230,8 @@ impl Callers {
         plan.ledger = ledger;
         let gateway = plan
             .limits("requests_per_minute = 1000000")
+            // What is asked here is read to its end.
+            .api("event_stream_time = \"200ms\"")
             // What is asked for stays as it is until somebody cancels it.
             .transfers("workers = 0")
             .tokens("issuer_allow_private_addresses = true")

@@ -243,6 +243,11 @@ pub fn told() -> Vec<Route> {
             Box::pin(async { Ask::plain().query("limit", "1000") })
         })
         .foreign(Foreign::TellsItsOwn),
+        Route::new("get", "/api/v1/events/stream", Needs::Scopes(&["events:read"]), 200, |_| {
+            // From the first event on.
+            Box::pin(async { Ask::plain().query("after", "00000000-0000-0000-0000-000000000000") })
+        })
+        .foreign(Foreign::TellsItsOwn),
         Route::new("get", "/api/v1/audit", Needs::Scopes(&["audit:read"]), 200, |scene| {
             Box::pin(async move {
                 file(scene).await;

@@ -121,6 +121,7 @@ impl Inner {
             Admission::More(missing) => {
                 tracing::info!(login, ?missing, "a sign-in is refused: the login needs what cannot be shown on a page");
                 let error = refused();
+                self.metrics.login(peer.protocol, Err(&error));
                 self.put_refused_login(&claim, peer, &error).await;
                 Err(error)
             }

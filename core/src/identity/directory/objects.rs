@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
 use super::{Directory, KeyMatch, LoginMatch, Origin, Rule};
-use crate::identity::spec::{ApiKeySpec, Fault, IdentitySpec, LoginSpec, MappingSpec, TenantSpec};
+use crate::identity::spec::{ApiKeySpec, Fault, IdentitySpec, LoginSpec, MappingSpec, TenantSpec, WebhookSpec};
 use crate::identity::{DirectoryError, Protocol, Scope, ScopeSet, TenantRecord};
 use crate::records::{ObjectKey, ObjectKind, StoredObject};
 
@@ -89,6 +89,10 @@ impl Directory {
                 let made = read::<ApiKeySpec>(object)?.api_key(id).map_err(listed)?;
                 self.add_api_key(tenant, made)
             }
+            Some(ObjectKind::Webhook) => {
+                let made = read::<WebhookSpec>(object)?.webhook(tenant, id).map_err(listed)?;
+                self.add_webhook(tenant, made)
+            }
             None => return Err("is of a kind that this version does not know".to_owned()),
         };
         added.map_err(|error| if self.declares(&object.key) { SHADOWED.to_owned() } else { error.to_string() })
@@ -104,6 +108,7 @@ impl Directory {
             Some(ObjectKind::Login) => record.logins.iter().any(|one| *one.username == *id),
             Some(ObjectKind::Mapping) => record.mappings.iter().any(|one| *one.id == *id),
             Some(ObjectKind::ApiKey) => record.api_keys.iter().any(|one| *one.id == *id),
+            Some(ObjectKind::Webhook) => record.webhooks.iter().any(|one| *one.id == *id),
             Some(ObjectKind::Setting) | None => false,
         }
     }

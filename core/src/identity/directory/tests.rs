@@ -19,6 +19,7 @@ pub(super) fn record(tenant: &str, logins: &[&str], keys: &[(&str, &str)]) -> Te
         mappings: Vec::new(),
         issuers: Vec::new(),
         oauth_clients: Vec::new(),
+        webhooks: Vec::new(),
         api_keys: keys.iter().map(|(id, key)| api_key(id, "app", hash_key(key))).collect(),
     }
 }

@@ -11,6 +11,7 @@ mod login;
 mod mapping;
 mod settings;
 mod tenant;
+mod webhook;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -21,6 +22,10 @@ pub use login::{LoginSpec, PendingCodes};
 pub use mapping::{MAX_PATTERN, MappingSpec};
 pub use settings::{LimitsSpec, UploadsSpec};
 pub use tenant::{MountSpec, TenantSpec};
+pub use webhook::{
+    MAX_EVENT_GLOBS, PreviousSecretSpec, WebhookSpec, generate_webhook_secret, kind_glob, path_filter, path_glob,
+    webhook_ca, webhook_identity, webhook_secret,
+};
 
 use super::texts::Parsed;
 
@@ -86,8 +91,16 @@ impl Faults {
 }
 
 /// The members that hold hashes or secrets, whatever the kind of the object.
-const SECRETS: [&str; 7] =
-    ["password", "password_hash", "totp_secret", "key_hash", "secret", "secret_hash", "signing_secret"];
+const SECRETS: [&str; 8] = [
+    "password",
+    "password_hash",
+    "totp_secret",
+    "key_hash",
+    "secret",
+    "secret_hash",
+    "signing_secret",
+    "client_identity",
+];
 /// What is shown in a secret's place.
 const MASK: &str = "(set)";
 /// The same where a change has made it another one.

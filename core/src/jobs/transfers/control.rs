@@ -63,18 +63,23 @@ impl Inner {
         // What somebody does with another's transfer is on record.
         let facts = Some(facts).filter(|_| !own);
         let node = self.settings.node.clone();
-        let done = self
+        let (done, ended) = self
             .write(session.reach(), Durability::Disk, move |tx| {
                 let (facts, node) = (facts.clone(), node.clone());
                 Box::pin(async move {
                     let job = tx.hold_job(id).await?.ok_or_else(no_such_transfer)?;
-                    match wish {
-                        Wish::Cancel => cancel(tx, job, facts, &node).await,
-                        Wish::Retry => retry(tx, job, facts, &node).await,
-                    }
+                    let ends = matches!(wish, Wish::Cancel) && !job.state.is_ended();
+                    let done = match wish {
+                        Wish::Cancel => cancel(tx, job, facts, &node).await?,
+                        Wish::Retry => retry(tx, job, facts, &node).await?,
+                    };
+                    Ok((done, ends))
                 })
             })
             .await?;
+        if ended {
+            self.metrics.job(TransferState::Cancelled);
+        }
         self.jobs_wake.notify_one();
         Ok(done)
     }

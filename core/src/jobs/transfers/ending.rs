@@ -83,7 +83,7 @@ impl Inner {
         let (id, generation, node) = (job.id, job.generation, self.settings.node.clone());
         let wait = backoff(self.settings.transfers.retry_delay, job.attempts, chance());
         let durability = if matches!(ending, Ending::HandedBack) { Durability::Process } else { Durability::Disk };
-        self.write(Reach::of(&job.tenant), durability, move |tx| {
+        let state = self.write(Reach::of(&job.tenant), durability, move |tx| {
             let (ending, node) = (ending.clone(), node.clone());
             Box::pin(async move {
                 let held = |job: &Job| job.state == TransferState::Running && job.generation == generation;
@@ -104,19 +104,20 @@ impl Inner {
                         job.state = TransferState::Retrying;
                         job.due_at = Some(later(now(), wait));
                         note(&mut job, &error);
-                        put(tx, &job).await
+                        put(tx, &job).await.map(|()| job.state)
                     }
                     Ending::HandedBack => {
                         // It was not the job's fault.
                         job.attempts -= 1;
                         job.state = if job.attempts == 0 { TransferState::Queued } else { TransferState::Retrying };
                         job.due_at = Some(now());
-                        put(tx, &job).await
+                        put(tx, &job).await.map(|()| job.state)
                     }
                 }
             })
-        })
-        .await
+        });
+        self.metrics.job(state.await?);
+        Ok(())
     }
 }
 
@@ -145,7 +146,7 @@ pub(super) async fn end(
     state: TransferState,
     error: Option<&Error>,
     node: &str,
-) -> Result<()> {
+) -> Result<TransferState> {
     job.state = state;
     job.due_at = None;
     job.finished_at = Some(now());
@@ -171,7 +172,7 @@ pub(super) async fn end(
         tx.append_audit(&refused.audit()).await?;
         events.push(refused.event("policy.violated"));
     }
-    tx.append_events(&events).await
+    tx.append_events(&events).await.map(|()| state)
 }
 
 #[cfg(test)]

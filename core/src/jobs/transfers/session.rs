@@ -97,6 +97,7 @@ impl Inner {
             errand: None,
             life,
             grounds: Arc::new(Grounds::job()),
+            span: Arc::default(),
         };
         policy::require_scope(&session, Scope::TransfersWrite)?;
         self.ensure_view(&session).await?;

@@ -46,6 +46,7 @@ pub(super) fn facts_of(job: &Job, node: &str) -> Facts {
         expires_at: None,
         error,
         details: Vec::new(),
+        trace: crate::trace::current(),
     }
 }
 

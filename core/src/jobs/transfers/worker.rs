@@ -13,8 +13,10 @@ use super::errand::{Run, overtaken};
 use super::session::{on, same_places};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Inner;
+use crate::identity::Session;
 use crate::ports::{Durability, Reach};
 use crate::records::{ItemKind, ItemState, Job, TransferState, later, micros, now};
+use crate::trace::SpanKind;
 
 /// How often a worker looks whether its job is still its own.
 const LOOK: Duration = Duration::from_millis(300);
@@ -221,6 +223,7 @@ impl Inner {
         }
         let mut known = self.directory();
         let mut session = self.session_of(job).await.map_err(of_whole)?;
+        session.span = Arc::new(self.settings.tracer.begin(SpanKind::Internal, "transfer", None));
         same_places(&session, &job.order).map_err(of_whole)?;
         let (id, generation) = (job.id, job.generation);
         let errand = |item| Errand { job: id, generation, item, run: run.clone() };
@@ -260,7 +263,8 @@ impl Inner {
                 };
                 if ended || revoked || !Arc::ptr_eq(&known, &self.directory()) {
                     known = self.directory();
-                    session = self.session_of(job).await.map_err(of_whole)?;
+                    let span = session.span.clone();
+                    session = Session { span, ..self.session_of(job).await.map_err(of_whole)? };
                     same_places(&session, &job.order).map_err(of_whole)?;
                 }
                 run.next_file();

@@ -88,7 +88,7 @@ impl Broken {
             Self::NoNotify => incomplete("the data connection ended without a TLS close_notify"),
             Self::Lost(error) => {
                 tracing::debug!(%error, "a data connection broke");
-                incomplete("the data connection broke")
+                Error::broken_off()
             }
             Self::Garbled => incomplete("the data was not in the format of MODE Z"),
             Self::Failed(error) => error,

@@ -26,8 +26,7 @@ impl Conversation {
         match resolved {
             Ok(path) => Ok(path),
             Err(error) => {
-                let shown: String = String::from_utf8_lossy(argument).chars().take(512).collect();
-                self.refuse(operation, &shown, &error).await;
+                self.refuse(operation, &String::from_utf8_lossy(argument), &error).await;
                 Err(error.into())
             }
         }

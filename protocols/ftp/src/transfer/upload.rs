@@ -1,6 +1,6 @@
 //! STOR, APPE and STOU: from the data connection into an upload of core.
 
-use causeway_core::{Error, Upload};
+use causeway_core::Upload;
 
 use super::Ticket;
 use crate::data::outgoing::Parting;
@@ -60,14 +60,13 @@ async fn pour(upload: &Upload, incoming: &mut Incoming, offset: &mut u64) -> Res
 
 /// Leaves the upload to be resumed. One of which nothing has come would only hide the version that is there.
 async fn give_up(upload: Upload, empty: bool, how: Broken) -> Reply {
-    let reply = how.reply();
+    let (reply, reason) = (how.reply(), how.reason());
     if empty {
-        let reason: Error = how.reason();
-        if let Err(error) = upload.discard().await {
+        if let Err(error) = upload.discard_for(&reason).await {
             tracing::warn!(%error, %reason, "an empty upload could not be discarded");
         }
     } else {
-        upload.detach(how.reason()).await;
+        upload.detach(reason).await;
     }
     reply
 }

@@ -3,6 +3,7 @@
 
 use causeway_core::events::Operation;
 use causeway_core::namespace::Target;
+use causeway_core::{Error, ErrorKind};
 
 use super::xdigest::begin;
 use crate::session::{Conversation, Turn, say};
@@ -12,14 +13,26 @@ use crate::wire::{Reply, Verb};
 pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     let path = talk.path(Verb::Hash, Operation::Download, argument).await?;
     let (session, gateway) = (talk.session()?, talk.gateway());
-    let entry = gateway.stat(&session, &Target::Path(path.clone())).await?;
+    let target = Target::Path(path.clone());
+    let entry = match gateway.stat(&session, &target).await {
+        Ok(entry) => entry,
+        Err(error) => {
+            gateway.failed(&session, Operation::Download, &target, &error).await;
+            return Err(error.into());
+        }
+    };
     let named = String::from_utf8_lossy(argument).into_owned();
     let algorithm = talk.parameters.algorithm;
-    if entry.folder {
-        return Err(Reply::new(550, "this is a folder; only files have digests"));
-    }
-    if entry.partial {
-        return Err(Reply::new(550, "the upload of this file is not complete; it has no digest yet"));
+    let none = if entry.folder {
+        Some(Error::new(ErrorKind::IsFolder, "this is a folder; only files have digests"))
+    } else if entry.partial {
+        Some(Error::new(ErrorKind::Incomplete, "the upload of this file is not complete; it has no digest yet"))
+    } else {
+        None
+    };
+    if let Some(error) = none {
+        gateway.failed(&session, Operation::Download, &target, &error).await;
+        return Err(Reply::new(550, error.message().to_owned()));
     }
     let tell = move |size: u64, digest: &str| {
         let last = size.saturating_sub(1);

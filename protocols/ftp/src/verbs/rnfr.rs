@@ -10,10 +10,13 @@ use crate::wire::Verb;
 pub(super) async fn run(talk: &mut Conversation, argument: &[u8]) -> Turn {
     let path = talk.path(Verb::Rnfr, Operation::Rename, argument).await?;
     let session = talk.session()?;
-    match talk.gateway().stat(&session, &Target::Path(path.clone())).await {
+    let (gateway, target) = (talk.gateway(), Target::Path(path.clone()));
+    if let Err(error) = gateway.stat(&session, &target).await
         // Who may see nothing may rename all the same: RNTO is where that is decided.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
-        found => drop(found?),
+        && error.kind() != ErrorKind::PermissionDenied
+    {
+        gateway.failed(&session, Operation::Rename, &target, &error).await;
+        return Err(error.into());
     }
     talk.inside()?.renaming = Some(path);
     say(350, "send RNTO with the new name")

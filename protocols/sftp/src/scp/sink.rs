@@ -135,11 +135,16 @@ async fn target<F: Files, C: Console>(copy: &mut Exchange<'_, F, C>) -> Result<L
             ErrorKind::NotFound | ErrorKind::NoSuchFolder | ErrorKind::NotFolder => false,
             // Who may put files here and see none has to say by a slash that it is a folder.
             ErrorKind::PermissionDenied => wanted || path.is_root(),
-            _ => return Err(fatal(&text, &error)),
+            _ => {
+                copy.files.failed(Operation::Upload, &path, &error).await;
+                return Err(fatal(&text, &error));
+            }
         },
     };
     if copy.scp.into_folder && !folder {
-        return Err(End::Fatal(format!("{text}: this is not a folder; make it first")));
+        let error = Error::new(ErrorKind::NotFolder, "this is not a folder; make it first");
+        copy.files.failed(Operation::Upload, &path, &error).await;
+        return Err(fatal(&text, &error));
     }
     Ok(Level { path, folder, wanted, times: None, at_end: Attributes::default() })
 }
@@ -178,7 +183,13 @@ async fn admit<F: Files, C: Console>(
         Err(_) => Err(Error::new(ErrorKind::InvalidName, "the name is not UTF-8; set the client to UTF-8")),
     };
     match parsed {
-        Ok(name) => Ok(level.place(&name, operation)),
+        Ok(name) => {
+            let place = level.place(&name, operation);
+            if let Err(error) = &place {
+                copy.files.failed(operation, &level.path, error).await;
+            }
+            Ok(place)
+        }
         Err(error) => {
             copy.files.refused(operation, &recorded, &error).await;
             Ok(Err(error))
@@ -194,7 +205,11 @@ async fn enter<F: Files, C: Console>(copy: &Exchange<'_, F, C>, path: VirtualPat
             let mode = set.mode.filter(|_| copy.scp.preserve);
             Ok(Level::folder(path, Attributes { mode, ..set }))
         }
-        Ok(_) => Err(Error::new(ErrorKind::NotFolder, "a file has that name; remove it or choose another target")),
+        Ok(_) => {
+            let error = Error::new(ErrorKind::NotFolder, "a file has that name; remove it or choose another target");
+            copy.files.failed(Operation::Mkdir, &path, &error).await;
+            Err(error)
+        }
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
             let seen = error.kind() == ErrorKind::NotFound;
             match copy.files.make_folder(&path, set).await {
@@ -205,7 +220,10 @@ async fn enter<F: Files, C: Console>(copy: &Exchange<'_, F, C>, path: VirtualPat
             }
             Ok(Level::folder(path, Attributes::default()))
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            copy.files.failed(Operation::Mkdir, &path, &error).await;
+            Err(error)
+        }
     }
 }
 
@@ -318,7 +336,7 @@ async fn receive<F: Files, C: Console>(
 /// Why what is open now stays incomplete.
 fn cut(end: &End) -> Error {
     let sentence = match end {
-        End::Gone => "the connection broke before the file was complete",
+        End::Gone => return Error::broken_off(),
         End::Ended => "the client ended its input before the file was complete",
         End::Given => "the client gave the copy up before the file was complete",
         End::Fatal(_) => "the client did not say that the file is complete",

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use causeway_core::events::Operation;
 use causeway_core::{Entry, Error, ErrorKind, Result, VirtualPath};
 
 use super::record::{OK, Record, Times};
@@ -49,24 +50,41 @@ pub(super) async fn run<F: Files, C: Console>(copy: &mut Exchange<'_, F, C>) -> 
     Ok(())
 }
 
+/// What a path is. Where that cannot be given, it is on record.
 async fn find<F: Files, C: Console>(copy: &Exchange<'_, F, C>, text: &str) -> Result<Entry> {
     let _busy = Busy::of(copy.flow);
-    let path = VirtualPath::resolve(&VirtualPath::root(), text.as_bytes())?;
-    let entry = copy.files.stat(&path).await?;
-    if !entry.folder && text.ends_with('/') {
-        return Err(Error::new(ErrorKind::NotFolder, "this is a file, not a folder; leave the slash out"));
-    }
-    Ok(entry)
+    let path = match VirtualPath::resolve(&VirtualPath::root(), text.as_bytes()) {
+        Ok(path) => path,
+        Err(error) => {
+            copy.files.refused(Operation::Download, text, &error).await;
+            return Err(error);
+        }
+    };
+    let error = match copy.files.stat(&path).await {
+        Ok(entry) if entry.folder && !copy.scp.recursive => {
+            Error::new(ErrorKind::IsFolder, "this is a folder; copy it with -r")
+        }
+        Ok(entry) if !entry.folder && text.ends_with('/') => {
+            Error::new(ErrorKind::NotFolder, "this is a file, not a folder; leave the slash out")
+        }
+        Ok(entry) => return Ok(entry),
+        // Where looking fails beginning fails, too, and says why in the words of every protocol.
+        Err(error) => match copy.files.begin_download(&path).await {
+            Err(error) => return Err(error),
+            Ok(download) => {
+                download.fail(error.clone()).await;
+                return Err(error);
+            }
+        },
+    };
+    copy.files.failed(Operation::Download, &path, &error).await;
+    Err(error)
 }
 
 /// Gives a file, or a folder and all that is in it.
 async fn give<F: Files, C: Console>(copy: &mut Exchange<'_, F, C>, entry: Entry) -> Result<(), End> {
     if !entry.folder {
         return give_file(copy, &entry).await;
-    }
-    if !copy.scp.recursive {
-        let error = Error::new(ErrorKind::IsFolder, "this is a folder; copy it with -r");
-        return copy.fail(entry.path.as_str(), &error).await;
     }
     let mut levels = Vec::new();
     levels.extend(enter(copy, &entry).await?);
@@ -173,10 +191,7 @@ struct Stopped {
 
 impl<T: Into<End>> From<T> for Stopped {
     fn from(end: T) -> Self {
-        Self {
-            end: end.into(),
-            error: Error::new(ErrorKind::Incomplete, "the client went away before it had the file"),
-        }
+        Self { end: end.into(), error: Error::broken_off() }
     }
 }
 

@@ -282,7 +282,7 @@ async fn several_sources_and_patterns() {
     // The client does not want it.
     peer.send("\x01no room\n").await;
     assert_eq!(peer.ended().await.1.status, Some(1));
-    assert_eq!(files.log(), ["fail /in/other"]);
+    assert_eq!(files.log(), ["failed download /in", "fail /in/other"]);
 }
 
 #[tokio::test]

@@ -100,11 +100,7 @@ impl<F: Files> Session<F> {
             }
             Request::Rmdir(path) => self.path(id, Operation::Rmdir, &path, resolve(&path).map(PathRequest::Rmdir)),
             Request::Remove(path) => self.path(id, Operation::Delete, &path, resolve(&path).map(PathRequest::Remove)),
-            Request::Rename(from, to) => {
-                let asked = resolve(&from)
-                    .and_then(|from| Ok(PathRequest::Rename { from, to: resolve(&to)?, overwrite: false }));
-                self.path(id, Operation::Rename, &from, asked);
-            }
+            Request::Rename(from, to) => self.rename(id, &from, &to, false),
             Request::Realpath(path) => self.name(id, &path, resolve(&path)),
             Request::Readlink(path) => self.path(id, Operation::List, &path, Err(no_links())),
             Request::Symlink(path, _) => self.path(id, Operation::Upload, &path, Err(no_links())),
@@ -118,11 +114,7 @@ impl<F: Files> Session<F> {
 
     fn extended(&mut self, id: u32, extended: Extended) {
         match extended {
-            Extended::PosixRename(from, to) => {
-                let asked = resolve(&from)
-                    .and_then(|from| Ok(PathRequest::Rename { from, to: resolve(&to)?, overwrite: true }));
-                self.path(id, Operation::Rename, &from, asked);
-            }
+            Extended::PosixRename(from, to) => self.rename(id, &from, &to, true),
             Extended::Statvfs(path) => self.path(id, Operation::List, &path, resolve(&path).map(PathRequest::Statvfs)),
             Extended::Fstatvfs(handle) => {
                 let ticket = self.ticket(id, 0);
@@ -233,6 +225,16 @@ impl<F: Files> Session<F> {
             self.opening += 1;
         }
         self.path(id, operation, raw, asked);
+    }
+
+    /// Hands on a rename; where it is refused, the name that cannot be one is put on record.
+    fn rename(&mut self, id: u32, from: &Bytes, to: &Bytes, overwrite: bool) {
+        let (named, asked) = match (resolve(from), resolve(to)) {
+            (Err(error), _) => (from, Err(error)),
+            (Ok(_), Err(error)) => (to, Err(error)),
+            (Ok(old), Ok(new)) => (from, Ok(PathRequest::Rename { from: old, to: new, overwrite })),
+        };
+        self.path(id, Operation::Rename, named, asked);
     }
 
     /// Hands on a request that names a path, or puts on record why it is refused.

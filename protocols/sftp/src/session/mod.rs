@@ -102,8 +102,8 @@ impl Ended {
     /// Why what is open now stays incomplete.
     fn reason(self) -> Error {
         let sentence = match self {
+            Self::Lost => return Error::broken_off(),
             Self::Client => "the client ended the session without closing the file",
-            Self::Lost => "the connection broke before the file was closed",
             Self::Broken(_) => "the client sent what is no SFTP packet before the file was closed",
             Self::Closing => "the gateway shut down before the file was closed",
             // Core knows why.

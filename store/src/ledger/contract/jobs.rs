@@ -298,6 +298,7 @@ pub async fn other_transfers_are_found(ledger: Subject) {
         body: "{}".into(),
         transfer,
         quiet: kind == "transfer.failed",
+        trace: None,
     };
     let all = [
         event("acme", "transfer.failed", Some(two)),

@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod backlog;
 mod blobs;
 mod codes;
+mod heads;
 mod jobs;
 mod keys;
 mod life;
@@ -13,10 +15,13 @@ mod objects;
 mod races;
 mod sessions;
 mod signatures;
+#[cfg(test)]
+mod tamper;
 mod tokens;
 mod trail;
 mod tree;
 mod uploads;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,8 +32,10 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+pub use backlog::*;
 pub use blobs::*;
 pub use codes::*;
+pub use heads::*;
 pub use jobs::*;
 pub use keys::*;
 pub use life::*;
@@ -37,10 +44,13 @@ pub use objects::*;
 pub use races::*;
 pub use sessions::*;
 pub use signatures::*;
+#[cfg(test)]
+pub(in crate::ledger) use tamper::*;
 pub use tokens::*;
 pub use trail::*;
 pub use tree::*;
 pub use uploads::*;
+pub use webhooks::*;
 
 /// A ledger to test.
 pub type Subject = Arc<dyn Ledger>;
@@ -58,8 +68,12 @@ macro_rules! ledger_cases {
             uploads_keep_every_field, upload_updates_are_conditional, exclusive_uploads_reserve, lists_live_uploads,
             uploads_expire_and_are_purged, usage_counts_reservations,
             blobs_are_doomed_with_their_last_reference, doomed_blobs_take_no_reference, keeps_some_blobs,
-            audit_entries_are_sealed_in_order, audit_filters, foreign_entries_are_counted, events_get_positions,
-            deliveries_wait_in_order, leases_have_one_holder, incarnations_come_and_go,
+audit_entries_are_sealed_in_order, audit_filters, foreign_entries_are_counted,
+            audit_heads_are_kept, a_cut_lets_go_what_it_covers, the_guards_of_the_trail_are_there,
+            sinks_have_their_places, events_get_positions,
+            deliveries_wait_in_order, the_health_of_endpoints_is_kept, dead_letters_are_listed_and_queued_again,
+            what_waits_is_buried_and_forgotten, leases_have_one_holder, incarnations_come_and_go,
+            what_waits_is_counted,
             jobs_keep_every_field, jobs_are_listed_newest_first, jobs_are_claimed_in_turn,
             an_expired_lease_is_claimed_again, steps_are_settled_once, requests_are_remembered, ended_jobs_are_purged,
             other_transfers_are_found, two_workers_claim_two_jobs, a_step_and_a_cancel_exclude_each_other,

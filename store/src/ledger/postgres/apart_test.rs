@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use causeway_core::ports::{Lock, Query as _, Tx as _, transact};
 use causeway_core::records::{
-    AuditFilter, Delivery, EventRecord, Grant, Incarnation, IssuerKeys, ItemKind, ItemState, Job, Node, ObjectKey,
-    ObjectKind, Seal, SessionRow, SessionSearch, StoredObject, TransferState, UploadRow, UploadState,
+    AuditFilter, Backlog, Delivery, EventRecord, Grant, HeadKind, Incarnation, IssuerKeys, ItemKind, ItemState, Job,
+    Node, ObjectKey, ObjectKind, Seal, SessionRow, SessionSearch, StoredObject, TransferState, UploadRow, UploadState,
+    WebhookHealth,
 };
 use sqlx::Executor as _;
 
@@ -138,6 +139,9 @@ async fn fill(ledger: &contract::Subject) -> Rows {
             // What is no tenant's has an empty name for one.
             tx.append_audit(&contract::entry("", 3)).await?;
             tx.append_events(&[contract::event("", "auth.failed")]).await?;
+            tx.insert_audit_head(&contract::head(HeadKind::Head, "acme", 1, [1; 32])).await?;
+            tx.insert_audit_head(&contract::head(HeadKind::Cut, "acme", 1, [1; 32])).await?;
+            tx.put_sink_place("s", "acme", 1).await?;
             tx.insert_sign_in(&contract::sign_in(1)).await?;
             tx.insert_grant(&grant).await?;
             tx.insert_refresh_token(&contract::token(1, grant.id)).await?;
@@ -146,6 +150,7 @@ async fn fill(ledger: &contract::Subject) -> Rows {
             tx.put_issuer_keys(&issuer_keys("{}")).await?;
             tx.insert_sessions(std::slice::from_ref(&live)).await?;
             tx.put_object(&object("l", 1), None).await?;
+            tx.put_webhook_health(&WebhookHealth::new("acme/w")).await?;
             tx.put_incarnation(&incarnation).await?;
             tx.take_lease("a", incarnation.id, T0 + 1, T0).await.map(drop)
         })
@@ -235,12 +240,23 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 uploads_of("acme", "i") => "[]";
                 usage("acme", None) => "0";
                 events("acme", 0, &[], 9) => "[]";
+                latest_events("acme", 9, 9) => "[]";
+                event_tenants() => "[]";
                 event_position(rows.events[0]) => "None";
+                last_position() => "0";
                 audit("acme", &all, 9) => "[]";
                 chains() => "[]";
                 seals("acme", 0, 9) => "[]";
+                audit_heads("acme", 0, 9) => "[]";
+                audit_cuts("acme") => "[]";
+                lost_guards() => "[]";
+                sink_places("s") => "[]";
                 unsealed_counts("acme") => "(0, 0)";
                 pending_deliveries("acme/w", 9) => "[]";
+                webhook_health("acme/w") => "None";
+                webhook_healths(Some("acme")) => "[]";
+                deliveries("acme/w", None, 9, 9) => "[]";
+                events_since("acme", 0, 0, 9) => "[]";
                 doomed_blobs(seen, 9) => "[]";
                 blob(rows.blob) => "None";
                 expired_uploads(seen, 9) => "[]";
@@ -264,6 +280,7 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 job(rows.job.id) => "None";
                 jobs("acme", latest, 9) => "[]";
                 job_items(rows.job.id, -1, None, 9) => "[]";
+                backlog(9) => format!("{:?}", Backlog::default());
                 next_job_due() => "None";
                 unfinished_jobs(("acme", "i"), 9) => "0";
                 known_request(("acme", "i"), "key", 0) => "None";
@@ -278,7 +295,6 @@ async fn every_query_of_another_tenant_finds_nothing() {
                 unsealed(9) => "[]";
                 last_seal("acme") => "None";
                 unpositioned(9) => "[]";
-                last_position() => "0";
                 hold_job(rows.job.id) => "None";
                 claim_job(rows.incarnation, seen, seen) => "None";
             };
@@ -387,10 +403,17 @@ async fn no_change_reaches_another_tenant() {
                 unsealed(9);
                 last_seal("acme");
                 insert_seals(&[seal(rows.entry)]);
+                insert_audit_head(&contract::head(HeadKind::Head, "acme", 2, [2; 32]));
+                cut_audit("acme", 1);
+                put_sink_place("s", "acme", 9);
                 unpositioned(9);
-                last_position();
                 position_events(&[(rows.events[1], 9)], &[contract::delivery("acme/w", (rows.events[1], 9))]);
-                update_delivery(&Delivery { attempts: 3, ..contract::delivery("acme/w", (rows.events[0], 1)) });
+                update_deliveries(&[Delivery { attempts: 1, ..contract::delivery("acme/w", (rows.events[0], 1)) }]);
+                put_webhook_health(&WebhookHealth { failures: 9, ..WebhookHealth::new("acme/w") });
+                queue_deliveries(&[contract::delivery("acme/w", (rows.events[1], 9))]);
+                requeue_delivery("acme/w", rows.events[0], seen);
+                bury_deliveries("acme/w", "x");
+                forget_webhook("acme/w");
                 take_lease("b", id, seen, T0);
                 insert_job(&contract::job("acme", "i", 0));
                 hold_job(rows.job.id);

@@ -67,6 +67,16 @@ impl Driver for PgConnection {
         }
         Ok(())
     }
+
+    async fn updates(
+        &mut self,
+        _each: &'static str,
+        around: (&'static str, &'static str),
+        width: usize,
+        values: &[Value<'_>],
+    ) -> Outcome<()> {
+        self.rows(around, width, values).await
+    }
 }
 
 impl Row for PgRow {

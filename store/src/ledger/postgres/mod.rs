@@ -51,10 +51,22 @@ mod blobs {
     }
 }
 
+mod backlog {
+    crate::ledger::statements::backlog_statements! { connection: sqlx::PgConnection }
+}
+
 mod audit {
     crate::ledger::statements::audit_statements! {
         connection: sqlx::PgConnection,
-        ids: ["(SELECT CAST(one AS uuid) FROM jsonb_array_elements_text(CAST(", " AS jsonb)) AS one)"]
+        ids: ["(SELECT CAST(one AS uuid) FROM jsonb_array_elements_text(CAST(", " AS jsonb)) AS one)"],
+        guards: [
+            "audit_entries_no_change", "audit_entries_no_delete", "audit_entries_no_truncate",
+            "audit_seals_no_change", "audit_seals_no_delete", "audit_seals_no_truncate",
+            "audit_heads_no_change", "audit_heads_no_delete", "audit_heads_no_truncate",
+            "audit_cuts_no_change", "audit_cuts_no_delete", "audit_cuts_no_truncate"
+        ],
+        there: "SELECT CAST(t.tgname AS TEXT) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
+                JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND t.tgenabled IN ('O', 'A')"
     }
 }
 
@@ -89,6 +101,10 @@ mod jobs {
         update: " FOR UPDATE",
         skip: " FOR UPDATE OF j SKIP LOCKED"
     }
+}
+
+mod webhooks {
+    crate::ledger::statements::webhook_statements! { connection: sqlx::PgConnection }
 }
 
 mod keys {
@@ -321,6 +337,10 @@ impl Ledger for PostgresLedger {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tamper_test;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::types::{Type, ValueRef};
-use rusqlite::{CachedStatement, Connection, OpenFlags};
+use rusqlite::{CachedStatement, Connection, OpenFlags, Statement};
 use uuid::Uuid;
 
 use crate::ledger::driver::{Columns, Driver, Outcome, Record, Row, Value, unfit};
@@ -53,6 +53,11 @@ pub(super) fn say(connection: &Connection, sql: &str) -> Outcome<()> {
 
 fn prepared<'c>(connection: &'c Connection, sql: &str, values: &[Value<'_>]) -> Outcome<CachedStatement<'c>> {
     let mut statement = connection.prepare_cached(sql)?;
+    bind(&mut statement, values)?;
+    Ok(statement)
+}
+
+fn bind(statement: &mut Statement<'_>, values: &[Value<'_>]) -> Outcome<()> {
     for at in 1..=statement.parameter_count() {
         // To SQLite "$2" is a name: the first that a text has is its first parameter, whatever the number in it.
         let number = statement.parameter_name(at).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
@@ -65,7 +70,17 @@ fn prepared<'c>(connection: &'c Connection, sql: &str, values: &[Value<'_>]) -> 
             Value::Bytes(value) => statement.raw_bind_parameter(at, value)?,
         }
     }
-    Ok(statement)
+    Ok(())
+}
+
+/// Runs a text once for each row of this many values.
+fn each(connection: &Connection, sql: &str, width: usize, values: &[Value<'_>]) -> Outcome<()> {
+    let mut statement = connection.prepare_cached(sql)?;
+    for row in values.chunks(width) {
+        bind(&mut statement, row)?;
+        statement.raw_execute()?;
+    }
+    Ok(())
 }
 
 fn collect<T: Record>(connection: &Connection, sql: &str, values: &[Value<'_>]) -> Outcome<Vec<T>> {
@@ -107,11 +122,17 @@ impl Driver for Connection {
         values: &[Value<'_>],
     ) -> Outcome<()> {
         let places: Vec<String> = (1..=width).map(|number| format!("${number}")).collect();
-        let sql = format!("{head}VALUES ({}){tail}", places.join(", "));
-        for row in values.chunks(width) {
-            prepared(self, &sql, row)?.raw_execute()?;
-        }
-        Ok(())
+        each(self, &format!("{head}VALUES ({}){tail}", places.join(", ")), width, values)
+    }
+
+    async fn updates(
+        &mut self,
+        sql: &'static str,
+        _around: (&'static str, &'static str),
+        width: usize,
+        values: &[Value<'_>],
+    ) -> Outcome<()> {
+        each(self, sql, width, values)
     }
 }
 

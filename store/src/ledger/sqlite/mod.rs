@@ -56,10 +56,21 @@ mod blobs {
     }
 }
 
+mod backlog {
+    crate::ledger::statements::backlog_statements! { connection: rusqlite::Connection }
+}
+
 mod audit {
     crate::ledger::statements::audit_statements! {
         connection: rusqlite::Connection,
-        ids: ["(SELECT unhex(value, '-') FROM json_each(", "))"]
+        ids: ["(SELECT unhex(value, '-') FROM json_each(", "))"],
+        guards: [
+            "audit_entries_no_update", "audit_entries_no_delete", "audit_entries_no_replace",
+            "audit_seals_no_update", "audit_seals_no_delete", "audit_seals_no_replace",
+            "audit_heads_no_update", "audit_heads_no_delete", "audit_heads_no_replace",
+            "audit_cuts_no_update", "audit_cuts_no_delete", "audit_cuts_no_replace"
+        ],
+        there: "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
     }
 }
 
@@ -94,6 +105,10 @@ mod jobs {
         update: "",
         skip: ""
     }
+}
+
+mod webhooks {
+    crate::ledger::statements::webhook_statements! { connection: rusqlite::Connection }
 }
 
 mod keys {
@@ -206,3 +221,7 @@ impl Ledger for SqliteLedger {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tamper_test;

@@ -324,6 +324,10 @@ async fn statements_use_their_indexes() {
             "deliveries_pending",
             "SELECT event FROM deliveries WHERE webhook = $1 AND state = 'pending' ORDER BY position",
         ),
+        (
+            "deliveries_dead",
+            "SELECT event FROM deliveries WHERE webhook = $1 AND position < $2 AND state = 'dead' ORDER BY position DESC",
+        ),
     ] {
         let mut statement = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let rows = statement.raw_query().mapped(|row| row.get(3));

@@ -22,6 +22,7 @@ macro_rules! within {
     };
 }
 
+mod backlog;
 mod blobs;
 mod codes;
 mod jobs;
@@ -31,12 +32,16 @@ mod nodes;
 mod oauth;
 mod objects;
 mod ports;
+mod query;
+mod session;
 mod sessions;
 mod signatures;
 mod tokens;
 mod trail;
 mod uploads;
+mod webhooks;
 
+pub(super) use backlog::backlog_statements;
 pub(super) use blobs::blob_statements;
 pub(super) use codes::code_statements;
 pub(super) use jobs::{job_columns, job_statements};
@@ -46,10 +51,13 @@ pub(super) use nodes::{node_columns, node_statements};
 pub(super) use oauth::{grant_columns, oauth_statements};
 pub(super) use objects::object_statements;
 pub(super) use ports::{ports, run};
+pub(super) use query::query_port;
+pub(super) use session::session_type;
 pub(super) use sessions::{session_columns, session_statements};
 pub(super) use signatures::signature_statements;
 pub(super) use tokens::token_statements;
-pub(super) use trail::{audit_statements, event_statements};
+pub(super) use trail::{audit_matches, audit_statements, event_statements};
+pub(super) use webhooks::{deliveries_where, of_tenant, webhook_statements};
 pub(super) use within;
 
 pub(super) use uploads::{live, upload_columns, upload_statements};

@@ -15,265 +15,28 @@ macro_rules! ports {
         use std::ops::DerefMut;
 
         use async_trait::async_trait;
+        use causeway_core::metrics::Timer;
         use causeway_core::ports::{Lock, Query, Reach, Tx};
         use causeway_core::records::{
-            AuditFilter, AuditRecord, AuditRow, BlobId, BlobRow, Delivery, EventRecord, Grant, Incarnation, IssuerKeys,
-            ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey, RefreshToken, RevokedGrant, Seal, SessionRow,
-            SessionSearch, SignIn, SigningKeyRow, StoredEvent, StoredObject, UploadRow, UploadState,
+            AuditFilter, AuditHead, AuditRecord, AuditRow, Backlog, BlobId, BlobRow, Delivery, DeliveryState,
+            EventRecord, Grant, Incarnation, IssuerKeys, ItemState, Job, JobItem, KeyUse, Micros, Node, ObjectKey,
+            RefreshToken, RevokedGrant, Seal, SessionRow, SessionSearch, SignIn, SigningKeyRow, StoredEvent,
+            StoredObject, UploadRow, UploadState, WebhookHealth,
         };
-        use causeway_core::{Error, ErrorKind, Result};
+        use causeway_core::{Error, Result};
         use uuid::Uuid;
 
         use super::{
-            audit, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions, signatures,
-            tokens, uploads,
+            audit, backlog, blobs, codes, events, jobs, keys, leases, locks, nodes, oauth, objects, sessions,
+            signatures, tokens, uploads, webhooks,
         };
         use crate::ledger::driver::Outcome;
-        use crate::ledger::fault::{Failure, judge};
+        use crate::ledger::fault::{Failure, gone, judge, reserved};
         use crate::ledger::statements::run;
 
-        /// A connection that statements run on, and the first of them that failed.
-        pub(in crate::ledger) struct Session<C> {
-            pub(in crate::ledger) connection: C,
-            /// Whose rows the statements may see.
-            reach: Reach,
-            /// The first statement that failed. A transaction with one must not be committed, whatever its work
-            /// returned: PostgreSQL could not, and both databases are to do the same.
-            pub(in crate::ledger) failure: Option<Failure>,
-        }
+        crate::ledger::statements::session_type! {}
 
-        impl<C> Session<C> {
-            pub(in crate::ledger) const fn new(connection: C, reach: Reach) -> Self {
-                Self { connection, reach, failure: None }
-            }
-
-            fn judged<T>(&mut self, outcome: Outcome<T>) -> Result<T> {
-                outcome.map_err(|error| {
-                    let failure = judge(&error);
-                    let answer = failure.error.clone();
-                    self.failure.get_or_insert(failure);
-                    answer
-                })
-            }
-        }
-
-        /// A unique index refused an upload: only that of reservations does.
-        fn reserved(error: Error) -> Error {
-            let sentence = "the name is reserved by another upload under way; wait for its end or take another name";
-            if error.kind() == ErrorKind::AlreadyExists {
-                Error::new(ErrorKind::AlreadyExists, sentence)
-            } else {
-                error
-            }
-        }
-
-        fn gone() -> Error {
-            Error::new(ErrorKind::Conflict, "the content was removed meanwhile; look again and repeat the operation")
-        }
-
-        #[async_trait]
-        impl<C: DerefMut<Target = $connection> + Send> Query for Session<C> {
-            async fn walk(&mut self, tenant: &str, names: &[&str]) -> Result<Vec<Node>> {
-                run!(self, nodes::walk(tenant, names))
-            }
-
-            async fn node(&mut self, id: Uuid) -> Result<Option<Node>> {
-                run!(self, nodes::node(self.reach.tenant(), id))
-            }
-
-            async fn ancestry(&mut self, id: Uuid) -> Result<Vec<(Uuid, String)>> {
-                run!(self, nodes::ancestry(self.reach.tenant(), id))
-            }
-
-            async fn child(&mut self, parent: Uuid, name: &str) -> Result<Option<Node>> {
-                run!(self, nodes::child(self.reach.tenant(), parent, name))
-            }
-
-            async fn children(&mut self, parent: Uuid, after: Option<&str>, limit: u32) -> Result<Vec<Node>> {
-                run!(self, nodes::children(self.reach.tenant(), parent, after, limit))
-            }
-
-            async fn has_children(&mut self, parent: Uuid) -> Result<bool> {
-                run!(self, nodes::has_children(self.reach.tenant(), parent))
-            }
-
-            async fn upload(&mut self, id: Uuid) -> Result<Option<UploadRow>> {
-                run!(self, uploads::upload(self.reach.tenant(), id))
-            }
-
-            async fn uploads_named(&mut self, parent: Uuid, name: &str) -> Result<Vec<UploadRow>> {
-                run!(self, uploads::uploads_named(self.reach.tenant(), parent, name))
-            }
-
-            async fn uploads_within(&mut self, parent: Uuid, tenant: &str, identity: &str) -> Result<Vec<UploadRow>> {
-                run!(self, uploads::uploads_within(parent, tenant, identity))
-            }
-
-            async fn uploads_of(&mut self, tenant: &str, identity: &str) -> Result<Vec<UploadRow>> {
-                run!(self, uploads::uploads_of(tenant, identity))
-            }
-
-            async fn file_counts(&mut self, tenant: &str) -> Result<Vec<(String, u64)>> {
-                run!(self, objects::file_counts(tenant))
-            }
-
-            async fn usage(&mut self, tenant: &str, identity: Option<&str>) -> Result<u64> {
-                run!(self, uploads::usage(tenant, identity))
-            }
-
-            async fn signing_keys(&mut self) -> Result<Vec<SigningKeyRow>> {
-                run!(self, tokens::signing_keys())
-            }
-
-            async fn revoked_grants(&mut self, since: Micros, now: Micros) -> Result<Vec<RevokedGrant>> {
-                run!(self, tokens::revoked_grants(since, now))
-            }
-
-            async fn issuer_keys(&mut self, issuer: &str) -> Result<Option<IssuerKeys>> {
-                run!(self, tokens::issuer_keys(issuer))
-            }
-
-            async fn events(
-                &mut self,
-                tenant: &str,
-                after: i64,
-                kinds: &[String],
-                limit: u32,
-            ) -> Result<Vec<StoredEvent>> {
-                run!(self, events::events(tenant, after, kinds, limit))
-            }
-
-            async fn event_position(&mut self, id: Uuid) -> Result<Option<i64>> {
-                run!(self, events::event_position(self.reach.tenant(), id))
-            }
-
-            async fn audit(&mut self, chain: &str, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditRow>> {
-                run!(self, audit::audit(chain, filter, limit))
-            }
-
-            async fn chains(&mut self) -> Result<Vec<String>> {
-                run!(self, audit::chains())
-            }
-
-            async fn seals(&mut self, chain: &str, after: i64, limit: u32) -> Result<Vec<(Seal, Option<Vec<u8>>)>> {
-                run!(self, audit::seals(chain, after, limit))
-            }
-
-            async fn unsealed_counts(&mut self, chain: &str) -> Result<(u64, u64)> {
-                run!(self, audit::unsealed_counts(chain))
-            }
-
-            async fn pending_deliveries(&mut self, webhook: &str, limit: u32) -> Result<Vec<(Delivery, EventRecord)>> {
-                run!(self, events::pending_deliveries(webhook, limit))
-            }
-
-            async fn doomed_blobs(&mut self, before: Micros, limit: u32) -> Result<Vec<BlobRow>> {
-                run!(self, blobs::doomed_blobs(before, limit))
-            }
-
-            async fn blob(&mut self, key: Uuid) -> Result<Option<BlobRow>> {
-                run!(self, blobs::blob(key))
-            }
-
-            async fn expired_uploads(&mut self, before: Micros, limit: u32) -> Result<Vec<UploadRow>> {
-                run!(self, uploads::expired_uploads(before, limit))
-            }
-
-            async fn uploads_held_by(&mut self, incarnation: Uuid, limit: u32) -> Result<Vec<UploadRow>> {
-                run!(self, uploads::uploads_held_by(incarnation, limit))
-            }
-
-            async fn incarnations(&mut self) -> Result<Vec<Incarnation>> {
-                run!(self, leases::incarnations())
-            }
-
-            async fn key_uses(&mut self, tenant: &str) -> Result<Vec<KeyUse>> {
-                run!(self, keys::key_uses(tenant))
-            }
-
-            async fn objects(&mut self) -> Result<Vec<StoredObject>> {
-                run!(self, objects::objects())
-            }
-
-            async fn object_generation(&mut self) -> Result<i64> {
-                run!(self, objects::object_generation())
-            }
-
-            async fn sessions(&mut self, search: &SessionSearch, limit: u32) -> Result<Vec<SessionRow>> {
-                run!(self, sessions::sessions(search, limit))
-            }
-
-            async fn sessions_to_end(&mut self, incarnation: Uuid) -> Result<Vec<Uuid>> {
-                run!(self, sessions::sessions_to_end(incarnation))
-            }
-
-            async fn session_count(&mut self, incarnation: Uuid) -> Result<u64> {
-                run!(self, sessions::session_count(incarnation)).map(|count| u64::try_from(count).unwrap_or(0))
-            }
-
-            async fn sign_in(&mut self, hash: &[u8; 32]) -> Result<Option<SignIn>> {
-                run!(self, oauth::sign_in(hash))
-            }
-
-            async fn grant_of_code(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<Grant>> {
-                run!(self, oauth::grant_of_code(tenant, hash))
-            }
-
-            async fn grant(&mut self, tenant: &str, id: Uuid) -> Result<Option<Grant>> {
-                run!(self, oauth::grant(tenant, id))
-            }
-
-            async fn refresh_token(&mut self, tenant: &str, hash: &[u8; 32]) -> Result<Option<RefreshToken>> {
-                run!(self, oauth::refresh_token(tenant, hash))
-            }
-
-            async fn live_grants(&mut self, after: Uuid, now: Micros, limit: u32) -> Result<Vec<Grant>> {
-                run!(self, oauth::live_grants(after, now, limit))
-            }
-
-            async fn job(&mut self, id: Uuid) -> Result<Option<Job>> {
-                run!(self, jobs::job(self.reach.tenant(), id))
-            }
-
-            async fn jobs(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<Job>> {
-                run!(self, jobs::jobs(tenant, before, limit))
-            }
-
-            async fn job_items(
-                &mut self,
-                job: Uuid,
-                after: i64,
-                state: Option<ItemState>,
-                limit: u32,
-            ) -> Result<Vec<JobItem>> {
-                run!(self, jobs::job_items(self.reach.tenant(), job, after, state, limit))
-            }
-
-            async fn next_job_due(&mut self) -> Result<Option<Micros>> {
-                run!(self, jobs::next_job_due())
-            }
-
-            async fn unfinished_jobs(&mut self, owner: (&str, &str), most: u32) -> Result<u64> {
-                run!(self, jobs::unfinished_jobs(owner, most))
-            }
-
-            async fn known_request(
-                &mut self,
-                owner: (&str, &str),
-                key: &str,
-                since: Micros,
-            ) -> Result<Option<([u8; 32], Uuid)>> {
-                run!(self, jobs::known_request(owner, key, since))
-            }
-
-            async fn uploads_under_way(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<UploadRow>> {
-                run!(self, uploads::uploads_under_way(tenant, before, limit))
-            }
-
-            async fn transfer_ends(&mut self, tenant: &str, before: Uuid, limit: u32) -> Result<Vec<EventRecord>> {
-                run!(self, events::transfer_ends(tenant, before, limit))
-            }
-        }
+        crate::ledger::statements::query_port! { connection: $connection }
 
         #[async_trait]
         impl<C: DerefMut<Target = $connection> + Send> Tx for Session<C> {
@@ -490,20 +253,48 @@ macro_rules! ports {
                 run!(self, audit::insert_seals(seals))
             }
 
-            async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>> {
-                run!(self, events::unpositioned(limit))
+            async fn insert_audit_head(&mut self, head: &AuditHead) -> Result<()> {
+                run!(self, audit::insert_audit_head(head))
             }
 
-            async fn last_position(&mut self) -> Result<i64> {
-                run!(self, events::last_position())
+            async fn cut_audit(&mut self, chain: &str, upto: i64) -> Result<u64> {
+                run!(self, audit::cut_audit(chain, upto))
+            }
+
+            async fn put_sink_place(&mut self, sink: &str, chain: &str, seq: i64) -> Result<()> {
+                run!(self, audit::put_sink_place(sink, chain, seq))
+            }
+
+            async fn unpositioned(&mut self, limit: u32) -> Result<Vec<EventRecord>> {
+                run!(self, events::unpositioned(limit))
             }
 
             async fn position_events(&mut self, positions: &[(Uuid, i64)], deliveries: &[Delivery]) -> Result<()> {
                 run!(self, events::position_events(positions, deliveries))
             }
 
-            async fn update_delivery(&mut self, delivery: &Delivery) -> Result<()> {
-                run!(self, events::update_delivery(delivery))
+            async fn update_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()> {
+                run!(self, events::update_deliveries(deliveries))
+            }
+
+            async fn put_webhook_health(&mut self, health: &WebhookHealth) -> Result<()> {
+                run!(self, webhooks::put_webhook_health(health))
+            }
+
+            async fn queue_deliveries(&mut self, deliveries: &[Delivery]) -> Result<()> {
+                run!(self, webhooks::queue_deliveries(deliveries))
+            }
+
+            async fn requeue_delivery(&mut self, webhook: &str, event: Uuid, now: Micros) -> Result<bool> {
+                run!(self, webhooks::requeue_delivery(self.reach.tenant(), webhook, event, now))
+            }
+
+            async fn bury_deliveries(&mut self, webhook: &str, result: &str) -> Result<u64> {
+                run!(self, webhooks::bury_deliveries(self.reach.tenant(), webhook, result))
+            }
+
+            async fn forget_webhook(&mut self, webhook: &str) -> Result<u64> {
+                run!(self, webhooks::forget_webhook(self.reach.tenant(), webhook))
             }
 
             async fn take_lease(&mut self, name: &str, holder: Uuid, until: Micros, now: Micros) -> Result<bool> {

@@ -304,6 +304,10 @@ impl Files for FakeFiles {
     async fn refused(&self, operation: Operation, path: &str, _error: &Error) {
         lock(self).log.push(format!("refused {} {path}", operation.as_str()));
     }
+
+    async fn failed(&self, operation: Operation, path: &VirtualPath, _error: &Error) {
+        lock(self).log.push(format!("failed {} {path}", operation.as_str()));
+    }
 }
 
 pub(crate) struct FakeUpload {
