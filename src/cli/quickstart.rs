@@ -346,8 +346,8 @@ fn welcome(layout: &Layout, credentials: &Credentials, up: &Up<'_>, first: bool,
                  {curl} {base}/logins\n    \
                  {curl} --json '{{\"identity\": \"demo\", \"scopes\": [\"files:read\"]}}' {base}/api-keys\n    \
                  {curl} {base}/sessions\n\n\
-                 What happens, as it happens; and the chain of the audit trail verified:\n    \
-                 {curl} -N {base}/events/stream\n    \
+                 What has happened (as it happens: /events/stream, with -N), and the chain of the audit trail verified:\n    \
+                 {curl} \"{base}/events?type=file.*\"\n    \
                  {curl} {base}/audit/verify"
             );
         }
