@@ -229,7 +229,9 @@ async fn rest_in_sftp_out(ledger: Ledger) {
 async fn webhooks_survive_refusals_and_a_restart(ledger: Ledger) {
     let receiver = Receiver::start().await;
     receiver.refuse(3);
-    let mut gateway = Plan::new(ledger).webhook("orders-hook", &receiver, &["file.*"]).start().await;
+    // The usual waits, each anything up to its limit, may come to more than a test waits.
+    let plan = Plan::new(ledger).events("webhook_first_wait = \"200ms\"\nwebhook_longest_wait = \"1s\"");
+    let mut gateway = plan.webhook("orders-hook", &receiver, &["file.*"]).start().await;
     let rest = gateway.rest("orders");
     for (n, content) in [b"one".as_slice(), b"two", b"three"].into_iter().enumerate() {
         let answer = rest.upload("/inbound", "a.txt", content, n > 0).await;

@@ -155,25 +155,38 @@ async fn a_killed_process_loses_and_doubles_nothing(ledger: Ledger) {
 }
 
 async fn a_stopped_process_hands_its_work_back(ledger: Ledger) {
-    let (mut gateway, rest, hash) = with_large_file(Plan::new(ledger)).await;
-    let id = ask(&rest, &json!({"source": "/inbound/large", "destination": "/far/large", "operation": "move"})).await;
-    under_way(&rest, &id).await;
-    let began = Instant::now();
-    gateway.stop().await;
-    assert!(began.elapsed() < Duration::from_secs(20), "it waited for the file");
-    gateway.change(|plan| plan.transfers("workers = 0"));
-    gateway.start().await;
-    let rest = gateway.rest("orders");
-    let seen = status(&rest, &id).await;
-    assert_eq!((&seen["state"], &seen["attempts"]), (&json!("queued"), &json!(0)), "{seen}");
-    gateway.stop().await;
-    gateway.change(Plan::without_transfers);
-    gateway.start().await;
-    let rest = gateway.rest("orders");
-    let seen = end_of(&rest, &id).await;
-    assert_eq!((&seen["state"], &seen["attempts"]), (&json!("completed"), &json!(1)), "{seen}");
-    assert_eq!(rest.entry("/far", "large").await.unwrap()["hash"], hash);
-    assert_eq!(events_come_with(&rest, &id, "transfer.completed", 1).await.len(), 1);
+    let (mut gateway, _, hash) = with_large_file(Plan::new(ledger)).await;
+    let (mut here, mut there) = ("/inbound", "/far");
+    for turn in 0.. {
+        let rest = gateway.rest("orders");
+        let names =
+            json!({"source": format!("{here}/large"), "destination": format!("{there}/large"), "operation": "move"});
+        let id = ask(&rest, &names).await;
+        under_way(&rest, &id).await;
+        let began = Instant::now();
+        gateway.stop().await;
+        assert!(began.elapsed() < Duration::from_secs(20), "it waited for the file");
+        gateway.change(|plan| plan.transfers("workers = 0"));
+        gateway.start().await;
+        let seen = status(&gateway.rest("orders"), &id).await;
+        // On a fast disk it may be over before the process hears of its end: then the other way.
+        let early = seen["state"] == "completed" && turn < 5;
+        if !early {
+            assert_eq!((&seen["state"], &seen["attempts"]), (&json!("queued"), &json!(0)), "{seen}");
+        }
+        gateway.stop().await;
+        gateway.change(Plan::without_transfers);
+        gateway.start().await;
+        let rest = gateway.rest("orders");
+        let seen = end_of(&rest, &id).await;
+        assert_eq!((&seen["state"], &seen["attempts"]), (&json!("completed"), &json!(1)), "{seen}");
+        assert_eq!(rest.entry(there, "large").await.unwrap()["hash"], hash);
+        assert_eq!(events_come_with(&rest, &id, "transfer.completed", 1).await.len(), 1);
+        if !early {
+            break;
+        }
+        (here, there) = (there, here);
+    }
 }
 
 async fn what_may_pass_is_tried_again(ledger: Ledger) {
