@@ -36,14 +36,26 @@ pub enum Tags {
     List(Vec<(bool, Vec<u8>)>),
 }
 
+/// A version that nothing has.
+const NONE_HAS: i64 = -1;
+
 impl Tags {
-    /// Strong comparison (section 8.8.3.2) with what is there.
-    fn holds_strong(&self, current: Option<&[u8; 32]>) -> bool {
-        let Some(current) = current else { return false };
+    /// The version that a change is meant for, where that of what is there is this (none: any), under this tag.
+    pub fn version(&self, tag: &str, version: Option<i64>) -> Option<i64> {
+        if self.name(tag) { version } else { Some(NONE_HAS) }
+    }
+
+    /// Strong comparison (section 8.8.3.2) with the tag of what is there.
+    pub fn name(&self, tag: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::List(tags) => tags.iter().any(|(weak, tag)| !weak && *tag == hex::encode(current).into_bytes()),
+            Self::List(tags) => tags.iter().any(|(weak, named)| !weak && *named == tag.as_bytes()),
         }
+    }
+
+    /// The same with content, if there is any.
+    fn holds_strong(&self, current: Option<&[u8; 32]>) -> bool {
+        current.is_some_and(|current| self.name(&hex::encode(current)))
     }
 
     /// Weak comparison with what is there.

@@ -20,10 +20,13 @@ pub mod webhooks;
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use causeway_core::Error;
-use http::HeaderValue;
+use http::{HeaderValue, header};
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
 use crate::problem::Problem;
@@ -37,6 +40,18 @@ pub fn file_id(path: Result<Path<Uuid>, PathRejection>) -> Result<Uuid, Problem>
 /// A header out of text that may hold anything; none where it cannot be one.
 pub fn header_value(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(text).ok()
+}
+
+/// Gives an answer the entity tag of what it shows.
+fn tagged(response: &mut Response, tag: &str) {
+    if let Some(tag) = header_value(tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+}
+
+/// A moment as JSON has it: RFC 3339, UTC.
+fn moment(at: OffsetDateTime) -> Option<String> {
+    at.to_offset(UtcOffset::UTC).format(&Rfc3339).ok()
 }
 
 /// `Location` of a file or folder (RFC 9110 section 10.2.2).

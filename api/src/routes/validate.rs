@@ -6,9 +6,8 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::moment;
 use crate::auth::Caller;
 use crate::json;
 use crate::openapi::schemas::Moment;
@@ -44,14 +43,13 @@ pub fn operation() -> Operation {
 
 pub async fn validate(caller: Caller) -> Response {
     let session = &caller.session;
-    let utc = |moment: OffsetDateTime| moment.to_offset(time::UtcOffset::UTC).format(&Rfc3339).ok();
     let answer = Validated {
         tenant_id: &session.tenant.id,
         identity: &session.identity.id,
         login: &session.login,
         scopes: session.scopes.words().map(Scope::as_str).collect(),
         method: session.auth_method.as_str(),
-        expires_at: session.expires.and_then(utc),
+        expires_at: session.expires.and_then(moment),
     };
     json::json(StatusCode::OK, &answer)
 }

@@ -11,6 +11,7 @@ mod told;
 pub mod usage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, RawQuery, Request, State};
@@ -19,6 +20,7 @@ use causeway_core::Error;
 use causeway_core::admin::{Administered, ManagedBy, Refusal, Spec};
 use causeway_core::events::timestamp;
 use causeway_core::identity::spec::{IdentitySpec, LimitsSpec, LoginSpec, MappingSpec, TenantSpec, UploadsSpec};
+use causeway_core::identity::texts as spelled;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use secrecy::SecretString;
@@ -27,7 +29,7 @@ use uuid::Uuid;
 
 use super::{cursor_of, cursor_text, header_value};
 use crate::auth::Caller;
-use crate::conditions::{Conditions, Tags};
+use crate::conditions::Conditions;
 use crate::json::json as answer;
 use crate::members::Members;
 use crate::openapi::{Parameter, Routes, parameters, resource, schemas};
@@ -153,6 +155,12 @@ pub fn maybe(members: &mut Members, name: &str) -> Option<String> {
     members.read_as(name, "this is a string", |value| value.as_str().map(str::to_owned))
 }
 
+/// For how long what a rotation replaces still counts, or a fault.
+pub fn grace_of(members: &mut Members) -> Option<Duration> {
+    let lengths = "this is a length of time such as \"24h\" or \"7d\", at most \"30d\"; \"0s\": not at all";
+    members.read_as("grace", lengths, |value| spelled::duration_or_zero(value.as_str()?).ok())
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let error = refusal.error();
@@ -178,16 +186,14 @@ impl From<Refusal> for Problem {
 
 /// Which version a change is meant for, by `If-Match`; none: one that nothing here has. `all`: those of this name.
 fn expected<K>(headers: &HeaderMap, all: &[Administered<K>]) -> Result<Option<i64>, Problem> {
-    let Some(first) = all.first() else { return Err(Error::not_found().into()) };
+    if all.is_empty() {
+        return Err(Error::not_found().into());
+    }
     match Conditions::of(headers)?.if_match {
         // Nothing that is sent would make it possible.
         None if all.iter().all(|one| one.managed_by == ManagedBy::Config) => Ok(None),
         None => Err(Problem::http(HttpFault::PreconditionRequired)),
-        Some(Tags::Any) => Ok(first.version),
-        Some(Tags::List(tags)) => {
-            let meant = |one: &&Administered<K>| tags.iter().any(|(weak, tag)| !weak && *tag == one.tag.as_bytes());
-            Ok(all.iter().find(meant).and_then(|one| one.version))
-        }
+        Some(tags) => Ok(all.iter().find(|one| tags.name(&one.tag)).and_then(|one| one.version)),
     }
 }
 

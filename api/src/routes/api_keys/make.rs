@@ -7,12 +7,12 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use causeway_core::ErrorKind;
 use causeway_core::admin::{KeyRotation, NewApiKey};
-use causeway_core::identity::{Scope, SignatureRule, spec, texts};
+use causeway_core::identity::{Scope, SignatureRule, spec};
 use http::{StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::json;
 use time::OffsetDateTime;
 
-use super::super::admin::{OfTenant, TENANT, maybe, texts};
+use super::super::admin::{OfTenant, TENANT, grace_of, maybe, texts};
 use super::{IF_MATCH, KEY_ID, MadeJson, id_of, made, made_example, shapes};
 use crate::auth::Caller;
 use crate::members::Members;
@@ -119,8 +119,7 @@ pub async fn rotate(
     let (tenant, id) = (of.id(), id_of(id)?);
     shared.gateway.may_administer(&caller.session).await?;
     let (headers, mut members) = Members::of(&shared, request).await?;
-    let lengths = "this is a length of time such as \"24h\" or \"7d\", at most \"30d\"; \"0s\": not at all";
-    let grace = members.read_as("grace", lengths, |value: &Value| texts::duration_or_zero(value.as_str()?).ok());
+    let grace = grace_of(&mut members);
     let expires = moment_of(&mut members, "expires");
     members.finish()?;
     let expected = super::expected(&shared, &caller, (tenant, &id), &headers).await?;

@@ -17,13 +17,11 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::admin::{OfTenant, TENANT};
-use super::{cursor_of, cursor_text, header_value};
+use super::{cursor_of, cursor_text, moment, tagged};
 use crate::auth::Caller;
-use crate::conditions::{Conditions, Tags};
+use crate::conditions::Conditions;
 use crate::json::json as answer;
 use crate::openapi::headers::ETAG;
 use crate::openapi::schemas::{Cursor, Moment};
@@ -46,9 +44,6 @@ const IF_MATCH: Parameter = Parameter::header(
     crate::openapi::schemas::text,
     "\"v42\"",
 );
-
-/// A version that nothing has.
-const NONE_HAS: i64 = -1;
 
 fn key_id() -> Value {
     json!({ "type": "string", "minLength": 1 })
@@ -143,24 +138,19 @@ impl JsonSchema for StateWord {
     }
 }
 
-/// A moment as JSON has it.
-fn moment(at: Option<OffsetDateTime>) -> Option<String> {
-    at.and_then(|at| at.to_offset(time::UtcOffset::UTC).format(&Rfc3339).ok())
-}
-
 impl ApiKeyJson {
     fn of(key: ShownApiKey) -> Self {
-        let previous_ends = moment(key.previous_ends_at);
+        let previous_ends = key.previous_ends_at.and_then(moment);
         Self {
             id: key.id,
             name: key.name,
             prefix: key.prefix,
             identity: key.identity,
             scopes: key.scopes.words().map(Scope::as_str).collect(),
-            created_at: moment(key.created_at),
-            expires_at: moment(key.expires_at),
-            ends_at: moment(key.ends_at),
-            last_used_at: moment(key.last_used_at),
+            created_at: key.created_at.and_then(moment),
+            expires_at: key.expires_at.and_then(moment),
+            ends_at: key.ends_at.and_then(moment),
+            last_used_at: key.last_used_at.and_then(moment),
             allow_from: key.allow_from.iter().map(ToString::to_string).collect(),
             require_signature: key.require_signature.as_str(),
             has_signing_secret: key.has_signing_secret,
@@ -186,12 +176,6 @@ fn shown(status: StatusCode, key: ShownApiKey) -> Response {
     response
 }
 
-fn tagged(response: &mut Response, tag: &str) {
-    if let Some(tag) = header_value(tag) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-}
-
 /// A key that was just made, with its text. No cache may keep that.
 fn made(status: StatusCode, key: ShownApiKey, text: &SecretString) -> Response {
     let tag = tag_of(&key);
@@ -210,11 +194,7 @@ async fn expected(
 ) -> Result<Option<i64>, Problem> {
     let Some(tags) = Conditions::of(headers)?.if_match else { return Ok(None) };
     let key = shared.gateway.api_key(&caller.session, tenant, id).await?;
-    Ok(match tags {
-        Tags::Any => key.version,
-        Tags::List(tags) if tags.iter().any(|(weak, tag)| !weak && *tag == key.tag.as_bytes()) => key.version,
-        Tags::List(_) => Some(NONE_HAS),
-    })
+    Ok(tags.version(&key.tag, key.version))
 }
 
 /// `{key_id}` of a route. What is no id is the id of nothing.

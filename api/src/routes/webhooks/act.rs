@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use causeway_core::ErrorKind;
 use causeway_core::identity::Scope;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::super::admin::{ONE, TENANT};
+use super::super::admin::{OfTenant, TENANT};
 use super::{WEBHOOK_ID, WebhookJson, example, id_of, shown};
 use crate::auth::Caller;
 use crate::json::json as answer;
@@ -21,7 +21,6 @@ use crate::openapi::headers::ETAG;
 use crate::openapi::schemas;
 use crate::openapi::{Answer, Operation, Tag};
 use crate::problem::Problem;
-use crate::query::Query;
 use crate::router::Shared;
 
 /// What a test event came to. Of the endpoint's answer nothing but its status is shown.
@@ -54,10 +53,9 @@ pub async fn test(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let tested = shared.gateway.test_webhook(&caller.session, query.text("tenant")?, &id_of(id)?).await?;
+    let tested = shared.gateway.test_webhook(&caller.session, of.id(), &id_of(id)?).await?;
     let outcome = TestJson {
         event_id: tested.event,
         accepted: tested.is_accepted(),
@@ -81,9 +79,8 @@ pub async fn enable(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let one = shared.gateway.enable_webhook(&caller.session, query.text("tenant")?, &id_of(id)?).await?;
+    let one = shared.gateway.enable_webhook(&caller.session, of.id(), &id_of(id)?).await?;
     Ok(shown(StatusCode::OK, one))
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::super::admin::{ONE, TENANT};
+use super::super::admin::{OfTenant, TENANT};
 use super::super::{cursor_of, cursor_text, wrong_cursor};
 use super::{WEBHOOK_ID, id_of, no_webhook, shapes};
 use crate::auth::Caller;
@@ -188,13 +188,12 @@ pub async fn redeliver(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     ids: Result<Path<(String, String)>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
     let Path((id, event)) = ids.map_err(|_| no_webhook())?;
     // What is no id is the id of no event.
     let event = Uuid::try_parse(&event).unwrap_or_default();
-    shared.gateway.redeliver(&caller.session, query.text("tenant")?, &id, event).await?;
+    shared.gateway.redeliver(&caller.session, of.id(), &id, event).await?;
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
@@ -214,11 +213,10 @@ pub async fn replay(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let (tenant, id) = (query.text("tenant")?, id_of(id)?);
+    let (tenant, id) = (of.id(), id_of(id)?);
     shared.gateway.may_manage_webhooks(&caller.session).await?;
     let (_, mut members) = Members::of(&shared, request).await?;
     let since =

@@ -3,25 +3,23 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use causeway_core::ErrorKind;
 use causeway_core::admin::{Amendment, NewWebhook, SecretRotation, WebhookChange};
-use causeway_core::identity::{Scope, texts as spelled};
+use causeway_core::identity::Scope;
 use http::{StatusCode, header};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use super::super::admin::{ONE, TENANT, maybe, texts};
+use super::super::admin::{OfTenant, TENANT, grace_of, maybe, texts};
 use super::{IF_MATCH, MadeJson, WEBHOOK_ID, WebhookJson, example, id_of, made, made_example, shapes, shown};
 use crate::auth::Caller;
 use crate::members::Members;
 use crate::openapi::headers::{CACHE_CONTROL, ETAG, LOCATION};
 use crate::openapi::{Answer, Body, Operation, Tag, problems};
 use crate::problem::Problem;
-use crate::query::{Query, percent_encode};
 use crate::router::Shared;
-use crate::routes::header_value;
 
 fn secret_of(members: &mut Members) -> Option<SecretString> {
     members.read_as("secret", "this is a string", |value| Some(value.as_str()?.into()))
@@ -68,19 +66,16 @@ fn asked(mut members: Members) -> Result<NewWebhook, Problem> {
 pub async fn make(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let tenant = query.text("tenant")?;
     // Who may not make one hears that, whatever the body says.
     shared.gateway.may_manage_webhooks(&caller.session).await?;
     let (_, members) = Members::of(&shared, request).await?;
-    let (one, secret) = shared.gateway.make_webhook(&caller.session, tenant, asked(members)?).await?;
-    let of = tenant.map(|tenant| format!("?tenant={}", percent_encode(tenant))).unwrap_or_default();
-    let url = format!("{}/api/v1/webhooks/{}{of}", shared.config.public_url, one.id);
+    let (one, secret) = shared.gateway.make_webhook(&caller.session, of.id(), asked(members)?).await?;
+    let url = of.address(format!("{}/api/v1/webhooks/{}", shared.config.public_url, one.id));
     let mut response = made(StatusCode::CREATED, one, &secret);
-    if let Some(url) = header_value(&url) {
+    if let Some(url) = url {
         response.headers_mut().insert(header::LOCATION, url);
     }
     Ok(response)
@@ -115,11 +110,10 @@ pub async fn change(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let (tenant, id) = (query.text("tenant")?, id_of(id)?);
+    let (tenant, id) = (of.id(), id_of(id)?);
     shared.gateway.may_manage_webhooks(&caller.session).await?;
     let (headers, mut members) = Members::of(&shared, request).await?;
     let change = WebhookChange {
@@ -154,15 +148,13 @@ pub async fn rotate(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let (tenant, id) = (query.text("tenant")?, id_of(id)?);
+    let (tenant, id) = (of.id(), id_of(id)?);
     shared.gateway.may_manage_webhooks(&caller.session).await?;
     let (headers, mut members) = Members::of(&shared, request).await?;
-    let lengths = "this is a length of time such as \"24h\" or \"7d\", at most \"30d\"; \"0s\": not at all";
-    let grace = members.read_as("grace", lengths, |value: &Value| spelled::duration_or_zero(value.as_str()?).ok());
+    let grace = grace_of(&mut members);
     let secret = secret_of(&mut members);
     members.finish()?;
     let expected = super::expected(&shared, &caller, (tenant, &id), &headers).await?;

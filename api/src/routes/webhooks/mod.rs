@@ -19,13 +19,11 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::admin::{ONE, TENANT};
-use super::{cursor_of, cursor_text, header_value};
+use super::admin::{OfTenant, TENANT};
+use super::{cursor_of, cursor_text, moment, tagged};
 use crate::auth::Caller;
-use crate::conditions::{Conditions, Tags};
+use crate::conditions::Conditions;
 use crate::json::json as answer;
 use crate::openapi::headers::ETAG;
 use crate::openapi::schemas::{Cursor, Moment};
@@ -48,9 +46,6 @@ const IF_MATCH: Parameter = Parameter::header(
     crate::openapi::schemas::text,
     "\"v42\"",
 );
-
-/// A version that nothing has.
-const NONE_HAS: i64 = -1;
 
 fn webhook_id() -> Value {
     json!({ "type": "string", "minLength": 1 })
@@ -149,10 +144,6 @@ impl JsonSchema for StateWord {
     }
 }
 
-fn moment(at: OffsetDateTime) -> Option<String> {
-    at.to_offset(time::UtcOffset::UTC).format(&Rfc3339).ok()
-}
-
 impl WebhookJson {
     fn of(one: ShownWebhook) -> Self {
         let health = one.health;
@@ -185,12 +176,6 @@ fn tag_of(one: &ShownWebhook) -> String {
     format!("\"{}\"", one.tag)
 }
 
-fn tagged(response: &mut Response, tag: &str) {
-    if let Some(tag) = header_value(tag) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-}
-
 /// A webhook, with its entity tag.
 fn shown(status: StatusCode, one: ShownWebhook) -> Response {
     let tag = tag_of(&one);
@@ -217,11 +202,7 @@ async fn expected(
 ) -> Result<Option<i64>, Problem> {
     let Some(tags) = Conditions::of(headers)?.if_match else { return Ok(None) };
     let one = shared.gateway.webhook(&caller.session, tenant, id).await?;
-    Ok(match tags {
-        Tags::Any => one.version,
-        Tags::List(tags) if tags.iter().any(|(weak, tag)| !weak && *tag == one.tag.as_bytes()) => one.version,
-        Tags::List(_) => Some(NONE_HAS),
-    })
+    Ok(tags.version(&one.tag, one.version))
 }
 
 fn no_webhook() -> Problem {
@@ -291,10 +272,9 @@ pub async fn get(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let one = shared.gateway.webhook(&caller.session, query.text("tenant")?, &id_of(id)?).await?;
+    let one = shared.gateway.webhook(&caller.session, of.id(), &id_of(id)?).await?;
     Ok(shown(StatusCode::OK, one))
 }
 
@@ -311,11 +291,10 @@ pub async fn remove(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     id: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    of: OfTenant,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &ONE)?;
-    let (tenant, id) = (query.text("tenant")?, id_of(id)?);
+    let (tenant, id) = (of.id(), id_of(id)?);
     let expected = expected(&shared, &caller, (tenant, &id), &headers).await?;
     shared.gateway.remove_webhook(&caller.session, tenant, &id, expected).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
