@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::answers::{judge, verdict};
+use super::lease;
 use crate::error::Result;
 use crate::events::breaker::{self, Verdict};
 use crate::events::schedule::{Item, Plan, plan};
@@ -130,16 +131,7 @@ impl Dispatcher {
 
     /// Takes or renews the lease; zero gives it back.
     async fn lease(&self, length: Duration) -> Result<bool> {
-        let (name, holder) = (self.lease_name(), self.holder);
-        transact(self.ledger.as_ref(), Reach::Gateway, Durability::Process, move |tx| {
-            let name = name.clone();
-            async move {
-                let now = now();
-                tx.take_lease(&name, holder, later(now, length), now).await
-            }
-            .boxed()
-        })
-        .await
+        lease::take(self.ledger.as_ref(), self.lease_name(), self.holder, length).await
     }
 
     /// Writes what attempts came to, if the lease still is ours: if it is not, another node has sent them again or will,

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::lease;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{AuditSink, Durability, EventSink, Ledger, Reach, transact};
 use crate::records::{AuditRecord, Seal, later, now};
@@ -268,16 +269,7 @@ impl Forwarder {
     /// Takes or keeps the lease for so long; false where another node has it.
     async fn lease(&self, length: Duration) -> Result<bool> {
         let Some(holder) = self.holder else { return Ok(true) };
-        let name = self.lease_name();
-        transact(&*self.ledger, Reach::Gateway, Durability::Process, move |tx| {
-            let name = name.clone();
-            async move {
-                let now = now();
-                tx.take_lease(&name, holder, later(now, length), now).await
-            }
-            .boxed()
-        })
-        .await
+        lease::take(&*self.ledger, self.lease_name(), holder, length).await
     }
 
     /// Notes how far it came; false where another process sends by now.

@@ -7,6 +7,7 @@ mod endpoints;
 mod forward;
 mod heads;
 mod keys;
+mod lease;
 mod liveness;
 mod purge;
 mod recovery;
