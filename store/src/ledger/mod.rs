@@ -59,6 +59,7 @@
 //! Removing a folder against making something in it: the maker holds the folder first, so either it comes first and the
 //! remover, having waited, sees the entry (a new statement sees what was committed), or it comes second and finds no folder.
 
+mod deliveries;
 mod driver;
 mod fault;
 mod postgres;

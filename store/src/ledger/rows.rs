@@ -374,15 +374,6 @@ impl Record for StoredEvent {
     }
 }
 
-/// The word of a delivery's state.
-pub(super) const fn delivery_word(state: DeliveryState) -> &'static str {
-    match state {
-        DeliveryState::Pending => "pending",
-        DeliveryState::Delivered => "delivered",
-        DeliveryState::Dead => "dead",
-    }
-}
-
 fn delivery_state(word: &str) -> Outcome<DeliveryState> {
     match word {
         "pending" => Ok(DeliveryState::Pending),

@@ -210,7 +210,8 @@ macro_rules! event_statements {
         use uuid::Uuid;
 
         use crate::ledger::driver::{Driver, Outcome, Value, values};
-        use crate::ledger::rows::{delivery_word, json};
+        use crate::ledger::deliveries::{INSERT_DELIVERIES, delivery_rows, delivery_word};
+        use crate::ledger::rows::json;
         use crate::ledger::statements::within;
 
         type Connection = $connection;
@@ -341,22 +342,7 @@ macro_rules! event_statements {
             let each = "UPDATE events SET position = $2 WHERE id = $1";
             let around = ("UPDATE events SET position = v.column2 FROM (", ") AS v WHERE events.id = v.column1");
             connection.updates(each, around, 2, &rows).await?;
-            let rows: Vec<Value<'_>> = deliveries
-                .iter()
-                .flat_map(|delivery| {
-                    values![
-                        &delivery.webhook,
-                        delivery.event,
-                        delivery.position,
-                        delivery_word(delivery.state),
-                        delivery.attempts,
-                        delivery.next_at,
-                        &delivery.last_result,
-                    ]
-                })
-                .collect();
-            let head = "INSERT INTO deliveries (webhook, event, position, state, attempts, next_at, last_result) ";
-            connection.rows((head, ""), 7, &rows).await
+            connection.rows((INSERT_DELIVERIES, ""), 7, &delivery_rows(deliveries)).await
         }
 
         /// As for positions. A result is that of the attempt after those that are in the row.

@@ -38,8 +38,8 @@ macro_rules! webhook_statements {
         use causeway_core::records::{Delivery, DeliveryState, EventRecord, Micros, StoredEvent, WebhookHealth};
         use uuid::Uuid;
 
-        use crate::ledger::driver::{Driver, Outcome, Value, values};
-        use crate::ledger::rows::delivery_word;
+        use crate::ledger::driver::{Driver, Outcome, values};
+        use crate::ledger::deliveries::{INSERT_DELIVERIES, delivery_rows};
         use crate::ledger::statements::{deliveries_where, of_tenant};
 
         type Connection = $connection;
@@ -131,26 +131,12 @@ macro_rules! webhook_statements {
 
         /// One that is there already begins anew.
         pub(super) async fn queue_deliveries(connection: &mut Connection, deliveries: &[Delivery]) -> Outcome<()> {
-            let rows: Vec<Value<'_>> = deliveries
-                .iter()
-                .flat_map(|delivery| {
-                    values![
-                        &delivery.webhook,
-                        delivery.event,
-                        delivery.position,
-                        delivery_word(delivery.state),
-                        delivery.attempts,
-                        delivery.next_at,
-                        &delivery.last_result,
-                    ]
-                })
-                .collect();
             let around = (
-                "INSERT INTO deliveries (webhook, event, position, state, attempts, next_at, last_result) ",
+                INSERT_DELIVERIES,
                 " ON CONFLICT (webhook, event) DO UPDATE SET state = excluded.state, attempts = excluded.attempts, \
                  next_at = excluded.next_at, last_result = excluded.last_result",
             );
-            connection.rows(around, 7, &rows).await
+            connection.rows(around, 7, &delivery_rows(deliveries)).await
         }
 
         pub(super) async fn requeue_delivery(
